@@ -1,0 +1,1 @@
+"""The incident bridge: security alerts in, exactly one ServiceNow incident per problem out."""

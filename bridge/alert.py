@@ -1,0 +1,68 @@
+"""The words every part shares: severity, status, observable, and what a mapping makes of one alert. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any
+
+Json = Any  # a decoded JSON value: None, bool, int, float, str, list or dict of such
+
+
+class Severity(IntEnum):
+    """How bad a problem is. Ordered; stored as the number, shown as the word."""
+
+    INFO = 1
+    LOW = 2
+    MEDIUM = 3
+    HIGH = 4
+    CRITICAL = 5
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+SEVERITY_OF = {severity.word: severity for severity in Severity}
+
+
+class Status(StrEnum):
+    """What the source says of the problem in this alert."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+class Outcome(StrEnum):
+    """What became of an alert at intake. A promise of the HTTP answer (CONTRACT)."""
+
+    ACCEPTED = "accepted"
+    SUPPRESSED = "suppressed"
+    DROPPED = "dropped"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observable:
+    kind: str  # our word: ip, sha256, user, …
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedAlert:
+    """What intake needs to know of one alert. Built by `Mapping.map`; pure; no ServiceNow field is rendered yet."""
+
+    correlation_id: str  # as ServiceNow stores it: 1 to 100 printable ASCII characters
+    correlation_text: str  # the full text before the 100-character rule
+    status: Status
+    severity: Severity
+    event_time: datetime | None  # UTC, by the source's clock; None when the mapping or the alert has none
+    target: str | None  # the route's target; None: the route says drop
+    route: str  # the route's place for the log: "route[0]"
+    suppressed_by: str | None  # name of the first suppression that matched
+
+
+def key_of(correlation_id: str) -> str:
+    """The form in which correlation IDs are compared: as ServiceNow compares strings, without regard to case."""
+    return correlation_id.lower()

@@ -1,0 +1,377 @@
+"""The decision: what ServiceNow should be told about a correlation, and why.
+
+Three pure functions carry it. `fold` adds pending alerts to what is known, `decide` chooses one decision with a named
+reason, `settled` says what is true once ServiceNow has taken it. The sync worker calls them between its transactions;
+`bridge mapping test` calls the same three on a fake clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from bridge.alert import Severity, Status
+
+NOTES_PER_EPISODE_MAX = 20  # work notes about repeats; after that the counts go on in the store alone
+BRAKE_RECHECK = timedelta(minutes=1)
+
+
+class Kind(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    CLOSE = "close"
+    REOPEN = "reopen"
+    NOTHING = "nothing"
+
+
+class Reason(StrEnum):
+    """Each is a metric label and a log word."""
+
+    STALE = "stale"
+    RESOLVED_BEFORE_INCIDENT = "resolved_before_incident"
+    ALREADY_CLOSED = "already_closed"
+    CLOSED_BY_PERSON = "closed_by_person"
+    CAME_BACK = "came_back"
+    NOT_REOPENED = "not_reopened"
+    DROPPED = "dropped"
+    BRAKE = "brake"
+    FIRST_ALERT = "first_alert"
+    NEW_EPISODE = "new_episode"
+    REOPEN_REFUSED = "reopen_refused"
+    SEVERITY_ROSE = "severity_rose"
+    QUIET_TIME = "quiet_time"
+    CLOSE_OFF = "close_off"
+    CLOSE_REFUSED = "close_refused"
+    RESOLVED = "resolved"
+    LEFT_TO_PERSON = "left_to_person"
+    FIRES_AGAIN = "fires_again"
+    NOTE_LIMIT = "note_limit"
+    REPEAT = "repeat"
+    REPEATS = "repeats"
+    IN_STEP = "in_step"
+
+
+class CloseWhen(StrEnum):
+    UNTOUCHED = "untouched"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The mapping's `correlation:` section and the target's `close.when`, as the decision needs them."""
+
+    update_every: tuple[timedelta, ...] = (
+        timedelta(minutes=15),
+        timedelta(hours=1),
+        timedelta(hours=4),
+        timedelta(hours=24),
+    )
+    reopen_within: timedelta = timedelta(days=7)  # 0 never reopens
+    reopen_else_create: bool = True  # False: `else: nothing`
+    after_person_closed: timedelta = timedelta(hours=24)  # repeats stay quiet this long after a person's end
+    after_person_false_positive: timedelta = timedelta(days=30)
+    close_after: timedelta = timedelta(0)  # quiet time before a close
+    close_when: CloseWhen = CloseWhen.UNTOUCHED  # of the target; NEVER too when no close code is configured
+
+
+class End(StrEnum):
+    """How the last episode ended."""
+
+    BY_US = "by_us"
+    BY_PERSON = "by_person"  # closed, resolved or cancelled by somebody else
+    FALSE_POSITIVE = "false_positive"  # by a person, with one of the target's false-positive codes
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What the alerts of one correlation say so far. Event times order alerts; equal ones are ordered by seq."""
+
+    status: Status | None = None  # of the newest alert; None before the first
+    newest_time: datetime | None = None  # event time of the newest alert
+    newest_seq: int = 0
+    changed_time: datetime | None = None  # event time of the alert that last changed the status
+    last_firing_time: datetime | None = None  # event time of the newest firing alert
+    resolved_since: datetime | None = None  # received time of the first resolve after the last firing
+    severity: Severity | None = None  # the worst since the last episode began; or, none open, since it ended
+    repeat_count: int = 0  # firing alerts counted in this episode, suppressed ones too
+    first_seen: datetime | None = None  # event times, over all episodes
+    last_seen: datetime | None = None
+    resolved_after_end: bool = False  # the source said resolved since the last episode ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A summary of the alerts with applied_seq < seq <= read_seq. The store makes it by SQL: bounded memory."""
+
+    count: int = 0  # accepted alerts; a suppressed one is only in firing_count
+    firing_count: int = 0
+    severity: Severity | None = None  # the worst of the accepted firing ones
+    newest_time: datetime | None = None
+    newest_seq: int = 0
+    newest_status: Status | None = None
+    last_firing_time: datetime | None = None
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
+    any_resolved: bool = False
+    # Received time of the first resolve that is not older (event time) than any firing one, applied or pending.
+    resolved_since: datetime | None = None
+
+    @property
+    def flapped(self) -> bool:
+        return self.any_resolved and self.firing_count > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """The life of one incident, as far as the decision cares: what we told ServiceNow and what people did."""
+
+    open: bool
+    severity: Severity  # what the incident shows, or showed when it ended
+    told_count: int = 0  # repeat_count when we last told it
+    told_at: datetime | None = None  # when an update, create or reopen was last written
+    rung: int = 0  # index into update_every: how far the interval has widened
+    notes: int = 0  # updates about repeats told in this episode
+    told_resolved: bool = False  # the incident carries "the source reports this resolved"
+    close_refused: bool = False  # ServiceNow refused a close since the last resolve
+    reopen_refused: bool = False
+    touched: bool = False  # people are on it: assigned, state changed, or open children
+    ended_at: datetime | None = None
+    end: End | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that a decision looks at."""
+
+    progress: Progress  # with the pending alerts folded in
+    pending: Pending
+    applied_changed_time: datetime | None  # Progress.changed_time before the fold: what "stale" is measured against
+    episode: Episode | None  # the open one, else the last; None before the first
+    routed: bool = True  # False: the route says drop (asked only where an episode is to be opened)
+    brake: bool = False  # the target has made its creates for this hour
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    kind: Kind
+    reason: Reason
+    # When to look again although no alert arrives; None: only a new alert or a person's command wakes it.
+    wake_at: datetime | None = field(default=None, compare=False)
+
+
+def decide(situation: Situation, policy: Policy, now: datetime) -> Decision:
+    """The table of the decision, first match wins. `situation.progress` already holds the pending alerts."""
+    episode = situation.episode
+    if episode is not None and episode.open:
+        decision = _while_open(situation, episode, policy, now)
+    else:
+        decision = _while_none_open(situation, episode, policy, now)
+    if decision.kind is Kind.NOTHING and _only_stale_alerts(situation):
+        return replace(decision, reason=Reason.STALE)
+    return decision
+
+
+def _only_stale_alerts(situation: Situation) -> bool:
+    """True when all that is pending is older than the last status change applied: it counts, and changes nothing."""
+    newest, changed = situation.pending.newest_time, situation.applied_changed_time
+    return situation.pending.count > 0 and newest is not None and changed is not None and newest < changed
+
+
+def _while_none_open(situation: Situation, last: Episode | None, policy: Policy, now: datetime) -> Decision:
+    progress = situation.progress
+    if progress.status is not Status.FIRING:
+        return _nothing(Reason.RESOLVED_BEFORE_INCIDENT if last is None else Reason.ALREADY_CLOSED)
+    if last is None:
+        return _create(situation, Reason.FIRST_ALERT, now)
+    if last.end is not End.BY_US:
+        if _person_is_heeded(progress, last, policy, now):
+            return _nothing(Reason.CLOSED_BY_PERSON)
+        return _create(situation, Reason.NEW_EPISODE, now)  # a person's end is never undone by reopening
+    if last.reopen_refused:
+        return _create(situation, Reason.REOPEN_REFUSED, now)
+    if policy.reopen_within and last.ended_at is not None and now - last.ended_at <= policy.reopen_within:
+        return Decision(kind=Kind.REOPEN, reason=Reason.CAME_BACK)
+    if not policy.reopen_else_create:
+        return _nothing(Reason.NOT_REOPENED)
+    return _create(situation, Reason.NEW_EPISODE, now)
+
+
+def _person_is_heeded(progress: Progress, last: Episode, policy: Policy, now: datetime) -> bool:
+    """A person ended it: repeats stay quiet until a resolve and return, a rise, or the end of the time."""
+    false_positive = last.end is End.FALSE_POSITIVE
+    quiet = policy.after_person_false_positive if false_positive else policy.after_person_closed
+    worse = progress.severity is not None and progress.severity > last.severity
+    return not progress.resolved_after_end and not worse and last.ended_at is not None and now - last.ended_at < quiet
+
+
+def _create(situation: Situation, reason: Reason, now: datetime) -> Decision:
+    if not situation.routed:
+        return _nothing(Reason.DROPPED)
+    if situation.brake:
+        return _nothing(Reason.BRAKE, wake_at=now + BRAKE_RECHECK)
+    return Decision(kind=Kind.CREATE, reason=reason)
+
+
+def _while_open(situation: Situation, episode: Episode, policy: Policy, now: datetime) -> Decision:
+    if situation.progress.status is Status.RESOLVED:
+        return _while_resolved(situation.progress, episode, policy, now)
+    return _while_firing(situation.progress, episode, policy, now)
+
+
+def _while_resolved(progress: Progress, episode: Episode, policy: Policy, now: datetime) -> Decision:
+    quiet_until = (progress.resolved_since or now) + policy.close_after
+    if now < quiet_until:
+        return _nothing(Reason.QUIET_TIME, wake_at=quiet_until)
+    if policy.close_when is CloseWhen.NEVER:
+        return _tell_once(episode, Reason.CLOSE_OFF)
+    if episode.close_refused:
+        return _tell_once(episode, Reason.CLOSE_REFUSED)
+    if not episode.touched or policy.close_when is CloseWhen.ALWAYS:
+        return Decision(kind=Kind.CLOSE, reason=Reason.RESOLVED)
+    return _tell_once(episode, Reason.LEFT_TO_PERSON)
+
+
+def _tell_once(episode: Episode, reason: Reason) -> Decision:
+    return _nothing(reason) if episode.told_resolved else Decision(kind=Kind.UPDATE, reason=reason)
+
+
+def _while_firing(progress: Progress, episode: Episode, policy: Policy, now: datetime) -> Decision:
+    if progress.severity is not None and progress.severity > episode.severity:
+        return Decision(kind=Kind.UPDATE, reason=Reason.SEVERITY_ROSE)
+    if episode.told_resolved:
+        return Decision(kind=Kind.UPDATE, reason=Reason.FIRES_AGAIN)
+    if progress.repeat_count <= episode.told_count:
+        return _nothing(Reason.IN_STEP)
+    if episode.notes >= NOTES_PER_EPISODE_MAX:
+        return _nothing(Reason.NOTE_LIMIT)
+    every = policy.update_every[min(episode.rung, len(policy.update_every) - 1)]
+    next_tell = (episode.told_at or now) + every
+    if now < next_tell:
+        return _nothing(Reason.REPEAT, wake_at=next_tell)
+    return Decision(kind=Kind.UPDATE, reason=Reason.REPEATS)
+
+
+def _nothing(reason: Reason, *, wake_at: datetime | None = None) -> Decision:
+    return Decision(kind=Kind.NOTHING, reason=reason, wake_at=wake_at)
+
+
+def settled(episode: Episode | None, decision: Decision, progress: Progress, now: datetime) -> Episode | None:
+    """What we have told, once ServiceNow has taken `decision`; the episode as the next decision will find it."""
+    if decision.kind is Kind.CREATE:
+        severity = progress.severity or Severity.INFO
+        return Episode(open=True, severity=severity, told_count=progress.repeat_count, told_at=now)
+    if episode is None:
+        return None
+    if progress.status is Status.FIRING:
+        episode = replace(episode, close_refused=False)
+    if decision.kind is Kind.NOTHING:
+        return episode
+    if decision.kind is Kind.CLOSE:
+        return replace(episode, open=False, ended_at=now, end=End.BY_US)
+    told = replace(episode, told_at=now, told_count=progress.repeat_count)
+    if decision.kind is Kind.REOPEN:
+        severity = max(episode.severity, progress.severity or Severity.INFO)
+        return replace(
+            told, open=True, ended_at=None, end=None, severity=severity, rung=0, told_resolved=False, touched=False
+        )
+    if decision.reason is Reason.SEVERITY_ROSE:
+        return replace(told, severity=progress.severity or episode.severity, rung=0)
+    if decision.reason is Reason.FIRES_AGAIN:
+        return replace(told, told_resolved=False, rung=0)
+    if decision.reason is Reason.REPEATS:
+        return replace(told, rung=episode.rung + 1, notes=episode.notes + 1)
+    return replace(told, told_resolved=True)  # close_off, close_refused, left_to_person
+
+
+def ended(progress: Progress) -> Progress:
+    """The progress from which the next episode counts: severity and repeats start over when one ends."""
+    return replace(progress, severity=None, repeat_count=0, resolved_after_end=False)
+
+
+def fold(progress: Progress, pending: Pending) -> Progress:
+    """What the alerts say once the pending ones are counted in."""
+    newer = pending.newest_time is not None and (
+        progress.newest_time is None
+        or (pending.newest_time, pending.newest_seq) > (progress.newest_time, progress.newest_seq)
+    )
+    status = pending.newest_status if newer else progress.status
+    stale = not newer and _older(pending.newest_time, progress.changed_time)
+    changed = newer and (status is not progress.status or pending.flapped)
+    return Progress(
+        status=status,
+        newest_time=pending.newest_time if newer else progress.newest_time,
+        newest_seq=pending.newest_seq if newer else progress.newest_seq,
+        changed_time=pending.newest_time if changed else progress.changed_time,
+        last_firing_time=_latest(progress.last_firing_time, pending.last_firing_time),
+        resolved_since=_resolved_since(progress, pending, status),
+        severity=progress.severity if stale else _worst(progress.severity, pending.severity),
+        repeat_count=progress.repeat_count + pending.firing_count,
+        first_seen=_earliest(progress.first_seen, pending.first_seen),
+        last_seen=_latest(progress.last_seen, pending.last_seen),
+        resolved_after_end=progress.resolved_after_end or pending.any_resolved,
+    )
+
+
+def _resolved_since(progress: Progress, pending: Pending, status: Status | None) -> datetime | None:
+    if status is not Status.RESOLVED:
+        return None
+    fired_since = pending.last_firing_time is not None and not _older(pending.last_firing_time, progress.changed_time)
+    if progress.resolved_since is not None and not fired_since:
+        return progress.resolved_since
+    return pending.resolved_since or progress.resolved_since
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertFacts:
+    """One stored alert as far as its summary needs it."""
+
+    seq: int
+    status: Status
+    severity: Severity
+    event_time: datetime
+    received_at: datetime
+    suppressed: bool = False
+
+
+def summarise(alerts: Iterable[AlertFacts], progress: Progress) -> Pending:
+    """The Pending of these alerts: in memory what `store.work` asks of SQL (a test holds the two together)."""
+    alerts = list(alerts)
+    accepted = [alert for alert in alerts if not alert.suppressed]
+    firing = [alert for alert in accepted if alert.status is Status.FIRING]
+    resolved = [alert for alert in accepted if alert.status is Status.RESOLVED]
+    newest = max(accepted, key=lambda alert: (alert.event_time, alert.seq), default=None)
+    last_firing = max((alert.event_time for alert in firing), default=None)
+    floor = _latest(progress.last_firing_time, last_firing)
+    return Pending(
+        count=len(accepted),
+        firing_count=sum(alert.status is Status.FIRING for alert in alerts),
+        severity=max((alert.severity for alert in firing), default=None),
+        newest_time=newest.event_time if newest else None,
+        newest_seq=newest.seq if newest else 0,
+        newest_status=newest.status if newest else None,
+        last_firing_time=last_firing,
+        first_seen=min((alert.event_time for alert in alerts), default=None),
+        last_seen=max((alert.event_time for alert in alerts), default=None),
+        any_resolved=bool(resolved),
+        resolved_since=min((a.received_at for a in resolved if floor is None or a.event_time >= floor), default=None),
+    )
+
+
+def _older(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and other is not None and one < other
+
+
+def _latest(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((time for time in (one, other) if time is not None), default=None)
+
+
+def _earliest(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((time for time in (one, other) if time is not None), default=None)
+
+
+def _worst(one: Severity | None, other: Severity | None) -> Severity | None:
+    return max((severity for severity in (one, other) if severity is not None), default=None)

@@ -1,0 +1,1 @@
+"""The correlation log: the append-only record of what was received, decided and written."""

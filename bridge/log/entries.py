@@ -1,0 +1,87 @@
+"""Entries of the correlation log. One is written in the same transaction as the step it tells.
+
+An entry holds names, numbers and digests, never an alert's or a field's value: values sit in tables that can be erased.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+from sqlalchemy import Connection
+
+from bridge.alert import Json
+from bridge.store.tables import log_entries
+
+
+class Action(StrEnum):
+    """What happened. Stable words: auditors filter by them."""
+
+    DELIVERED = "delivered"  # one per delivery, listing its alerts and their outcomes
+    QUARANTINED = "quarantined"
+    REPLAYED = "replayed"
+    DECIDED = "decided"
+    INTENDED = "intended"
+    WRITTEN = "written"  # created, updated
+    CLOSED = "closed"
+    REOPENED = "reopened"
+    ENDED_BY_PERSON = "ended_by_person"
+    FAILED = "failed"
+    LEASE_LOST = "lease_lost"
+    LOOKED_UP = "looked_up"
+    SYNC_ASKED = "sync_asked"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    MAPPINGS_LOADED = "mappings_loaded"
+    MAPPINGS_REFUSED = "mappings_refused"
+    STARTED = "started"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    at: datetime  # UTC
+    action: Action
+    actor: str  # "source:elastic", "sync", "cli:root"
+    outcome: str = ""
+    reason: str = ""
+    tenant: str | None = None
+    source: str | None = None
+    mapping: str | None = None
+    revision: str | None = None  # the mapping revision's digest, first 12 hex digits
+    correlation_id: str | None = None
+    target: str | None = None
+    table: str | None = None
+    number: str | None = None
+    sys_id: str | None = None
+    correlation: int | None = None  # row id
+    incident: int | None = None  # row id
+    delivery: int | None = None  # row id
+    detail: dict[str, Json] = field(default_factory=dict)
+
+
+def encode(entry: Entry) -> bytes:
+    """The stored bytes: JSON, keys sorted, empty fields left out, time as RFC 3339 UTC."""
+    document = {name: value for name in Entry.__slots__ if (value := getattr(entry, name)) not in (None, "", {})}
+    document["at"] = entry.at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return msgspec.json.encode(document, order="sorted")
+
+
+def append(tx: Connection, *entries: Entry) -> None:
+    """Write entries in the caller's transaction: they are true if and only if the step they tell is."""
+    rows = [
+        {
+            "at": entry.at,
+            "action": entry.action.value,
+            "source": entry.source,
+            "correlation": entry.correlation,
+            "incident": entry.incident,
+            "delivery": entry.delivery,
+            "entry": encode(entry),
+        }
+        for entry in entries
+    ]
+    if rows:
+        tx.execute(log_entries.insert(), rows)

@@ -1,0 +1,43 @@
+"""What rendering takes and gives: the values that cross from the mapping language to the sync worker. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bridge.alert import Observable, Severity, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The names beside the alert that a mapping's texts may use. Times are aware UTC."""
+
+    severity: Severity  # the worst of the episode
+    status: Status
+    source: str
+    mapping: str
+    now: datetime
+    first_seen: datetime
+    last_seen: datetime
+    repeat_count: int
+    correlation_id: str
+    incident_number: str = ""  # "" before the create
+    incident_url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Find:
+    """A record named by its columns, to be looked up at the target: written as its sys_id, or not at all."""
+
+    table: str  # "sys_user_group", "cmdb_ci_computer", …
+    by: tuple[tuple[str, str], ...]  # (column, value), all must match; an empty value finds nothing
+    otherwise: Find | None = None  # tried when none, or more than one, matches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """Fields for one write. Values are text, bounded, control characters stripped, `[code]` defused in journal fields."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    finds: dict[str, Find] = field(default_factory=dict)  # reference fields: assignment_group and the mapping's `find`s
+    observables: tuple[Observable, ...] = ()

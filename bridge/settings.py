@@ -1,0 +1,111 @@
+"""bridge.yaml as one frozen value. Every problem is reported at once, with file:line:col; nothing starts on a bad file.
+
+Only what the bridge honours today is taken: a key of a later version is refused by name, never ignored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from bridge.correlation.policy import CloseWhen
+
+BODY_BYTES_MAX_DEFAULT = 1 << 20
+CREATES_PER_HOUR_DEFAULT = 200
+LATE_COMMIT_DEFAULT = timedelta(seconds=310)  # its load balancer cuts at 5 minutes; a write may land until then
+CALLS_PER_HOUR_DEFAULT = 20_000
+CONCURRENT_CALLS_DEFAULT = 8
+SERVER_THREADS_DEFAULT = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A reference to a secret, never the secret. `read()` fetches it; the value is not kept here or printed."""
+
+    kind: str  # "env" or "file"
+    name: str  # variable name, or absolute path
+
+    def read(self) -> bytes:
+        """The secret's bytes, a trailing newline removed. Raises KeyError or OSError when it is not there."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceAuth:
+    """How a source proves itself. Which of the optional fields are set depends on the scheme."""
+
+    scheme: str  # none | bearer | header | hmac | standard_webhooks
+    secrets: tuple[Secret, ...] = ()  # one, or two during rotation
+    header: str | None = None  # `header`: the header's name
+    preset: str | None = None  # `hmac`: github
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    name: str  # in the URL: /hooks/<name>
+    mapping: str  # mappings/<mapping>.yaml
+    auth: SourceAuth
+    tenant: str = "default"
+    body_bytes_max: int = BODY_BYTES_MAX_DEFAULT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    calls_per_hour: int = CALLS_PER_HOUR_DEFAULT
+    concurrent_calls: int = CONCURRENT_CALLS_DEFAULT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One ServiceNow instance. Only Basic authentication so far."""
+
+    name: str
+    url: str  # https://host[:port] without path or trailing slash; http for a loopback address only
+    username: Secret | str
+    password: Secret
+    limits: Limits = Limits()
+
+
+class Mode(StrEnum):
+    OBSERVE = "observe"  # decide and log, call nothing that writes
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """How an incident is closed at this target. `code` is never guessed: None means we do not close."""
+
+    state: str  # "6" on incident, "3" on sn_si_incident
+    code: str | None
+    notes: str
+    when: CloseWhen = CloseWhen.UNTOUCHED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    name: str
+    instance: str
+    table: str  # incident | sn_si_incident
+    mode: Mode = Mode.WRITE
+    tenant: str = "default"
+    defaults: tuple[tuple[str, str], ...] = ()  # fields of every create
+    close: Close | None = None
+    reopen_state: str | None = None  # None: the state the record had before we closed it
+    false_positive_codes: tuple[str, ...] = ()
+    max_creates_per_hour: int = CREATES_PER_HOUR_DEFAULT
+    late_commit: timedelta = LATE_COMMIT_DEFAULT
+    adopt_any: bool = False  # `adopt: any`: write to a foreign record that carries our ID (migration)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    file: Path
+    database: str  # SQLAlchemy URL; SQLite paths absolute
+    mappings_path: Path
+    server_threads: int
+    signing_key: Path | None  # Ed25519 private key of the correlation log
+    instances: dict[str, Instance]
+    targets: dict[str, Target]
+    sources: dict[str, Source]

@@ -1,0 +1,129 @@
+"""Opening the store: one visible transaction at a time, durable when it returns, on SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+
+from bridge.errors import Misconfigured, Problem, Transient
+
+SQLITE_BUSY_SECONDS = 10  # a command may hold the write lock this long before we give up
+
+
+class Store:
+    """An engine, its clock and, on SQLite, the lock that lets in-process writers queue fairly instead of polling."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        self._clock = clock
+        self._writer = threading.RLock()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A write transaction. Committed, and on disk, when the block ends; rolled back when it raises.
+
+        Raises Transient("store_unavailable") when the database cannot be reached, is locked, full or read-only.
+        """
+        queue = self._writer if self.is_sqlite else contextlib.nullcontext()
+        with queue, _translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A read-only view: on SQLite it never waits for the writer."""
+        with _translated(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.info["deferred"] = True
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+                connection.info.pop("deferred", None)
+
+    def now(self, tx: Connection) -> datetime:
+        """The time that stamps leases, intents and timers: the database's on PostgreSQL, so that machines agree."""
+        if self.is_sqlite:
+            return self._clock()
+        moment: datetime = tx.execute(text("select clock_timestamp()")).scalar_one()
+        return moment
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Operational errors of the driver become one Transient; data errors pass, for the caller knows what they mean."""
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated or type(error).__name__ in (
+            "OperationalError",
+            "InterfaceError",
+            "InternalError",
+        ):
+            raise Transient(
+                "store_unavailable", f"the database does not answer: {error.orig}", retry_after=2
+            ) from error
+        raise
+
+
+def open_store(url: str, clock: Callable[[], datetime], *, pool_size: int = 16) -> Store:
+    """Connect and check that what is committed is durable. Raises Misconfigured when it would not be."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(
+            parsed, pool_size=pool_size, max_overflow=pool_size, connect_args={"check_same_thread": False}
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        engine = create_engine(
+            parsed.set(drivername="postgresql+psycopg"), pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
+        )
+    store = Store(engine, clock)
+    with store.reading() as connection:
+        _refuse_unless_durable(connection, url, is_sqlite=store.is_sqlite)
+    return store
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={SQLITE_BUSY_SECONDS * 1000}",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # IMMEDIATE takes the write lock at once: a transaction that reads first and writes later can fail half-way.
+    connection.exec_driver_sql("BEGIN" if connection.info.get("deferred") else "BEGIN IMMEDIATE")
+
+
+def _refuse_unless_durable(connection: Connection, url: str, *, is_sqlite: bool) -> None:
+    if is_sqlite:
+        journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+        synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
+        durable, seen = (journal, synchronous) == ("wal", 2), f"journal_mode={journal}, synchronous={synchronous}"
+    else:
+        fsync = connection.exec_driver_sql("SHOW fsync").scalar_one()
+        commit = connection.exec_driver_sql("SHOW synchronous_commit").scalar_one()
+        durable, seen = fsync == "on" and commit != "off", f"fsync={fsync}, synchronous_commit={commit}"
+    if not durable:
+        hint = (
+            "put it on a local file system" if is_sqlite else "turn both on: an answered alert must outlive a power cut"
+        )
+        raise Misconfigured([Problem(url, 0, 0, f"the database would not keep what it confirms ({seen})", hint)])

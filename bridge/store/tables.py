@@ -1,0 +1,271 @@
+"""The tables, once, for both engines. Times are integers: microseconds since 1970 UTC. Severities are 1 (info) to 5.
+
+    sources ──► deliveries ──► alerts ──► correlations ──► episodes ──► incidents ──► intents
+                                                   every step ──► log_entries
+
+`episodes` links correlations to incidents, so that several correlations can share one incident.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_us(time: datetime) -> int:
+    """Microseconds since 1970 UTC, exactly."""
+    return (time - EPOCH) // MICROSECOND
+
+
+def from_us(us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=us)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC datetime in Python, an integer of microseconds in the database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else to_us(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else from_us(value)
+
+
+# SQLite hands out rowids only for INTEGER; PostgreSQL needs the eight bytes.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData()
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", Text, primary_key=True),  # 8 lower-case hex digits; marks our records in correlation_display
+    Column("created_at", Instant, nullable=False),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("mapping", Text, nullable=False),
+    Column("digest", Text, nullable=False),  # SHA-256 hex of the mapping, its includes and look-up files together
+    Column("files", LargeBinary, nullable=False),  # JSON object: path below the mappings folder -> text
+    Column("first_used_at", Instant, nullable=False),
+    UniqueConstraint("mapping", "digest"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    # SHA-256, first 16 bytes, of source, sender's delivery id and content. `occurrence` tells equal contents without a
+    # sender's id apart: the next one is only taken when it is news; two intakes that think so at once collide here.
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("occurrence", Integer, nullable=False),
+    Column("sender_id", Text),  # the sender's delivery id, when it gives one
+    Column("received_at", Instant, nullable=False),
+    Column("revision_id", Id, ForeignKey("revisions.id")),  # the mapping revision that intake used
+    Column("content_type", Text, nullable=False),
+    Column("body", LargeBinary),  # as received; NULL once erased
+    UniqueConstraint("fingerprint", "occurrence"),
+)
+
+correlations = Table(
+    "correlations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("key", Text, nullable=False),  # alert.key_of(correlation_id): compared without case
+    Column("correlation_id", Text, nullable=False),  # as first seen; what ServiceNow stores
+    Column("correlation_text", Text, nullable=False),  # before the 100-character rule
+    Column("source", Text, nullable=False),  # of its newest alert
+    Column("mapping", Text, nullable=False),
+    Column("target", Text),  # of the open episode, else the newest firing alert's route; NULL: drop
+    # --- written by intake, under the row's lock
+    Column("last_seq", BigInteger, nullable=False),  # seq of the newest alert by arrival; gap-free from 1
+    Column("status", Text, nullable=False),  # of the newest alert by (event time, seq)
+    Column("status_time", Instant, nullable=False),  # that alert's event time
+    Column("status_changed_seq", BigInteger, nullable=False),  # seq of the alert that last changed the status
+    Column("severity", SmallInteger, nullable=False),  # worst accepted since the last episode began or ended; 0: none
+    Column("alert_count", BigInteger, nullable=False),  # all alerts ever, suppressed ones too
+    Column("first_seen", Instant, nullable=False),  # event times
+    Column("last_seen", Instant, nullable=False),
+    # --- written by sync, fenced by the incident's epoch
+    Column("open", Boolean, nullable=False),  # an episode is open
+    Column("episode", Integer, nullable=False),  # number of the newest episode; 0 before the first
+    Column("applied_seq", BigInteger, nullable=False),  # alerts up to here are settled
+    Column("applied", LargeBinary),  # JSON of policy.Progress at applied_seq; NULL before the first settle
+    Column("due_at", Instant),  # when sync must look again; NULL: only a new alert or a person wakes it
+    Column("failures", Integer, nullable=False),  # in a row; while > 0 a new alert does not hasten due_at
+    Column("failure", Text),  # code of the last failure; NULL: none
+    Column("failure_text", Text),  # the sentence with the remedy
+    Column("waits_for_person", Boolean, nullable=False),  # permanent failure: never due until somebody says so
+    Column("last_decision", Text),  # "kind: reason" of the last decision settled
+    UniqueConstraint("tenant", "key"),
+)
+Index(
+    "correlations_due",
+    correlations.c.due_at,
+    sqlite_where=correlations.c.due_at.is_not(None),
+    postgresql_where=correlations.c.due_at.is_not(None),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    # An alert's public id is "<delivery_id>-<position>".
+    Column("delivery_id", Id, ForeignKey("deliveries.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),  # index of the element that `each` yields; 0 without `each`
+    # True: stands for the whole delivery from `position` on (undecodable, or more alerts than are taken).
+    Column("covers_rest", Boolean, nullable=False),
+    Column("outcome", Text, nullable=False),  # alert.Outcome
+    Column("reason", Text, nullable=False),  # "new", "repeat", a suppression's name, "route_drop", a quarantine code, …
+    Column("detail", Text),  # quarantine: the sentence for a person
+    Column("correlation", Id, ForeignKey("correlations.id")),  # NULL: quarantined or dropped
+    Column("correlation_id", Text),  # as answered; NULL: quarantined
+    Column("seq", BigInteger),  # within the correlation; NULL where correlation is NULL
+    Column("status", Text),
+    Column("severity", SmallInteger),
+    Column("event_time", Instant),  # clamped to received + 5 min; received time when the alert has none
+    Column("received_at", Instant, nullable=False),
+    Column("target", Text),  # the route at intake
+    Column("revision_id", Id, ForeignKey("revisions.id")),
+)
+Index(
+    "alerts_by_correlation",
+    alerts.c.correlation,
+    alerts.c.seq,
+    unique=True,
+    sqlite_where=alerts.c.correlation.is_not(None),
+    postgresql_where=alerts.c.correlation.is_not(None),
+)
+Index(
+    "alerts_quarantined",
+    alerts.c.delivery_id,
+    sqlite_where=alerts.c.outcome == "quarantined",
+    postgresql_where=alerts.c.outcome == "quarantined",
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("correlation_id", Text, nullable=False),  # what the record carries: the first correlation's
+    Column("mapping", Text, nullable=False),
+    Column("state", Text, nullable=False),  # planned | open | ended
+    Column("sys_id", Text),
+    Column("number", Text),
+    # --- the lease: one holder per incident, whichever correlation led to it
+    Column("lease_until", Instant),
+    Column("epoch", BigInteger, nullable=False),  # rises with every claim; outcomes settle only under their own
+    # --- what ServiceNow was told and what people did: policy.Episode as JSON; NULL while planned
+    Column("episode", LargeBinary),
+    Column("written", LargeBinary),  # JSON: field -> {"sent": [this episode], "read": as last read back}
+    Column("record_state", Text),  # the record's state as last read
+    Column("state_before_close", Text),
+    Column("created_at", Instant),  # when the create was applied
+    Column("ended_at", Instant),
+    Column("checked_at", Instant),  # last read of the record
+    UniqueConstraint("target", "sys_id"),
+)
+
+episodes = Table(
+    "episodes",
+    metadata,
+    Column("correlation", Id, ForeignKey("correlations.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),  # 1, 2, …
+    Column("incident", Id, ForeignKey("incidents.id"), nullable=False),
+)
+Index("episodes_by_incident", episodes.c.incident)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("incident", Id, ForeignKey("incidents.id"), nullable=False),
+    Column("correlation", Id, ForeignKey("correlations.id"), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("operation", Text, nullable=False),  # create | update | close | reopen
+    Column("reason", Text, nullable=False),  # policy.Reason
+    Column("target", Text, nullable=False),
+    Column("ref", Text, nullable=False),  # the [ref] a work note carries: tells whether it arrived
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of fields
+    Column("fields", LargeBinary, nullable=False),  # JSON, as sent
+    Column("read_seq", BigInteger, nullable=False),  # alerts up to here are told by this write
+    Column("revision_id", Id, ForeignKey("revisions.id")),  # the mapping revision that rendered it
+    Column("started_at", Instant, nullable=False),
+    Column("deadline", Instant, nullable=False),  # nothing is sent after it
+    Column("outcome", Text),  # applied | not_applied | ambiguous | permanent; NULL: not known, as after a crash
+    Column("outcome_code", Text),
+    Column("sys_id", Text),  # learned by a create, kept even when the lease was lost
+    Column("number", Text),
+    Column("finished_at", Instant),
+)
+Index("intents_by_incident", intents.c.incident)
+Index(
+    "intents_creates",
+    intents.c.target,
+    intents.c.started_at,
+    sqlite_where=intents.c.operation == "create",
+    postgresql_where=intents.c.operation == "create",
+)
+
+target_states = Table(
+    "target_states",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("paused_at", Instant),  # NULL: not paused
+    Column("paused_by", Text),
+)
+
+log_entries = Table(
+    "log_entries",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("action", Text, nullable=False),  # log.entries.Action
+    Column("source", Text),
+    Column("correlation", Id),  # correlations.id, for `incidents show`
+    Column("incident", Id),  # incidents.id
+    Column("delivery", Id),
+    Column("entry", LargeBinary, nullable=False),  # canonical JSON; what the log's later sealing covers
+)
+Index(
+    "log_entries_by_correlation",
+    log_entries.c.correlation,
+    sqlite_where=log_entries.c.correlation.is_not(None),
+    postgresql_where=log_entries.c.correlation.is_not(None),
+)
+Index(
+    "log_entries_by_incident",
+    log_entries.c.incident,
+    sqlite_where=log_entries.c.incident.is_not(None),
+    postgresql_where=log_entries.c.incident.is_not(None),
+)

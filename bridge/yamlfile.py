@@ -1,0 +1,140 @@
+"""YAML files that people write: loaded strictly, every value with its place.
+
+YAML 1.2 core scalars only (dates stay text); duplicate keys, anchors, merge keys, non-text keys and several documents
+are refused with file:line:col.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from bridge.alert import Json
+from bridge.errors import Misconfigured, Problem
+
+YAML_BYTES_MAX = 256 * 1024
+YAML_DEPTH_MAX = 32
+
+type_path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YamlFile:
+    """One loaded file. `places` maps a path such as ("targets", "sir", "close") to its value's (line, column)."""
+
+    name: str  # as a person would write it: used in every Problem
+    value: Json
+    places: dict[type_path, tuple[int, int]]
+    key_places: dict[type_path, tuple[int, int]]  # of the key itself, where there is one
+    source: str
+
+    def problem(self, path: type_path, message: str, hint: str = "", *, at_key: bool = False) -> Problem:
+        """A Problem at `path`, or at its nearest ancestor that stands in the file."""
+        places = self.key_places if at_key else self.places
+        while path and path not in places:
+            path = path[:-1]
+        line, column = places.get(path) or self.places.get(path, (0, 0))
+        return Problem(self.name, line, column, message, hint)
+
+
+def load_yaml(path: Path, name: str | None = None) -> YamlFile:
+    """Read and parse one file. Raises Misconfigured with its place when it is not YAML as we take it."""
+    name = name or str(path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise Misconfigured([Problem(name, 0, 0, f"cannot be read: {error.strerror}")]) from error
+    return parse_yaml(raw, name)
+
+
+def parse_yaml(raw: bytes, name: str) -> YamlFile:
+    if len(raw) > YAML_BYTES_MAX:
+        raise Misconfigured([Problem(name, 0, 0, f"is {len(raw)} bytes long; at most {YAML_BYTES_MAX} are read")])
+    try:
+        text = raw.decode("utf-8-sig")
+        reader = YAML(typ="rt", pure=True)
+        node = reader.compose(io.StringIO(text))
+    except UnicodeDecodeError as error:
+        raise Misconfigured([Problem(name, 0, 0, f"is not UTF-8 (byte {error.start})")]) from error
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        raise Misconfigured([Problem(name, line, column, f"is not YAML: {error.problem or error.context}")]) from error
+    except (YAMLError, RecursionError, ValueError) as error:
+        raise Misconfigured([Problem(name, 0, 0, f"is not YAML: {str(error).splitlines()[0]}")]) from error
+    walk = _Walk(name)
+    value = walk.value(node, (), 0) if node is not None else None
+    if walk.problems:
+        raise Misconfigured(walk.problems)
+    return YamlFile(name=name, value=value, places=walk.places, key_places=walk.key_places, source=text)
+
+
+class _Walk:
+    """Turns composed nodes into plain values, remembering places and collecting problems."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.problems: list[Problem] = []
+        self.places: dict[type_path, tuple[int, int]] = {}
+        self.key_places: dict[type_path, tuple[int, int]] = {}
+        self.seen: set[int] = set()
+
+    def value(self, node: Node, path: type_path, depth: int) -> Json:
+        place = (node.start_mark.line + 1, node.start_mark.column + 1)
+        self.places[path] = place
+        if id(node) in self.seen or getattr(node, "anchor", None):
+            self._refuse(node, "anchors and aliases are not taken", "write the value out, or include a shared file")
+            return None
+        self.seen.add(id(node))
+        if depth > YAML_DEPTH_MAX:
+            self._refuse(node, f"is nested deeper than {YAML_DEPTH_MAX}")
+            return None
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path, depth)
+        if isinstance(node, SequenceNode):
+            return [self.value(item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
+        assert isinstance(node, ScalarNode)
+        return self._scalar(node)
+
+    def _mapping(self, node: MappingNode, path: type_path, depth: int) -> dict[str, Json]:
+        result: dict[str, Json] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, ScalarNode) or str(key_node.tag).endswith(":merge"):
+                self._refuse(key_node, "only plain text keys are taken")
+                continue
+            key = str(key_node.value)
+            if key in result:
+                self._refuse(key_node, f"the key {key!r} stands here twice", "keep one of them")
+                continue
+            self.key_places[(*path, key)] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            result[key] = self.value(value_node, (*path, key), depth + 1)
+        return result
+
+    def _scalar(self, node: ScalarNode) -> Json:
+        tag = str(node.tag)
+        text: str = node.value
+        if node.style in ("'", '"', "|", ">"):
+            return text
+        if tag.endswith(":null"):
+            return None
+        if tag.endswith(":bool"):
+            return text.lower() == "true"
+        try:
+            if tag.endswith(":int"):
+                return int(text.replace("_", ""), 0) if not text.lstrip("+-").startswith("0") else int(text, 10)
+            if tag.endswith(":float"):
+                return float(text.replace("_", ""))
+        except ValueError:
+            return text
+        if tag.endswith((":str", ":timestamp")):
+            return text
+        self._refuse(node, f"the tag {tag} is not taken", "write a plain value")
+        return None
+
+    def _refuse(self, node: Node, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(self.name, node.start_mark.line + 1, node.start_mark.column + 1, message, hint))
