@@ -36,7 +36,7 @@ class Find:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """Fields for one write. Values are text, bounded, control characters stripped, `[code]` defused in journal fields."""
+    """Fields for one write: bounded text, control characters stripped, `[code]` defused in journal fields."""
 
     fields: dict[str, str] = field(default_factory=dict)
     finds: dict[str, Find] = field(default_factory=dict)  # reference fields: assignment_group and the mapping's `find`s
