@@ -63,7 +63,7 @@ class CloseWhen(StrEnum):
 class Policy:
     """The mapping's `correlation:` section and the target's `close.when`, as the decision needs them."""
 
-    update_every: tuple[timedelta, ...] = (
+    update_every: tuple[timedelta, ...] = (  # at least one; the last repeats
         timedelta(minutes=15),
         timedelta(hours=1),
         timedelta(hours=4),
@@ -159,7 +159,8 @@ class Situation:
 class Decision:
     kind: Kind
     reason: Reason
-    # When to look again although no alert arrives; None: only a new alert or a person's command wakes it.
+    # When to look again although no alert arrives; None: only a new alert or a person's command wakes it. An update may
+    # carry one too: what it leaves unsaid is said in the next round.
     wake_at: datetime | None = field(default=None, compare=False)
 
 
@@ -183,7 +184,9 @@ def _only_stale_alerts(situation: Situation) -> bool:
 
 def _while_none_open(situation: Situation, last: Episode | None, policy: Policy, now: datetime) -> Decision:
     progress = situation.progress
-    if progress.status is not Status.FIRING:
+    if progress.status is None:
+        return _nothing(Reason.IN_STEP)  # all alerts so far were suppressed
+    if progress.status is Status.RESOLVED:
         return _nothing(Reason.RESOLVED_BEFORE_INCIDENT if last is None else Reason.ALREADY_CLOSED)
     if last is None:
         return _create(situation, Reason.FIRST_ALERT, now)
@@ -191,20 +194,21 @@ def _while_none_open(situation: Situation, last: Episode | None, policy: Policy,
         if _person_is_heeded(progress, last, policy, now):
             return _nothing(Reason.CLOSED_BY_PERSON)
         return _create(situation, Reason.NEW_EPISODE, now)  # a person's end is never undone by reopening
-    if last.reopen_refused:
-        return _create(situation, Reason.REOPEN_REFUSED, now)
-    if policy.reopen_within and last.ended_at is not None and now - last.ended_at <= policy.reopen_within:
+    within = policy.reopen_within and last.ended_at is not None and now - last.ended_at <= policy.reopen_within
+    if within and not last.reopen_refused:
         return Decision(kind=Kind.REOPEN, reason=Reason.CAME_BACK)
-    if not policy.reopen_else_create:
+    if not within and not policy.reopen_else_create:
         return _nothing(Reason.NOT_REOPENED)
-    return _create(situation, Reason.NEW_EPISODE, now)
+    return _create(situation, Reason.REOPEN_REFUSED if last.reopen_refused else Reason.NEW_EPISODE, now)
 
 
 def _person_is_heeded(progress: Progress, last: Episode, policy: Policy, now: datetime) -> bool:
     """A person ended it: repeats stay quiet until a resolve and return, a rise, or the end of the time."""
+    if progress.severity is None:
+        return True  # nothing has fired since: what the person closed is not opened again by the clock alone
     false_positive = last.end is End.FALSE_POSITIVE
     quiet = policy.after_person_false_positive if false_positive else policy.after_person_closed
-    worse = progress.severity is not None and progress.severity > last.severity
+    worse = progress.severity > last.severity
     return not progress.resolved_after_end and not worse and last.ended_at is not None and now - last.ended_at < quiet
 
 
@@ -217,9 +221,14 @@ def _create(situation: Situation, reason: Reason, now: datetime) -> Decision:
 
 
 def _while_open(situation: Situation, episode: Episode, policy: Policy, now: datetime) -> Decision:
-    if situation.progress.status is Status.RESOLVED:
-        return _while_resolved(situation.progress, episode, policy, now)
-    return _while_firing(situation.progress, episode, policy, now)
+    progress = situation.progress
+    resolved = progress.status is Status.RESOLVED
+    decision = (_while_resolved if resolved else _while_firing)(progress, episode, policy, now)
+    if progress.severity is None or progress.severity <= episode.severity or decision.kind is Kind.CLOSE:
+        return decision  # an incident that is closed now is not raised first: two writes, and a page, for nothing
+    # While firing, this update says all there is. While resolved, what the source says is told after it.
+    wake_at = (now if decision.kind is Kind.UPDATE else decision.wake_at) if resolved else None
+    return Decision(kind=Kind.UPDATE, reason=Reason.SEVERITY_ROSE, wake_at=wake_at)
 
 
 def _while_resolved(progress: Progress, episode: Episode, policy: Policy, now: datetime) -> Decision:
@@ -240,8 +249,6 @@ def _tell_once(episode: Episode, reason: Reason) -> Decision:
 
 
 def _while_firing(progress: Progress, episode: Episode, policy: Policy, now: datetime) -> Decision:
-    if progress.severity is not None and progress.severity > episode.severity:
-        return Decision(kind=Kind.UPDATE, reason=Reason.SEVERITY_ROSE)
     if episode.told_resolved:
         return Decision(kind=Kind.UPDATE, reason=Reason.FIRES_AGAIN)
     if progress.repeat_count <= episode.told_count:
@@ -249,9 +256,8 @@ def _while_firing(progress: Progress, episode: Episode, policy: Policy, now: dat
     if episode.notes >= NOTES_PER_EPISODE_MAX:
         return _nothing(Reason.NOTE_LIMIT)
     every = policy.update_every[min(episode.rung, len(policy.update_every) - 1)]
-    next_tell = (episode.told_at or now) + every
-    if now < next_tell:
-        return _nothing(Reason.REPEAT, wake_at=next_tell)
+    if episode.told_at is not None and now < episode.told_at + every:
+        return _nothing(Reason.REPEAT, wake_at=episode.told_at + every)
     return Decision(kind=Kind.UPDATE, reason=Reason.REPEATS)
 
 
@@ -260,7 +266,10 @@ def _nothing(reason: Reason, *, wake_at: datetime | None = None) -> Decision:
 
 
 def settled(episode: Episode | None, decision: Decision, progress: Progress, now: datetime) -> Episode | None:
-    """What we have told, once ServiceNow has taken `decision`; the episode as the next decision will find it."""
+    """What we have told, once ServiceNow has taken `decision`; the episode as the next decision will find it.
+
+    A reopen counts as telling the severity: its write carries the fields that depend on it when it rose.
+    """
     if decision.kind is Kind.CREATE:
         severity = progress.severity or Severity.INFO
         return Episode(open=True, severity=severity, told_count=progress.repeat_count, told_at=now)
@@ -271,7 +280,8 @@ def settled(episode: Episode | None, decision: Decision, progress: Progress, now
     if decision.kind is Kind.NOTHING:
         return episode
     if decision.kind is Kind.CLOSE:
-        return replace(episode, open=False, ended_at=now, end=End.BY_US)
+        # told_resolved: a person who opens it again knows that the source reported it resolved.
+        return replace(episode, open=False, ended_at=now, end=End.BY_US, told_resolved=True)
     told = replace(episode, told_at=now, told_count=progress.repeat_count)
     if decision.kind is Kind.REOPEN:
         severity = max(episode.severity, progress.severity or Severity.INFO)
@@ -279,7 +289,8 @@ def settled(episode: Episode | None, decision: Decision, progress: Progress, now
             told, open=True, ended_at=None, end=None, severity=severity, rung=0, told_resolved=False, touched=False
         )
     if decision.reason is Reason.SEVERITY_ROSE:
-        return replace(told, severity=progress.severity or episode.severity, rung=0)
+        told_resolved = episode.told_resolved and progress.status is Status.RESOLVED  # a rise says that it fires
+        return replace(told, severity=progress.severity or episode.severity, rung=0, told_resolved=told_resolved)
     if decision.reason is Reason.FIRES_AGAIN:
         return replace(told, told_resolved=False, rung=0)
     if decision.reason is Reason.REPEATS:
@@ -288,7 +299,10 @@ def settled(episode: Episode | None, decision: Decision, progress: Progress, now
 
 
 def ended(progress: Progress) -> Progress:
-    """The progress from which the next episode counts: severity and repeats start over when one ends."""
+    """The progress from which the next episode counts: severity and repeats start over when one ends.
+
+    Give it the progress as applied: what is still pending is folded in afterwards and counts for what comes next.
+    """
     return replace(progress, severity=None, repeat_count=0, resolved_after_end=False)
 
 
@@ -305,15 +319,23 @@ def fold(progress: Progress, pending: Pending) -> Progress:
         status=status,
         newest_time=pending.newest_time if newer else progress.newest_time,
         newest_seq=pending.newest_seq if newer else progress.newest_seq,
-        changed_time=pending.newest_time if changed else progress.changed_time,
+        changed_time=_changed_time(progress, pending) if changed else progress.changed_time,
         last_firing_time=_latest(progress.last_firing_time, pending.last_firing_time),
         resolved_since=_resolved_since(progress, pending, status),
         severity=progress.severity if stale else _worst(progress.severity, pending.severity),
         repeat_count=progress.repeat_count + pending.firing_count,
         first_seen=_earliest(progress.first_seen, pending.first_seen),
         last_seen=_latest(progress.last_seen, pending.last_seen),
-        resolved_after_end=progress.resolved_after_end or pending.any_resolved,
+        # A late resolve from before the newest alert says nothing about the time since a person's end.
+        resolved_after_end=progress.resolved_after_end or (newer and pending.any_resolved),
     )
+
+
+def _changed_time(progress: Progress, pending: Pending) -> datetime | None:
+    """When `pending` changed the status. A summary cannot tell exactly: no alert of the present run may seem stale."""
+    if pending.newest_status is Status.RESOLVED:
+        return pending.newest_time
+    return _latest(pending.first_seen, progress.newest_time)
 
 
 def _resolved_since(progress: Progress, pending: Pending, status: Status | None) -> datetime | None:
