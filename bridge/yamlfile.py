@@ -7,6 +7,8 @@ are refused with file:line:col.
 from __future__ import annotations
 
 import io
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,18 @@ YAML_BYTES_MAX = 256 * 1024
 YAML_DEPTH_MAX = 32
 
 type_path = tuple[str | int, ...]
+
+STANDARD = "tag:yaml.org,2002:"
+TAGS = {STANDARD + name for name in ("map", "seq", "str", "null", "bool", "int", "float", "timestamp")}
+
+# YAML 1.2's core schema, applied here and not by the reader, which also knows 1.1's `yes` and `1_000`.
+_WORDS: dict[str, Json] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FRACTION = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +108,9 @@ class _Walk:
         if depth > YAML_DEPTH_MAX:
             self._refuse(node, f"is nested deeper than {YAML_DEPTH_MAX}")
             return None
+        if str(node.tag) not in TAGS:
+            self._refuse(node, f"the tag {node.tag} is not taken", "write a plain value")
+            return None
         if isinstance(node, MappingNode):
             return self._mapping(node, path, depth)
         if isinstance(node, SequenceNode):
@@ -104,7 +121,7 @@ class _Walk:
     def _mapping(self, node: MappingNode, path: type_path, depth: int) -> dict[str, Json]:
         result: dict[str, Json] = {}
         for key_node, value_node in node.value:
-            if not isinstance(key_node, ScalarNode) or str(key_node.tag).endswith(":merge"):
+            if not isinstance(key_node, ScalarNode) or str(key_node.tag) not in TAGS or key_node.anchor:
                 self._refuse(key_node, "only plain text keys are taken")
                 continue
             key = str(key_node.value)
@@ -116,25 +133,23 @@ class _Walk:
         return result
 
     def _scalar(self, node: ScalarNode) -> Json:
-        tag = str(node.tag)
         text: str = node.value
-        if node.style in ("'", '"', "|", ">"):
+        if node.style in ("'", '"', "|", ">") or str(node.tag) == STANDARD + "str":
             return text
-        if tag.endswith(":null"):
-            return None
-        if tag.endswith(":bool"):
-            return text.lower() == "true"
+        if text in _WORDS:
+            return _WORDS[text]
         try:
-            if tag.endswith(":int"):
-                return int(text.replace("_", ""), 0) if not text.lstrip("+-").startswith("0") else int(text, 10)
-            if tag.endswith(":float"):
-                return float(text.replace("_", ""))
+            if _INTEGER.fullmatch(text):
+                return int(text, 0 if text[:2] in ("0x", "0o") else 10)
         except ValueError:
+            self._refuse(node, "the number has too many digits", "quote it if it is text")
+            return None
+        if not _FRACTION.fullmatch(text):
             return text
-        if tag.endswith((":str", ":timestamp")):
-            return text
-        self._refuse(node, f"the tag {tag} is not taken", "write a plain value")
-        return None
+        number = float(text if text[-1] in "0123456789." else "inf")  # .inf and .nan: neither can be used
+        if not math.isfinite(number):
+            self._refuse(node, f"{text} is not a number that can be used", "quote it if it is text")
+        return number
 
     def _refuse(self, node: Node, message: str, hint: str = "") -> None:
         self.problems.append(Problem(self.name, node.start_mark.line + 1, node.start_mark.column + 1, message, hint))
