@@ -1,0 +1,173 @@
+"""The WSGI application: the Table API with its faults, the admin routes, and the page for people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+import msgspec
+from flask import Flask, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from bridge.simulator import answers
+from bridge.simulator.admin import admin_routes
+from bridge.simulator.answers import Answer, Refused
+from bridge.simulator.api import BODY_BYTES_MAX, serve
+from bridge.simulator.faults import Fault, FaultKind
+from bridge.simulator.page import page_routes
+from bridge.simulator.request import ApiRequest
+from bridge.simulator.state import Simulator
+
+HIBERNATING = (
+    "<html><head><title>Instance Hibernating page</title></head><body>Your instance is hibernating.</body></html>"
+)
+ENDING = "simulator.ending"  # in the WSGI environment: how the server ends the connection instead of answering
+TABLE_PATH = re.compile(r"/api/now(?:/(v1|v2))?/table/([^/]+)(?:/([^/]+))?/?")
+
+GoDown = Callable[[float], None]  # refuse connections for so many seconds
+
+
+def create_app(simulator: Simulator, *, go_down: GoDown) -> Flask:
+    app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
+
+    @app.route("/api/<path:_rest>", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+    def api(_rest: str) -> Response:
+        return answer_call(simulator)
+
+    app.register_blueprint(admin_routes(simulator, go_down))
+    app.register_blueprint(page_routes(simulator))
+    return app
+
+
+def answer_call(simulator: Simulator) -> Response:
+    """Meet the fault that waits for this call, if any; else answer it; and keep a note of what was answered."""
+    call, refusal = _read_call()
+    with simulator.lock:
+        simulator.apply_late_writes()
+        wait, fault = simulator.faults.strike(call.method, call.path, call.table)
+    if wait:
+        simulator.stopping.wait(wait)
+    if fault is not None:
+        response = _meet(simulator, fault, call)
+    elif refusal is not None:
+        response = _response(refusal.answer())
+    else:
+        response = _response(serve(simulator, call, now=simulator.clock()))
+    simulator.note_call(call.method, call.path, 0 if ENDING in request.environ else response.status_code)
+    return response
+
+
+def _read_call() -> tuple[ApiRequest, Refused | None]:
+    """The call, and why it cannot be served at all, if so: an unknown resource or an oversized body."""
+    refusal = None
+    try:
+        body = request.get_data()
+    except RequestEntityTooLarge:
+        body = b""
+        refusal = answers.too_large(request.content_length or 0, BODY_BYTES_MAX)
+    place = TABLE_PATH.fullmatch(request.path)
+    if place is None:
+        refusal = refusal or answers.no_such_resource()
+    version, table, sys_id = place.groups("") if place else ("", "", "")
+    query = "&".join(f"{name}={value}" for name, value in request.args.items())
+    call = ApiRequest(
+        method=_method(),
+        path=request.path + (f"?{query}" if query else ""),
+        version=version,
+        table=table,
+        sys_id=sys_id,
+        parameters=request.args.to_dict(),
+        url=request.base_url,
+        root_url=request.root_url.rstrip("/"),
+        authorization=request.headers.get("Authorization", ""),
+        accept=request.headers.get("Accept", ""),
+        content_type=request.headers.get("Content-Type", ""),
+        body=body,
+    )
+    return call, refusal
+
+
+def _method() -> str:
+    """X-http-method-override beats the method [OFFICIAL]."""
+    return request.headers.get("X-http-method-override", request.method).upper()
+
+
+def _meet(simulator: Simulator, fault: Fault, call: ApiRequest) -> Response:
+    """The response to a call that a fault strikes."""
+    kind = fault.kind
+    if kind in (FaultKind.CLOSED, FaultKind.RESET_BEFORE_COMMIT):
+        return _lost("close" if kind is FaultKind.CLOSED else "reset")
+    if kind is FaultKind.RESET_AFTER_COMMIT:
+        serve(simulator, call, now=simulator.clock())
+        return _lost("reset")
+    if kind is FaultKind.LATE_COMMIT:
+        simulator.apply_later(fault.seconds, partial(_apply_late, simulator, call))
+        return _lost("reset")
+    if kind is FaultKind.TRUNCATED:
+        return _truncated(serve(simulator, call, now=simulator.clock()))
+    if kind is FaultKind.CANCELLED:
+        serve(simulator, call, now=simulator.clock())
+        return _response(answers.cancelled().answer())
+    return _not_applied(simulator, fault, call)
+
+
+def _apply_late(simulator: Simulator, call: ApiRequest, now: datetime) -> None:
+    serve(simulator, call, now=now)  # whatever it would have answered, nobody hears it
+
+
+def _not_applied(simulator: Simulator, fault: Fault, call: ApiRequest) -> Response:
+    if fault.kind is FaultKind.SERVER_ERROR:
+        words = {500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable"}[fault.status]
+        title = f"{fault.status} {words}"
+        return _html(f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>", fault.status)
+    if fault.kind is FaultKind.HIBERNATING:
+        return _html(HIBERNATING, 200)  # [OBSERVED]
+    if fault.kind is FaultKind.LOGIN:
+        response = _html("<html><head><title>Found</title></head></html>", 302)
+        response.headers["Location"] = f"{call.root_url}/login.do"
+        return response
+    if fault.kind is FaultKind.DROPPED:
+        return Response(b"", 202, content_type="application/json;charset=UTF-8")
+    return _response(_refusal(simulator, fault, call).answer())
+
+
+def _refusal(simulator: Simulator, fault: Fault, call: ApiRequest) -> Refused:
+    if fault.kind is FaultKind.UNAUTHENTICATED:
+        return answers.not_authenticated()
+    if fault.kind is FaultKind.ACL:
+        if call.method in ("GET", "HEAD"):  # a hidden row is 404, not 403 [OBSERVED]
+            return answers.no_record() if call.sys_id else answers.unreadable_field()
+        return answers.acl_failed(call.method)
+    seconds = max(round(fault.seconds), 0)
+    return answers.rate_limited(seconds, int(simulator.clock().timestamp()) + seconds)
+
+
+def _lost(ending: str) -> Response:
+    """No answer: the server closes or resets the connection when it finds this word."""
+    request.environ[ENDING] = ending
+    return Response(b"", 500)
+
+
+def _response(answer: Answer) -> Response:
+    if answer.body is None:
+        return Response(b"", answer.status, headers=answer.headers)
+    body = msgspec.json.encode(answer.body)
+    if answer.status < 300 and request.headers.get("X-no-response-body") == "true" and request.method != "GET":
+        body = b""  # [OFFICIAL]
+    return Response(body, answer.status, headers=answer.headers, content_type="application/json;charset=UTF-8")
+
+
+def _truncated(answer: Answer) -> Response:
+    """Well-framed, but the JSON ends in the middle [OBSERVED on long reads]."""
+    response = _response(answer)
+    body = response.get_data()
+    response.set_data(body[: len(body) // 2])
+    return response
+
+
+def _html(text: str, status: int) -> Response:
+    return Response(text, status, content_type="text/html;charset=UTF-8")

@@ -1,0 +1,148 @@
+"""One simulated instance: its records, faults, calls and the contract violations it saw, behind one lock."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from bridge.simulator.answers import invalid_table
+from bridge.simulator.faults import Faults
+from bridge.simulator.records import Records
+from bridge.simulator.seed import seed
+from bridge.simulator.tables import TABLES, Table
+
+Row = dict[str, str]
+Clock = Callable[[], datetime]
+
+CALLS_KEPT = 100_000
+VIOLATIONS_KEPT = 10_000
+
+
+class UnknownField(StrEnum):
+    """What a query that names an unknown field does: reports differ, so it is a switch."""
+
+    IGNORE = "ignore"  # that part filters nothing [OFFICIAL]
+    FORBIDDEN = "forbidden"  # 403 [OBSERVED]
+    NO_ROWS = "no_rows"  # glide.invalid_query.returns_no_rows=true [OFFICIAL]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """A call that broke the contract, or leaned on something that nobody has promised."""
+
+    code: str  # a snake_case word, for assertions
+    method: str
+    path: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateWrite:
+    """A write whose reply was lost and that is applied when its time has come."""
+
+    due: datetime
+    apply: Callable[[datetime], None]
+
+
+class Simulator:
+    """Shared by every request thread. Whoever touches `rows` or `late` holds `lock`; the methods here take it."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,  # aware UTC
+        accounts: dict[str, str],  # user name -> password of the API users
+        security_incidents: bool = True,  # whether sn_si_incident's plugin is installed
+        unknown_query_field: UnknownField = UnknownField.IGNORE,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.clock = clock
+        self.accounts = accounts
+        self.security_incidents = security_incidents
+        self.unknown_query_field = unknown_query_field
+        self.faults = Faults()
+        self.rows = Records()
+        self.late: list[LateWrite] = []
+        self.stopping = threading.Event()  # set: nobody waits any longer
+        self._calls: deque[tuple[str, str, int]] = deque(maxlen=CALLS_KEPT)
+        self._violations: deque[Violation] = deque(maxlen=VIOLATIONS_KEPT)
+        seed(self.rows, list(accounts), now=clock())
+
+    @property
+    def calls(self) -> list[tuple[str, str, int]]:
+        """(method, path with its decoded query, status) of each API call, oldest first; 0: no answer was sent."""
+        with self.lock:
+            return list(self._calls)
+
+    @property
+    def violations(self) -> list[Violation]:
+        with self.lock:
+            return list(self._violations)
+
+    def note_call(self, method: str, path: str, status: int) -> None:
+        with self.lock:
+            self._calls.append((method, path, status))
+
+    def note_violation(self, code: str, method: str, path: str, detail: str) -> None:
+        with self.lock:
+            self._violations.append(Violation(code=code, method=method, path=path, detail=detail))
+
+    def table(self, name: str) -> Table:
+        """Raises Refused when there is no such table here."""
+        if name not in TABLES or (name == "sn_si_incident" and not self.security_incidents):
+            raise invalid_table(name)
+        return TABLES[name]
+
+    def apply_late_writes(self) -> None:
+        """Apply the late commits whose time has come, each stamped with its own. Called before anyone looks."""
+        with self.lock:
+            now = self.clock()
+            due = sorted((write for write in self.late if write.due <= now), key=lambda write: write.due)
+            self.late = [write for write in self.late if write.due > now]
+            for write in due:
+                write.apply(write.due)
+
+    def apply_later(self, seconds: float, apply: Callable[[datetime], None]) -> None:
+        with self.lock:
+            self.late.append(LateWrite(due=self.clock() + timedelta(seconds=seconds), apply=apply))
+
+    def records(self, table: str) -> list[Row]:
+        """Copies of all rows of a table, oldest first."""
+        with self.lock:
+            self.apply_late_writes()
+            return [dict(row) for row in self.rows.rows(table)]
+
+    def record(self, table: str, sys_id: str) -> Row | None:
+        with self.lock:
+            self.apply_late_writes()
+            row = self.rows.get(table, sys_id)
+            return None if row is None else dict(row)
+
+    def journal(self, sys_id: str) -> list[Row]:
+        """Journal entries of a record (sys_journal_field rows), oldest first."""
+        with self.lock:
+            self.apply_late_writes()
+            return [dict(entry) for entry in self.rows.journal(sys_id)]
+
+    def person_creates(self, table: str, user: str = "analyst", **fields: str) -> Row:
+        with self.lock:
+            self.apply_late_writes()
+            return dict(self.rows.insert(self.table(table).name, fields, user=user, now=self.clock()))
+
+    def person_edits(self, table: str, sys_id: str, user: str = "analyst", **fields: str) -> Row:
+        """Change a record as a person does at the form; the same policies hold (raises Refused)."""
+        return self.edit_as_person(table, sys_id, fields, user=user)
+
+    def edit_as_person(self, table: str, sys_id: str, fields: Row, *, user: str) -> Row:
+        with self.lock:
+            self.apply_late_writes()
+            return dict(self.rows.update(self.table(table).name, sys_id, fields, user=user, now=self.clock()))
+
+    def person_deletes(self, table: str, sys_id: str) -> None:
+        with self.lock:
+            self.apply_late_writes()
+            self.rows.delete(self.table(table).name, sys_id)
