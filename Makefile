@@ -1,0 +1,52 @@
+# Everything happens in $(VENV). Nothing here needs root, and nothing beyond Python 3.11+ and a package index.
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench lock
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+# -qq: of pip's words, only the errors.
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check install --root-user-action=ignore
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## the bridge and what it needs, into .venv: .venv/bin/bridge
+
+demo: $(VENV)/.installed ## the main job, for real, against the simulator (KEEP=1 leaves it running)
+	@$(BIN)/bridge demo $(if $(KEEP),--keep)
+
+test: $(VENV)/.installed-dev ## the whole suite (ARGS="-k name" picks)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev ## format, lint, types, layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev ## speed and memory, as ratios to a no-op view on this machine
+	$(BIN)/python tests/bench
+
+lock: $(VENV)/.installed-dev ## requirements*.txt from pyproject.toml (UPGRADE=1: to the newest)
+	$(LOCK) --group build -o requirements.txt pyproject.toml
+	$(LOCK) --group build --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what the bridge needs ..."
+	@$(PIP) --require-hashes -r requirements.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@echo "Installing what the tests need ..."
+	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,74 @@
+"""The shape of the code: short files that say what they are, and a core that imports no edge.
+
+The import-linter contracts in pyproject.toml hold the layers; this holds what they cannot say.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+MODULE_LINES_MAX = 400
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted((ROOT / "bridge").rglob("*.py"))
+
+PURE = ("bridge.alert", "bridge.errors", "bridge.yamlfile", "bridge.correlation", "bridge.sources", "bridge.mapping")
+PURE_MAY_IMPORT = {"msgspec", "re2", "ruamel"}  # JSON, patterns in linear time, YAML with its places
+
+
+def name_of(module: Path) -> str:
+    parts = module.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def within(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def imported_by(module: Path) -> set[str]:
+    """Full names of what a module imports: of `from a import b`, both a and a.b when that is a module of ours."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(module)} line {node.lineno}: imports here are absolute"
+            assert node.module is not None
+            ours = {f"{node.module}.{alias.name}" for alias in node.names} & NAMES
+            names.update(ours or {node.module})
+    return names
+
+
+NAMES = {name_of(module) for module in MODULES}
+PURE_MODULES = [module for module in MODULES if within(name_of(module), PURE)]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_a_module_says_first_what_it_is(module: Path) -> None:
+    assert ast.get_docstring(ast.parse(module.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_a_module_is_short(module: Path) -> None:
+    assert len(module.read_text("utf-8").splitlines()) <= MODULE_LINES_MAX
+
+
+@pytest.mark.parametrize("module", PURE_MODULES, ids=name_of)
+def test_a_pure_module_imports_the_standard_library_and_pure_modules_only(module: Path) -> None:
+    foreign = {
+        name
+        for name in imported_by(module)
+        if not within(name, PURE)
+        and name.split(".")[0] not in sys.stdlib_module_names
+        and name.split(".")[0] not in PURE_MAY_IMPORT
+    }
+    assert foreign == set()
+
+
+@pytest.mark.parametrize("package", PURE)
+def test_every_pure_package_is_there(package: str) -> None:
+    assert package in NAMES
