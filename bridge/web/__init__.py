@@ -1,0 +1,1 @@
+"""HTTP in: the hooks that sources post to, health, metrics."""

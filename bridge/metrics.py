@@ -1,0 +1,88 @@
+"""What Prometheus is told. Objects in a registry of their own; labels come from closed sets, never from a sender."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+UNKNOWN_SOURCE = "unknown"  # the label of every name that is not configured
+COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+CHILDREN_MAX = 4_096  # labelled counters kept at hand: finding one by its labels costs more than counting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits, read from the store when Prometheus asks."""
+
+    due: int  # correlations that are due now
+    oldest_due_seconds: float  # how long the oldest of them has been; 0 when there is none
+    quarantined: int  # alerts
+
+
+class Metrics:
+    """One for each process. The names are promises: dashboards and alerts are built on them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._deliveries = self._counter(
+            "bridge_deliveries", "Deliveries answered 200, by outcome.", "source", "outcome"
+        )
+        self._refused = self._counter("bridge_deliveries_refused", "Deliveries refused.", "source", "reason")
+        self._calls = self._counter("bridge_servicenow_calls", "Calls to ServiceNow.", "instance", "outcome")
+        self._decisions = self._counter("bridge_decisions", "Decisions settled.", "kind", "reason")
+        self.queue_seconds = self._histogram("bridge_intake_queue_seconds", "Wait of a delivery for its batch.")
+        self.commit_seconds = self._histogram("bridge_intake_commit_seconds", "Storing of one batch, made durable.")
+        # A child is kept: `labels` is not free, and every request needs one.
+        self._child = lru_cache(maxsize=CHILDREN_MAX)(lambda counter, first, second: counter.labels(first, second))
+
+    def delivered(self, source: str, outcome: str) -> None:
+        """`outcome`: accepted, quarantined (something in it was), or duplicate."""
+        self._child(self._deliveries, source, outcome).inc()
+
+    def refused(self, source: str, reason: str) -> None:
+        self._child(self._refused, source, reason).inc()
+
+    def called(self, instance: str, outcome: str) -> None:
+        """One call to ServiceNow: applied, not_applied, ambiguous or permanent; reads have outcomes too."""
+        self._child(self._calls, instance, outcome).inc()
+
+    def decided(self, kind: str, reason: str) -> None:
+        self._child(self._decisions, kind, reason).inc()
+
+    def watch(self, backlog: Callable[[], Backlog | None]) -> None:
+        """Ask `backlog` at every scrape; None, when the store does not answer, leaves its gauges out."""
+        self.registry.register(_BacklogCollector(backlog))
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(name, what, labels, registry=self.registry)
+
+    def _histogram(self, name: str, what: str) -> Histogram:
+        return Histogram(name, what, registry=self.registry, buckets=COMMIT_BUCKETS)
+
+
+class _BacklogCollector(Collector):
+    def __init__(self, backlog: Callable[[], Backlog | None]) -> None:
+        self._backlog = backlog
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []  # registering must not ask the store
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        backlog = self._backlog()
+        if backlog is None:
+            return
+        yield GaugeMetricFamily("bridge_correlations_due", "Correlations that are due.", backlog.due)
+        yield GaugeMetricFamily(
+            "bridge_correlations_due_oldest_seconds",
+            "How long the oldest due correlation has been due.",
+            backlog.oldest_due_seconds,
+        )
+        yield GaugeMetricFamily("bridge_quarantined_alerts", "Alerts in quarantine.", backlog.quarantined)

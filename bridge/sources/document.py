@@ -1,0 +1,151 @@
+"""Strict JSON: the bytes of a delivery become a document, or an Unmappable that says what is wrong with them.
+
+Decoders in C accept duplicate keys silently, and which of two values counts is then an attacker's choice. The fast path
+decodes with msgspec and takes only what it can *prove* to be clean; everything else goes to the standard library's
+decoder with a hook for every object, thirty times slower, whose word is final.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import NoReturn
+
+import msgspec
+
+from bridge.alert import Json
+from bridge.errors import Unmappable
+
+NESTING_MAX = 32  # of one alert
+KEYS_MAX = 2_000  # of one alert
+STRING_BYTES_MAX = 64 * 1024  # of one string, in UTF-8
+BOM = b"\xef\xbb\xbf"
+NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    value: Json
+    within_limits: bool  # the whole is known to keep the limits of one alert, so every alert in it does
+
+
+def decode(raw: bytes) -> Document:
+    """Raises Unmappable: not_utf8, not_json, not_a_number, duplicate_key, bad_text, number_too_large, too_deep."""
+    raw = raw.removeprefix(BOM)
+    try:
+        value = msgspec.json.decode(raw)
+        again = msgspec.json.encode(value)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return Document(_decode_slowly(raw), within_limits=False)  # it names the fault, or finds none
+    if not _is_provably_clean(raw, again):
+        return Document(_decode_slowly(raw), within_limits=False)
+    small = len(again) <= STRING_BYTES_MAX and again.count(b'"') <= 2 * KEYS_MAX
+    return Document(value, small and _nests_within(again))
+
+
+def refuse_beyond_limits(alert: Json) -> None:
+    """The limits of one alert. Raises Unmappable: too_deep, too_many_keys, string_too_long."""
+    level, keys = [alert], 0
+    for _ in range(NESTING_MAX + 1):
+        keys += sum([len(node) for node in level if type(node) is dict])
+        if keys > KEYS_MAX:
+            raise Unmappable("too_many_keys", f"The alert has more than {KEYS_MAX} keys.")
+        texts = [node for node in level if type(node) is str and len(node) * 4 > STRING_BYTES_MAX]
+        texts += [key for node in level if type(node) is dict for key in node if len(key) * 4 > STRING_BYTES_MAX]
+        if any(len(text.encode()) > STRING_BYTES_MAX for text in texts):
+            raise Unmappable("string_too_long", f"The alert holds a text of more than {STRING_BYTES_MAX // 1024} KiB.")
+        level = [child for node in level if type(node) in (dict, list) for child in _children(node)]
+        if not level:
+            return
+    raise Unmappable("too_deep", f"The alert is nested deeper than {NESTING_MAX}.")
+
+
+def _is_provably_clean(raw: bytes, again: bytes) -> bool:
+    """No key stood twice, and no text holds NUL; false where that is not proven.
+
+    A pair whose key comes again is lost in decoding, and with it at least the two quotes around its key. Encoding again
+    adds no quote unless one was written as \\u0022. So equal numbers of quotes mean that nothing was lost.
+    """
+    if raw == again and b"\\" not in raw:
+        return True
+    if raw.count(b'"') != again.count(b'"'):
+        return False
+    return b"\\u00" not in raw or not (b"\\u0022" in raw or b"\\u0000" in raw)
+
+
+def _nests_within(raw: bytes) -> bool:
+    """Peels the brackets that stand outside of texts from the inside out: `{[{}]}`, `{[]}`, `{}`, nothing."""
+    if raw.count(b"{") + raw.count(b"[") <= NESTING_MAX:
+        return True
+    outside = raw if b"\\" not in raw else raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = b"".join(outside.split(b'"')[::2]).translate(None, NO_BRACKETS)
+    for _ in range(NESTING_MAX):
+        if not brackets:
+            return True
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    return not brackets
+
+
+def _children(node: Json) -> Json:
+    return node.values() if type(node) is dict else node if type(node) is list else ()
+
+
+def _decode_slowly(raw: bytes) -> Json:
+    try:
+        text = raw.decode()
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+    except UnicodeDecodeError as error:
+        raise Unmappable("not_utf8", f"The body is not UTF-8 (byte {error.start}).") from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise Unmappable("not_json", f"The body is not JSON: {error.msg} ({place}).") from error
+    except RecursionError as error:
+        raise Unmappable("too_deep", f"The alert is nested deeper than {NESTING_MAX}.") from error
+    except ValueError as error:  # Python's own bound on the digits of an integer
+        raise Unmappable("number_too_large", "The body holds an integer of thousands of digits.") from error
+    _refuse_bad_text(value)
+    return value
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        raise Unmappable(
+            "duplicate_key", f"The key {max(counts, key=counts.__getitem__)[:100]!a} stands twice or more."
+        )
+    return result
+
+
+def _constant(name: str) -> NoReturn:
+    raise Unmappable("not_a_number", f"{name} is not JSON: send null or leave the field out.")
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise Unmappable("number_too_large", f"The number {digits[:40]} is too large.")
+    return number
+
+
+def _refuse_bad_text(value: Json) -> None:
+    """NUL cannot be stored as text, half of a surrogate pair cannot be written as UTF-8."""
+    stack = [value]
+    while stack:
+        node = stack.pop()
+        if type(node) is dict:
+            stack.extend(node)
+            stack.extend(node.values())
+        elif type(node) is list:
+            stack.extend(node)
+        elif type(node) is str and not _is_storable(node):
+            raise Unmappable("bad_text", "The body holds a text with NUL or with half of a surrogate pair.")
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        return b"\x00" not in text.encode()
+    except UnicodeEncodeError:
+        return False

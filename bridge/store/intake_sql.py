@@ -1,0 +1,221 @@
+# ruff: noqa: S608 — only names of columns and parameter marks are put into these texts, never a value
+"""The statements of intake, few and multi-row, spoken at driver level: SQLAlchemy's constructs cost a quarter of the
+throughput here. Names of tables and columns come from tables.py all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, Connection, Table
+
+from bridge.errors import Transient
+from bridge.store.correlation_state import CorrelationState
+from bridge.store.tables import alerts, correlations, deliveries, log_entries
+
+ROWS_PER_STATEMENT = 1_000  # PostgreSQL takes 65,535 parameters, SQLite 32,766
+
+Row = tuple[Any, ...]
+T = TypeVar("T")
+
+
+def _names(*columns: Column[Any]) -> tuple[str, ...]:
+    return tuple(column.name for column in columns)
+
+
+DELIVERY = _names(
+    deliveries.c.source,
+    deliveries.c.tenant,
+    deliveries.c.fingerprint,
+    deliveries.c.occurrence,
+    deliveries.c.sender_id,
+    deliveries.c.received_at,
+    deliveries.c.revision_id,
+    deliveries.c.content_type,
+    deliveries.c.body,
+)
+ALERT = _names(
+    alerts.c.delivery_id,
+    alerts.c.position,
+    alerts.c.covers_rest,
+    alerts.c.outcome,
+    alerts.c.reason,
+    alerts.c.detail,
+    alerts.c.correlation,
+    alerts.c.correlation_id,
+    alerts.c.seq,
+    alerts.c.status,
+    alerts.c.severity,
+    alerts.c.event_time,
+    alerts.c.received_at,
+    alerts.c.target,
+    alerts.c.revision_id,
+)
+ENTRY = _names(
+    log_entries.c.at,
+    log_entries.c.action,
+    log_entries.c.source,
+    log_entries.c.correlation,
+    log_entries.c.incident,
+    log_entries.c.delivery,
+    log_entries.c.entry,
+)
+STATE = _names(*(correlations.c[name] for name in CorrelationState.__slots__ if name != "changed"))  # id first
+SETTLED = _names(  # what intake writes in a row that is there; all else belongs to sync
+    correlations.c.source,
+    correlations.c.mapping,
+    correlations.c.target,
+    correlations.c.last_seq,
+    correlations.c.status,
+    correlations.c.status_time,
+    correlations.c.status_changed_seq,
+    correlations.c.severity,
+    correlations.c.alert_count,
+    correlations.c.first_seen,
+    correlations.c.last_seen,
+    correlations.c.due_at,
+)
+BORN = (*STATE[1:], *_names(correlations.c.episode, correlations.c.applied_seq))
+
+
+class LostRace(Transient):
+    """Another intake process made a row that we meant to make: start over, it will be seen and locked then."""
+
+    def __init__(self) -> None:
+        super().__init__("lost_race", "another process stored the same correlation first", retry_after=0)
+
+
+def newest_deliveries(tx: Connection, fingerprints: Sequence[bytes]) -> dict[bytes, Row]:
+    """fingerprint -> (id, occurrence, received_at) of its newest delivery."""
+    rows = tx.exec_driver_sql(
+        f"SELECT fingerprint, id, occurrence, received_at FROM deliveries d"
+        f" WHERE fingerprint IN ({_marks(tx, len(fingerprints))}) AND NOT EXISTS (SELECT 1 FROM deliveries later"
+        f" WHERE later.fingerprint = d.fingerprint AND later.occurrence > d.occurrence)",
+        tuple(fingerprints),
+    )
+    return {bytes(row[0]): tuple(row[1:]) for row in rows}
+
+
+def overtaken(tx: Connection, delivery_ids: Sequence[int]) -> set[int]:
+    """Those deliveries of which a correlation changed its status afterwards: the same content again is news."""
+    rows = tx.exec_driver_sql(
+        f"SELECT a.delivery_id FROM alerts a JOIN correlations c ON c.id = a.correlation"
+        f" WHERE a.delivery_id IN ({_marks(tx, len(delivery_ids))})"
+        f" GROUP BY a.delivery_id, c.id, c.status_changed_seq HAVING c.status_changed_seq > max(a.seq)",
+        tuple(delivery_ids),
+    )
+    return {row[0] for row in rows}
+
+
+def insert_deliveries(tx: Connection, rows: Sequence[Row]) -> dict[bytes, int]:
+    """fingerprint -> id of those that are new; one that another process has just stored is not among them."""
+    result = tx.exec_driver_sql(
+        f"INSERT INTO deliveries ({', '.join(DELIVERY)}) VALUES {_tuples(tx, len(rows), len(DELIVERY))}"
+        f" ON CONFLICT (fingerprint, occurrence) DO NOTHING RETURNING fingerprint, id",
+        _flat(rows),
+    )
+    return {bytes(row[0]): row[1] for row in result}
+
+
+def stored_alerts(tx: Connection, delivery_ids: Sequence[int]) -> list[Row]:
+    """(delivery_id, position, correlation_id, outcome, reason, detail), in order: the first answers."""
+    rows = tx.exec_driver_sql(
+        f"SELECT delivery_id, position, correlation_id, outcome, reason, detail FROM alerts"
+        f" WHERE delivery_id IN ({_marks(tx, len(delivery_ids))}) ORDER BY delivery_id, position",
+        tuple(delivery_ids),
+    )
+    return [tuple(row) for row in rows]
+
+
+def lock_correlations(tx: Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], CorrelationState]:
+    """The rows of these (tenant, key), locked in one order by everybody: opposite orders would deadlock."""
+    found = {}
+    for tenant, group in groupby(sorted(keys), key=lambda pair: pair[0]):
+        wanted = [key for _, key in group]
+        for chunk in _chunks(wanted):
+            rows = tx.exec_driver_sql(
+                f"SELECT {', '.join(STATE)} FROM correlations WHERE tenant = {_mark(tx)}"
+                f" AND key IN ({_marks(tx, len(chunk))}) ORDER BY key{_for_update(tx)}",
+                (tenant, *chunk),
+            )
+            for row in rows:
+                state = CorrelationState(*row)
+                found[tenant, state.key] = state
+    return found
+
+
+def insert_correlations(tx: Connection, states: Sequence[CorrelationState]) -> None:
+    """Sets the id of each. Raises LostRace when another process was quicker with one of them."""
+    born = {(state.tenant, state.key): state for state in states}
+    for chunk in _chunks([born[pair] for pair in sorted(born)]):
+        rows = [(*(getattr(state, name) for name in STATE[1:]), 0, 0) for state in chunk]
+        result = tx.exec_driver_sql(
+            f"INSERT INTO correlations ({', '.join(BORN)}) VALUES {_tuples(tx, len(rows), len(BORN))}"
+            f" ON CONFLICT (tenant, key) DO NOTHING RETURNING tenant, key, id",
+            _flat(rows),
+        ).all()
+        if len(result) < len(chunk):
+            raise LostRace
+        for tenant, key, row_id in result:
+            born[tenant, key].id = row_id
+
+
+def update_correlations(tx: Connection, states: Sequence[CorrelationState]) -> None:
+    """Absolute values are right: the rows have been locked since they were read."""
+    if states:
+        assignments = ", ".join(f"{name} = {_mark(tx)}" for name in SETTLED)
+        tx.exec_driver_sql(
+            f"UPDATE correlations SET {assignments} WHERE id = {_mark(tx)}",
+            [(*(getattr(state, name) for name in SETTLED), state.id) for state in states],
+        )
+
+
+def insert_alerts(tx: Connection, rows: Sequence[Row]) -> None:
+    _insert(tx, alerts, ALERT, rows)
+
+
+def insert_entries(tx: Connection, rows: Sequence[Row]) -> None:
+    _insert(tx, log_entries, ENTRY, rows)
+
+
+def _insert(tx: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+    """SQLite: one prepared statement run in C for each row. PostgreSQL: a round trip for each thousand rows."""
+    into = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "
+    if _is_sqlite(tx):
+        if rows:
+            tx.exec_driver_sql(into + _tuples(tx, 1, len(columns)), list(rows))
+    else:
+        for chunk in _chunks(rows):
+            tx.exec_driver_sql(into + _tuples(tx, len(chunk), len(columns)), _flat(chunk))
+
+
+def _for_update(tx: Connection) -> str:
+    """SQLite: BEGIN IMMEDIATE holds the one write lock already. PostgreSQL: a lock for each row."""
+    return "" if _is_sqlite(tx) else " FOR UPDATE"
+
+
+def _mark(tx: Connection) -> str:
+    """How the driver wants a parameter: sqlite3 takes a question mark, psycopg %s."""
+    return "?" if _is_sqlite(tx) else "%s"
+
+
+def _is_sqlite(tx: Connection) -> bool:
+    return tx.dialect.name == "sqlite"
+
+
+def _marks(tx: Connection, count: int) -> str:
+    return ", ".join([_mark(tx)] * count)
+
+
+def _tuples(tx: Connection, rows: int, width: int) -> str:
+    return ", ".join([f"({_marks(tx, width)})"] * rows)
+
+
+def _flat(rows: Iterable[Row]) -> Row:
+    return tuple([value for row in rows for value in row])
+
+
+def _chunks(rows: Sequence[T]) -> Iterable[Sequence[T]]:
+    return [rows[start : start + ROWS_PER_STATEMENT] for start in range(0, len(rows), ROWS_PER_STATEMENT)]

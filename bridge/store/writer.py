@@ -1,0 +1,188 @@
+"""The group commit: request threads hand deliveries to one writer thread, which stores all that wait at once.
+
+No timer: a batch is what queued while the last one was being made durable. One fsync serves them all.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from bridge.errors import Rejected, Transient
+from bridge.store.engine import Store
+from bridge.store.intake import DeliveryAnswer, commit
+from bridge.store.intake_sql import LostRace
+from bridge.store.prepare import PreparedDelivery
+
+BATCH_DELIVERIES_MAX = 256
+BATCH_ALERTS_MAX = 2_000
+BATCH_BYTES_MAX = 8 << 20
+QUEUE_DELIVERIES_MAX = 1_024
+ANSWER_SECONDS_MAX = 2.0  # a sender is told 503 rather than kept waiting for a store that does not answer
+RETRY_AFTER_SECONDS = 2
+ATTEMPTS_MAX = 5  # of one batch, when another process holds the other lock of a deadlock, or won a race
+CONFLICTS = ("40P01", "40001")  # PostgreSQL: deadlock_detected, serialization_failure
+
+_log = logging.getLogger(__name__)
+
+
+class _Ticket:
+    """A delivery on its way to the writer and the answer on its way back."""
+
+    __slots__ = ("abandoned", "answer", "delivery", "done", "queued_at", "refusal")
+
+    def __init__(self, delivery: PreparedDelivery) -> None:
+        self.delivery = delivery
+        self.answer: DeliveryAnswer | None = None
+        self.refusal: Rejected | None = None
+        self.abandoned = False  # its request was answered 503: not to be begun any more
+        self.queued_at = time.monotonic()
+        self.done = threading.Lock()  # the cheapest one-shot signal there is: held until there is an answer
+        self.done.acquire()
+
+
+class Writer:
+    """`start` and `stop` frame its life; `submit` may be called from any thread in between."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        on_commit: Callable[[], None],
+        observe_queue: Callable[[float], None],
+        observe_commit: Callable[[float], None],
+    ) -> None:
+        self._store = store
+        self._on_commit = on_commit  # wakes the sync half of this process
+        self._observe_queue = observe_queue  # seconds that a delivery waited for its batch
+        self._observe_commit = observe_commit  # seconds that a batch took
+        self._queue: deque[_Ticket] = deque()
+        self._arrived = threading.Condition(threading.Lock())
+        self._running = False
+        self._thread = threading.Thread(target=self._run, name="intake-writer", daemon=True)
+
+    def start(self) -> None:
+        self._running = True
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when all that was handed in is answered. What comes later is refused."""
+        with self._arrived:
+            self._running = False
+            self._arrived.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def submit(self, delivery: PreparedDelivery) -> DeliveryAnswer:
+        """Blocks until the delivery is durable. Raises Rejected(503), which promises nothing: send it again."""
+        ticket = _Ticket(delivery)
+        with self._arrived:
+            if not self._running:
+                raise _not_now("stopping", "The bridge is stopping.")
+            if len(self._queue) >= QUEUE_DELIVERIES_MAX:
+                raise _not_now("overloaded", "More deliveries wait than can be stored soon.")
+            self._queue.append(ticket)
+            self._arrived.notify()
+        if not ticket.done.acquire(timeout=ANSWER_SECONDS_MAX):
+            ticket.abandoned = True
+            raise _not_now("store_slow", "The database has not confirmed the delivery in time.")
+        if ticket.answer is None:
+            raise ticket.refusal or _not_now("store_unavailable", "The database does not answer.")
+        return ticket.answer
+
+    def _run(self) -> None:
+        while (tickets := self._next_batch()) is not None:
+            self._observe(tickets)
+            began = time.monotonic()
+            self._store_batch(tickets)
+            self._observe_commit(time.monotonic() - began)
+            self._on_commit()
+
+    def _next_batch(self) -> list[_Ticket] | None:
+        """What waits, up to the bounds of a batch; None when stopped and drained."""
+        with self._arrived:
+            while not self._queue:
+                if not self._running:
+                    return None
+                self._arrived.wait()
+            batch: list[_Ticket] = []
+            alerts = size = 0
+            while self._queue and len(batch) < BATCH_DELIVERIES_MAX:
+                delivery = self._queue[0].delivery
+                alerts, size = alerts + len(delivery.alerts), size + len(delivery.body)
+                if batch and (alerts > BATCH_ALERTS_MAX or size > BATCH_BYTES_MAX):
+                    break
+                batch.append(self._queue.popleft())
+            return batch
+
+    def _observe(self, tickets: Sequence[_Ticket]) -> None:
+        now = time.monotonic()
+        for ticket in tickets:
+            self._observe_queue(now - ticket.queued_at)
+
+    def _store_batch(self, tickets: list[_Ticket]) -> None:
+        """Every ticket is answered, whatever happens."""
+        tickets = [ticket for ticket in tickets if not ticket.abandoned]
+        try:
+            answers = self._commit([ticket.delivery for ticket in tickets])
+        except Transient as error:
+            for ticket in tickets:
+                _refuse(ticket, error)
+        except Exception as error:  # noqa: BLE001 — a loop's edge: one delivery's data must not stop the writer
+            _log.warning("a batch of %d was refused by the database: %s", len(tickets), type(error).__name__)
+            for ticket in tickets:
+                self._store_alone(ticket)
+        else:
+            # The batch is durable and nobody has been told. If we die here, the senders get no answer and send again:
+            # the fingerprint finds what is stored, and the answer is the first one, marked as a duplicate.
+            for ticket, answer in zip(tickets, answers, strict=True):
+                ticket.answer = answer
+                ticket.done.release()
+
+    def _store_alone(self, ticket: _Ticket) -> None:
+        """A poisonous delivery is kept whole, for a person to look at; its neighbours are stored as if it were not."""
+        refusal: Exception | None = None
+        for delivery in (ticket.delivery, ticket.delivery.unstorable()):
+            try:
+                ticket.answer = self._commit([delivery])[0]
+                break
+            except Exception as error:  # noqa: BLE001 — the same edge: every ticket gets its answer
+                refusal = error
+                if isinstance(error, Transient):
+                    break
+        if ticket.answer is None:
+            _refuse(ticket, refusal)
+        else:
+            ticket.done.release()
+
+    def _commit(self, deliveries: list[PreparedDelivery]) -> list[DeliveryAnswer]:
+        if not deliveries:
+            return []
+        for _ in range(ATTEMPTS_MAX):
+            try:
+                with self._store.transaction() as tx:
+                    return commit(tx, deliveries, self._store.now(tx))
+            except LostRace:
+                continue
+            except Transient as error:
+                if not _is_conflict(error):
+                    raise
+        raise Transient("store_busy", "other processes kept taking the same correlations first", retry_after=1)
+
+
+def _is_conflict(error: Transient) -> bool:
+    """PostgreSQL ended one of two transactions that waited for each other: nothing was stored, so try again."""
+    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) in CONFLICTS
+
+
+def _refuse(ticket: _Ticket, error: Exception | None) -> None:
+    code = error.code if isinstance(error, Transient) else "store_refused"
+    ticket.refusal = _not_now(code, "The delivery could not be stored.")
+    ticket.done.release()
+
+
+def _not_now(code: str, message: str) -> Rejected:
+    return Rejected(503, code, f"{message} Send it again.", retry_after=RETRY_AFTER_SECONDS)

