@@ -5,12 +5,14 @@ Only what the bridge honours today is taken: a key of a later version is refused
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from bridge.correlation.policy import CloseWhen
+from bridge.errors import Problem
 
 BODY_BYTES_MAX_DEFAULT = 1 << 20
 CREATES_PER_HOUR_DEFAULT = 200
@@ -29,7 +31,9 @@ class Secret:
 
     def read(self) -> bytes:
         """The secret's bytes, a trailing newline removed. Raises KeyError or OSError when it is not there."""
-        raise NotImplementedError
+        if self.kind == "env":
+            return os.fsencode(os.environ[self.name]).removesuffix(b"\n")
+        return Path(self.name).read_bytes().removesuffix(b"\n").removesuffix(b"\r")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,3 +113,17 @@ class Settings:
     instances: dict[str, Instance]
     targets: dict[str, Target]
     sources: dict[str, Source]
+
+
+def load_settings(path: Path) -> Settings:
+    """Read bridge.yaml. Raises Misconfigured with every problem at once. Secrets are not looked at: `check_secrets`."""
+    from bridge.settings_load import load  # reading YAML costs a quarter of a second: only those who load pay it
+
+    return load(path)
+
+
+def check_secrets(settings: Settings) -> list[Problem]:
+    """What is wrong with the secrets that bridge.yaml refers to: missing, empty, or a key that others can read."""
+    from bridge.settings_secrets import problems_of
+
+    return problems_of(settings)

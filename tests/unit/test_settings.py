@@ -1,0 +1,292 @@
+"""bridge.yaml: what a good file means, and what a bad one is told."""
+
+# ruff: noqa: E501 (rows of tables)
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bridge.correlation.policy import CloseWhen
+from bridge.errors import Misconfigured, Problem
+from bridge.settings import Limits, Mode, Secret, Settings, load_settings
+
+GOOD = """\
+database: sqlite:///var/store.db
+mappings: {path: maps, reload: auto}
+server: {threads: 12}
+log:
+  signing_key: {file: keys/log.key}
+instances:
+  corp:
+    url: https://Corp.service-now.example/
+    environment: test
+    auth: {scheme: basic, username: svc.bridge, password: {file: keys/corp}}
+    limits: {calls_per_hour: 900, concurrent_calls: 3}
+  local:
+    url: http://127.0.0.1:8180
+    auth: {scheme: basic, username: {env: LOCAL_USER}, password: {env: LOCAL_PASSWORD}}
+targets:
+  tickets:
+    instance: corp
+    table: incident
+    write: table
+    mode: observe
+    tenant: blue
+    defaults: {caller_id: svc.bridge, impact: 2}
+    close: {code: "Resolved by caller", notes: "Gone.", when: always}
+    reopen_state: 2
+    false_positive_codes: [Known error, 17]
+    max_creates_per_hour: 40
+    late_commit: 90s
+    adopt: any
+  security: {instance: local, table: sn_si_incident, close: {code: 102}}
+sources:
+  try: {mapping: try, auth: {scheme: none}}
+  edr: {mapping: edr, tenant: blue, body_bytes_max: 4096, auth: {scheme: bearer, secret: {env: EDR_TOKEN}}}
+  waf: {mapping: waf, auth: {scheme: header, name: X-Waf-Key, secret: {file: /etc/waf}}}
+  forge: {mapping: forge, auth: {scheme: hmac, preset: github, secret: [{env: NEW}, {env: OLD}]}}
+  hooks: {mapping: hooks, auth: {scheme: standard_webhooks, secret: {env: WHSEC}}}
+"""
+
+
+def load(folder: Path, text: str) -> Settings:
+    file = folder / "bridge.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load_settings(file)
+
+
+def problems(folder: Path, text: str) -> list[Problem]:
+    with pytest.raises(Misconfigured) as caught:
+        load(folder, text)
+    return caught.value.problems
+
+
+def told(folder: Path, text: str) -> str:
+    return "\n".join(str(problem) for problem in problems(folder, text))
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Settings:
+    return load(tmp_path, GOOD)
+
+
+def test_relative_paths_are_relative_to_the_file(good: Settings, tmp_path: Path) -> None:
+    assert good.database == f"sqlite:///{tmp_path}/var/store.db"
+    assert good.mappings_path == tmp_path / "maps"
+    assert good.signing_key == tmp_path / "keys/log.key"
+    assert good.instances["corp"].password == Secret(kind="file", name=f"{tmp_path}/keys/corp")
+
+
+def test_an_absolute_path_stays(good: Settings) -> None:
+    assert good.sources["waf"].auth.secrets == (Secret(kind="file", name="/etc/waf"),)
+
+
+def test_an_instance_is_its_url_without_more_its_account_and_its_limits(good: Settings) -> None:
+    corp, local = good.instances["corp"], good.instances["local"]
+    assert (corp.url, corp.username, corp.limits) == (
+        "https://corp.service-now.example",
+        "svc.bridge",
+        Limits(calls_per_hour=900, concurrent_calls=3),
+    )
+    assert (local.url, local.username) == ("http://127.0.0.1:8180", Secret(kind="env", name="LOCAL_USER"))
+
+
+def test_a_target_is_read_with_all_its_keys(good: Settings) -> None:
+    target = good.targets["tickets"]
+    assert (target.mode, target.tenant, target.adopt_any) == (Mode.OBSERVE, "blue", True)
+    assert target.defaults == (("caller_id", "svc.bridge"), ("impact", "2"))
+    assert (target.reopen_state, target.false_positive_codes) == ("2", ("Known error", "17"))
+    assert (target.max_creates_per_hour, target.late_commit) == (40, timedelta(seconds=90))
+    assert target.close is not None
+    assert (target.close.state, target.close.code, target.close.when) == ("6", "Resolved by caller", CloseWhen.ALWAYS)
+
+
+def test_the_state_that_closes_follows_from_the_table(good: Settings) -> None:
+    close = good.targets["security"].close
+    assert close is not None
+    assert (close.state, close.code) == ("3", "102")
+
+
+def test_a_close_without_a_code_closes_nothing(tmp_path: Path) -> None:
+    text = GOOD.replace("close: {code: 102}", "close: {notes: Bye.}")
+    close = load(tmp_path, text).targets["security"].close
+    assert close is not None
+    assert close.code is None
+
+
+def test_each_scheme_of_a_source_has_what_it_needs(good: Settings) -> None:
+    schemes = {
+        name: (s.auth.scheme, s.auth.header, s.auth.preset, len(s.auth.secrets)) for name, s in good.sources.items()
+    }
+    assert schemes == {
+        "try": ("none", None, None, 0),
+        "edr": ("bearer", None, None, 1),
+        "waf": ("header", "X-Waf-Key", None, 1),
+        "forge": ("hmac", None, "github", 2),
+        "hooks": ("standard_webhooks", None, None, 1),
+    }
+    assert good.sources["edr"].body_bytes_max == 4096
+
+
+def test_an_almost_empty_file_means_the_defaults(tmp_path: Path) -> None:
+    settings = load(tmp_path, "sources: {}\n")
+    assert settings.database == f"sqlite:///{tmp_path}/var/bridge.db"
+    assert (settings.mappings_path, settings.server_threads, settings.signing_key) == (tmp_path / "mappings", 32, None)
+
+
+def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = GOOD.replace("threads: 12", "threads: none").replace("mode: observe", "mode: look").replace("none}", "non}")
+    assert [(problem.line, problem.column) for problem in problems(tmp_path, text)] == [(3, 19), (20, 11), (31, 38)]
+
+
+MISTAKES = {
+    "an unknown key names the nearest": ("server: {thread: 4}", "1:10: unknown key `thread` (did you mean `threads`?"),
+    "an unknown key lists the known": ("server: {x: 4}", "1:10: unknown key `x` (known here: threads)"),
+    "retention is for later": ("retention: {log: 9d}", "1:1: `retention` is not yet honoured"),
+    "attention is for later": ("attention: {}", "1:1: `attention` is not yet honoured"),
+    "anchors are for later": ("log: {anchors: []}", "`anchors` is not yet honoured"),
+    "publishing is for later": ("mappings: {reload: publish_only}", "`reload: publish_only` is not yet honoured (today only auto)"),
+    "a section is not a word": ("server: fast", "1:9: `server` must hold `key: value` lines"),
+    "a list is no file": ("- a", "1:1: must hold `key: value` lines"),
+    "a switch is no number": ("server: {threads: true}", "`threads` must be a whole number from 1 to 512"),
+    "a memory database forgets": ("database: 'sqlite:///:memory:'", "names no file"),
+    "a database needs a name": ("database: postgresql://db.example", "names no database"),
+    "a database we do not know": ("database: mysql://db/x", "`mysql` is not a database we can use (sqlite:///var/bridge.db or"),
+    "a database that is no URL": ("database: var/bridge.db", "is not a database URL"),
+    "the log's key is a file": ("log: {signing_key: {env: K}}", "must be a file"),
+    "a key stands twice": ("server: {}\nserver: {}", "2:1: the key 'server' stands here twice"),
+    "broken YAML": ("server: {", "is not YAML"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in told(tmp_path, text)
+
+
+IN_INSTANCE = {
+    "https only": ("url: http://corp.example", "must be https"),
+    "no path": ("url: https://corp.example/now", "must end after the host"),
+    "no query": ("url: https://corp.example?x=1", "must end after the host"),
+    "no credentials": ("url: https://a:b@corp.example", "holds credentials"),
+    "a host": ("url: https:///x", "is not the URL of an instance"),
+    "a port that is none": ("url: https://corp.example:99999", "is not the URL of an instance"),
+    "a URL": ("url: corp.example", "is not the URL of an instance"),
+    "missing": ("environment: test", "`url` is missing here"),
+    "environment": ("url: https://x.example\n    environment: prod", "did you mean `production`?"),
+    "transport": ("url: https://x.example\n    transport: {}", "`transport` is not yet honoured"),
+    "enrichment": ("url: https://x.example\n    enrichment_path: /a", "`enrichment_path` is not yet honoured"),
+}
+
+
+@pytest.mark.parametrize(("lines", "expected"), IN_INSTANCE.values(), ids=IN_INSTANCE)
+def test_an_instance_is_checked(tmp_path: Path, lines: str, expected: str) -> None:
+    auth = "auth: {scheme: basic, username: a, password: {env: P}}"
+    assert expected in told(tmp_path, f"instances:\n  corp:\n    {auth}\n    {lines}\n")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.8.9.10:80", "[::1]:9"])
+def test_plain_http_is_taken_for_a_loopback_address(tmp_path: Path, host: str) -> None:
+    auth = "{scheme: basic, username: a, password: {env: P}}"
+    settings = load(tmp_path, f"instances: {{i: {{url: 'http://{host}', auth: {auth}}}}}")
+    assert settings.instances["i"].url == f"http://{host}"
+
+
+@pytest.mark.parametrize("scheme", ["api_key", "oauth_password", "oauth_client_credentials", "oauth_jwt_bearer"])
+def test_other_schemes_of_an_instance_are_not_yet_honoured(tmp_path: Path, scheme: str) -> None:
+    text = f"instances: {{i: {{url: 'https://x.example', auth: {{scheme: {scheme}, key: {{env: K}}}}}}}}"
+    assert [p.message for p in problems(tmp_path, text)] == [f"`scheme: {scheme}` is not yet honoured"]
+
+
+IN_TARGET = {
+    "unknown instance": ("instance: copr, table: incident", "there is no `copr` under `instances` (did you mean `corp`?"),
+    "unknown table": ("instance: corp, table: incidents", "`incidents` is not a word for `table` (did you mean `incident`?"),
+    "table missing": ("instance: corp", "`table` is missing here (one of incident, sn_si_incident)"),
+    "import_set": ("instance: corp, table: incident, write: import_set", "`write: import_set` is not yet honoured"),
+    "unique": ("instance: corp, table: incident, write: unique", "`write: unique` is not yet honoured"),
+    "key_field": ("instance: corp, table: incident, key_field: u_k", "`key_field` is not yet honoured"),
+    "staging_table": ("instance: corp, table: incident, staging_table: u_s", "`staging_table` is not yet honoured"),
+    "preset": ("instance: corp, table: incident, preset: elastic", "`preset` is not yet honoured"),
+    "field_prefix": ("instance: corp, table: incident, field_prefix: x_", "`field_prefix` is not yet honoured"),
+    "mode": ("instance: corp, table: incident, mode: [write]", "`this` is not a word for `mode` (one of observe, write)"),
+    "adopt": ("instance: corp, table: incident, adopt: all", "`all` is not a word for `adopt`"),
+    "duration": ("instance: corp, table: incident, late_commit: 310", "`late_commit` must be a duration"),
+    "duration too short": ("instance: corp, table: incident, late_commit: 0s", "`late_commit` must be at least 1s"),
+    "creates": ("instance: corp, table: incident, max_creates_per_hour: 0", "must be a whole number of at least 1"),
+    "defaults": ("instance: corp, table: incident, defaults: {Caller: x}", "`Caller` is not a field's name"),
+    "close": ("instance: corp, table: incident, close: {cod: x}", "unknown key `cod` (did you mean `code`?"),
+    "tenant": ("instance: corp, table: incident, tenant: a/b", "`a/b` cannot be a name"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("keys", "expected"), IN_TARGET.values(), ids=IN_TARGET)
+def test_a_target_is_checked(tmp_path: Path, keys: str, expected: str) -> None:
+    auth = "{scheme: basic, username: a, password: {env: P}}"
+    corp = f"instances: {{corp: {{url: 'https://x.example', auth: {auth}}}}}"
+    assert expected in told(tmp_path, f"{corp}\ntargets: {{t: {{{keys}}}}}")
+
+
+def test_no_target_is_called_drop(tmp_path: Path) -> None:
+    assert "a target cannot be called `drop`" in told(tmp_path, GOOD.replace("  security:", "  drop:"))
+
+
+IN_SOURCE = {
+    "no mapping": ("auth: {scheme: none}", "`mapping` is missing here"),
+    "no auth": ("mapping: m", "`auth` is missing here"),
+    "mapping is no path": ("mapping: ../m, auth: {scheme: none}", "`../m` is not a mapping's name"),
+    "unknown scheme": ("mapping: m, auth: {scheme: barer, secret: {env: A}}", "did you mean `bearer`?"),
+    "later scheme": ("mapping: m, auth: {scheme: mtls, header: X}", "`scheme: mtls` is not yet honoured"),
+    "secret missing": ("mapping: m, auth: {scheme: bearer}", "`secret` is missing here ({env: NAME} or {file: PATH})"),
+    "no secret wanted": ("mapping: m, auth: {scheme: none, secret: {env: A}}", "unknown key `secret`"),
+    "three secrets": ("mapping: m, auth: {scheme: bearer, secret: [{env: A}, {env: B}, {env: C}]}", "holds 3 references"),
+    "header without name": ("mapping: m, auth: {scheme: header, secret: {env: A}}", "`name` is missing here"),
+    "header's name": ("mapping: m, auth: {scheme: header, name: x_y, secret: {env: A}}", "cannot be a header's name"),
+    "hmac by hand": ("mapping: m, auth: {scheme: hmac, preset: github, hash: sha1, secret: {env: A}}", "`hash` is not yet"),
+    "preset": ("mapping: m, auth: {scheme: hmac, preset: gitlab, secret: {env: A}}", "did you mean `github`?"),
+    "variable": ("mapping: m, auth: {scheme: bearer, secret: {env: A-B}}", "is not an environment variable's name"),
+    "two kinds": ("mapping: m, auth: {scheme: bearer, secret: {env: A, file: b}}", "is not a reference to a secret"),
+    "envelope": ("mapping: m, auth: {scheme: none}, envelope: sns", "`envelope` is not yet honoured"),
+    "expect_every": ("mapping: m, auth: {scheme: none}, expect_every: 24h", "`expect_every` is not yet honoured"),
+    "too large": ("mapping: m, auth: {scheme: none}, body_bytes_max: 99999999", "must be a whole number from 1024 to"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("keys", "expected"), IN_SOURCE.values(), ids=IN_SOURCE)
+def test_a_source_is_checked(tmp_path: Path, keys: str, expected: str) -> None:
+    assert expected in told(tmp_path, f"sources: {{s: {{{keys}}}}}")
+
+
+def test_the_name_of_a_source_fits_its_url(tmp_path: Path) -> None:
+    assert "`a b` cannot be a name" in told(tmp_path, "sources: {a b: {mapping: m, auth: {scheme: none}}}")
+
+
+CANARY = "canary-7Hq"
+LITERALS = {
+    "of a source": f"sources: {{s: {{mapping: m, auth: {{scheme: bearer, secret: {CANARY}}}}}}}",
+    "in a list": f"sources: {{s: {{mapping: m, auth: {{scheme: bearer, secret: [{CANARY}]}}}}}}",
+    "behind env": f"sources: {{s: {{mapping: m, auth: {{scheme: bearer, secret: {{env: {CANARY}}}}}}}}}",
+    "of an instance": f"instances: {{i: {{url: 'https://x.example', auth: {{scheme: basic, username: a, password: {CANARY}}}}}}}",
+    "in the URL": f"instances: {{i: {{url: 'https://a:{CANARY}@x.example', auth: {{}}}}}}",
+    "of the database": f"database: postgresql://bridge:{CANARY}@db.example/bridge",
+    "in the database's query": f"database: postgresql://db.example/bridge?password={CANARY}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LITERALS.values(), ids=LITERALS)
+def test_a_literal_secret_is_refused_and_never_quoted(tmp_path: Path, text: str) -> None:
+    assert CANARY not in told(tmp_path, text)
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"there is no such file \(name it with --config .* `bridge init`\)"):
+        load_settings(tmp_path / "nowhere.yaml")
+
+
+def test_a_postgresql_url_stays_as_it_is(tmp_path: Path) -> None:
+    assert (
+        load(tmp_path, "database: postgresql://bridge@db.example/bridge").database
+        == "postgresql://bridge@db.example/bridge"
+    )

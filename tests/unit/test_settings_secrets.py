@@ -1,0 +1,93 @@
+"""Secrets by reference: read when needed, checked before anything starts, never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from bridge.settings import Secret, check_secrets, load_settings
+
+SOURCE = "sources:\n  edr:\n    mapping: m\n    auth: {scheme: bearer, secret: %s}\n"
+LOG = "log: {signing_key: {file: log.key}}\n"
+
+
+def told(folder: Path, text: str) -> str:
+    (folder / "bridge.yaml").write_text(text)
+    return "\n".join(str(problem) for problem in check_secrets(load_settings(folder / "bridge.yaml")))
+
+
+def write_key(folder: Path, raw: bytes, mode: int = 0o600) -> None:
+    (folder / "log.key").write_bytes(raw)
+    (folder / "log.key").chmod(mode)
+
+
+def pem(key: object) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"), [(b"abc\n", b"abc"), (b"abc\r\n", b"abc"), (b"a b\n\n", b"a b\n"), (b"x", b"x")]
+)
+def test_one_trailing_newline_of_a_file_is_not_part_of_the_secret(tmp_path: Path, raw: bytes, value: bytes) -> None:
+    (tmp_path / "s").write_bytes(raw)
+    assert Secret(kind="file", name=str(tmp_path / "s")).read() == value
+
+
+def test_a_secret_of_the_environment_is_read_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = Secret(kind="env", name="BRIDGE_TEST_SECRET")
+    monkeypatch.setenv("BRIDGE_TEST_SECRET", "grün")
+    assert secret.read() == "grün".encode()
+
+
+def test_a_variable_that_is_not_set_is_told_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BRIDGE_TEST_SECRET", raising=False)
+    expected = "bridge.yaml:4:36: sources.edr.auth.secret: the environment variable BRIDGE_TEST_SECRET is not set"
+    assert expected in told(tmp_path, SOURCE % "{env: BRIDGE_TEST_SECRET}")
+
+
+def test_of_two_secrets_the_missing_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRIDGE_TEST_SECRET", "there")
+    text = told(tmp_path, SOURCE % "[{env: BRIDGE_TEST_SECRET}, {file: old}]")
+    assert "sources.edr.auth.secret.1: " in text
+    assert "sources.edr.auth.secret.0: " not in text
+
+
+def test_an_empty_secret_is_none(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("\n")
+    assert "token is empty" in told(tmp_path, SOURCE % "{file: token}")
+
+
+def test_the_instances_account_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BRIDGE_TEST_SECRET", raising=False)
+    auth = "{scheme: basic, username: {env: BRIDGE_TEST_SECRET}, password: {file: absent}}"
+    text = told(tmp_path, f"instances: {{i: {{url: 'https://x.example', auth: {auth}}}}}")
+    assert "instances.i.auth.username: " in text
+    assert "instances.i.auth.password: " in text
+
+
+def test_a_good_key_of_the_log_is_no_problem(tmp_path: Path) -> None:
+    write_key(tmp_path, pem(Ed25519PrivateKey.generate()))
+    assert told(tmp_path, LOG) == ""
+
+
+def test_a_key_of_the_log_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    write_key(tmp_path, pem(Ed25519PrivateKey.generate()), 0o640)
+    assert "others can read" in told(tmp_path, LOG)
+    assert "chmod 600" in told(tmp_path, LOG)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [(b"nonsense", "is not a private key"), (pem(generate_private_key(SECP256R1())), "is not an Ed25519 key")],
+)
+def test_a_key_of_another_kind_is_refused(tmp_path: Path, raw: bytes, expected: str) -> None:
+    write_key(tmp_path, raw)
+    assert expected in told(tmp_path, LOG)
+
+
+def test_a_missing_key_of_the_log_says_how_to_make_one(tmp_path: Path) -> None:
+    assert "`bridge init DIR`" in told(tmp_path, LOG)
