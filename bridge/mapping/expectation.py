@@ -1,0 +1,132 @@
+"""What a test of a mapping expects, held against what was seen: every key that it may name, and findings. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bridge.alert import Json, MappedAlert
+from bridge.correlation.policy import Kind
+from bridge.errors import Problem
+from bridge.mapping.language import nearest
+from bridge.mapping.rendered import Find, Rendered
+from bridge.mapping.values import clean, text_of, time_of, time_text
+from bridge.yamlfile import YamlFile, type_path
+
+ACTIONS = [*(kind.value for kind in Kind), "drop", "suppress", "quarantine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one step of a test brought about."""
+
+    action: str  # of ACTIONS: the decision, or why there was none
+    reason: str = ""  # of the decision; else as in the answer to the delivery: a quarantine code, route_drop, …
+    outcome: str = ""  # at intake
+    route: str = ""  # the target's name, or drop
+    mapped: MappedAlert | None = None  # None: quarantined
+    event_time: datetime | None = None
+    rendered: Rendered = field(default_factory=Rendered)
+    why: str = ""  # shown beside a wrong action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is not as the test expects it, or that kept the test from running."""
+
+    place: str  # file:line:col
+    step: str  # "step 3 (wait 13m)"
+    key: str
+    expected: str | None  # None: nothing
+    got: str | None
+    why: str
+
+    @classmethod
+    def of(
+        cls, place: Problem, step: str, key: str, *, expected: str | None = None, got: str | None = None, why: str = ""
+    ) -> Finding:
+        shown = ":".join(str(part) for part in (place.file, place.line, place.column) if part)
+        return cls(place=shown, step=step, key=key, expected=expected, got=got, why=why)
+
+    @property
+    def diff(self) -> list[str]:
+        """Lines of `- expected` and `+ got`; none when the step could not run."""
+        if self.expected == self.got:
+            return []
+        if self.expected is None or self.got is None:
+            return [f"- {_shown(self.expected)}", f"+ {_shown(self.got)}"]
+        lines = difflib.ndiff(self.expected.splitlines(), self.got.splitlines())
+        return [line.rstrip("\n") for line in lines]
+
+
+def _shown(text: str | None) -> str:
+    return "(nothing)" if text is None else text
+
+
+def compare(file: YamlFile, step_path: type_path, title: str, expect: Json, seen: Seen) -> list[Finding]:
+    """Everything that `expect` asks and `seen` does not answer so."""
+    findings = []
+    for key, value in expect.items():
+        expected, got = _expected(key, value), _got(key, seen)
+        if key == "observables":
+            expected, got = _observables(value, seen.rendered)
+        if expected == got:
+            continue
+        why = seen.why if key in ("action", "outcome") or got is None else ""
+        if key == "action" and expected not in ACTIONS:
+            why = f"there is no action `{expected}`: {nearest(str(expected), ACTIONS)}"
+        place = file.problem((*step_path, "expect", key), "")
+        findings.append(Finding.of(place, title, key, expected=expected, got=got, why=why))
+    return findings
+
+
+# Each key that a test may expect, besides `fields.<column>`, and where it is read.
+READINGS: dict[str, Callable[[Seen], str | None]] = {
+    "action": lambda seen: str(seen.action),
+    "reason": lambda seen: str(seen.reason),
+    "outcome": lambda seen: str(seen.outcome),
+    "route": lambda seen: seen.route,
+    "severity": lambda seen: seen.mapped.severity.word if seen.mapped else None,
+    "status": lambda seen: seen.mapped.status.value if seen.mapped else None,
+    "correlation_id": lambda seen: seen.mapped.correlation_id if seen.mapped else None,
+    "event_time": lambda seen: time_text(seen.event_time) if seen.event_time else None,
+    "suppressed_by": lambda seen: seen.mapped.suppressed_by if seen.mapped else None,
+    "observables": lambda _: None,  # a map: compared by kind
+}
+
+
+def _got(key: str, seen: Seen) -> str | None:
+    if (column := key.removeprefix("fields.")) == key:
+        return READINGS[key](seen)
+    if column in seen.rendered.finds:
+        return _named(seen.rendered.finds[column])
+    return seen.rendered.fields.get(column)
+
+
+def _named(find: Find) -> str:
+    """A record that is to be looked up, by the values that name it."""
+    return ", ".join(value for _, value in find.by)
+
+
+def _expected(key: str, value: Json) -> str | None:
+    if value is None:
+        return None
+    if key == "event_time" and (moment := time_of(value)) is not None:
+        return time_text(moment)
+    return clean(text_of(value))
+
+
+def _observables(expected: Json, rendered: Rendered) -> tuple[str, str]:
+    """The observables of the kinds that are expected, one a line."""
+    wanted = {
+        kind: [text_of(value) for value in (values if isinstance(values, list) else [values]) if value is not None]
+        for kind, values in (expected if isinstance(expected, dict) else {}).items()
+    }
+    got = {kind: [one.value for one in rendered.observables if one.kind == kind] for kind in wanted}
+    return _one_a_line(wanted), _one_a_line(got)
+
+
+def _one_a_line(observables: dict[str, list[str]]) -> str:
+    return "\n".join(f"{kind}: {value}" for kind, values in sorted(observables.items()) for value in sorted(values))

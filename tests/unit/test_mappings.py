@@ -1,0 +1,197 @@
+"""The shipped mappings: they compile, their tests pass and take every route, and real payloads come out sensibly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.alert import Severity, Status
+from bridge.errors import Unmappable
+from bridge.mapping.compile import Mapping
+from bridge.mapping.load import load_mappings
+from bridge.mapping.trial import Trial, try_mapping
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "mappings"
+MAPPINGS = load_mappings(FOLDER, sorted(path.stem for path in FOLDER.glob("*.yaml")))
+TRIALS = {name: try_mapping(mapping, FOLDER) for name, mapping in MAPPINGS.items()}
+PAYLOADS = ROOT.parent / "shared" / "payloads"  # real ones, not part of the project
+SAMPLES = sorted(path.name for path in (FOLDER / "samples").glob("*.json"))
+
+by_name = pytest.mark.parametrize("name", MAPPINGS)
+
+
+def _sample(name: str) -> Any:
+    return json.loads((FOLDER / "samples" / name).read_text("utf-8"))
+
+
+def test_the_four_products_are_there() -> None:
+    assert set(MAPPINGS) >= {"elastic", "aws-securityhub", "github", "alertmanager"}
+
+
+@pytest.mark.parametrize(
+    "trial", [trial for ran in TRIALS.values() for trial in ran], ids=lambda t: f"{t.mapping}: {t.name}"
+)
+def test_a_test_of_a_mapping_passes(trial: Trial) -> None:
+    assert trial.findings == ()
+
+
+@by_name
+def test_every_route_is_taken_by_a_test(name: str) -> None:
+    taken = set().union(*(trial.routes for trial in TRIALS[name]))
+    assert {route.place for route in MAPPINGS[name].routes} == taken
+
+
+@by_name
+def test_the_tests_see_an_opening_a_closing_and_a_return(name: str) -> None:
+    text = str(MAPPINGS[name].tests)
+    assert {action for action in ("create", "close", "reopen", "quarantine") if f"'action': '{action}'" in text} == {
+        "create",
+        "close",
+        "reopen",
+        "quarantine",
+    }
+
+
+@by_name
+def test_the_first_lines_say_whether_a_real_body_was_seen(name: str) -> None:
+    head = (FOLDER / f"{name}.yaml").read_text("utf-8").partition("mapping:")[0]
+    assert "Confirmed:" in head or "Unconfirmed:" in head
+
+
+@by_name
+def test_neither_a_computed_priority_nor_a_mail_to_the_caller_is_written(name: str) -> None:
+    for (kind, table), fields in MAPPINGS[name].fields.items():
+        columns = {field.column for field in fields}
+        assert "comments" not in columns, (kind, table)
+        assert table != "itsm" or "priority" not in columns, (kind, table)
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_a_sample_is_of_one_mapping_and_is_used_by_its_tests(sample: str) -> None:
+    takers = [name for name, mapping in MAPPINGS.items() if _matches(mapping, _sample(sample))]
+    assert len(takers) == 1
+    assert f"samples/{sample}" in str(MAPPINGS[takers[0]].tests)
+
+
+def _matches(mapping: Mapping, document: Any) -> bool:
+    try:
+        mapping.split(document)
+    except Unmappable:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, lambda one: [one], lambda one: {"alerts": [one]}])
+@pytest.mark.parametrize("sample", ["elastic-powershell.json", "elastic-nested.json"])
+def test_elastic_takes_one_alert_an_array_and_the_recommended_wrapping(sample: str, wrap: Any) -> None:
+    alert = _sample(sample)
+    elements, more = MAPPINGS["elastic"].split(wrap(alert))
+    assert (elements, more) == ([alert], False)
+
+
+def test_an_alertmanager_alert_that_is_sent_again_after_a_resolve_is_not_older_than_it() -> None:
+    """Alertmanager resolves what it has not heard of for a while; the alert then returns with the startsAt it had."""
+    mapping = MAPPINGS["alertmanager"]
+    firing = _sample("alertmanager-group.json")["alerts"][0]
+    resolved = {**firing, "status": "resolved", "endsAt": "2026-03-13T03:00:00Z"}
+    before, after = mapping.map(firing), mapping.map(resolved)
+    assert (before.status, after.status) == (Status.FIRING, Status.RESOLVED)
+    assert before.event_time == after.event_time is not None
+
+
+def test_a_github_alert_that_is_opened_again_is_not_older_than_its_dismissal() -> None:
+    mapping = MAPPINGS["github"]
+    body = _sample("github-code-scanning.json")
+    del body["alert"]["updated_at"]
+    dismissed = {**body, "alert": {**body["alert"], "state": "dismissed", "dismissed_at": "2026-03-10T00:00:00Z"}}
+    assert (mapping.map(dismissed).event_time, mapping.map(body).event_time) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        ("open", Status.FIRING),
+        ("fixed", Status.RESOLVED),
+        ("dismissed", Status.RESOLVED),
+        ("auto_dismissed", Status.RESOLVED),
+    ],
+)
+def test_github_states(state: str, status: Status) -> None:
+    body = _sample("github-dependabot.json")
+    body["alert"]["state"] = state
+    assert MAPPINGS["github"].map(body).status is status
+
+
+REAL = {
+    "aws_security_hub/decoy_s3_asff.json": (
+        "aws-securityhub",
+        "s3.amazonaws.com:arn:aws:s3:::panther-databucket",
+        Severity.HIGH,
+        Status.FIRING,
+        "sir",
+    ),
+    "github/code_scanning_alert.created.json": (
+        "github",
+        "Codertocat/Hello-World:code-scanning:10",
+        Severity.HIGH,
+        Status.FIRING,
+        "sir",
+    ),
+    "github/code_scanning_alert.fixed.json": (
+        "github",
+        "Codertocat/Hello-World:code-scanning:10",
+        Severity.HIGH,
+        Status.RESOLVED,
+        "sir",
+    ),
+    "github/dependabot_alert.created.json": (
+        "github",
+        "wolfy1339/pika-pack:dependabot:20",
+        Severity.MEDIUM,
+        Status.FIRING,
+        "itsm",
+    ),
+    "github/repository_vulnerability_alert.create.json": (
+        "github",
+        "Codertocat/Hello-World:GHSA-qqgx-2p2h-9c37:2",
+        Severity.MEDIUM,
+        Status.FIRING,
+        "itsm",
+    ),
+    "prometheus_alertmanager/v4_alert.json": (
+        "alertmanager",
+        'alertmanager:{"alertname":"thing_dead","severity":"critical"}',
+        Severity.CRITICAL,
+        Status.FIRING,
+        "itsm",
+    ),
+}
+
+
+if PAYLOADS.is_dir():  # not skipped elsewhere: the payloads are no part of the project
+
+    @pytest.mark.parametrize("file", REAL)
+    def test_a_real_payload_becomes_a_sensible_alert(file: str) -> None:
+        name, correlation_id, severity, status, target = REAL[file]
+        mapping = MAPPINGS[name]
+        (element,), _ = mapping.split(json.loads((PAYLOADS / file).read_text("utf-8")))
+        mapped = mapping.map(element)
+        assert (mapped.correlation_id, mapped.severity, mapped.status, mapped.target) == (
+            correlation_id,
+            severity,
+            status,
+            target,
+        )
+
+    def test_no_mapping_takes_a_real_payload_of_another_product() -> None:
+        taken = {
+            path.relative_to(PAYLOADS).as_posix()
+            for path in PAYLOADS.rglob("*.json")
+            for mapping in MAPPINGS.values()
+            if _matches(mapping, json.loads(path.read_text("utf-8")))
+        }
+        assert taken == set(REAL)
