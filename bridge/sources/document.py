@@ -22,6 +22,7 @@ NESTING_MAX = 32  # of one alert
 KEYS_MAX = 2_000  # of one alert
 STRING_BYTES_MAX = 64 * 1024  # of one string, in UTF-8
 BOM = b"\xef\xbb\xbf"
+ALL_CURLY = bytes.maketrans(b"[]", b"{}")
 NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 
 
@@ -76,15 +77,15 @@ def _is_provably_clean(raw: bytes, again: bytes) -> bool:
 
 
 def _nests_within(raw: bytes) -> bool:
-    """Peels the brackets that stand outside of texts from the inside out: `{[{}]}`, `{[]}`, `{}`, nothing."""
+    """Peels the brackets that stand outside of texts from the inside out, one level a round: {{{}{}}}, {{}}, {}."""
     if raw.count(b"{") + raw.count(b"[") <= NESTING_MAX:
         return True
     outside = raw if b"\\" not in raw else raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = b"".join(outside.split(b'"')[::2]).translate(None, NO_BRACKETS)
+    brackets = b"".join(outside.split(b'"')[::2]).translate(ALL_CURLY, NO_BRACKETS)
     for _ in range(NESTING_MAX):
         if not brackets:
             return True
-        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        brackets = brackets.replace(b"{}", b"")
     return not brackets
 
 

@@ -1,0 +1,214 @@
+"""The hooks over HTTP, in process: what a sender sees, and that no body at all makes a 500."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from intake_world import alert, body_of, library_of, rows, running_writer
+
+from bridge.metrics import Metrics
+from bridge.settings import SourceAuth
+from bridge.sources.auth import verifier_for
+from bridge.sources.envelope import envelope_for
+from bridge.store.engine import Store
+from bridge.store.tables import deliveries
+from bridge.web.app import create_app
+from bridge.web.health import Check
+from bridge.web.hooks import SourceDoor
+
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+SECRET = b"a secret of this test"
+BEARER = {"Authorization": f"Bearer {SECRET.decode()}"}
+SIZE_MAX = 64 * 1024
+
+
+def door(name: str, auth: SourceAuth) -> SourceDoor:
+    return SourceDoor(
+        name=name,
+        tenant="default",
+        mapping="probe",
+        verifier=verifier_for(name, auth, (SECRET,)),
+        envelope=envelope_for(auth),
+        body_bytes_max=SIZE_MAX,
+    )
+
+
+DOORS = {
+    "probe": door("probe", SourceAuth(scheme="bearer")),
+    "github": door("github", SourceAuth(scheme="hmac", preset="github")),
+}
+
+
+@pytest.fixture
+def client(store: Store) -> Iterator[FlaskClient]:
+    checks = [
+        Check(name="store", refuses_deliveries=True, problem=lambda: ""),
+        Check(name="mappings", refuses_deliveries=False, problem=lambda: "probe.yaml:3:1: unknown key"),
+    ]
+    with running_writer(store) as writer:
+        app = create_app(
+            sources=DOORS,
+            library=library_of(store),
+            writer=writer,
+            metrics=Metrics(),
+            clock=lambda: NOW,
+            checks=checks,
+        )
+        with app.test_client() as client:
+            yield client
+
+
+def sign(body: bytes, **more: str) -> dict[str, str]:
+    signature = hmac.new(SECRET, body, hashlib.sha256).hexdigest()
+    return {"X-Hub-Signature-256": f"sha256={signature}", **more}
+
+
+def test_an_alert_is_answered_with_its_outcome(client: FlaskClient) -> None:
+    answer = client.post("/hooks/probe", data=body_of(alert()), headers=BEARER)
+    assert answer.status_code == 200
+    document = answer.get_json()
+    delivery = document["delivery"]
+    assert isinstance(delivery, str)
+    assert document == {
+        "delivery": delivery,
+        "duplicate": False,
+        "alerts": [{"alert": f"{delivery}-0", "correlation_id": "r1", "outcome": "accepted", "reason": "new"}],
+    }
+
+
+def test_the_same_again_is_the_first_answer_marked_as_a_duplicate(client: FlaskClient) -> None:
+    first, second = (client.post("/hooks/probe", data=body_of(alert()), headers=BEARER).get_json() for _ in range(2))
+    assert second == first | {"duplicate": True}
+
+
+def test_githubs_delivery_header_tells_equal_contents_apart(client: FlaskClient) -> None:
+    body = body_of(alert())
+    answers = [
+        client.post("/hooks/github", data=body, headers=sign(body, **{"X-GitHub-Delivery": mark})).get_json()
+        for mark in ("a", "b", "a")
+    ]
+    assert [answer["duplicate"] for answer in answers] == [False, False, True]
+
+
+def test_githubs_ping_is_a_delivery_without_alerts(client: FlaskClient) -> None:
+    body = b'{"zen": "Keep it logically awesome."}'
+    answer = client.post("/hooks/github", data=body, headers=sign(body, **{"X-GitHub-Event": "ping"}))
+    assert (answer.status_code, answer.get_json()["alerts"]) == (200, [])
+
+
+def test_an_unknown_source_and_a_bad_secret_are_told_the_same(client: FlaskClient, store: Store) -> None:
+    bad = client.post("/hooks/probe", data=body_of(alert()), headers={"Authorization": "Bearer wrong"})
+    unknown = client.post("/hooks/nobody", data=body_of(alert()), headers=BEARER)
+    assert (bad.status_code, unknown.status_code) == (401, 401)
+    assert bad.data == unknown.data
+    assert dict(bad.headers) == dict(unknown.headers)
+    assert bad.content_type == "application/problem+json"
+    assert bad.get_json(force=True)["message"]
+    assert rows(store, deliveries) == []
+
+
+def test_a_body_above_the_cap_is_413(client: FlaskClient, store: Store) -> None:
+    answer = client.post("/hooks/probe", data=b"x" * (SIZE_MAX + 1), headers=BEARER)
+    assert answer.status_code == 413
+    assert rows(store, deliveries) == []
+
+
+def test_a_chunked_body_above_the_cap_is_413(client: FlaskClient) -> None:
+    answer = client.post(
+        "/hooks/probe",
+        input_stream=io.BytesIO(b"x" * (SIZE_MAX * 4)),
+        headers=BEARER,
+        environ_overrides={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"},
+    )
+    assert answer.status_code == 413
+
+
+def test_a_body_that_breaks_off_is_not_quarantined(client: FlaskClient, store: Store) -> None:
+    answer = client.post("/hooks/probe", data=b'{"alerts"', headers=BEARER, environ_overrides={"CONTENT_LENGTH": "500"})
+    assert answer.status_code == 400
+    assert rows(store, deliveries) == []
+
+
+def test_a_compressed_body_is_415(client: FlaskClient) -> None:
+    answer = client.post("/hooks/probe", data=b"\x1f\x8b", headers=BEARER | {"Content-Encoding": "gzip"})
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "HEAD", "PUT", "DELETE"])
+@pytest.mark.parametrize("source", ["probe", "nobody"])
+def test_only_post_is_taken(client: FlaskClient, method: str, source: str) -> None:
+    answer = client.open(f"/hooks/{source}", method=method)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+
+def test_a_stopped_writer_is_a_503_with_retry_after(store: Store) -> None:
+    with running_writer(store) as writer:
+        pass
+    app = create_app(
+        sources=DOORS, library=library_of(store), writer=writer, metrics=Metrics(), clock=lambda: NOW, checks=[]
+    )
+    answer = app.test_client().post("/hooks/probe", data=body_of(alert()), headers=BEARER)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+
+
+def test_readyz_names_what_is_wrong_and_turns_no_sender_away_for_it(client: FlaskClient) -> None:
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.get_json()["problems"] == [
+        {"name": "mappings", "refuses_deliveries": False, "problem": "probe.yaml:3:1: unknown key"}
+    ]
+
+
+def test_readyz_is_503_when_a_delivery_would_be_refused(store: Store) -> None:
+    checks = [Check(name="store", refuses_deliveries=True, problem=lambda: "the disk is full")]
+    with running_writer(store) as writer:
+        app = create_app(
+            sources={}, library=library_of(store), writer=writer, metrics=Metrics(), clock=lambda: NOW, checks=checks
+        )
+        assert app.test_client().get("/readyz").status_code == 503
+        assert app.test_client().get("/livez").status_code == 200
+
+
+def test_metrics_count_by_source_and_outcome_and_know_no_strangers_name(client: FlaskClient) -> None:
+    client.post("/hooks/probe", data=body_of(alert()), headers=BEARER)
+    client.post("/hooks/probe", data=b"not JSON", headers=BEARER)
+    client.post("/hooks/stranger", data=b"")
+    text = client.get("/metrics").text
+    assert 'bridge_deliveries_total{outcome="accepted",source="probe"} 1.0' in text
+    assert 'bridge_deliveries_total{outcome="quarantined",source="probe"} 1.0' in text
+    assert 'bridge_deliveries_refused_total{reason="not_authenticated",source="unknown"} 1.0' in text
+    assert "stranger" not in text
+
+
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["alerts", "rule", "at"]), inner),
+    max_leaves=20,
+)
+bodies = st.one_of(
+    st.binary(),
+    documents.map(lambda value: json.dumps(value).encode()),
+    st.lists(documents).map(lambda value: json.dumps({"alerts": value}).encode()),
+    st.lists(st.fixed_dictionaries({"rule": documents, "at": documents, "level": documents})).map(
+        lambda value: json.dumps({"alerts": value}).encode()
+    ),
+    st.integers(1, 5_000).map(lambda depth: b"[" * depth + b"]" * depth),
+    st.integers(1, 5_000).map(lambda depth: b'{"alerts":[' + b'{"a":' * depth + b"1" + b"}" * depth + b"]}"),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=bodies)
+def test_no_authenticated_body_is_ever_answered_otherwise_than_200(client: FlaskClient, body: bytes) -> None:
+    answer = client.post("/hooks/probe", data=body, headers=BEARER)
+    assert answer.status_code == 200, answer.text
+    assert all(one["reason"] for one in answer.get_json()["alerts"])

@@ -1,0 +1,178 @@
+"""The group commit under threads, poison, overload and several processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from intake_world import NOW, alert, delivery, library_of, rows, running_writer
+
+from bridge.errors import Rejected, Transient
+from bridge.library import Library
+from bridge.store import writer as writer_module
+from bridge.store.engine import Store, open_store
+from bridge.store.prepare import PreparedDelivery
+from bridge.store.tables import alerts, correlations, deliveries
+from bridge.store.writer import Writer
+
+
+@pytest.fixture
+def library(store: Store) -> Library:
+    return library_of(store)
+
+
+def poisonous(library: Library) -> PreparedDelivery:
+    """Its mapping made a status of what cannot be stored as text in either database."""
+    healthy = delivery(library, alert(rule="poison"))
+    mapped = healthy.alerts[0].mapped
+    assert mapped is not None
+    broken = replace(healthy.alerts[0], mapped=replace(mapped, correlation_text="\ud800"))
+    return replace(healthy, alerts=(broken,))
+
+
+def test_the_same_delivery_in_parallel_threads_has_one_effect_and_one_first_answer(
+    store: Store, library: Library
+) -> None:
+    with running_writer(store) as writer, ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: writer.submit(delivery(library, alert())), range(48)))
+    assert [answer.duplicate for answer in answers].count(False) == 1
+    assert len({answer.alerts for answer in answers}) == 1
+    assert len(rows(store, alerts)) == 1
+
+
+def test_a_poisonous_delivery_does_not_hurt_its_neighbours(store: Store, library: Library) -> None:
+    batch = [delivery(library, alert(n=1)), poisonous(library), delivery(library, alert(n=2))]
+    writer = Writer(store, on_commit=lambda: None, observe_queue=lambda _: None, observe_commit=lambda _: None)
+    with ThreadPoolExecutor(3) as pool:
+        writer._running = True  # accept before the thread runs, so that the three are one batch
+        futures = [pool.submit(writer.submit, one) for one in batch]
+        while len(writer._queue) < 3:
+            time.sleep(0.001)
+        writer.start()
+        answers = [future.result() for future in futures]
+    writer.stop()
+    assert [answer.alerts[0].outcome for answer in answers] == ["accepted", "quarantined", "accepted"]
+    assert answers[1].alerts[0].reason.startswith("unstorable: ")
+    assert [row.last_seq for row in rows(store, correlations)] == [2]
+
+
+def test_seqs_are_gap_free_under_eight_threads_and_two_writers(store: Store, store_url: str, library: Library) -> None:
+    each, threads, keys = 20, 8, 5
+    with ExitStack() as stack:
+        other = open_store(store_url, lambda: NOW)
+        stack.callback(other.close)
+        # SQLite has one writing process; two writers of one Store share its lock.
+        writers = [
+            stack.enter_context(running_writer(store)),
+            stack.enter_context(running_writer(store if store.is_sqlite else other)),
+        ]
+
+        def post(thread: int) -> None:
+            for turn in range(each):
+                order = range(keys) if thread % 2 else reversed(range(keys))
+                batch = [alert(rule=f"r{key}", thread=thread, turn=turn) for key in order]
+                writers[thread % 2].submit(delivery(library, *batch))
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(post, range(threads)))
+    for row in rows(store, correlations):
+        seqs = sorted(one.seq for one in rows(store, alerts) if one.correlation == row.id)
+        assert seqs == list(range(1, each * threads + 1))
+        assert row.last_seq == row.alert_count == each * threads
+
+
+def test_two_processes_given_the_same_delivery_store_it_once(store: Store, store_url: str, library: Library) -> None:
+    if store.is_sqlite:
+        return  # one process writes a SQLite store; the lock file sees to it
+    with ExitStack() as stack:
+        other = open_store(store_url, lambda: NOW)
+        stack.callback(other.close)
+        writers = [stack.enter_context(running_writer(one)) for one in (store, other)]
+        pool = stack.enter_context(ThreadPoolExecutor(8))
+        for turn in range(30):
+            same = delivery(library, alert(rule=f"r{turn % 3}", turn=turn))
+            answers = list(pool.map(lambda n, same=same: writers[n % 2].submit(same), range(8)))
+            assert [answer.duplicate for answer in answers].count(False) == 1
+            assert len({(answer.delivery, answer.alerts) for answer in answers}) == 1
+    assert len(rows(store, deliveries)) == 30
+
+
+def test_a_store_that_does_not_answer_is_a_503_with_retry_after(store: Store, library: Library) -> None:
+    class Down(Store):
+        def transaction(self):  # type: ignore[no-untyped-def]
+            raise Transient("store_unavailable", "down")
+
+    prepared = delivery(library, alert())
+    with running_writer(Down(store.engine, lambda: NOW)) as writer, pytest.raises(Rejected) as caught:
+        writer.submit(prepared)
+    assert (caught.value.status, caught.value.code, caught.value.retry_after) == (503, "store_unavailable", 2)
+
+
+def test_a_store_that_hangs_is_a_503_in_time(store: Store, library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "ANSWER_SECONDS_MAX", 0.05)
+    prepared = delivery(library, alert())
+    hold = threading.Event()
+
+    class Hanging(Store):
+        def now(self, tx):  # type: ignore[no-untyped-def]
+            hold.wait(10)
+            return super().now(tx)
+
+    with running_writer(Hanging(store.engine, lambda: NOW)) as writer:
+        with pytest.raises(Rejected, match="in time"):
+            writer.submit(prepared)
+        hold.set()
+
+
+def test_a_full_queue_is_a_503(store: Store, library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "QUEUE_DELIVERIES_MAX", 0)
+    with running_writer(store) as writer, pytest.raises(Rejected) as caught:
+        writer.submit(delivery(library, alert()))
+    assert (caught.value.status, caught.value.code) == (503, "overloaded")
+
+
+def test_stopping_answers_what_was_handed_in_and_refuses_the_rest(store: Store, library: Library) -> None:
+    with running_writer(store) as writer, ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(writer.submit, delivery(library, alert(n=n))) for n in range(40)]
+        assert len([future.result() for future in futures]) == 40
+    with pytest.raises(Rejected) as caught:
+        writer.submit(delivery(library, alert()))
+    assert caught.value.code == "stopping"
+
+
+DIES_AFTER_THE_COMMIT = """
+import os, sys
+from intake_world import NOW, alert, delivery, library_of
+from bridge.store.engine import open_store
+from bridge.store.writer import Writer
+
+class Dying(Writer):
+    def _commit(self, deliveries):
+        super()._commit(deliveries)
+        os._exit(9)
+
+store = open_store(sys.argv[1], lambda: NOW)
+writer = Dying(store, on_commit=lambda: None, observe_queue=lambda _: None, observe_commit=lambda _: None)
+writer.start()
+writer.submit(delivery(library_of(store), alert()))
+"""
+
+
+def test_a_death_between_commit_and_answer_is_a_duplicate_when_sent_again(
+    store: Store, store_url: str, library: Library
+) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    dead = subprocess.run([sys.executable, "-c", DIES_AFTER_THE_COMMIT, store_url], env=environment, check=False)
+    assert dead.returncode == 9
+    with running_writer(store) as restarted:
+        again = restarted.submit(delivery(library, alert()))
+    assert (again.duplicate, again.alerts[0].outcome) == (True, "accepted")
+    assert len(rows(store, alerts)) == 1
