@@ -1,0 +1,158 @@
+"""A mapping, compiled once: what intake asks of it (`split`, `map`) and what sync asks of it (`render`). Pure.
+
+All that an alert can bring about here is Unmappable; everything else was refused when the file was compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from bridge.alert import Json, MappedAlert, Severity, Status
+from bridge.correlation.identity import identify
+from bridge.correlation.policy import Kind, Policy
+from bridge.errors import Unmappable
+from bridge.mapping.conditions import Condition
+from bridge.mapping.evaluate import Getter, Scope
+from bridge.mapping.model import TABLE_KIND
+from bridge.mapping.render import Field, Fields, Finder, Output
+from bridge.mapping.rendered import Facts, Rendered
+from bridge.yamlfile import YamlFile
+
+NO_ROUTE = "no_route"  # stands for the place of the route when none matched: the alert is dropped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppression:
+    name: str
+    reason: str
+    ticket: str
+    ends_at: datetime | None  # None: permanent
+    when: Condition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    place: str  # "route[0]"
+    target: str | None  # None: drop
+    when: Condition | None  # None: always
+    group: Finder | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Each:
+    elements: Getter  # yields one element more than `limit`, when there are more
+    limit: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mapping:
+    """One mapping of one revision. Two with the same digest are the same."""
+
+    name: str
+    version: str
+    owner: str
+    display: str  # correlation.display
+    digest: str  # SHA-256 of the mapping and its includes together, in hex
+    files: dict[str, str]  # path below the mappings folder -> text: enough to compile it again
+    yaml: YamlFile  # the mapping's own file, for the places of its tests: ("tests", 0, "expect")
+    tests: list[Json]  # `tests:` as plain data, checked for its shape
+    policy: Policy  # `close_when` is the target's to set
+    targets: frozenset[str]  # the names that its routes send to
+    personal: frozenset[str]  # the extracts that hold personal data
+    suppressions: tuple[Suppression, ...]
+    routes: tuple[Route, ...]
+    matches: Condition | None
+    each: Each | None
+    blank: list[Json]  # one UNSET for every extract; copied for every alert
+    event_time: Getter | None
+    severity: Callable[[Scope], Severity]
+    identity: Callable[[Scope], str]
+    closing: Condition | None
+    fields: Fields
+    observables: tuple[tuple[str, tuple[Getter, ...]], ...]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and (self.name, self.digest) == (other.name, other.digest)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.digest))
+
+    def split(self, document: Json) -> tuple[list[Json], bool]:
+        """The alerts of a delivery, at most `each.limit`, and whether there were more."""
+        scope = Scope(document, self.name, [])
+        if self.matches is not None and not self.matches(scope):
+            raise Unmappable("no_match", f"the delivery does not match the mapping {self.name}: see its `match`")
+        if self.each is None:
+            return [document], False
+        elements = self.each.elements(scope)
+        if elements is None:
+            raise Unmappable("each_not_a_list", f"there is nothing at {self.each.source}: see `each` of {self.name}")
+        if elements.__class__ is not list:
+            elements = [elements]
+        limit = self.each.limit
+        return elements[:limit], len(elements) > limit
+
+    def map(self, element: Json, *, now: datetime | None = None) -> MappedAlert:
+        """What intake needs to know of one alert. `now` judges when a suppression ends; without it the alert's time."""
+        scope = Scope(element, self.name, self.blank.copy())
+        severity = scope.severity = self.severity(scope)
+        text = self.identity(scope)
+        closing = self.closing is not None and self.closing(scope)
+        status = scope.status = Status.RESOLVED if closing else Status.FIRING
+        event_time = self.event_time(scope) if self.event_time is not None else None
+        route = self._route(scope)
+        return MappedAlert(
+            correlation_id=identify(text),
+            correlation_text=text,
+            status=status,
+            severity=severity,
+            event_time=event_time,
+            target=route.target if route else None,
+            route=route.place if route else NO_ROUTE,
+            # A closing alert is always accepted: a suppressed one would leave its incident open for ever.
+            suppressed_by=None if closing else self._suppressed_by(scope, now or event_time),
+        )
+
+    def render(self, element: Json, kind: Kind, facts: Facts, table: str, *, severity_rose: bool = False) -> Rendered:
+        """The fields of one write to `table`. With `severity_rose`, an update also brings what depends on severity."""
+        scope = Scope(element, self.name, self.blank.copy())
+        scope.facts = facts
+        output = Output()
+        if kind is Kind.CREATE:
+            # The route is the one that `map` named for this alert: it is asked with the alert's own severity.
+            scope.severity = self.severity(scope)
+            closing = self.closing is not None and self.closing(scope)
+            scope.status = Status.RESOLVED if closing else Status.FIRING
+            route = self._route(scope)
+        scope.severity, scope.status = facts.severity, facts.status
+        output.add(self._fields_of(kind, table, severity_rose=severity_rose), scope)
+        if kind is Kind.CREATE:
+            if route is not None and route.group is not None:
+                output.find("assignment_group", route.group(scope))
+            output.observe(self.observables, scope)
+        return output.done()
+
+    def _fields_of(self, kind: Kind, table: str, *, severity_rose: bool) -> tuple[Field, ...]:
+        table_kind = TABLE_KIND.get(table, "")
+        fields = self.fields.get((kind.value, table_kind), ())
+        if kind is Kind.UPDATE and severity_rose:
+            written = {field.column for field in fields}
+            create = self.fields.get((Kind.CREATE.value, table_kind), ())
+            fields += tuple(field for field in create if field.depends_on_severity and field.column not in written)
+        return fields
+
+    def _route(self, scope: Scope) -> Route | None:
+        for route in self.routes:
+            if route.when is None or route.when(scope):
+                return route
+        return None
+
+    def _suppressed_by(self, scope: Scope, now: datetime | None) -> str | None:
+        for suppression in self.suppressions:
+            over = suppression.ends_at is not None and now is not None and now >= suppression.ends_at
+            if not over and suppression.when(scope):
+                return suppression.name
+        return None

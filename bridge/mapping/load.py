@@ -1,0 +1,224 @@
+"""Mapping files from the disk, or from the stored text of a revision, to compiled mappings.
+
+A mapping and what it includes are one thing: they are compiled, hashed and stored together. Shared files lie inside
+the mappings folder and include nothing themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from datetime import date
+from pathlib import Path, PurePosixPath
+
+from bridge.errors import Misconfigured, Problem
+from bridge.mapping.compile import Mapping
+from bridge.mapping.language import nearest
+from bridge.mapping.model import NAME, Node, Report
+from bridge.mapping.sections import compile_mapping
+from bridge.yamlfile import YAML_BYTES_MAX, YamlFile, parse_yaml
+
+INCLUDES_MAX = 20
+
+Read = Callable[[str], YamlFile]
+
+
+def load_mappings(folder: Path, names: Iterable[str], *, today: date | None = None) -> dict[str, Mapping]:
+    """The named mappings. Raises Misconfigured with every problem of every file; then none of them is to be used.
+
+    With `today`, a suppression that would last for more than twelve months is refused.
+    """
+    problems: list[Problem] = []
+    parsed: dict[str, YamlFile] = {}
+
+    def read(path: str) -> YamlFile:
+        if path not in parsed:
+            parsed[path] = _read(folder, path)
+        return parsed[path]
+
+    mappings = {}
+    for name in sorted(set(names)):
+        try:
+            mappings[name] = _compile(name, read, today)
+        except Misconfigured as error:
+            problems.extend(error.problems)
+    if problems:
+        raise Misconfigured(list(dict.fromkeys(problems)))  # a problem of a shared file once, not once per mapping
+    return mappings
+
+
+def compile_files(name: str, files: dict[str, str]) -> Mapping:
+    """A mapping from the text of its files, as `Mapping.files` holds them."""
+
+    def read(path: str) -> YamlFile:
+        if path not in files:
+            raise Misconfigured([Problem(path, 0, 0, "is not among the files of this revision")])
+        return _parse(files[path].encode(), path)
+
+    return _compile(name, read, None)
+
+
+def _read(folder: Path, path: str) -> YamlFile:
+    file = folder / path
+    shown = str(file)
+    if not file.is_file():
+        known = sorted(found.stem for found in folder.glob("*.yaml"))
+        raise Misconfigured([Problem(shown, 0, 0, "there is no such file", nearest(file.stem, known))])
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise Misconfigured([Problem(shown, 0, 0, "leads out of the mappings folder")])
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(YAML_BYTES_MAX + 1)
+    except OSError as error:
+        raise Misconfigured([Problem(shown, 0, 0, f"cannot be read: {error.strerror}")]) from error
+    return _parse(raw, shown)
+
+
+def _parse(raw: bytes, name: str) -> YamlFile:
+    try:
+        return parse_yaml(raw, name)
+    except Misconfigured as error:
+        raise Misconfigured([_with_corrected_line(problem, raw) for problem in error.problems]) from error
+
+
+def _compile(name: str, read: Read, today: date | None) -> Mapping:
+    if NAME.fullmatch(name) is None:
+        raise Misconfigured([Problem(name, 0, 0, "is not a mapping's name", "lower-case letters, digits, - and _")])
+    own = f"{name}.yaml"
+    main = read(own)
+    report = Report()
+    root = Node(main, (), main.value)
+    shared = _included(root, read, report)
+    files = {own: main.source, **{path: node.file.source for path, node in shared.items()}}
+    merged = _merge(root, list(shared.values())) if isinstance(main.value, dict) else root
+    mapping = compile_mapping(merged, name, yaml=main, files=files, digest=_digest(files), report=report, today=today)
+    if mapping is None:
+        raise Misconfigured(list(dict.fromkeys(report.problems)))
+    return mapping
+
+
+def _included(root: Node, read: Read, report: Report) -> dict[str, Node]:
+    """The shared files by their path. Problems inside them are reported with their own places."""
+    include = root.get("include")
+    shared: dict[str, Node] = {}
+    nodes = include.elements() if include is not None else []
+    if len(nodes) > INCLUDES_MAX:
+        report.error(nodes[INCLUDES_MAX], f"more than {INCLUDES_MAX} files are included")
+    for node in nodes[:INCLUDES_MAX]:
+        path = report.text(node)
+        if not path or not _stays_inside(path):
+            report.error(node, f"`{path}` is not a file inside the mappings folder", "_shared/routes.yaml")
+            continue
+        try:
+            file = read(path)
+        except Misconfigured as error:
+            missing = any(problem.message == "there is no such file" for problem in error.problems)
+            if missing:
+                report.error(node, f"there is no file `{path}` in the mappings folder")
+            else:
+                report.problems.extend(error.problems)
+            continue
+        if file.value is not None:
+            shared[path] = Node(file, (), file.value)
+            report.keys(shared[path], "shared")
+    return shared
+
+
+def _stays_inside(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return not pure.is_absolute() and ".." not in pure.parts and "\\" not in path and path == str(pure)
+
+
+_LISTS = ("suppress", "route", "personal")  # the mapping's own first: the first match wins
+_MAPS = ("extract", "severity", "correlation", "observables")  # key by key, the mapping's own wins
+
+
+def _merge(root: Node, shared: list[Node]) -> Node:
+    """The mapping with its includes: its own words win over theirs, earlier includes over later ones."""
+    sections = dict(root.items())
+    for other in shared:
+        for key, theirs in other.items():
+            mine = sections.get(key)
+            if mine is None:
+                sections[key] = theirs
+            elif key in _LISTS:
+                sections[key] = _concatenated(mine, theirs)
+            elif key in _MAPS and isinstance(mine.value, dict) and isinstance(theirs.value, dict):
+                sections[key] = _overlaid(mine, theirs, depth=1)
+            elif key == "fields":
+                sections[key] = _overlaid(mine, theirs, depth=4)
+    return Node(root.file, (), {key: node.value for key, node in sections.items()}, sections)
+
+
+def _overlaid(mine: Node, theirs: Node, *, depth: int) -> Node:
+    """Theirs with mine laid over. Their keys come first, so that my extracts may use theirs."""
+    if depth == 0 or not _is_section(mine) or not _is_section(theirs):
+        return mine
+    own = dict(mine.items())
+    children = {key: node for key, node in theirs.items() if key not in own}
+    children |= {
+        key: _overlaid(node, other, depth=depth - 1) if (other := theirs.get(key)) else node
+        for key, node in own.items()
+    }
+    return Node(mine.file, mine.path, {key: node.value for key, node in children.items()}, children)
+
+
+def _is_section(node: Node) -> bool:
+    """A map of names, not a value that happens to be written as a map."""
+    return isinstance(node.value, dict) and not {"by", "find"} & node.value.keys()
+
+
+def _concatenated(*nodes: Node) -> Node:
+    elements = tuple(element for node in nodes for element in node.elements())
+    return Node(nodes[0].file, nodes[0].path, [element.value for element in elements], listed=elements)
+
+
+def _digest(files: dict[str, str]) -> str:
+    """Each path and text with its length before it: no two sets of files hash alike."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        for part in (path.encode(), files[path].encode()):
+            digest.update(len(part).to_bytes(8) + part)
+    return digest.hexdigest()
+
+
+_LINE = re.compile(r"(\s*(?:- )?(?:\"[^\"]*\"|'[^']*'|[^\s:'\"][^:'\"]*):\s+)(\S.*?)\s*")
+_IN_BRACES = re.compile(r"((?:[{,]\s*)[^\s:,{}]+:\s+)(\.[^,{}]*\[[^,{}]*)")
+
+
+def _with_corrected_line(problem: Problem, raw: bytes) -> Problem:
+    """For a file that is not YAML because an expression stands there without quotes: the line as it should be."""
+    lines = raw.decode("utf-8", "replace").splitlines()
+    for number in (problem.line, problem.line - 1):  # YAML may notice it only on the next line
+        if not 1 <= number <= len(lines):
+            continue
+        for corrected in _corrections(lines[number - 1]):
+            if _reads_further([*lines[: number - 1], corrected, *lines[number:]], number):
+                hint = f"an expression like this stands in single quotes: {corrected.strip()}"
+                return Problem(
+                    problem.file, number, problem.column if number == problem.line else 0, problem.message, hint
+                )
+    return problem
+
+
+def _corrections(line: str) -> list[str]:
+    found = []
+    whole = _LINE.fullmatch(line)
+    if whole and whole[2][0] in '."[' and not whole[2].startswith("'"):
+        found.append(f"{whole[1]}{_quoted(whole[2])}")
+    in_braces = _IN_BRACES.sub(lambda match: match[1] + _quoted(match[2].rstrip()), line)
+    return [*found, in_braces] if in_braces != line else found
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _reads_further(lines: list[str], number: int) -> bool:
+    """Whether YAML reads past this line of the corrected text."""
+    try:
+        parse_yaml("\n".join(lines).encode(), "")
+    except Misconfigured as error:
+        return all(problem.line > number + 1 for problem in error.problems)
+    return True

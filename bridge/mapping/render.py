@@ -1,0 +1,246 @@
+"""The `fields:` and `observables:` of a mapping, and the groups of its routes, as closures that render. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from bridge.alert import SEVERITY_OF, Observable
+from bridge.mapping.compiler import Compiler
+from bridge.mapping.evaluate import WHEN_RENDERED, Getter, Scope
+from bridge.mapping.language import nearest
+from bridge.mapping.model import (
+    COLUMN,
+    JOURNALS,
+    KINDS,
+    NEVER_UPDATED,
+    NEVER_WRITTEN,
+    OBSERVABLE_CHARS_MAX,
+    OUTPUT_BYTES_MAX,
+    TABLE_KIND,
+    Node,
+)
+from bridge.mapping.rendered import Find, Rendered
+from bridge.mapping.values import clean, text_of
+
+FIND_CHARS_MAX = 255  # a longer name is no record's
+REOPEN_NOTE = "{{ source }} reports this again, last at {{ last_seen | date }}."
+GROUPS = "sys_user_group"
+
+Finder = Callable[[Scope], Find | None]
+_CODE = re.compile(r"\[(/?code)\]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One column: either a text or a record to find."""
+
+    column: str
+    text: Getter | None = None
+    find: Finder | None = None
+    depends_on_severity: bool = False
+    literal: bool = False  # an empty text that the mapping's author wrote clears the column
+
+
+Fields = dict[tuple[str, str], tuple[Field, ...]]  # (kind, table kind or "") -> columns
+
+
+def compile_fields(node: Node, compiler: Compiler) -> Fields:
+    """Every combination of kind and table, what `on:` says laid over what is common."""
+    report = compiler.report
+    if not report.keys(node, "fields", ("create",)):
+        return {}
+    common = _kinds(node, compiler)
+    if common.get("reopen") is None:
+        note = compiler.literal_text(REOPEN_NOTE)
+        common["reopen"] = {"work_notes": Field(column="work_notes", text=note)}
+    tables: dict[str, dict[str, dict[str, Field]]] = {table: {} for table in TABLE_KIND.values()}
+    on = node.get("on")
+    if on is not None and report.keys(on, "on"):
+        for table, section in on.items():
+            if table in tables and report.keys(section, "on table"):
+                tables[table] = _kinds(section, compiler)
+    return {
+        (kind, table): tuple({**common.get(kind, {}), **tables.get(table, {}).get(kind, {})}.values())
+        for kind in KINDS
+        for table in ("", *tables)
+    }
+
+
+def _kinds(node: Node, compiler: Compiler) -> dict[str, dict[str, Field]]:
+    return {kind: _columns(kind, section, compiler) for kind in KINDS if (section := node.get(kind)) is not None}
+
+
+def _columns(kind: str, node: Node, compiler: Compiler) -> dict[str, Field]:
+    if not isinstance(node.value, dict):
+        compiler.report.error(node, "a map of column: text is expected here")
+        return {}
+    return {column: _field(kind, column, child, compiler) for column, child in node.items()}
+
+
+def _field(kind: str, column: str, node: Node, compiler: Compiler) -> Field:
+    report = compiler.report
+    if COLUMN.fullmatch(column) is None:
+        if not report.cut_by_yaml(node, column, node):
+            report.error(node, f"`{column}` is not a column's name", "lower-case letters, digits and _", at_key=True)
+    elif column == "assignment_group":
+        report.error(node, "the group is the route's", "route: [{to: …, assignment_group: …}]", at_key=True)
+    elif column in NEVER_WRITTEN or (kind == "update" and column in NEVER_UPDATED):
+        report.error(
+            node, f"`{column}` is never written by {'an update' if kind == 'update' else 'a mapping'}", at_key=True
+        )
+    if isinstance(node.value, dict):
+        if "find" in node.value:
+            return Field(column=column, find=_find(node, compiler))
+        text, depends = _value_table(node, compiler)
+        return Field(column=column, text=text, depends_on_severity=depends)
+    text, used = compiler.text(node, WHEN_RENDERED, empty=True)
+    return Field(column=column, text=text, depends_on_severity="severity" in used, literal=node.value == "")
+
+
+def _value_table(node: Node, compiler: Compiler) -> tuple[Getter, bool]:
+    """`{by: expression, table: {value: text}, default: text}`. Values are compared without regard to case."""
+    report = compiler.report
+    by, table = node.get("by"), node.get("table")
+    if not report.keys(node, "value table", ("by", "table")) or by is None or table is None:
+        return compiler.literal_text(""), False
+    key, used = compiler.expression(by, WHEN_RENDERED)
+    depends = "severity" in used
+    rows: dict[str, Getter] = {}
+    if not isinstance(table.value, dict):
+        report.error(table, "a map of value: text is expected here")
+    for word, child in table.items():
+        if by.value == "severity" and word not in SEVERITY_OF:
+            report.error(child, f"`{word}` is not a severity", nearest(word, list(SEVERITY_OF)), at_key=True)
+        if word.lower() in rows:
+            report.error(child, f"`{word}` stands here twice, but for case", "keep one of them", at_key=True)
+        rows[word.lower()], row_used = compiler.text(child, WHEN_RENDERED)
+        depends = depends or "severity" in row_used
+    default = node.get("default")
+    otherwise, default_used = compiler.text(default, WHEN_RENDERED) if default else (compiler.literal_text(""), set())
+
+    def look_up(scope: Scope) -> object:
+        return rows.get(text_of(key(scope)).lower(), otherwise)(scope)
+
+    return look_up, depends or "severity" in default_used
+
+
+def _find(node: Node, compiler: Compiler) -> Finder:
+    """`{find: table, by: {column: text}, else: none}`; `else` may be another find."""
+    report = compiler.report
+    by, table = node.get("by"), node.get("find")
+    if not report.keys(node, "find", ("find", "by")) or by is None or table is None:
+        return lambda _: None
+    if not isinstance(table.value, str) or COLUMN.fullmatch(table.value) is None:
+        report.error(table, f"`{table.value}` is not a table's name")
+    if not isinstance(by.value, dict) or not by.value:
+        report.error(by, "a map of column: text is expected here", '{name: "{{ host }}"}')
+    columns = tuple((column, compiler.text(child, WHEN_RENDERED)[0]) for column, child in by.items())
+    return _finder(str(table.value), columns, _else(node.get("else"), compiler))
+
+
+def _else(node: Node | None, compiler: Compiler) -> Finder | None:
+    if node is None or node.value == "none":
+        return None
+    if isinstance(node.value, dict) and "find" in node.value:
+        return _find(node, compiler)
+    compiler.report.error(node, "`else` is none, or another {find: …, by: …}")
+    return None
+
+
+def _finder(table: str, columns: tuple[tuple[str, Getter], ...], otherwise: Finder | None) -> Finder:
+    def find(scope: Scope) -> Find | None:
+        last = otherwise(scope) if otherwise else None
+        by = tuple((column, clean(text_of(text(scope)))) for column, text in columns)
+        if any(not value or len(value) > FIND_CHARS_MAX for _, value in by):
+            return last
+        return Find(table=table, by=by, otherwise=last)
+
+    return find
+
+
+def compile_group(route: Node, compiler: Compiler) -> Finder | None:
+    """The group that a route names, and the one it falls back to."""
+    finder: Finder | None = None
+    for key in ("else_group", "assignment_group"):
+        if (node := route.get(key)) is not None:
+            name, _ = compiler.text(node, WHEN_RENDERED)
+            finder = _finder(GROUPS, (("name", name),), finder)
+    return finder
+
+
+def compile_observables(node: Node, compiler: Compiler) -> tuple[tuple[str, tuple[Getter, ...]], ...]:
+    if not isinstance(node.value, dict):
+        compiler.report.error(node, "a map of kind: expression is expected here", "{ip: [.source.ip]}")
+    result = []
+    for kind, child in node.items():
+        if COLUMN.fullmatch(kind) is None:
+            compiler.report.error(child, f"`{kind}` is not a kind of observable", "ip, sha256, user, …", at_key=True)
+        result.append((kind, tuple(compiler.expression(one, WHEN_RENDERED)[0] for one in child.elements())))
+    return tuple(result)
+
+
+class Output:
+    """Collects what is rendered for one alert and keeps it within OUTPUT_BYTES_MAX.
+
+    A text too long takes at most half of what is left: a huge description cannot starve the fields after it.
+    """
+
+    __slots__ = ("fields", "finds", "left", "observables")
+
+    def __init__(self) -> None:
+        self.left = OUTPUT_BYTES_MAX
+        self.fields: dict[str, str] = {}
+        self.finds: dict[str, Find] = {}
+        self.observables: dict[tuple[str, str], Observable] = {}
+
+    def add(self, fields: Iterable[Field], scope: Scope) -> None:
+        for field in fields:
+            if field.find is not None:
+                self.find(field.column, field.find(scope))
+            elif field.text is not None:
+                self._text(field, scope)
+
+    def find(self, column: str, found: Find | None) -> None:
+        size = _size_of_find(found)
+        if found is not None and size <= self.left:
+            self.finds[column] = found
+            self.left -= size
+
+    def _text(self, field: Field, scope: Scope) -> None:
+        value = field.text(scope)  # type: ignore[misc]
+        text = clean(value if value.__class__ is str else text_of(value))
+        if field.column in JOURNALS and "[" in text:
+            text = _CODE.sub(r"(\1)", text)  # ServiceNow renders HTML between [code] and [/code] in a journal
+        size = _size(text)
+        if size > self.left // 2:
+            text = text.encode()[: max(self.left // 2 - 3, 0)].decode("utf-8", "ignore") + "…"
+            size = _size(text)
+        if (text or field.literal) and size <= self.left:
+            self.fields[field.column] = text
+            self.left -= size
+
+    def observe(self, kinds: tuple[tuple[str, tuple[Getter, ...]], ...], scope: Scope) -> None:
+        for kind, getters in kinds:
+            for getter in getters:
+                value = getter(scope)
+                for item in value if value.__class__ is list else (value,):
+                    self._observable(kind, clean(text_of(item)))
+
+    def _observable(self, kind: str, text: str) -> None:
+        size = _size(text)
+        if text and len(text) <= OBSERVABLE_CHARS_MAX and size <= self.left and (kind, text) not in self.observables:
+            self.observables[(kind, text)] = Observable(kind=kind, value=text)
+            self.left -= size
+
+    def done(self) -> Rendered:
+        return Rendered(fields=self.fields, finds=self.finds, observables=tuple(self.observables.values()))
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _size_of_find(found: Find | None) -> int:
+    return 0 if found is None else sum(_size(value) for _, value in found.by) + _size_of_find(found.otherwise)
