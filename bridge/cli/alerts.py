@@ -1,0 +1,128 @@
+"""`bridge alerts`: what was received, and what became of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.opening import opened
+from bridge.cli.options import config_option, example, json_option, limit_option
+from bridge.cli.output import age, show_facts, show_json, show_table, to_json
+
+if TYPE_CHECKING:
+    from bridge.alert import Json
+    from bridge.store.queries import AlertStory
+
+
+@click.group(epilog=example("bridge alerts list --limit 5", "bridge alerts show 12-0 --raw"))
+def alerts() -> None:
+    """Look at what was received."""
+
+
+@alerts.command(
+    "list", epilog=example("bridge alerts list --limit 5", "bridge alerts list --json | jq '.[0].severity'")
+)
+@config_option
+@json_option("An array of objects")
+@limit_option("The newest N.")
+def list_command(config: Path, limit: int, *, as_json: bool) -> None:
+    """The newest alerts, newest first."""
+    from bridge.store.queries import list_alerts
+
+    with opened(config) as (_, store), store.reading() as tx:
+        found = list_alerts(tx, limit=limit)
+        now = store.now(tx)
+    if as_json:
+        show_json(found)
+        return
+    columns = ("ID", "SOURCE", "RECEIVED", "OUTCOME", "REASON", "STATUS", "SEVERITY", "CORRELATION ID")
+    rows = [
+        (a.id, a.source, age(a.received_at, now), a.outcome, a.reason, a.status, a.severity, a.correlation_id)
+        for a in found
+    ]
+    show_table(columns, rows, empty="No alerts yet: post one to /hooks/<source>.")
+
+
+@alerts.command("show", epilog=example("bridge alerts show 12-0", "bridge alerts show 12-0 --json --raw"))
+@click.argument("alert_id", metavar="ID")
+@config_option
+@json_option("One object")
+@limit_option("Accepted as everywhere; an alert is one.")
+@click.option("--raw", is_flag=True, help="The delivery's body as well, as it was received.")
+def show_command(alert_id: str, config: Path, limit: int, *, as_json: bool, raw: bool) -> None:  # noqa: ARG001
+    """Everything that is known of one alert."""
+    from bridge.errors import Permanent
+    from bridge.store.queries import alert_id_of, body_of, show_alert
+
+    with opened(config) as (_, store), store.reading() as tx:
+        key = alert_id_of(alert_id)
+        story = show_alert(tx, key) if key is not None else None
+        if story is None:
+            raise Permanent("no_such_alert", f"there is no alert {alert_id}; `bridge alerts list` shows their IDs")
+        body = _body(body_of(tx, story.delivery.id)) if raw else None
+    if as_json:
+        show_json(_as_object(story) | ({"body": body} if raw else {}))
+        return
+    _show(story)
+    if raw:
+        click.echo()
+        if isinstance(body, str | None):
+            click.echo(body or "The body was erased.")
+        else:
+            show_json(body)
+
+
+def _body(raw: bytes | None) -> Json:
+    """As JSON where it is JSON; else its text, with what is not text spelled out."""
+    import msgspec
+
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        from bridge.cli.output import plain
+
+        return plain(raw.decode("utf-8", "backslashreplace"))
+
+
+def _as_object(story: AlertStory) -> dict[str, Json]:
+    return {
+        **to_json(story.alert),
+        "seq": story.seq,
+        "incident": story.number,
+        "delivery": to_json(story.delivery),
+        "revision": to_json(story.revision),
+    }
+
+
+def _show(story: AlertStory) -> None:
+    alert, delivery, revision = story.alert, story.delivery, story.revision
+    whole = f"one of {delivery.alerts} alerts" if delivery.alerts > 1 else "its only alert"
+    body = f"{delivery.body_bytes} bytes of {delivery.content_type}" if delivery.body_bytes is not None else "erased"
+    show_facts(
+        [
+            ("Alert", alert.id),
+            ("Outcome", alert.outcome),
+            ("Reason", alert.reason),
+            ("What to do", alert.detail),
+            ("Correlation ID", alert.correlation_id),
+            ("Place in it", story.seq),
+            ("Incident", story.number),
+            ("Status", alert.status),
+            ("Severity", alert.severity),
+            ("Happened", alert.event_time),
+            ("Received", alert.received_at),
+            ("Target", alert.target),
+            ("Stands for", "the rest of its delivery" if alert.covers_rest else None),
+            ("Source", delivery.source),
+            ("Tenant", delivery.tenant),
+            ("Delivery", f"{delivery.id}, {whole}"),
+            ("Sender's ID", delivery.sender_id),
+            ("Body", body),
+            ("Fingerprint", delivery.fingerprint),
+            ("Mapping", f"{revision.mapping}, revision {revision.digest[:12]}" if revision else None),
+        ]
+    )

@@ -1,0 +1,212 @@
+"""`bridge incidents`: correlations with their incidents, the story of one, and a nudge to those that wait."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.opening import actor, opened
+from bridge.cli.options import config_option, example, json_option, limit_option
+from bridge.cli.output import age, plain, show_facts, show_json, show_table, time_text, to_json
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from bridge.alert import Json
+    from bridge.settings import Settings
+    from bridge.store.engine import Store
+    from bridge.store.queries import CorrelationRow
+
+STEPS_DEFAULT = 200  # of a story
+SYNC_PAGE = 200  # asked for in one transaction: intake waits no longer than for one of its batches
+
+
+@click.group(epilog=example("bridge incidents list", "bridge incidents show INC0010001"))
+def incidents() -> None:
+    """Correlations, their incidents, and why they wait."""
+
+
+@incidents.command("list", epilog=example("bridge incidents list", "bridge incidents list --json --limit 1000"))
+@config_option
+@json_option("An array of objects")
+@limit_option("The newest N.")
+def list_command(config: Path, limit: int, *, as_json: bool) -> None:
+    """The newest correlations, newest first, each with its newest incident."""
+    from bridge.store.queries import list_correlations
+
+    with opened(config) as (settings, store), store.reading() as tx:
+        found = list_correlations(tx, limit=limit)
+        now = store.now(tx)
+    if as_json:
+        show_json([_as_object(row, settings, now) for row in found])
+        return
+    columns = ("CORRELATION ID", "STATUS", "SEVERITY", "COUNT", "INCIDENT", "STATE", "TARGET", "DECISION", "WAITS")
+    rows = [
+        (
+            row.correlation_id,
+            row.status,
+            row.severity,
+            row.count,
+            row.number,
+            row.state,
+            row.target or "drop",
+            row.last_decision,
+            waits(row, now),
+        )
+        for row in found
+    ]
+    show_table(columns, rows, empty="No correlations yet: `bridge alerts list` shows what was received.")
+
+
+@incidents.command(
+    "show", epilog=example("bridge incidents show INC0010001", "bridge incidents show 'edr:web-1' --json")
+)
+@click.argument("words", metavar="CORRELATION_ID|NUMBER")
+@config_option
+@json_option("One object")
+@limit_option("The newest N steps of the story.", STEPS_DEFAULT)
+@click.option("--tenant", metavar="NAME", help="Where several tenants have this correlation ID.")
+def show_command(words: str, config: Path, limit: int, tenant: str | None, *, as_json: bool) -> None:
+    """The whole story of one correlation: what arrived, what was decided, what ServiceNow was told."""
+    from bridge.cli.story import rows_of, step_as_json, steps_of
+    from bridge.store.queries import alerts_of, entries_of, incidents_of, intents_of
+
+    with opened(config) as (settings, store), store.reading() as tx:
+        row = _only_one(found_by(tx, words), words, tenant)
+        now = store.now(tx)
+        incident_rows = incidents_of(tx, row.row_id)
+        alerts = alerts_of(tx, row.row_id, limit=limit + 1)
+        entries = entries_of(tx, row.row_id, incident_rows, limit=limit + 1)
+        intents = intents_of(tx, incident_rows, limit=limit + 1)
+    every_step = steps_of(alerts, entries, intents)
+    steps = every_step[-limit:]
+    complete = len(steps) == len(every_step)
+    if as_json:
+        shown = _as_object(row, settings, now)
+        story = [step_as_json(step) for step in steps]
+        show_json({**shown, "alerts": to_json(alerts[:limit]), "story": story, "complete": complete})
+        return
+    _show(row, now)
+    click.echo()
+    if not complete:
+        click.echo(f"(The newest {len(steps)} steps; --limit shows more.)")
+    show_table(("AT", "WHAT", ""), rows_of(steps), empty="Nothing is known of it.")
+
+
+@incidents.command("sync", epilog=example("bridge incidents sync INC0010001", "bridge incidents sync --all"))
+@click.argument("words", nargs=-1, metavar="[CORRELATION_ID|NUMBER]...")
+@click.option("--all", "everything", is_flag=True, help="All that failed or wait for a person.")
+@config_option
+@json_option("One object")
+def sync_command(words: tuple[str, ...], config: Path, *, everything: bool, as_json: bool) -> None:
+    """Look again at once: after you have repaired what the failure names.
+
+    Nothing is forced: the decision is made as ever, by the `bridge serve` that is running.
+    """
+    if bool(words) == everything:
+        raise click.UsageError("name correlations or incidents, or say --all")
+    with opened(config) as (_, store):
+        asked = _ask_for_all(store) if everything else _ask_for(store, words)
+    if as_json:
+        show_json({"asked": asked})
+        return
+    click.echo(
+        f"Asked for {asked} of them; `bridge incidents list` shows what comes of it." if asked else "Nothing waits."
+    )
+
+
+def waits(row: CorrelationRow, now: datetime) -> str:
+    """Why a correlation is not in step with ServiceNow, and what ends it; "" when it is."""
+    failure = ": ".join(part for part in (row.failure, row.failure_text) if part)
+    if row.waits_for_person:
+        return f"for a person: {failure}; then `bridge incidents sync`"
+    if row.due_at is None:
+        return ""
+    if row.paused_at is not None:
+        return f"target {row.target} is paused: `bridge targets resume {row.target}`"
+    if row.failures:
+        again = "now" if row.due_at <= now else age(row.due_at, now)
+        return f"{failure} (failed {row.failures} times, again {again})"
+    return "due now" if row.due_at <= now else f"looks again {age(row.due_at, now)}"
+
+
+def found_by(tx: Connection, words: str) -> list[CorrelationRow]:
+    """At least one; what is not found is an error that says where to look."""
+    from bridge.errors import Permanent
+    from bridge.store.queries import find_correlations
+
+    found = find_correlations(tx, words)
+    if not found:
+        text = f"there is no correlation ID or incident number {words}; `bridge incidents list` shows them"
+        raise Permanent("no_such_correlation", text)
+    return found
+
+
+def _only_one(found: list[CorrelationRow], words: str, tenant: str | None) -> CorrelationRow:
+    found = [row for row in found if tenant in (None, row.tenant)]
+    if not found:
+        raise click.UsageError(f"{words} is not of tenant {tenant}")
+    if len({row.tenant for row in found}) > 1:
+        tenants = ", ".join(row.tenant for row in found)
+        raise click.UsageError(f"several tenants have {words}: say --tenant with one of {tenants}")
+    if len({row.incident for row in found}) > 1:
+        ids = ", ".join(row.correlation_id for row in found)
+        raise click.UsageError(f"several incidents have the number {words}: name the correlation ID, one of {ids}")
+    return found[0]  # of several that share one incident, the first led to it
+
+
+def _as_object(row: CorrelationRow, settings: Settings, now: datetime) -> dict[str, Json]:
+    shown: dict[str, Json] = to_json(row)
+    target = settings.targets.get(row.target or "")
+    del shown["row_id"], shown["incident"]  # numbers of this store alone
+    shown["instance"] = target.instance if target else None
+    shown["table"] = target.table if target else None
+    shown["waits"] = waits(row, now)
+    return shown
+
+
+def _show(row: CorrelationRow, now: datetime) -> None:
+    seen = f"{row.count} alerts, first {time_text(row.first_seen)}, last {time_text(row.last_seen)}"
+    show_facts(
+        [
+            ("Correlation ID", row.correlation_id),
+            ("Tenant", row.tenant),
+            ("Source", f"{row.source}, mapping {row.mapping}"),
+            ("Status", row.status),
+            ("Severity", row.severity),
+            ("Seen", seen),
+            ("Incident", row.number),
+            ("State", " / ".join(plain(part) for part in (row.state, row.record_state) if part)),
+            ("Episode", row.episode or None),
+            ("Target", row.target or "drop"),
+            ("Last decision", row.last_decision),
+            ("Waits", waits(row, now)),
+        ]
+    )
+
+
+def _ask_for(store: Store, words: tuple[str, ...]) -> int:
+    from bridge.store.orders import ask_sync
+
+    with store.transaction() as tx:
+        rows = {row.row_id: row for one in words for row in found_by(tx, one)}
+        ask_sync(tx, list(rows.values()), actor=actor(), now=store.now(tx))
+    return len(rows)
+
+
+def _ask_for_all(store: Store) -> int:
+    from bridge.store.orders import ask_sync
+    from bridge.store.queries import list_correlations
+
+    asked, before = 0, None
+    while True:
+        with store.transaction() as tx:
+            rows = list_correlations(tx, limit=SYNC_PAGE, before=before, stuck_only=True)
+            ask_sync(tx, rows, actor=actor(), now=store.now(tx))
+        # Committed: these are due. If we die here the older ones still wait, and the command may be given again.
+        if not rows:
+            return asked
+        asked, before = asked + len(rows), rows[-1].row_id

@@ -1,0 +1,121 @@
+"""The story of one correlation: what arrived, what was decided and written, in order. Pure.
+
+Alerts come from their own rows, for the log tells them by delivery; every other step comes from the log. Log entries
+hold digests; what was sent to ServiceNow is taken from the intents.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+
+from bridge.alert import Json
+from bridge.cli.output import plain, time_text, to_json
+from bridge.log.entries import Action, Entry
+from bridge.store.queries import AlertRow, IntentRow, LogRow
+
+FIELD_CHARACTERS_MAX = 100  # of a sent value in the text; --json has all of it
+SENDING = {Action.INTENDED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    at: datetime
+    what: str  # "alert", or the log's action
+    text: str
+    actor: str = ""
+    alert: AlertRow | None = None
+    sent: dict[str, Json] = field(default_factory=dict)  # field -> value, of a write to ServiceNow
+
+
+def steps_of(alerts: Sequence[AlertRow], entries: Sequence[LogRow], intents: Sequence[IntentRow]) -> list[Step]:
+    """Oldest first; what happened in the same microsecond: alerts first, then as the log has it."""
+    arrivals = [_arrival(alert) for alert in reversed(alerts)]
+    sent = {(intent.incident, intent.started_at): intent for intent in intents}
+    told = [
+        _told(row.entry, sent.get((row.entry.incident or 0, row.entry.at)))
+        for row in sorted(entries, key=lambda row: row.id)
+    ]
+    return sorted([*arrivals, *told], key=lambda step: step.at)
+
+
+def rows_of(steps: Sequence[Step]) -> list[tuple[str, str, str]]:
+    """(time, what, text) for a table; alerts in a row that say the same become two rows."""
+    return [row for run in _runs(steps) for row in _run_rows(run)]
+
+
+def step_as_json(step: Step) -> dict[str, Json]:
+    shown: dict[str, Json] = {"at": to_json(step.at), "what": step.what, "actor": step.actor, "text": step.text}
+    if step.alert is not None:
+        shown["alert"] = step.alert.id
+        shown["severity"] = to_json(step.alert.severity)
+    if step.sent:
+        shown["sent"] = step.sent
+    return shown
+
+
+def entry_as_json(row: LogRow) -> dict[str, Json]:
+    """An entry with its number in this store; what it leaves empty is left out, as in the log itself."""
+    shown: dict[str, Json] = to_json(row.entry)
+    return {"id": row.id} | {name: value for name, value in shown.items() if value not in (None, "", {})}
+
+
+def entry_text(entry: Entry) -> str:
+    """What an entry says beyond its action, in a line."""
+    alerts = entry.detail.get("alerts")
+    if isinstance(alerts, list):
+        return _deliveries_text(alerts)
+    said = ": ".join(part for part in (entry.outcome, entry.reason) if part)
+    where = " ".join(part for part in (entry.number or "", f"at {entry.target}" if entry.target else "") if part)
+    details = ", ".join(f"{name} {_short(value)}" for name, value in entry.detail.items() if value not in (None, ""))
+    return "; ".join(part for part in (said, where, details) if part)
+
+
+def _arrival(alert: AlertRow) -> Step:
+    return Step(
+        at=alert.received_at, what="alert", actor=f"source:{alert.source}", text=_alert_text(alert), alert=alert
+    )
+
+
+def _alert_text(alert: AlertRow) -> str:
+    return f"{alert.id} {_says(alert)}"
+
+
+def _says(alert: AlertRow) -> str:
+    return f"{alert.status}, {plain(alert.severity)}: {alert.outcome} ({alert.reason})"
+
+
+def _told(entry: Entry, intent: IntentRow | None) -> Step:
+    sent = intent.fields if intent is not None and entry.action in SENDING and isinstance(intent.fields, dict) else {}
+    return Step(at=entry.at, what=entry.action.value, actor=entry.actor, text=entry_text(entry), sent=sent)
+
+
+def _deliveries_text(alerts: list[Json]) -> str:
+    outcomes = Counter(alert.get("outcome", "") for alert in alerts if isinstance(alert, dict))
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+    quarantined = {alert.get("reason", "") for alert in alerts if alert.get("outcome") == "quarantined"}
+    why = f" ({', '.join(sorted(quarantined))})" if quarantined else ""
+    return f"{counts}{why}" if counts else "no alerts"
+
+
+def _runs(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    for index, run in groupby(enumerate(steps), key=lambda pair: _says(pair[1].alert) if pair[1].alert else pair[0]):
+        del index
+        yield [step for _, step in run]
+
+
+def _run_rows(run: list[Step]) -> Iterator[tuple[str, str, str]]:
+    first = run[0]
+    yield time_text(first.at), first.what, first.text
+    if len(run) > 1:
+        yield "", "", f"and {len(run) - 1} like it, until {time_text(run[-1].at)}"
+    for name, value in first.sent.items():
+        yield "", "", f"  {name} = {_short(value)}"
+
+
+def _short(value: Json) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= FIELD_CHARACTERS_MAX else text[: FIELD_CHARACTERS_MAX - 1] + "…"

@@ -1,0 +1,444 @@
+"""What people ask the store: alerts, correlations with their incidents, quarantine, the log. Reads only.
+
+Every list is newest first by row id and bounded by `limit`; `before` is the last id of the page above. Each function
+takes a connection and gives frozen values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, tuple_
+
+from bridge.alert import Json, Outcome, Severity, key_of
+from bridge.correlation.identity import identify
+from bridge.errors import Unmappable
+from bridge.log.entries import Action, Entry
+from bridge.store.tables import (
+    alerts,
+    correlations,
+    deliveries,
+    episodes,
+    incidents,
+    intents,
+    log_entries,
+    revisions,
+    target_states,
+)
+
+ROWS_MAX = 2**62  # "no maximum" as both databases can count
+ID_MAX = 2**63 - 1
+
+AlertId = tuple[int, int]  # (delivery, position): publicly "<delivery>-<position>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRow:
+    id: str  # as its delivery's answer named it
+    source: str
+    received_at: datetime
+    outcome: str  # alert.Outcome
+    reason: str  # "new", "repeat", a suppression's name, a quarantine code, …
+    detail: str | None  # quarantine: the sentence for a person
+    correlation_id: str | None  # None: quarantined
+    status: str | None
+    severity: Severity | None
+    event_time: datetime | None
+    target: str | None  # the route at intake
+    covers_rest: bool  # stands for the whole delivery from its position on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow:
+    id: int
+    source: str
+    tenant: str
+    sender_id: str | None  # the sender's delivery id
+    received_at: datetime
+    content_type: str
+    fingerprint: bytes
+    body_bytes: int | None  # None: the body was erased
+    alerts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionRow:
+    mapping: str
+    digest: str
+    first_used_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertStory:
+    """All that is known of one alert, but for its body."""
+
+    alert: AlertRow
+    seq: int | None  # within its correlation
+    delivery: DeliveryRow
+    revision: RevisionRow | None  # the mapping revision that mapped it
+    number: str | None  # of its correlation's newest incident
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrelationRow:
+    """A correlation with its newest incident; the incident's fields are None before the first."""
+
+    row_id: int
+    tenant: str
+    correlation_id: str
+    source: str  # of its newest alert
+    mapping: str
+    status: str
+    severity: Severity | None
+    count: int  # all alerts ever
+    first_seen: datetime
+    last_seen: datetime
+    target: str | None
+    episode: int
+    incident: int | None  # row id
+    number: str | None
+    sys_id: str | None
+    state: str | None  # planned | open | ended
+    record_state: str | None  # ServiceNow's own, as last read
+    last_decision: str | None
+    due_at: datetime | None
+    failures: int
+    failure: str | None
+    failure_text: str | None
+    waits_for_person: bool
+    paused_at: datetime | None  # of the target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntentRow:
+    """One write to ServiceNow: what we meant to send, and what came of it as far as we know."""
+
+    id: int
+    incident: int
+    operation: str
+    reason: str
+    target: str
+    ref: str
+    fields: Json
+    started_at: datetime
+    deadline: datetime
+    outcome: str | None  # None: not known
+    outcome_code: str | None
+    number: str | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRow:
+    id: int
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetState:
+    name: str
+    paused_at: datetime | None
+    paused_by: str | None
+    open_incidents: int
+    due: int  # correlations that wait to be looked at
+    waiting_for_person: int
+
+
+def alert_id_of(text: str) -> AlertId | None:
+    """The row that a public alert id names; None when it is not shaped like one."""
+    match = re.fullmatch(r"([0-9]{1,19})-([0-9]{1,9})", text)
+    if match is None or int(match[1]) > ID_MAX:
+        return None
+    return int(match[1]), int(match[2])
+
+
+def list_alerts(
+    tx: Connection, *, limit: int, before: AlertId | None = None, outcome: Outcome | None = None
+) -> list[AlertRow]:
+    query = _alerts().order_by(alerts.c.delivery_id.desc(), alerts.c.position.desc()).limit(min(limit, ROWS_MAX))
+    if before is not None:
+        query = query.where(tuple_(alerts.c.delivery_id, alerts.c.position) < tuple_(*before))
+    if outcome is not None:
+        query = query.where(alerts.c.outcome == outcome.value)
+    return [_alert_row(row) for row in tx.execute(query)]
+
+
+def alerts_of(tx: Connection, correlation: int, *, limit: int) -> list[AlertRow]:
+    """The newest alerts of a correlation."""
+    query = _alerts().where(alerts.c.correlation == correlation).order_by(alerts.c.seq.desc())
+    return [_alert_row(row) for row in tx.execute(query.limit(min(limit, ROWS_MAX)))]
+
+
+def show_alert(tx: Connection, alert: AlertId) -> AlertStory | None:
+    query = (
+        _alerts()
+        .add_columns(
+            alerts.c.seq,
+            alerts.c.revision_id,
+            deliveries.c.id,
+            deliveries.c.tenant,
+            deliveries.c.sender_id,
+            deliveries.c.content_type,
+            deliveries.c.fingerprint,
+            deliveries.c.received_at.label("delivered_at"),
+            func.length(deliveries.c.body).label("body_bytes"),
+            _alerts_in_delivery(alert[0]),
+            incidents.c.number,
+            revisions.c.mapping,
+            revisions.c.digest,
+            revisions.c.first_used_at,
+        )
+        .outerjoin(revisions, revisions.c.id == alerts.c.revision_id)
+        .outerjoin(correlations, correlations.c.id == alerts.c.correlation)
+        .outerjoin(episodes, _newest_episode())
+        .outerjoin(incidents, incidents.c.id == episodes.c.incident)
+        .where(alerts.c.delivery_id == alert[0], alerts.c.position == alert[1])
+    )
+    row = tx.execute(query).one_or_none()
+    if row is None:
+        return None
+    return AlertStory(
+        alert=_alert_row(row),
+        seq=row.seq,
+        delivery=DeliveryRow(
+            id=row.id,
+            source=row.source,
+            tenant=row.tenant,
+            sender_id=row.sender_id,
+            received_at=row.delivered_at,
+            content_type=row.content_type,
+            fingerprint=bytes(row.fingerprint),
+            body_bytes=row.body_bytes,
+            alerts=row.alerts,
+        ),
+        revision=RevisionRow(mapping=row.mapping, digest=row.digest, first_used_at=row.first_used_at)
+        if row.digest is not None
+        else None,
+        number=row.number,
+    )
+
+
+def body_of(tx: Connection, delivery: int) -> bytes | None:
+    """A delivery as received; None once erased."""
+    body: bytes | None = tx.execute(select(deliveries.c.body).where(deliveries.c.id == delivery)).scalar_one()
+    return body if body is None else bytes(body)
+
+
+def list_correlations(
+    tx: Connection, *, limit: int, before: int | None = None, stuck_only: bool = False
+) -> list[CorrelationRow]:
+    """`stuck_only`: those that failed, or that wait for a person."""
+    query = _correlations().order_by(correlations.c.id.desc()).limit(min(limit, ROWS_MAX))
+    if before is not None:
+        query = query.where(correlations.c.id < before)
+    if stuck_only:
+        query = query.where(or_(correlations.c.waits_for_person, correlations.c.failures > 0))
+    return [_correlation_row(row) for row in tx.execute(query)]
+
+
+def find_correlations(tx: Connection, words: str) -> list[CorrelationRow]:
+    """By correlation ID (its text before the 100-character rule will do), else by the number of an incident.
+
+    Several when tenants share an ID, or when an incident stands for several correlations.
+    """
+    keys = {key_of(words)}
+    try:
+        keys.add(key_of(identify(words)))
+    except Unmappable:
+        return []
+    found = tx.execute(_correlations().where(correlations.c.key.in_(keys)).order_by(correlations.c.id)).all()
+    if not found:
+        of_number = (
+            select(episodes.c.correlation)
+            .join(incidents, incidents.c.id == episodes.c.incident)
+            .where(incidents.c.number == words.upper())
+        )
+        found = tx.execute(_correlations().where(correlations.c.id.in_(of_number)).order_by(correlations.c.id)).all()
+    return [_correlation_row(row) for row in found]
+
+
+def incidents_of(tx: Connection, correlation: int) -> list[int]:
+    """Row ids of all its incidents, in the order of its episodes."""
+    query = select(episodes.c.incident).where(episodes.c.correlation == correlation).order_by(episodes.c.number)
+    return list(tx.execute(query).scalars())
+
+
+def intents_of(tx: Connection, incident_rows: Sequence[int], *, limit: int) -> list[IntentRow]:
+    query = (
+        select(intents)
+        .where(intents.c.incident.in_(incident_rows))
+        .order_by(intents.c.id.desc())
+        .limit(min(limit, ROWS_MAX))
+    )
+    return [
+        IntentRow(
+            id=row.id,
+            incident=row.incident,
+            operation=row.operation,
+            reason=row.reason,
+            target=row.target,
+            ref=row.ref,
+            fields=msgspec.json.decode(row.fields),
+            started_at=row.started_at,
+            deadline=row.deadline,
+            outcome=row.outcome,
+            outcome_code=row.outcome_code,
+            number=row.number,
+            finished_at=row.finished_at,
+        )
+        for row in tx.execute(query)
+    ]
+
+
+def entries_of(tx: Connection, correlation: int, incident_rows: Sequence[int], *, limit: int) -> list[LogRow]:
+    """The newest log entries about a correlation or one of its incidents."""
+    concerned = or_(
+        log_entries.c.correlation == correlation,
+        # An entry about an incident as a whole; one about another correlation that shares it is not ours.
+        and_(log_entries.c.correlation.is_(None), log_entries.c.incident.in_(incident_rows)),
+    )
+    return _log(tx, [concerned], limit=limit, before=None)
+
+
+def list_log(
+    tx: Connection,
+    *,
+    limit: int,
+    before: int | None = None,
+    source: str | None = None,
+    correlation_rows: Sequence[int] | None = None,
+    action: Action | None = None,
+) -> list[LogRow]:
+    conditions: list[ColumnElement[bool]] = []
+    if source is not None:
+        conditions.append(log_entries.c.source == source)
+    if action is not None:
+        conditions.append(log_entries.c.action == action.value)
+    if correlation_rows is not None:
+        # A delivery's entry names the correlations of its alerts inside; the alerts know the deliveries.
+        its_deliveries = select(alerts.c.delivery_id).where(alerts.c.correlation.in_(correlation_rows))
+        conditions.append(
+            or_(log_entries.c.correlation.in_(correlation_rows), log_entries.c.delivery.in_(its_deliveries))
+        )
+    return _log(tx, conditions, limit=limit, before=before)
+
+
+def target_state(tx: Connection, name: str) -> TargetState:
+    """The state of one target; one that was never paused and has no incidents too."""
+    paused = tx.execute(select(target_states).where(target_states.c.name == name)).one_or_none()
+    open_incidents = select(func.count()).where(incidents.c.target == name, incidents.c.state == "open")
+    due = select(func.count()).where(correlations.c.target == name, correlations.c.due_at.is_not(None))
+    person = select(func.count()).where(correlations.c.target == name, correlations.c.waits_for_person)
+    return TargetState(
+        name=name,
+        paused_at=paused.paused_at if paused else None,
+        paused_by=paused.paused_by if paused else None,
+        open_incidents=tx.execute(open_incidents).scalar_one(),
+        due=tx.execute(due).scalar_one(),
+        waiting_for_person=tx.execute(person).scalar_one(),
+    )
+
+
+def _alerts() -> Select[Any]:
+    return select(
+        alerts.c.delivery_id,
+        alerts.c.position,
+        deliveries.c.source,
+        alerts.c.received_at,
+        alerts.c.outcome,
+        alerts.c.reason,
+        alerts.c.detail,
+        alerts.c.correlation_id,
+        alerts.c.status,
+        alerts.c.severity,
+        alerts.c.event_time,
+        alerts.c.target,
+        alerts.c.covers_rest,
+    ).join(deliveries, deliveries.c.id == alerts.c.delivery_id)
+
+
+def _alerts_in_delivery(delivery: int) -> ColumnElement[int]:
+    others = alerts.alias()
+    return select(func.count()).where(others.c.delivery_id == delivery).scalar_subquery().label("alerts")
+
+
+def _alert_row(row: Row[Any]) -> AlertRow:
+    return AlertRow(
+        id=f"{row.delivery_id}-{row.position}",
+        source=row.source,
+        received_at=row.received_at,
+        outcome=row.outcome,
+        reason=row.reason,
+        detail=row.detail,
+        correlation_id=row.correlation_id,
+        status=row.status,
+        severity=Severity(row.severity) if row.severity else None,
+        event_time=row.event_time,
+        target=row.target,
+        covers_rest=row.covers_rest,
+    )
+
+
+def _newest_episode() -> ColumnElement[bool]:
+    return and_(episodes.c.correlation == correlations.c.id, episodes.c.number == correlations.c.episode)
+
+
+def _correlations() -> Select[Any]:
+    target = func.coalesce(incidents.c.target, correlations.c.target)
+    return (
+        select(
+            correlations,
+            target.label("shown_target"),
+            incidents.c.id.label("incident"),
+            incidents.c.number,
+            incidents.c.sys_id,
+            incidents.c.state,
+            incidents.c.record_state,
+            target_states.c.paused_at,
+        )
+        .outerjoin(episodes, _newest_episode())
+        .outerjoin(incidents, incidents.c.id == episodes.c.incident)
+        .outerjoin(target_states, target_states.c.name == target)
+    )
+
+
+def _correlation_row(row: Row[Any]) -> CorrelationRow:
+    return CorrelationRow(
+        row_id=row.id,
+        tenant=row.tenant,
+        correlation_id=row.correlation_id,
+        source=row.source,
+        mapping=row.mapping,
+        status=row.status,
+        severity=Severity(row.severity) if row.severity else None,
+        count=row.alert_count,
+        first_seen=row.first_seen,
+        last_seen=row.last_seen,
+        target=row.shown_target,
+        episode=row.episode,
+        incident=row.incident,
+        number=row.number,
+        sys_id=row.sys_id,
+        state=row.state,
+        record_state=row.record_state,
+        last_decision=row.last_decision,
+        due_at=row.due_at,
+        failures=row.failures,
+        failure=row.failure,
+        failure_text=row.failure_text,
+        waits_for_person=row.waits_for_person,
+        paused_at=row.paused_at,
+    )
+
+
+def _log(tx: Connection, conditions: Sequence[ColumnElement[bool]], *, limit: int, before: int | None) -> list[LogRow]:
+    query = select(log_entries.c.id, log_entries.c.entry).where(*conditions)
+    if before is not None:
+        query = query.where(log_entries.c.id < before)
+    query = query.order_by(log_entries.c.id.desc()).limit(min(limit, ROWS_MAX))
+    return [LogRow(id=row.id, entry=msgspec.json.decode(row.entry, type=Entry)) for row in tx.execute(query)]
