@@ -66,6 +66,13 @@ class Compiler:
             self.report.error(node, error.message, error.hint)
             return Text(())
 
+    def constant(self, node: Node) -> str | None:
+        """The text of a value without holes; None for one that has some, or that was refused."""
+        if isinstance(node.value, (dict, list)) or node.value is None:
+            return None
+        text = Report().text(node, empty=True)
+        return None if "{{" in text else text
+
     def literal_text(self, source: str) -> Getter:
         """A text of ours."""
         return compile_text(parse_text(source), self.names, frozenset(FACTS))
@@ -84,6 +91,9 @@ class Compiler:
                 continue
             if name in FACTS:
                 self.report.error(line, f"`{name}` is a name of the language", "choose another", at_key=True)
+                continue
+            if index + 1 < len(lines) and self.report.is_cut_tail(*lines[index + 1]):
+                self.names.extracts[name] = _nothing  # told at the tail, with the whole line
                 continue
             getter, used = self.expression(line, BEFORE_SEVERITY)
             self._depths[name] = 1 + max((self._depths.get(other, 0) for other in used), default=0)

@@ -245,6 +245,8 @@ def compile_text(tree: Text, names: Names, known: frozenset[str], *, nothing_if_
     first, holes = _holes(tree, names, known)
     if not holes:
         return lambda _: first
+    if nothing_if_empty and not first and len(holes) == 1 and not holes[0][1]:
+        return _one_hole(holes[0][0])
 
     def text(scope: Scope) -> Json:
         parts = [first]
@@ -261,6 +263,18 @@ def compile_text(tree: Text, names: Names, known: frozenset[str], *, nothing_if_
             return None
         whole = "".join(parts)
         return whole if len(whole) <= TEXT_CHARS_MAX else whole[:TEXT_CHARS_MAX]
+
+    return text
+
+
+def _one_hole(getter: Getter) -> Getter:
+    """`"{{ host }}"`, the commonest text of all."""
+
+    def text(scope: Scope) -> Json:
+        value = getter(scope)
+        if value.__class__ is not str:
+            value = text_of(value)
+        return value[:TEXT_CHARS_MAX] or None
 
     return text
 

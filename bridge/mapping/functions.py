@@ -125,7 +125,10 @@ def _last(value: Json) -> Json:
 def _unique(value: Json) -> Json:
     if value.__class__ is not list:
         return value
-    return list({text_of(item): item for item in reversed(value[:LIST_ITEMS_MAX])}.values())[::-1]
+    firsts: dict[str, Json] = {}
+    for item in value[:LIST_ITEMS_MAX]:
+        firsts.setdefault(text_of(item), item)
+    return list(firsts.values())
 
 
 def _count(value: Json) -> Json:

@@ -129,9 +129,13 @@ class Report:
                 self.error(node, f"the key `{key}` is missing")
         return True
 
+    def is_cut_tail(self, key: str, child: Node) -> bool:
+        """Whether a key is what YAML cut from the expression before it: `4)` of `{name: .a | truncate(3, 4)}`."""
+        return child.value is None and ")" in key
+
     def cut_by_yaml(self, node: Node, key: str, child: Node) -> bool:
         """Tells `{name: .a | truncate(3, 4)}`, which YAML reads as two keys, from a mere unknown key."""
-        if child.value is not None or ")" not in key:
+        if not self.is_cut_tail(key, child):
             return False
         before = ""
         for other, sibling in node.items():

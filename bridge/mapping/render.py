@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from bridge.alert import SEVERITY_OF, Observable
+from bridge.alert import SEVERITY_OF, Json, Observable
 from bridge.mapping.compiler import Compiler
 from bridge.mapping.evaluate import WHEN_RENDERED, Getter, Scope
 from bridge.mapping.language import nearest
@@ -40,7 +40,7 @@ class Field:
     text: Getter | None = None
     find: Finder | None = None
     depends_on_severity: bool = False
-    literal: bool = False  # an empty text that the mapping's author wrote clears the column
+    constant: str | None = None  # a text without holes; an empty one clears the column
 
 
 Fields = dict[tuple[str, str], tuple[Field, ...]]  # (kind, table kind or "") -> columns
@@ -96,7 +96,9 @@ def _field(kind: str, column: str, node: Node, compiler: Compiler) -> Field:
         text, depends = _value_table(node, compiler)
         return Field(column=column, text=text, depends_on_severity=depends)
     text, used = compiler.text(node, WHEN_RENDERED, empty=True)
-    return Field(column=column, text=text, depends_on_severity="severity" in used, literal=node.value == "")
+    if (constant := compiler.constant(node)) is not None:
+        return Field(column=column, constant=_defused(column, clean(constant)))
+    return Field(column=column, text=text, depends_on_severity="severity" in used)
 
 
 def _value_table(node: Node, compiler: Compiler) -> tuple[Getter, bool]:
@@ -120,7 +122,7 @@ def _value_table(node: Node, compiler: Compiler) -> tuple[Getter, bool]:
     default = node.get("default")
     otherwise, default_used = compiler.text(default, WHEN_RENDERED) if default else (compiler.literal_text(""), set())
 
-    def look_up(scope: Scope) -> object:
+    def look_up(scope: Scope) -> Json:
         return rows.get(text_of(key(scope)).lower(), otherwise)(scope)
 
     return look_up, depends or "severity" in default_used
@@ -152,10 +154,13 @@ def _else(node: Node | None, compiler: Compiler) -> Finder | None:
 def _finder(table: str, columns: tuple[tuple[str, Getter], ...], otherwise: Finder | None) -> Finder:
     def find(scope: Scope) -> Find | None:
         last = otherwise(scope) if otherwise else None
-        by = tuple((column, clean(text_of(text(scope)))) for column, text in columns)
-        if any(not value or len(value) > FIND_CHARS_MAX for _, value in by):
-            return last
-        return Find(table=table, by=by, otherwise=last)
+        by = []
+        for column, text in columns:
+            value = clean(text(scope) or "")
+            if not value or len(value) > FIND_CHARS_MAX:
+                return last
+            by.append((column, value))
+        return Find(table=table, by=tuple(by), otherwise=last)
 
     return find
 
@@ -197,10 +202,14 @@ class Output:
 
     def add(self, fields: Iterable[Field], scope: Scope) -> None:
         for field in fields:
-            if field.find is not None:
-                self.find(field.column, field.find(scope))
+            if field.constant is not None:
+                self._put(field.column, field.constant)
             elif field.text is not None:
-                self._text(field, scope)
+                value = field.text(scope)
+                if value and (text := clean(value)):
+                    self._put(field.column, _defused(field.column, text) if "[" in text else text)
+            elif field.find is not None:
+                self.find(field.column, field.find(scope))
 
     def find(self, column: str, found: Find | None) -> None:
         size = _size_of_find(found)
@@ -208,17 +217,13 @@ class Output:
             self.finds[column] = found
             self.left -= size
 
-    def _text(self, field: Field, scope: Scope) -> None:
-        value = field.text(scope)  # type: ignore[misc]
-        text = clean(value if value.__class__ is str else text_of(value))
-        if field.column in JOURNALS and "[" in text:
-            text = _CODE.sub(r"(\1)", text)  # ServiceNow renders HTML between [code] and [/code] in a journal
-        size = _size(text)
+    def _put(self, column: str, text: str) -> None:
+        size = len(text) if text.isascii() else len(text.encode())
         if size > self.left // 2:
             text = text.encode()[: max(self.left // 2 - 3, 0)].decode("utf-8", "ignore") + "…"
-            size = _size(text)
-        if (text or field.literal) and size <= self.left:
-            self.fields[field.column] = text
+            size = len(text.encode())
+        if size <= self.left:
+            self.fields[column] = text
             self.left -= size
 
     def observe(self, kinds: tuple[tuple[str, tuple[Getter, ...]], ...], scope: Scope) -> None:
@@ -226,16 +231,23 @@ class Output:
             for getter in getters:
                 value = getter(scope)
                 for item in value if value.__class__ is list else (value,):
-                    self._observable(kind, clean(text_of(item)))
+                    if item is not None:
+                        self._observable(kind, clean(item if item.__class__ is str else text_of(item)))
 
     def _observable(self, kind: str, text: str) -> None:
+        key = (kind, text)
         size = _size(text)
-        if text and len(text) <= OBSERVABLE_CHARS_MAX and size <= self.left and (kind, text) not in self.observables:
-            self.observables[(kind, text)] = Observable(kind=kind, value=text)
+        if text and len(text) <= OBSERVABLE_CHARS_MAX and size <= self.left and key not in self.observables:
+            self.observables[key] = Observable(kind=kind, value=text)
             self.left -= size
 
     def done(self) -> Rendered:
         return Rendered(fields=self.fields, finds=self.finds, observables=tuple(self.observables.values()))
+
+
+def _defused(column: str, text: str) -> str:
+    """ServiceNow renders HTML between [code] and [/code] in a journal field: no text of an alert gets that far."""
+    return _CODE.sub(r"(\1)", text) if column in JOURNALS else text
 
 
 def _size(text: str) -> int:
