@@ -79,16 +79,14 @@ def _translated() -> Iterator[None]:
 def open_store(url: str, clock: Callable[[], datetime], *, pool_size: int = 16) -> Store:
     """Connect and check that what is committed is durable. Raises Misconfigured when it would not be."""
     parsed = make_url(url)
+    # An error's text goes to a log, and parameters are alerts' bodies.
+    common: dict[str, Any] = {"pool_size": pool_size, "max_overflow": pool_size, "hide_parameters": True}
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(
-            parsed, pool_size=pool_size, max_overflow=pool_size, connect_args={"check_same_thread": False}
-        )
+        engine = create_engine(parsed, connect_args={"check_same_thread": False}, **common)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        engine = create_engine(
-            parsed.set(drivername="postgresql+psycopg"), pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
-        )
+        engine = create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, **common)
     store = Store(engine, clock)
     with store.reading() as connection:
         _refuse_unless_durable(connection, url, is_sqlite=store.is_sqlite)
