@@ -168,11 +168,19 @@ def _finder(table: str, columns: tuple[tuple[str, Getter], ...], otherwise: Find
 def compile_group(route: Node, compiler: Compiler) -> Finder | None:
     """The group that a route names, and the one it falls back to."""
     finder: Finder | None = None
+    constant = True
     for key in ("else_group", "assignment_group"):
         if (node := route.get(key)) is not None:
             name, _ = compiler.text(node, WHEN_RENDERED)
             finder = _finder(GROUPS, (("name", name),), finder)
-    return finder
+            constant = constant and compiler.constant(node) is not None
+    return _always(finder) if finder is not None and constant else finder
+
+
+def _always(finder: Finder) -> Finder:
+    """A finder whose names have no holes: its one answer, made once."""
+    found = finder(Scope(None, "", []))
+    return lambda _: found
 
 
 def compile_observables(node: Node, compiler: Compiler) -> tuple[tuple[str, tuple[Getter, ...]], ...]:
@@ -236,8 +244,10 @@ class Output:
 
     def _observable(self, kind: str, text: str) -> None:
         key = (kind, text)
+        if not text or len(text) > OBSERVABLE_CHARS_MAX or key in self.observables:
+            return
         size = _size(text)
-        if text and len(text) <= OBSERVABLE_CHARS_MAX and size <= self.left and key not in self.observables:
+        if size <= self.left:
             self.observables[key] = Observable(kind=kind, value=text)
             self.left -= size
 
@@ -255,4 +265,9 @@ def _size(text: str) -> int:
 
 
 def _size_of_find(found: Find | None) -> int:
-    return 0 if found is None else sum(_size(value) for _, value in found.by) + _size_of_find(found.otherwise)
+    size = 0
+    while found is not None:
+        for _, value in found.by:
+            size += _size(value)
+        found = found.otherwise
+    return size
