@@ -228,7 +228,6 @@ def compare(database: str, arguments: argparse.Namespace) -> None:
         resident = worker.memory_info().rss
     ratio = statistics.median(rates) / statistics.median(noop_rates)
     quantiles = statistics.quantiles(took, n=100)
-    p50, p99 = quantiles[49] * 1e3, quantiles[98] * 1e3
     alerts_per_second = arguments.batches * ALERTS_PER_BATCH / seconds
     print(f"no-op Flask view       {statistics.median(noop_rates):8.0f} requests/s")
     print(f"intake of 4 KB alerts  {statistics.median(rates):8.0f} requests/s")
