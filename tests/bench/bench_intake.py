@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 from flask import Flask, Response
 
 HERE = Path(__file__).resolve().parent
@@ -169,12 +169,12 @@ def load(port: int, requests: list[bytes]) -> tuple[float, list[float]]:
         send_next(connection)
     while selector.get_map():
         for key, _ in selector.select(30):
-            connection, state = key.fileobj, key.data
-            assert isinstance(connection, socket.socket)
-            state[1] += connection.recv(1 << 17)
+            answering, state = key.fileobj, key.data
+            assert isinstance(answering, socket.socket)
+            state[1] += answering.recv(1 << 17)
             if _is_complete(state[1]):
                 took.append(time.perf_counter() - state[0])
-                send_next(connection)
+                send_next(answering)
     return time.perf_counter() - began, took
 
 
