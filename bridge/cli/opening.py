@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 def opened(config: Path) -> Iterator[tuple[Settings, Store]]:
     """bridge.yaml and its store, beside a bridge that may be running. Needs no secret."""
     from bridge.settings import load_settings
-    from bridge.wiring import open_for_command
 
     settings = load_settings(config)
+    from bridge.wiring import open_for_command
+
     with contextlib.closing(open_for_command(settings)) as store:
         yield settings, store
 

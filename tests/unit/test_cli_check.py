@@ -1,0 +1,131 @@
+"""`bridge check`: all that is wrong, at once, each with its place and its exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bridge.cli import main
+
+BRIDGE = """\
+instances:
+  corp: {url: "https://corp.example", auth: {scheme: basic, username: a, password: {file: password}}}
+targets:
+  itsm: {instance: corp, table: incident}
+  other: {instance: corp, table: incident, tenant: blue}
+sources:
+  probe: {mapping: probe, auth: {scheme: none}}
+"""
+PROBE = """\
+mapping: probe
+version: 1
+owner: tests@corp.example
+extract: {rule: .rule}
+severity: {from: .severity, table: {high: high}, default: low}
+correlation: {id: "{{ rule }}", display: Probe}
+route: [{to: itsm}]
+fields: {create: {short_description: "{{ rule }}"}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BRIDGE_CONFIG", raising=False)
+    (tmp_path / "bridge.yaml").write_text(BRIDGE)
+    (tmp_path / "password").write_text("canary-check")
+    (tmp_path / "mappings").mkdir()
+    (tmp_path / "mappings/probe.yaml").write_text(PROBE)
+    return tmp_path
+
+
+def check(capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
+    status = main(["check", *more])
+    return status, capsys.readouterr().out
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+def test_all_is_well(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(capsys) == (0, "bridge.yaml: all is well (sources: 1, targets: 2, mappings: 1).\n")
+
+
+def test_a_broken_configuration_exits_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(folder / "bridge.yaml", "table: incident}", "tabel: incident}")
+    status, out = check(capsys)
+    assert status == 2
+    assert "bridge.yaml:4:26: unknown key `tabel` (did you mean `table`?" in out
+
+
+def test_a_missing_secret_exits_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "password").unlink()
+    status, out = check(capsys)
+    assert status == 2
+    assert "bridge.yaml:2:84: instances.corp.auth.password: " in out
+
+
+def test_a_secret_that_its_scheme_cannot_use_exits_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(folder / "bridge.yaml", "{scheme: none}", "{scheme: standard_webhooks, secret: {file: password}}")
+    (folder / "password").write_text("whsec_%%%")
+    status, out = check(capsys)
+    assert status == 2
+    assert out.startswith("bridge.yaml:7:33: sources.probe.auth: ")
+
+
+def test_a_broken_mapping_exits_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(folder / "mappings/probe.yaml", "owner:", "ownr:")
+    status, out = check(capsys)
+    assert status == 1
+    assert out.startswith("mappings/probe.yaml:")
+
+
+def test_a_mapping_that_no_source_uses_is_checked_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "mappings/spare.yaml").write_text("mapping: spare\n")
+    status, out = check(capsys)
+    assert status == 1
+    assert "mappings/spare.yaml" in out
+
+
+def test_a_mapping_that_is_not_there_exits_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(folder / "bridge.yaml", "mapping: probe", "mapping: prob")
+    status, out = check(capsys)
+    assert status == 1
+    assert "mappings/prob.yaml: there is no such file" in out
+
+
+def test_a_route_to_an_unknown_target_has_its_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(folder / "mappings/probe.yaml", "to: itsm", "to: sir")
+    status, out = check(capsys)
+    assert status == 1
+    assert out.startswith("mappings/probe.yaml:7:14: there is no target `sir` (add it under `targets` of bridge.yaml")
+
+
+def test_a_route_does_not_leave_its_tenant(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(folder / "mappings/probe.yaml", "to: itsm", "to: other")
+    status, out = check(capsys)
+    assert status == 1
+    assert "source `probe` is of tenant `default`, target `other` of `blue`: tenants never meet" in out
+
+
+def test_configuration_and_mappings_are_told_together(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "password").unlink()
+    edit(folder / "mappings/probe.yaml", "to: itsm", "to: sir")
+    status, out = check(capsys)
+    assert status == 2
+    assert [line.split(":")[0] for line in out.splitlines()] == ["bridge.yaml", "mappings/probe.yaml"]
+
+
+def test_json_has_an_object_for_each_problem(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(folder / "mappings/probe.yaml", "to: itsm", "to: sir")
+    status, out = check(capsys, "--json")
+    (problem,) = json.loads(out)
+    assert (status, problem["file"], problem["line"], problem["column"]) == (1, "mappings/probe.yaml", 7, 14)
+
+
+def test_json_of_a_good_configuration_is_an_empty_array(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(capsys, "--json") == (0, "[]\n")
