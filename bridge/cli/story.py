@@ -7,7 +7,7 @@ hold digests; what was sent to ServiceNow is taken from the intents.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -18,7 +18,6 @@ from bridge.log.entries import Action, Entry
 from bridge.store.queries import AlertRow, IntentRow, LogRow
 
 FIELD_CHARACTERS_MAX = 100  # of a sent value in the text; --json has all of it
-SENDING = {Action.INTENDED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +33,8 @@ class Step:
 def steps_of(alerts: Sequence[AlertRow], entries: Sequence[LogRow], intents: Sequence[IntentRow]) -> list[Step]:
     """Oldest first; what happened in the same microsecond: alerts first, then as the log has it."""
     arrivals = [_arrival(alert) for alert in reversed(alerts)]
-    sent = {(intent.incident, intent.started_at): intent for intent in intents}
-    told = [
-        _told(row.entry, sent.get((row.entry.incident or 0, row.entry.at)))
-        for row in sorted(entries, key=lambda row: row.id)
-    ]
+    by_id = {intent.id: intent for intent in intents}
+    told = [_told(row.entry, by_id) for row in sorted(entries, key=lambda row: row.id)]
     return sorted([*arrivals, *told], key=lambda step: step.at)
 
 
@@ -63,14 +59,15 @@ def entry_as_json(row: LogRow) -> dict[str, Json]:
     return {"id": row.id} | {name: value for name, value in shown.items() if value not in (None, "", {})}
 
 
-def entry_text(entry: Entry) -> str:
-    """What an entry says beyond its action, in a line."""
+def entry_text(entry: Entry, *, without: Collection[str] = ()) -> str:
+    """What an entry says beyond its action, in a line; details named in `without` are told elsewhere."""
     alerts = entry.detail.get("alerts")
     if isinstance(alerts, list):
         return _deliveries_text(alerts)
     said = ": ".join(part for part in (entry.outcome, entry.reason) if part)
     where = " ".join(part for part in (entry.number or "", f"at {entry.target}" if entry.target else "") if part)
-    details = ", ".join(f"{name} {_short(value)}" for name, value in entry.detail.items() if value not in (None, ""))
+    told = {name: value for name, value in entry.detail.items() if name not in without and value not in (None, "")}
+    details = ", ".join(f"{name} {_short(value)}" for name, value in told.items())
     return "; ".join(part for part in (said, where, details) if part)
 
 
@@ -88,9 +85,11 @@ def _says(alert: AlertRow) -> str:
     return f"{alert.status}, {plain(alert.severity)}: {alert.outcome} ({alert.reason})"
 
 
-def _told(entry: Entry, intent: IntentRow | None) -> Step:
-    sent = intent.fields if intent is not None and entry.action in SENDING and isinstance(intent.fields, dict) else {}
-    return Step(at=entry.at, what=entry.action.value, actor=entry.actor, text=entry_text(entry), sent=sent)
+def _told(entry: Entry, intents: Mapping[int, IntentRow]) -> Step:
+    intent = intents.get(entry.detail.get("intent", 0)) if entry.action is Action.INTENDED else None
+    sent = intent.fields if intent is not None and isinstance(intent.fields, dict) else {}
+    text = entry_text(entry, without=("intent", "fields") if sent else ())
+    return Step(at=entry.at, what=entry.action.value, actor=entry.actor, text=text, sent=sent)
 
 
 def _deliveries_text(alerts: list[Json]) -> str:

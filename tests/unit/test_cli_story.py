@@ -69,10 +69,11 @@ def test_entries_of_one_instant_keep_the_order_of_the_log() -> None:
 
 
 def test_an_intent_tells_what_was_sent() -> None:
-    entries = [entry(1, 2, Action.INTENDED, incident=7, outcome="create")]
+    detail = {"intent": 1, "ref": "ab12", "fields": ["short_description"]}
+    entries = [entry(1, 2, Action.INTENDED, outcome="create", detail=detail)]
     steps = steps_of([], entries, [intent(2, {"short_description": "Brute\nforce"})])
     assert rows_of(steps) == [
-        ("2026-03-10 12:00:02Z", "intended", "create"),
+        ("2026-03-10 12:00:02Z", "intended", "create; ref ab12"),
         ("", "", "  short_description = Brute force"),
     ]
 

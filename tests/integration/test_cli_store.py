@@ -1,0 +1,457 @@
+"""The commands that look into the store, on both engines: `main` with arguments, and what it prints."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from intake_world import NOW, PROBE, alert, body_of, delivery, delivery_of, library_of, rows
+from sqlalchemy import update
+
+import bridge.wiring
+from bridge.cli import main
+from bridge.log.entries import Action, Entry, append
+from bridge.settings import Settings
+from bridge.store.engine import Store, open_store
+from bridge.store.intake import commit
+from bridge.store.prepare import PreparedDelivery
+from bridge.store.tables import correlations, episodes, incidents, intents, log_entries, revisions
+
+BRIDGE = """\
+database: %s
+instances:
+  corp: {url: "https://corp.example", auth: {scheme: basic, username: a, password: {env: NOT_NEEDED}}}
+targets:
+  itsm: {instance: corp, table: incident}
+sources:
+  probe: {mapping: probe, auth: {scheme: none}}
+"""
+FIXED = PROBE.replace("rule: .rule", "rule: .rule ?? .name")
+
+
+class Bridge:
+    """One store with its bridge.yaml, and the command line before it."""
+
+    def __init__(self, store: Store, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.store = store
+        self.folder = folder
+        self._capsys = capsys
+
+    def run(self, *words: str, status: int = 0) -> str:
+        assert main([*words, "--config", str(self.folder / "bridge.yaml")]) == status, self._capsys.readouterr().err
+        output = self._capsys.readouterr()
+        return output.out if status == 0 else output.err
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.run(*words, "--json"))
+
+    def take(self, *alerts: dict[str, Any]) -> None:
+        """A delivery of these alerts."""
+        self._commit(delivery(library_of(self.store), *alerts))
+
+    def take_body(self, body: bytes) -> None:
+        self._commit(delivery_of(library_of(self.store), body))
+
+    def _commit(self, prepared: PreparedDelivery) -> None:
+        with self.store.transaction() as tx:
+            commit(tx, [prepared], self.store.now(tx))
+
+    def change(self, **values: Any) -> None:
+        """Of every correlation."""
+        with self.store.transaction() as tx:
+            tx.execute(update(correlations).values(**values))
+
+    def open_incident(self, number: str = "INC0010001") -> None:
+        """What sync leaves behind when it has made an incident for the first correlation."""
+        with self.store.transaction() as tx:
+            now = self.store.now(tx)
+            row = {"tenant": "default", "target": "itsm", "correlation_id": "r1", "mapping": "probe", "state": "open"}
+            tx.execute(incidents.insert().values(id=7, **row, number=number, sys_id="ab" * 16, epoch=1))
+            tx.execute(episodes.insert().values(correlation=1, number=1, incident=7))
+            tx.execute(
+                update(correlations).values(episode=1, open=True, last_decision="create: first_alert", due_at=None)
+            )
+            intent = {
+                "incident": 7,
+                "correlation": 1,
+                "epoch": 1,
+                "operation": "create",
+                "reason": "first_alert",
+                "target": "itsm",
+                "ref": "x1",
+                "digest": b"d",
+                "fields": b'{"short_description": "r1 on web-01"}',
+                "read_seq": 1,
+                "settlement": b"{}",
+                "started_at": now,
+                "deadline": now,
+            }
+            tx.execute(intents.insert().values(id=1, **intent))
+            about = {"at": now, "actor": "sync", "correlation": 1, "incident": 7, "target": "itsm"}
+            append(
+                tx,
+                Entry(action=Action.INTENDED, outcome="create", reason="first_alert", detail={"intent": 1}, **about),  # type: ignore[arg-type]
+                Entry(action=Action.WRITTEN, outcome="applied", number=number, **about),  # type: ignore[arg-type]
+            )
+
+
+@pytest.fixture
+def bridge_(store: Store, store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Bridge:  # noqa: E501  # fmt: skip
+    def open_it(settings: Settings) -> Store:
+        return open_store(settings.database, lambda: NOW)
+
+    monkeypatch.setattr(bridge.wiring, "open_for_command", open_it, raising=False)
+    monkeypatch.setattr("getpass.getuser", lambda: "robin")
+    (tmp_path / "bridge.yaml").write_text(BRIDGE % json.dumps(store_url))
+    (tmp_path / "mappings").mkdir()
+    (tmp_path / "mappings/probe.yaml").write_text(PROBE)
+    return Bridge(store, tmp_path, capsys)
+
+
+# --- alerts
+
+
+def test_without_alerts_the_list_says_how_to_get_one(bridge_: Bridge) -> None:
+    assert bridge_.run("alerts", "list") == "No alerts yet: post one to /hooks/<source>.\n"
+
+
+def test_alerts_are_listed_newest_first_by_the_ids_of_their_answers(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1", level="high"), alert("r2"))
+    bridge_.take(alert("r3"))
+    found = bridge_.json("alerts", "list")
+    assert [(a["id"], a["correlation_id"], a["severity"]) for a in found] == [
+        ("2-0", "r3", "medium"),
+        ("1-1", "r2", "medium"),
+        ("1-0", "r1", "high"),
+    ]
+
+
+def test_a_limit_keeps_the_newest(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"), alert("r2"))
+    assert [a["id"] for a in bridge_.json("alerts", "list", "--limit", "1")] == ["1-1"]
+
+
+def test_a_limit_has_no_maximum(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    assert len(bridge_.json("alerts", "list", "--limit", "9" * 30)) == 1
+
+
+def test_the_list_of_alerts_reads_as_a_table(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1", level="high"))
+    head, row = bridge_.run("alerts", "list").splitlines()
+    assert head.split()[:3] == ["ID", "SOURCE", "RECEIVED"]
+    assert [word for word in row.split() if word in ("1-0", "probe", "accepted", "firing", "high", "r1")] == [
+        "1-0",
+        "probe",
+        "accepted",
+        "firing",
+        "high",
+        "r1",
+    ]
+
+
+def test_an_alert_is_shown_with_its_delivery_and_revision(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1", level="high"))
+    bridge_.open_incident()
+    shown = bridge_.json("alerts", "show", "1-0")
+    assert (shown["severity"], shown["seq"], shown["incident"]) == ("high", 1, "INC0010001")
+    assert (shown["delivery"]["id"], shown["delivery"]["body_bytes"]) == (1, len(body_of(alert("r1", level="high"))))
+    assert shown["revision"]["mapping"] == "probe"
+    assert "body" not in shown
+
+
+def test_the_body_of_an_alert_is_shown_when_asked_for(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    assert bridge_.json("alerts", "show", "1-0", "--raw")["body"] == {"alerts": [{"rule": "r1"}]}
+    assert '"rule": "r1"' in bridge_.run("alerts", "show", "1-0", "--raw")
+
+
+def test_a_body_that_is_no_json_is_shown_as_harmless_text(bridge_: Bridge) -> None:
+    bridge_.take_body(b"\x1b[2Jnot json \xff")
+    assert bridge_.json("alerts", "show", "1-0", "--raw")["body"] == "\\u001b[2Jnot json \\xff"
+    assert "\x1b" not in bridge_.run("alerts", "show", "1-0", "--raw")
+
+
+@pytest.mark.parametrize("name", ["9-0", "99999999999999999999-0", "one"])
+def test_an_unknown_alert_is_told(bridge_: Bridge, name: str) -> None:
+    expected = f"there is no alert {name}; `bridge alerts list` shows their IDs\n"
+    assert bridge_.run("alerts", "show", name, status=1) == expected
+
+
+# --- quarantine
+
+
+def test_the_quarantine_lists_why(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"), {"name": "r9"})
+    (found,) = bridge_.json("quarantine", "list")
+    assert (found["id"], found["outcome"], found["correlation_id"]) == ("1-1", "quarantined", None)
+    assert found["reason"] in bridge_.run("quarantine", "list")
+
+
+def test_replay_needs_to_know_what(bridge_: Bridge) -> None:
+    assert "name the alerts to replay, or say --all" in bridge_.run("quarantine", "replay", status=2)
+
+
+def test_replay_takes_names_or_all_not_both(bridge_: Bridge) -> None:
+    bridge_.run("quarantine", "replay", "1-0", "--all", status=2)
+
+
+def test_replay_refuses_what_is_no_id(bridge_: Bridge) -> None:
+    assert "one is not the ID of an alert" in bridge_.run("quarantine", "replay", "one", status=2)
+
+
+def test_replay_refuses_an_alert_that_is_not_in_quarantine(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    assert "alert 1-0 is not in quarantine" in bridge_.run("quarantine", "replay", "1-0", status=1)
+
+
+def test_after_a_fix_everything_is_replayed(bridge_: Bridge) -> None:
+    bridge_.take({"name": "r8"}, {"name": "r9"})
+    (bridge_.folder / "mappings/probe.yaml").write_text(FIXED)
+    assert bridge_.run("quarantine", "replay", "--all") == "2 mapped, 0 still quarantined.\n"
+    assert [a["correlation_id"] for a in bridge_.json("alerts", "list")] == ["r9", "r8"]
+    assert len(rows(bridge_.store, revisions)) == 2
+
+
+def test_one_alert_may_be_replayed_alone(bridge_: Bridge) -> None:
+    bridge_.take({"name": "r8"}, {"name": "r9"})
+    (bridge_.folder / "mappings/probe.yaml").write_text(FIXED)
+    assert bridge_.json("quarantine", "replay", "1-1") == {"mapped": 1, "waiting": 0}
+    assert [a["id"] for a in bridge_.json("quarantine", "list")] == ["1-0"]
+
+
+def test_what_still_does_not_map_is_counted(bridge_: Bridge) -> None:
+    bridge_.take({"name": "r8"})
+    assert bridge_.run("quarantine", "replay", "--all").startswith("0 mapped, 1 still quarantined.\n")
+
+
+def test_a_broken_mapping_replays_nothing(bridge_: Bridge) -> None:
+    bridge_.take({"name": "r8"})
+    (bridge_.folder / "mappings/probe.yaml").write_text("mapping: [")
+    assert "probe.yaml:" in bridge_.run("quarantine", "replay", "--all", status=2)
+
+
+# --- targets
+
+
+def test_a_paused_target_says_who_paused_it(bridge_: Bridge) -> None:
+    bridge_.run("targets", "pause", "itsm")
+    (target,) = bridge_.json("targets", "list")
+    assert (target["name"], target["mode"], target["paused"], target["paused_by"]) == (
+        "itsm",
+        "write",
+        True,
+        "cli:robin",
+    )
+    assert "by cli:robin" in bridge_.run("targets", "list")
+
+
+def test_pause_and_resume_are_entries_of_the_log_once(bridge_: Bridge) -> None:
+    for command in ("pause", "pause", "resume", "resume"):
+        bridge_.run("targets", command, "itsm")
+    told = [(entry["action"], entry["target"], entry["actor"]) for entry in bridge_.json("log", "show")]
+    assert told == [("paused", "itsm", "cli:robin"), ("resumed", "itsm", "cli:robin")]
+
+
+def test_a_resumed_target_runs(bridge_: Bridge) -> None:
+    bridge_.run("targets", "pause", "itsm")
+    assert bridge_.run("targets", "resume", "itsm") == "itsm: running again\n"
+    assert bridge_.json("targets", "list")[0]["paused"] is False
+
+
+@pytest.mark.parametrize("command", ["pause", "resume"])
+def test_an_unknown_target_is_told_with_the_known(bridge_: Bridge, command: str) -> None:
+    assert "there is no target sir in" in bridge_.run("targets", command, "sir", status=2)
+    assert "known: itsm" in bridge_.run("targets", command, "itsm", "sir", status=2)
+    assert bridge_.json("log", "show") == []
+
+
+def test_a_target_counts_what_waits_for_it(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"), alert("r2"))
+    (target,) = bridge_.json("targets", "list")
+    assert (target["due"], target["open_incidents"]) == (2, 0)
+
+
+# --- incidents
+
+
+def test_a_correlation_is_listed_before_it_has_an_incident(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1", level="critical"), alert("r1"))
+    (row,) = bridge_.json("incidents", "list")
+    assert (row["correlation_id"], row["status"], row["severity"], row["count"]) == ("r1", "firing", "critical", 2)
+    assert (row["number"], row["target"], row["table"]) == (None, "itsm", "incident")
+
+
+def test_a_correlation_is_listed_with_its_incident(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.open_incident()
+    (row,) = bridge_.json("incidents", "list")
+    assert (row["number"], row["state"], row["last_decision"], row["waits"]) == (
+        "INC0010001",
+        "open",
+        "create: first_alert",
+        "",
+    )
+    assert "INC0010001" in bridge_.run("incidents", "list")
+
+
+def test_the_list_says_why_a_correlation_waits(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.change(
+        failures=3,
+        failure="unreachable",
+        failure_text="ServiceNow does not answer",
+        due_at=NOW + timedelta(days=36500),
+    )
+    (row,) = bridge_.json("incidents", "list")
+    assert row["waits"].startswith("unreachable: ServiceNow does not answer (failed 3 times, again in ")
+    assert (row["failures"], row["failure"]) == (3, "unreachable")
+
+
+def test_the_list_says_what_waits_for_a_person(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.change(failure="denied", failure_text="grant the role itil", waits_for_person=True, due_at=None)
+    assert "for a person: denied: grant the role itil; then `bridge incidents sync`" in bridge_.run("incidents", "list")
+
+
+def test_the_list_says_that_a_target_is_paused(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.run("targets", "pause", "itsm")
+    assert "target itsm is paused: `bridge targets resume itsm`" in bridge_.run("incidents", "list")
+
+
+@pytest.mark.parametrize("words", ["r1", "R1", "INC0010001", "inc0010001"])
+def test_an_incident_is_found_by_its_correlation_id_or_number(bridge_: Bridge, words: str) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.open_incident()
+    assert bridge_.json("incidents", "show", words)["correlation_id"] == "r1"
+
+
+def test_a_correlation_is_found_by_the_text_before_the_100_character_rule(bridge_: Bridge) -> None:
+    bridge_.take(alert("r" * 200))
+    shown = bridge_.json("incidents", "show", "r" * 200)
+    assert len(shown["correlation_id"]) == 100
+
+
+def test_an_unknown_incident_is_told(bridge_: Bridge) -> None:
+    expected = "there is no correlation ID or incident number INC9; `bridge incidents list` shows them\n"
+    assert bridge_.run("incidents", "show", "INC9", status=1) == expected
+
+
+def test_the_story_of_an_incident_is_told_in_order(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1", level="high"))
+    bridge_.open_incident()
+    shown = bridge_.json("incidents", "show", "INC0010001")
+    assert [step["what"] for step in shown["story"]] == ["alert", "intended", "written"]
+    assert shown["story"][1]["sent"] == {"short_description": "r1 on web-01"}
+    assert [(one["id"], one["severity"]) for one in shown["alerts"]] == [("1-0", "high")]
+    assert shown["complete"] is True
+
+
+def test_the_story_reads_as_text(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1", level="high"))
+    bridge_.open_incident()
+    text = bridge_.run("incidents", "show", "r1")
+    for part in ("Incident", "INC0010001", "1-0 firing, high: accepted (new)", "short_description = r1 on web-01"):
+        assert part in text
+
+
+def test_a_limit_keeps_the_newest_steps_and_says_so(bridge_: Bridge) -> None:
+    bridge_.take(*[alert("r1")] * 5)
+    shown = bridge_.json("incidents", "show", "r1", "--limit", "2")
+    assert ([one["id"] for one in shown["alerts"]], len(shown["story"]), shown["complete"]) == (
+        ["1-4", "1-3"],
+        2,
+        False,
+    )
+    assert "(The newest 2 steps; --limit shows more.)" in bridge_.run("incidents", "show", "r1", "--limit", "2")
+
+
+def test_a_correlation_of_another_tenant_is_asked_for_by_name(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    assert "r1 is not of tenant blue" in bridge_.run("incidents", "show", "r1", "--tenant", "blue", status=2)
+    assert bridge_.json("incidents", "show", "r1", "--tenant", "default")["tenant"] == "default"
+
+
+def test_sync_clears_the_failure_and_makes_it_due(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.change(failures=2, failure="denied", failure_text="grant it", waits_for_person=True, due_at=None)
+    bridge_.run("incidents", "sync", "r1")
+    (row,) = rows(bridge_.store, correlations)
+    assert (row.failures, row.failure, row.failure_text, row.waits_for_person) == (0, None, None, False)
+    assert row.due_at is not None
+
+
+def test_sync_is_an_entry_of_the_log(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.change(failure="denied", waits_for_person=True, due_at=None)
+    bridge_.run("incidents", "sync", "r1")
+    (entry,) = bridge_.json("log", "show", "--action", "sync_asked")
+    assert (entry["actor"], entry["correlation_id"], entry["reason"]) == ("cli:robin", "r1", "denied")
+
+
+def test_sync_of_all_asks_only_for_what_failed(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"), alert("r2"), alert("r3"))
+    bridge_.change(due_at=None)
+    with bridge_.store.transaction() as tx:
+        tx.execute(update(correlations).where(correlations.c.key == "r1").values(waits_for_person=True))
+        tx.execute(update(correlations).where(correlations.c.key == "r3").values(failures=1))
+    assert bridge_.json("incidents", "sync", "--all") == {"asked": 2}
+    assert [row.key for row in rows(bridge_.store, correlations) if row.due_at is not None] == ["r1", "r3"]
+
+
+def test_sync_needs_to_know_what(bridge_: Bridge) -> None:
+    assert "name correlations or incidents, or say --all" in bridge_.run("incidents", "sync", status=2)
+
+
+def test_sync_of_an_unknown_one_changes_nothing(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.run("incidents", "sync", "r1", "r9", status=1)
+    assert [entry["action"] for entry in bridge_.json("log", "show")] == ["delivered"]
+
+
+# --- log
+
+
+def test_the_log_is_shown_newest_last(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.run("targets", "pause", "itsm")
+    assert [entry["action"] for entry in bridge_.json("log", "show")] == ["delivered", "paused"]
+    assert [entry["action"] for entry in bridge_.json("log", "show", "--limit", "1")] == ["paused"]
+
+
+def test_the_log_of_a_correlation_includes_its_deliveries(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.take(alert("r2"))
+    bridge_.open_incident()
+    found = bridge_.json("log", "show", "--correlation", "r1")
+    assert [(entry["action"], entry.get("delivery")) for entry in found] == [
+        ("delivered", 1),
+        ("intended", None),
+        ("written", None),
+    ]
+
+
+def test_the_log_of_a_source(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.run("targets", "pause", "itsm")
+    assert [entry["action"] for entry in bridge_.json("log", "show", "--source", "probe")] == ["delivered"]
+
+
+def test_an_unknown_action_is_told_with_the_known(bridge_: Bridge) -> None:
+    assert "known: delivered, quarantined" in bridge_.run("log", "show", "--action", "deliverd", status=2)
+
+
+def test_the_log_reads_as_a_table(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"), {"name": "r9"})
+    assert "1 accepted, 1 quarantined (" in bridge_.run("log", "show")
+
+
+def test_every_stored_entry_can_be_shown(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"), {"name": "r9"})
+    stored = [msgspec.json.decode(row.entry) for row in rows(bridge_.store, log_entries)]
+    assert [entry["action"] for entry in bridge_.json("log", "show")] == [entry["action"] for entry in stored]
