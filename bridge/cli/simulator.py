@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.options import example
+
 if TYPE_CHECKING:
     from bridge.simulator.server import SimulatorServer
 
 
-@click.command()
+@click.command(epilog=example("bridge simulator --port 8081"))
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; 0 takes a free one.")
 @click.option("--user", default="bridge", show_default=True, help="The API user.")
 @click.option("--password", default="bridge", show_default=True, help="Its password.")
