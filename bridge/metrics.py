@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 UNKNOWN_SOURCE = "unknown"  # the label of every name that is not configured
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every counter, which nobody reads
 COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 CHILDREN_MAX = 4_096  # labelled counters kept at hand: finding one by its labels costs more than counting
 

@@ -1,10 +1,219 @@
-"""The only place that builds engine, clients and clock."""
+"""The only place that builds engine, clients and clock, and that reads the clock."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import IO, TYPE_CHECKING
+
+from bridge.errors import BridgeError, Misconfigured, Problem, Transient
+from bridge.settings import Mode, Settings, check_secrets
+from bridge.store.engine import Store, open_store
+from bridge.store.schema import problem as schema_problem
+from bridge.store.schema import upgrade_store
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from bridge.library import Library
+    from bridge.metrics import Backlog, Metrics
+    from bridge.sync.loop import SyncLoop
+    from bridge.web.hooks import SourceDoor
+
+SYNC_THREADS_MAX = 8
 
 
 def utc_now() -> datetime:
     """The wall clock, aware UTC."""
     return datetime.now(UTC)
+
+
+def steady_clock() -> Callable[[], datetime]:
+    """The wall clock at this moment plus monotonic time since: it does not step when the machine's clock is set."""
+    started, began = utc_now(), time.monotonic()
+    return lambda: started + timedelta(seconds=time.monotonic() - began)
+
+
+def open_for_command(settings: Settings) -> Store:
+    """The store, for a command beside a serving bridge. Raises Misconfigured when its schema is not this version's."""
+    store = open_store(settings.database, utc_now, pool_size=2)
+    with store.reading() as tx:
+        problem = schema_problem(tx)
+    if problem:
+        store.close()
+        raise Misconfigured([Problem(str(settings.file), 0, 0, problem)])
+    return store
+
+
+def prepare(settings: Settings) -> IO[str] | None:
+    """Before any process of a bridge serves: all that could be wrong is found, the schema is this version's.
+
+    Returns the lock file of an SQLite database, to be kept open for life. Raises Misconfigured.
+    """
+    from bridge.publishing import publish
+    from bridge.store.start import lock_sqlite, void_leases
+
+    if problems := check_secrets(settings):
+        raise Misconfigured(problems)
+    _doors(settings)
+    store = open_store(settings.database, utc_now, pool_size=2)
+    try:
+        lock = lock_sqlite(store.engine) if store.is_sqlite else None
+        upgrade_store(store)
+        if store.is_sqlite:
+            with store.transaction() as tx:
+                void_leases(tx)
+        publish(settings, store, actor="start")
+    finally:
+        store.close()  # a connection must not cross the fork
+    return lock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """One serving process: its app, and how it stops."""
+
+    app: Flask
+    stop: Callable[[], None]
+
+
+def run(settings: Settings, *, sync: bool) -> Running:
+    """Build and start everything in this process. `stop` drains: what was taken is answered, calls in flight finish."""
+    from bridge.library import Library
+    from bridge.log.entries import Action, Entry, append
+    from bridge.metrics import Metrics
+    from bridge.publishing import Reloader, publish, replay_quarantine
+    from bridge.store.start import installation_id, wake_observed
+    from bridge.store.writer import Writer
+    from bridge.web.app import create_app
+
+    store = open_store(settings.database, steady_clock())
+    metrics = Metrics()
+    library = Library(publish(settings, store, actor="start"))
+    with store.transaction() as tx:
+        now = store.now(tx)
+        installation = installation_id(tx, now)
+        wake_observed(tx, [name for name, target in settings.targets.items() if target.mode is Mode.WRITE], now)
+        append(
+            tx, Entry(at=now, action=Action.STARTED, actor="serve", detail={"installation": installation, "sync": sync})
+        )
+    loop = _sync_loop(settings, store, library, metrics, installation) if sync else None
+    writer = Writer(
+        store,
+        on_commit=loop.notify if loop else _nobody,
+        observe_queue=metrics.queue_seconds.observe,
+        observe_commit=metrics.commit_seconds.observe,
+    )
+    metrics.watch(lambda: _backlog(store))
+    reloader = Reloader(settings, store, library)
+    replay_quarantine(settings, store, library, {source.mapping for source in settings.sources.values()}, actor="start")
+    writer.start()
+    reloader.start()
+    if loop is not None:
+        loop.start()
+
+    def stop() -> None:
+        reloader.stop()
+        writer.stop()
+        if loop is not None:
+            loop.stop()
+        with store.transaction() as tx:
+            append(tx, Entry(at=store.now(tx), action=Action.STOPPED, actor="serve"))
+        store.close()
+
+    app = create_app(
+        sources=_doors(settings),
+        library=library,
+        writer=writer,
+        metrics=metrics,
+        clock=utc_now,
+        checks=_checks(store, library),
+    )
+    return Running(app=app, stop=stop)
+
+
+def _nobody() -> None:
+    """No sync half in this process: another one polls."""
+
+
+def _sync_loop(settings: Settings, store: Store, library: Library, metrics: Metrics, installation: str) -> SyncLoop:
+    from bridge.servicenow.client import Client
+    from bridge.servicenow.table import TableApi
+    from bridge.sync.alert import Alerts
+    from bridge.sync.loop import SyncLoop
+    from bridge.sync.worker import Worker
+
+    def counter(instance: str) -> Callable[[str, float], None]:
+        return lambda outcome, _seconds: metrics.called(instance, outcome)
+
+    tables = {name: TableApi(Client(instance, on_call=counter(name))) for name, instance in settings.instances.items()}
+    worker = Worker(
+        store=store,
+        alerts=Alerts(store, library),
+        targets=settings.targets,
+        tables=tables,
+        installation=installation,
+        metrics=metrics,
+    )
+    wanted = sum(instance.limits.concurrent_calls for instance in settings.instances.values())
+    return SyncLoop(worker, threads=max(1, min(SYNC_THREADS_MAX, wanted)))
+
+
+def _doors(settings: Settings) -> dict[str, SourceDoor]:
+    from bridge.sources.auth import verifier_for
+    from bridge.sources.envelope import envelope_for
+    from bridge.web.hooks import SourceDoor
+
+    return {
+        source.name: SourceDoor(
+            name=source.name,
+            tenant=source.tenant,
+            mapping=source.mapping,
+            verifier=verifier_for(source.name, source.auth, tuple(secret.read() for secret in source.auth.secrets)),
+            envelope=envelope_for(source.auth),
+            body_bytes_max=source.body_bytes_max,
+        )
+        for source in settings.sources.values()
+    }
+
+
+def _checks(store: Store, library: Library) -> list[Check]:
+    from bridge.store.backlog import failing
+
+    def database() -> str:
+        try:
+            with store.reading() as tx:
+                return schema_problem(tx)
+        except BridgeError as error:
+            return error.message
+
+    def servicenow() -> str:
+        try:
+            with store.reading() as tx:
+                return failing(tx)
+        except Transient:
+            return ""  # told by the store's own check
+
+    from bridge.web.health import Check
+
+    return [
+        Check(name="store", refuses_deliveries=True, problem=database),
+        Check(name="mappings", refuses_deliveries=False, problem=lambda: library.refused),
+        Check(name="sync", refuses_deliveries=False, problem=servicenow),
+    ]
+
+
+def _backlog(store: Store) -> Backlog | None:
+    from bridge.store.backlog import backlog
+
+    try:
+        with store.reading() as tx:
+            return backlog(tx, store.now(tx))
+    except Transient:
+        return None
+
+
+if TYPE_CHECKING:
+    from bridge.web.health import Check

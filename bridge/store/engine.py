@@ -55,6 +55,13 @@ class Store:
         moment: datetime = tx.execute(text("select clock_timestamp()")).scalar_one()
         return moment
 
+    def moment(self) -> datetime:
+        """The same time, asked outside a transaction."""
+        if self.is_sqlite:
+            return self._clock()
+        with self.reading() as tx:
+            return self.now(tx)
+
     def close(self) -> None:
         self.engine.dispose()
 

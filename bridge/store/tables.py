@@ -219,6 +219,7 @@ intents = Table(
     Column("digest", LargeBinary, nullable=False),  # SHA-256 of fields
     Column("fields", LargeBinary, nullable=False),  # JSON, as sent
     Column("read_seq", BigInteger, nullable=False),  # alerts up to here are told by this write
+    Column("settlement", LargeBinary, nullable=False),  # JSON of work.Settlement: what is true once it was applied
     Column("revision_id", Id, ForeignKey("revisions.id")),  # the mapping revision that rendered it
     Column("started_at", Instant, nullable=False),
     Column("deadline", Instant, nullable=False),  # nothing is sent after it

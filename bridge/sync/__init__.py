@@ -1,0 +1,1 @@
+"""The half that brings ServiceNow in line with the correlations: claims, decides, writes, records."""

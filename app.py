@@ -1,0 +1,22 @@
+"""WSGI entry: `BRIDGE_CONFIG=bridge.yaml gunicorn --worker-class gthread --threads 32 --workers 1 app:app`.
+
+`bridge serve` does the same with everything set; this is for those who run gunicorn themselves.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from pathlib import Path
+
+from bridge import logs
+from bridge.settings import load_settings
+from bridge.wiring import prepare, run
+
+logs.set_up(sys.stderr)
+_settings = load_settings(Path(os.environ.get("BRIDGE_CONFIG", "bridge.yaml")))
+_lock = prepare(_settings)  # kept open for life
+_running = run(_settings, sync=True)
+atexit.register(_running.stop)
+app = _running.app

@@ -1,0 +1,36 @@
+"""What waits, in numbers: for the metrics and for /readyz."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from bridge.alert import Outcome
+from bridge.metrics import Backlog
+from bridge.store.tables import alerts, correlations
+
+
+def backlog(tx: Connection, now: datetime) -> Backlog:
+    oldest = func.min(correlations.c.due_at, type_=correlations.c.due_at.type)
+    due = tx.execute(
+        select(func.count().label("many"), oldest.label("oldest")).where(correlations.c.due_at <= now)
+    ).one()
+    held = select(func.count()).where(alerts.c.outcome == Outcome.QUARANTINED.value)
+    return Backlog(
+        due=due.many,
+        oldest_due_seconds=(now - due.oldest).total_seconds() if due.oldest is not None else 0.0,
+        quarantined=tx.execute(held).scalar_one(),
+    )
+
+
+def failing(tx: Connection) -> str:
+    """A sentence on the correlations whose last round failed; empty when there are none."""
+    query = (
+        select(correlations.c.failure, func.count())
+        .where(correlations.c.failure.is_not(None))
+        .group_by(correlations.c.failure)
+        .order_by(func.count().desc())
+    )
+    counts = [f"{code}: {count}" for code, count in tx.execute(query)]
+    return f"work waits ({', '.join(counts)}): see `bridge incidents list`" if counts else ""

@@ -1,0 +1,62 @@
+"""The schema's versions: Alembic's migrations, run under a lock so that several processes may start at once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from bridge.store.engine import Store, open_store
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+LOCK_KEY = 0x6272696467  # "bridg": the advisory lock of a PostgreSQL database during a migration
+
+
+def upgrade(url: str) -> None:
+    """Bring the database at `url` to this version; make it if there is none."""
+    store = open_store(url, lambda: datetime(1970, 1, 1, tzinfo=UTC))  # a migration stamps nothing
+    try:
+        upgrade_store(store)
+    finally:
+        store.close()
+
+
+def upgrade_store(store: Store) -> None:
+    """All in one transaction: it is done or it is not. A second process waits, and finds nothing left to do."""
+    with store.transaction() as tx:
+        if not store.is_sqlite:  # on SQLite the transaction's own write lock serves
+            tx.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
+        if _version(tx) == _newest():
+            return
+        config = _config()
+        config.attributes["connection"] = tx
+        command.upgrade(config, "head")
+
+
+def problem(tx: Connection) -> str:
+    """Empty when the schema is this version's, else what to do."""
+    found, wanted = _version(tx), _newest()
+    if found == wanted:
+        return ""
+    return f"the database has schema {found or 'none'}, this version needs {wanted}: run `bridge db upgrade`"
+
+
+def _version(tx: Connection) -> str | None:
+    return MigrationContext.configure(tx).get_current_revision()
+
+
+@cache
+def _newest() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config

@@ -1,0 +1,58 @@
+"""What a serving process does to the store before it serves: its identity, its lock, and leases that nobody holds."""
+
+from __future__ import annotations
+
+import fcntl
+import secrets
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from sqlalchemy import Connection, Engine, select, update
+
+from bridge.errors import Misconfigured, Problem
+from bridge.store.tables import correlations, incidents, installation
+
+LOCK_SECONDS_MAX = 10.0  # a predecessor that drains gets this long
+
+
+def installation_id(tx: Connection, now: datetime) -> str:
+    """The identity of this store: marks our records in ServiceNow. Made once, on the first start."""
+    found = tx.execute(select(installation.c.id)).scalar()
+    if found is None:
+        found = secrets.token_hex(4)
+        tx.execute(installation.insert().values(id=found, created_at=now))
+    return str(found)
+
+
+def void_leases(tx: Connection) -> None:
+    """Only where one process serves (SQLite): with its lock held, no lease can belong to a living holder."""
+    tx.execute(update(incidents).where(incidents.c.lease_until.is_not(None)).values(lease_until=None))
+
+
+def wake_observed(tx: Connection, targets: list[str], now: datetime) -> None:
+    """What was only observed and still fires becomes due, now that these targets are written to."""
+    tx.execute(
+        update(correlations)
+        .where(correlations.c.target.in_(targets), correlations.c.last_decision.like("would_%"))
+        .values(due_at=now)
+    )
+
+
+def lock_sqlite(engine: Engine, *, seconds_max: float = LOCK_SECONDS_MAX) -> IO[str]:
+    """Hold `<db>.lock` while the file returned stays open. Raises Misconfigured when another serves this database."""
+    path = Path(f"{engine.url.database}.lock")
+    file = path.open("a")
+    until = time.monotonic() + seconds_max
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                file.close()
+                hint = "stop the other one, or give this one a database of its own"
+                raise Misconfigured([Problem(str(path), 0, 0, "another bridge serves this database", hint)]) from None
+            time.sleep(0.1)
+        else:
+            return file

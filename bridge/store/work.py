@@ -1,0 +1,351 @@
+"""Claims: a due correlation, the incident row it leads to, leased, and all that a decision looks at.
+
+One holder per incident. A claim reads everything in one transaction, so that a round decides on one moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
+
+from bridge.alert import Severity, Status
+from bridge.correlation.policy import Episode, Pending, Progress
+from bridge.store.tables import alerts, correlations, deliveries, episodes, incidents, intents, target_states
+
+T = TypeVar("T")
+LEASE = timedelta(seconds=120)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What is true once a decision has been carried out. Kept with the intent, so that whoever learns the outcome,
+    the writer, or the next holder after a crash, settles the same."""
+
+    kind: str  # policy.Kind
+    reason: str  # policy.Reason
+    read_seq: int  # alerts up to here are in it
+    progress: Progress
+    episode: Episode | None
+    wake_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenField:
+    """One field of a record, as we sent it in this episode and as it came back."""
+
+    sent: tuple[str, ...] = ()
+    read: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """The local row of one incident, under our lease."""
+
+    id: int
+    target: str
+    state: str  # planned | open | ended
+    sys_id: str | None
+    number: str | None
+    episode: Episode | None  # None while planned
+    written: dict[str, WrittenField]
+    record_state: str | None
+    state_before_close: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """An intent whose outcome is not known: we died, or the answer did not tell."""
+
+    id: int
+    operation: str
+    ref: str
+    deadline: datetime
+    settlement: Settlement
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSource:
+    """Where the alert that speaks for the correlation is found again."""
+
+    delivery_id: int
+    position: int
+    revision_id: int | None
+    body: bytes | None  # None: erased
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A correlation and its incident, held for one round."""
+
+    correlation: int
+    tenant: str
+    correlation_id: str
+    source: str
+    mapping: str
+    target: str | None
+    number: int  # of the episode that `incident` is
+    failures: int
+    last_decision: str | None
+    progress: Progress  # as applied
+    pending: Pending
+    applied_seq: int
+    read_seq: int
+    incident: Incident
+    last_episode: Episode | None  # the one before, when `incident` is only planned
+    last_number: str | None  # its incident's number in ServiceNow
+    epoch: int
+    doubt: Doubt | None
+    alert: AlertSource | None  # the newest accepted alert
+
+
+def paused_targets(tx: Connection) -> frozenset[str]:
+    return frozenset(tx.execute(select(target_states.c.name).where(target_states.c.paused_at.is_not(None))).scalars())
+
+
+def anything_due(tx: Connection, now: datetime) -> bool:
+    """A cheap look, without the write lock, before a claim is tried."""
+    return tx.execute(select(correlations.c.id).where(correlations.c.due_at <= now).limit(1)).first() is not None
+
+
+def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Held | None:
+    """Lease the incident of the correlation that has been due longest; None when nothing can be claimed."""
+    row = tx.execute(_due(now, paused)).first()
+    if row is None:
+        return None
+    number, incident = _incident_of(tx, row)
+    if incident is None:
+        number, incident = (
+            1,
+            plan(
+                tx,
+                row.id,
+                1,
+                tenant=row.tenant,
+                target=row.target or "",
+                mapping=row.mapping,
+                correlation_id=row.correlation_id,
+            ),
+        )
+    epoch = tx.execute(
+        update(incidents)
+        .where(incidents.c.id == incident.id, or_(incidents.c.lease_until.is_(None), incidents.c.lease_until <= now))
+        .values(lease_until=now + LEASE, epoch=incidents.c.epoch + 1)
+        .returning(incidents.c.epoch)
+    ).scalar()
+    if epoch is None:  # leased by another process since our snapshot was taken
+        return None
+    progress = decode(row.applied, Progress) if row.applied is not None else Progress()
+    pending = pending_of(tx, row.id, progress, after=row.applied_seq, upto=row.last_seq)
+    last_episode, last_number = _last_begun(tx, row.id, number) if incident.state == "planned" else (None, None)
+    newest = pending.newest_seq if _is_newer(pending, progress) else progress.newest_seq
+    return Held(
+        correlation=row.id,
+        tenant=row.tenant,
+        correlation_id=row.correlation_id,
+        source=row.source,
+        mapping=row.mapping,
+        target=row.target,
+        number=number,
+        failures=row.failures,
+        last_decision=row.last_decision,
+        progress=progress,
+        pending=pending,
+        applied_seq=row.applied_seq,
+        read_seq=row.last_seq,
+        incident=incident,
+        last_episode=last_episode,
+        last_number=last_number,
+        epoch=epoch,
+        doubt=_doubt(tx, incident.id),
+        alert=_alert(tx, row.id, newest),
+    )
+
+
+def plan(
+    tx: Connection, correlation: int, number: int, *, tenant: str, target: str, mapping: str, correlation_id: str
+) -> Incident:
+    """The row of an incident that is yet to be created: it can be leased, and an intent can refer to it."""
+    values = {
+        "tenant": tenant,
+        "target": target,
+        "correlation_id": correlation_id,
+        "mapping": mapping,
+        "state": "planned",
+        "epoch": 0,
+    }
+    row_id = tx.execute(incidents.insert().values(**values).returning(incidents.c.id)).scalar_one()
+    tx.execute(episodes.insert().values(correlation=correlation, number=number, incident=row_id))
+    tx.execute(update(correlations).where(correlations.c.id == correlation).values(episode=number))
+    return Incident(
+        id=row_id,
+        target=target,
+        state="planned",
+        sys_id=None,
+        number=None,
+        episode=None,
+        written={},
+        record_state=None,
+        state_before_close=None,
+    )
+
+
+def creates_since(tx: Connection, target: str, since: datetime, *, but: int) -> int:
+    """Creates that were applied, or may yet be, at this target: what the brake counts. `but`: our own incident."""
+    counted = select(func.count(func.distinct(intents.c.incident))).where(
+        intents.c.operation == "create",
+        intents.c.target == target,
+        intents.c.started_at > since,
+        intents.c.incident != but,
+        or_(intents.c.outcome.is_(None), intents.c.outcome.in_(("applied", "ambiguous"))),
+    )
+    return int(tx.execute(counted).scalar_one())
+
+
+def pending_of(tx: Connection, correlation: int, progress: Progress, *, after: int, upto: int) -> Pending:
+    """What policy.summarise says of the alerts with after < seq <= upto, asked of SQL: bounded memory."""
+    span = and_(alerts.c.correlation == correlation, alerts.c.seq > after, alerts.c.seq <= upto)
+    instant = alerts.c.event_time.type
+    accepted = alerts.c.outcome == "accepted"
+    firing = alerts.c.status == Status.FIRING.value
+    resolved = alerts.c.status == Status.RESOLVED.value
+    totals = tx.execute(
+        select(
+            func.count(case((accepted, 1))).label("accepted"),
+            func.count(case((firing, 1))).label("firing"),
+            func.count(case((and_(accepted, resolved), 1))).label("resolved"),
+            func.max(case((and_(accepted, firing), alerts.c.severity))).label("severity"),
+            func.max(case((and_(accepted, firing), alerts.c.event_time)), type_=instant).label("fired"),
+            func.min(alerts.c.event_time, type_=instant).label("first_seen"),
+            func.max(alerts.c.event_time, type_=instant).label("last_seen"),
+        ).where(span)
+    ).one()
+    newest = tx.execute(
+        select(alerts.c.seq, alerts.c.event_time, alerts.c.status)
+        .where(span, accepted)
+        .order_by(alerts.c.event_time.desc(), alerts.c.seq.desc())
+        .limit(1)
+    ).first()
+    floor = max((time for time in (progress.last_firing_time, totals.fired) if time is not None), default=None)
+    since = select(func.min(alerts.c.received_at, type_=instant)).where(span, accepted, resolved)
+    if floor is not None:
+        since = since.where(alerts.c.event_time >= floor)
+    return Pending(
+        count=totals.accepted,
+        firing_count=totals.firing,
+        severity=Severity(totals.severity) if totals.severity else None,
+        newest_time=newest.event_time if newest else None,
+        newest_seq=newest.seq if newest else 0,
+        newest_status=Status(newest.status) if newest else None,
+        last_firing_time=totals.fired,
+        first_seen=totals.first_seen,
+        last_seen=totals.last_seen,
+        any_resolved=totals.resolved > 0,
+        resolved_since=tx.execute(since).scalar() if totals.resolved else None,
+    )
+
+
+def encode(value: object) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def decode(raw: bytes, kind: type[T]) -> T:
+    return msgspec.json.decode(raw, type=kind)
+
+
+def _due(now: datetime, paused: Collection[str]) -> Any:
+    newest = and_(episodes.c.correlation == correlations.c.id, episodes.c.number == correlations.c.episode)
+    leased = (
+        select(episodes.c.correlation)
+        .join(incidents, incidents.c.id == episodes.c.incident)
+        .where(newest, incidents.c.lease_until > now)
+        .exists()
+    )
+    statement = select(correlations).where(correlations.c.due_at <= now, ~leased)
+    if paused:
+        unpaused = correlations.c.target.not_in(list(paused))
+        statement = statement.where(or_(correlations.c.target.is_(None), unpaused))
+    # SKIP LOCKED is PostgreSQL's; SQLite, which has one writer, leaves it out.
+    return statement.order_by(correlations.c.due_at).limit(1).with_for_update(skip_locked=True)
+
+
+def _incident_of(tx: Connection, row: Row[Any]) -> tuple[int, Incident | None]:
+    found = tx.execute(
+        select(incidents)
+        .join(episodes, episodes.c.incident == incidents.c.id)
+        .where(episodes.c.correlation == row.id, episodes.c.number == row.episode)
+    ).first()
+    return (row.episode, _incident(found)) if found is not None else (0, None)
+
+
+def _incident(row: Row[Any]) -> Incident:
+    return Incident(
+        id=row.id,
+        target=row.target,
+        state=row.state,
+        sys_id=row.sys_id,
+        number=row.number,
+        episode=decode(row.episode, Episode) if row.episode is not None else None,
+        written=decode(row.written, dict[str, WrittenField]) if row.written is not None else {},
+        record_state=row.record_state,
+        state_before_close=row.state_before_close,
+    )
+
+
+def _last_begun(tx: Connection, correlation: int, before: int) -> tuple[Episode | None, str | None]:
+    row = tx.execute(
+        select(incidents.c.episode, incidents.c.number)
+        .join(episodes, episodes.c.incident == incidents.c.id)
+        .where(episodes.c.correlation == correlation, episodes.c.number < before, incidents.c.episode.is_not(None))
+        .order_by(episodes.c.number.desc())
+        .limit(1)
+    ).first()
+    return (decode(row.episode, Episode), row.number) if row is not None else (None, None)
+
+
+def _doubt(tx: Connection, incident: int) -> Doubt | None:
+    row = tx.execute(
+        select(intents).where(intents.c.incident == incident).order_by(intents.c.id.desc()).limit(1)
+    ).first()
+    if row is None or row.outcome not in (None, "ambiguous"):
+        return None
+    return Doubt(
+        id=row.id,
+        operation=row.operation,
+        ref=row.ref,
+        deadline=row.deadline,
+        settlement=decode(row.settlement, Settlement),
+        fields=decode(row.fields, dict[str, str]),
+    )
+
+
+def _alert(tx: Connection, correlation: int, seq: int) -> AlertSource | None:
+    row = tx.execute(
+        select(alerts.c.delivery_id, alerts.c.position, alerts.c.revision_id, deliveries.c.body)
+        .join(deliveries, deliveries.c.id == alerts.c.delivery_id)
+        .where(alerts.c.correlation == correlation, alerts.c.seq == seq)
+    ).first()
+    if row is None:
+        return None
+    return AlertSource(delivery_id=row.delivery_id, position=row.position, revision_id=row.revision_id, body=row.body)
+
+
+def _is_newer(pending: Pending, progress: Progress) -> bool:
+    if pending.newest_time is None:
+        return False
+    return progress.newest_time is None or (pending.newest_time, pending.newest_seq) > (
+        progress.newest_time,
+        progress.newest_seq,
+    )
+
+
+def ended_state(episode: Episode | None) -> str:
+    """The local state that goes with an episode."""
+    if episode is None:
+        return "planned"
+    return "open" if episode.open else "ended"

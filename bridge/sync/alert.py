@@ -1,0 +1,78 @@
+"""The alert that speaks for a correlation, found again in its delivery and mapped by a revision that still knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.alert import Json, MappedAlert, key_of
+from bridge.errors import Permanent, Unmappable
+from bridge.library import Library, Published
+from bridge.mapping.load import compile_files
+from bridge.sources.document import decode
+from bridge.store import revisions
+from bridge.store.engine import Store
+from bridge.store.work import AlertSource, Held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speaker:
+    """The newest accepted alert of a correlation."""
+
+    element: Json
+    published: Published  # the revision that maps it
+    mapped: MappedAlert
+
+
+class Alerts:
+    """Finds speakers. Old revisions, once compiled, are kept."""
+
+    def __init__(self, store: Store, library: Library) -> None:
+        self._store = store
+        self._library = library
+        self._old: dict[int, Published] = {}
+
+    def of(self, held: Held) -> Speaker:
+        """By the current revision; by the alert's own where the current one no longer makes the same ID of it."""
+        source = held.alert
+        if source is None or source.body is None:
+            raise Permanent("alert_erased", "The alert's body was erased: post the alert again to go on.")
+        document = decode(source.body).value
+        current = self._current(held.mapping)
+        if current is not None and (speaker := _speaker(document, source, current, held)) is not None:
+            return speaker
+        old = self._recorded(source)
+        if old is not None and (speaker := _speaker(document, source, old, held)) is not None:
+            return speaker
+        raise Permanent(
+            "mapping_gone",
+            f"No revision of the mapping {held.mapping} maps this alert to its correlation "
+            "ID any more: restore the mapping, or post the alert again.",
+        )
+
+    def _current(self, mapping: str) -> Published | None:
+        try:
+            return self._library[mapping]
+        except KeyError:
+            return None
+
+    def _recorded(self, source: AlertSource) -> Published | None:
+        if source.revision_id is None:
+            return None
+        if source.revision_id not in self._old:
+            with self._store.reading() as tx:
+                name, files = revisions.load(tx, source.revision_id)
+            compiled = Published(mapping=compile_files(name, files), revision_id=source.revision_id)
+            self._old[source.revision_id] = compiled
+        return self._old[source.revision_id]
+
+
+def _speaker(document: Json, source: AlertSource, published: Published, held: Held) -> Speaker | None:
+    try:
+        elements, _more = published.mapping.split(document)
+        element = elements[source.position]
+        mapped = published.mapping.map(element)
+    except (Unmappable, IndexError):
+        return None
+    if key_of(mapped.correlation_id) != key_of(held.correlation_id):
+        return None
+    return Speaker(element=element, published=published, mapped=mapped)

@@ -1,0 +1,42 @@
+"""Finding out whether a write whose answer was lost has happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge.correlation.policy import Kind
+from bridge.servicenow.record import Record
+from bridge.servicenow.table import TableApi
+from bridge.settings import Target
+from bridge.store.work import Doubt, Held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The write happened. `record` None: it is taken to have, for the notes may not be read; never sent twice."""
+
+    record: Record | None
+
+
+def look_again(
+    table: TableApi, target: Target, held: Held, doubt: Doubt, *, deadline: float, ours: Callable[[Record], bool]
+) -> Found | None:
+    """None: no trace of it, so far."""
+    if doubt.operation == Kind.CREATE.value:
+        return _created(table, target, held, deadline=deadline, ours=ours)
+    sys_id = held.incident.sys_id or ""
+    noted = table.has_note(target.table, sys_id, doubt.ref, deadline=deadline)
+    if noted is False:
+        return None
+    return Found(record=table.read(target.table, sys_id, fields=doubt.fields, deadline=deadline))
+
+
+def _created(
+    table: TableApi, target: Target, held: Held, *, deadline: float, ours: Callable[[Record], bool]
+) -> Found | None:
+    records = table.find(target.table, held.correlation_id, deadline=deadline)
+    mine = [record for record in records if ours(record)]
+    if mine:
+        return Found(record=mine[0])  # the oldest; a second one would be a twin, which the reconciler tells
+    return None

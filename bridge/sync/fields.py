@@ -1,0 +1,100 @@
+"""The fields of one write: the mapping's, the target's and our own. Look-ups happen here, before the intent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bridge.alert import Json, Severity, Status
+from bridge.correlation.policy import Decision, Episode, Kind, Progress, Reason
+from bridge.mapping.rendered import Facts, Rendered
+from bridge.servicenow.ownership import display_of
+from bridge.servicenow.record import Record
+from bridge.servicenow.table import TableApi
+from bridge.settings import Target
+from bridge.store.work import Held
+from bridge.sync.alert import Speaker
+from bridge.sync.reading import FIRST_STATE, still_ours
+from bridge.sync.speech import cut, linked, work_note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    fields: dict[str, str]
+    told: dict[str, Json] = field(default_factory=dict)  # for the log: what was cut, left, or not found
+
+
+def fields_for(
+    held: Held,
+    speaker: Speaker,
+    target: Target,
+    table: TableApi,
+    decision: Decision,
+    progress: Progress,
+    episode: Episode | None,
+    record: Record | None,
+    *,
+    installation: str,
+    ref: str,
+    now: datetime,
+    deadline: float,
+) -> Writing:
+    severity = max(progress.severity or Severity.INFO, episode.severity if episode and episode.open else Severity.INFO)
+    facts = Facts(
+        severity=severity,
+        status=progress.status or Status.FIRING,
+        source=held.source,
+        mapping=held.mapping,
+        now=now,
+        first_seen=progress.first_seen or now,
+        last_seen=progress.last_seen or now,
+        repeat_count=progress.repeat_count,
+        correlation_id=held.correlation_id,
+        incident_number=held.incident.number or "",
+        incident_url=table.record_url(target.table, held.incident.sys_id) if held.incident.sys_id else "",
+    )
+    rose = decision.reason is Reason.SEVERITY_ROSE or (
+        decision.kind is Kind.REOPEN and episode is not None and severity > episode.severity
+    )
+    rendered = speaker.published.mapping.render(speaker.element, decision.kind, facts, target.table, severity_rose=rose)
+    found, missing = _found(rendered, table, deadline)
+    told: dict[str, Json] = {"not_found": missing} if missing else {}
+    if decision.kind is Kind.CREATE:
+        fields = _create(held, speaker, target, rendered, installation=installation, ref=ref) | found
+    else:
+        changed = {name: value for name, value in (rendered.fields | found).items() if name != "work_notes"}
+        changed |= _transition(held, target, decision)
+        fields, left = still_ours(changed, record, held.incident.written) if record is not None else (changed, [])
+        own = rendered.fields.get("work_notes", "")
+        fields["work_notes"] = work_note(
+            decision.kind, decision.reason, severity, own=own, count=progress.repeat_count, ref=ref
+        )
+        told |= {"left_to_person": left} if left else {}
+    fields, too_long = cut(fields)
+    return Writing(fields=fields, told=told | ({"cut": too_long} if too_long else {}))
+
+
+def _create(
+    held: Held, speaker: Speaker, target: Target, rendered: Rendered, *, installation: str, ref: str
+) -> dict[str, str]:
+    previous = held.incident.number or held.last_number
+    note = {"work_notes": linked(previous, ref)} if previous else {}
+    identity = {
+        "correlation_id": held.correlation_id,
+        "correlation_display": display_of(speaker.published.mapping.display, installation),
+    }
+    return dict(target.defaults) | note | rendered.fields | identity
+
+
+def _transition(held: Held, target: Target, decision: Decision) -> dict[str, str]:
+    """State, code and notes of a close or a reopen; an update never writes them."""
+    if decision.kind is Kind.CLOSE and target.close is not None and target.close.code is not None:
+        return {"state": target.close.state, "close_code": target.close.code}
+    if decision.kind is Kind.REOPEN:
+        return {"state": target.reopen_state or held.incident.state_before_close or FIRST_STATE[target.table]}
+    return {}
+
+
+def _found(rendered: Rendered, table: TableApi, deadline: float) -> tuple[dict[str, str], list[str]]:
+    found = {name: table.look_up(find, deadline=deadline) for name, find in rendered.finds.items()}
+    return {name: value for name, value in found.items() if value}, [name for name, value in found.items() if not value]

@@ -1,0 +1,57 @@
+"""What a record that was read says about people: who ended it, who reopened it, who is on it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from bridge.correlation.policy import End, Episode, Progress
+from bridge.servicenow.record import Record
+from bridge.settings import Target
+from bridge.store.work import WrittenField
+
+# States in which a record is over, by table; a cancelled one is a person's doing, for we never cancel.
+ENDED_STATES = {"incident": frozenset({"6", "7", "8"}), "sn_si_incident": frozenset({"3", "7"})}
+CANCELLED_STATE = {"incident": "8", "sn_si_incident": "7"}
+FIRST_STATE = {"incident": "1", "sn_si_incident": "10"}
+JOURNAL_FIELDS = frozenset({"work_notes", "comments"})
+
+
+def seen(
+    episode: Episode, record: Record | None, progress: Progress, *, target: Target, our_state: str | None, now: datetime
+) -> Episode:
+    """The episode as the record shows it; None: the record is gone. `our_state`: as our last write read it back."""
+    if record is None:
+        return replace(episode, open=False, end=End.DELETED, ended_at=episode.ended_at or now)
+    over = record.state in ENDED_STATES[target.table]
+    if episode.open and over:
+        false_positive = record.text("close_code") in target.false_positive_codes
+        return replace(episode, open=False, ended_at=now, end=End.FALSE_POSITIVE if false_positive else End.BY_PERSON)
+    if not episode.open and over:
+        cancelled = record.state == CANCELLED_STATE[target.table]
+        return replace(episode, end=End.BY_PERSON) if cancelled and episode.end is End.BY_US else episode
+    touched = bool(record.text("assigned_to")) or (our_state is not None and record.state != our_state)
+    if not episode.open:  # a person opened it again; what fired before was told in its first life
+        return replace(episode, open=True, end=None, ended_at=None, touched=True, told_count=progress.repeat_count)
+    return replace(episode, touched=touched)
+
+
+def still_ours(
+    fields: dict[str, str], record: Record, written: dict[str, WrittenField]
+) -> tuple[dict[str, str], list[str]]:
+    """The fields worth sending, and the names of those that a person has changed and that are therefore left.
+
+    A field is someone else's when its value differs from what our last write read back and from all we sent.
+    """
+    send, left = {}, []
+    for name, value in fields.items():
+        if name in JOURNAL_FIELDS or name not in record.fields:
+            send[name] = value
+            continue
+        now = record.text(name)
+        ours = written.get(name)
+        if ours is not None and now != ours.read and now not in ours.sent:
+            left.append(name)
+        elif now != value:
+            send[name] = value
+    return send, left

@@ -1,0 +1,471 @@
+"""The round, in one sentence: claim what is due, read the record, decide once, write the intent, write, record.
+
+    claim ─► doubt? look it up ─► decide ─► read the record ─► decide again ─► intent ─► write ─► outcome
+             (last write unknown)          (only if something would be written)
+
+A crash anywhere leaves a correlation that is still due and a lease that runs out: recovery is the next round.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bridge.correlation.policy import (
+    CloseWhen,
+    Decision,
+    Episode,
+    Kind,
+    Policy,
+    Progress,
+    Reason,
+    Situation,
+    decide,
+    ended,
+    fold,
+    settled,
+)
+from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
+from bridge.log.entries import Action, append
+from bridge.metrics import Metrics
+from bridge.servicenow.ownership import is_ours
+from bridge.servicenow.record import Record
+from bridge.servicenow.table import TableApi
+from bridge.settings import Mode, Target
+from bridge.store import settle as settling
+from bridge.store import work
+from bridge.store.engine import Store
+from bridge.store.settle import LeaseLost
+from bridge.store.work import LEASE, Doubt, Held, Settlement
+from bridge.sync.alert import Alerts, Speaker
+from bridge.sync.doubt import Found, look_again
+from bridge.sync.fields import Writing, fields_for
+from bridge.sync.outcomes import REFUSALS, again_at, outcome_word, window_end
+from bridge.sync.reading import JOURNAL_FIELDS, seen
+
+CALL_SECONDS_MAX = 15.0  # a deadline for one whole call, look-ups included
+CALLS_PER_ROUND_MAX = 6  # doubt, note, read, children, group look-up, write
+assert LEASE.total_seconds() > CALLS_PER_ROUND_MAX * CALL_SECONDS_MAX, "a live round must not outlive its lease"  # noqa: S101
+BRAKE_WINDOW = timedelta(hours=1)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """One look at a held correlation: what the alerts say, where it goes, and by which policy."""
+
+    held: Held
+    speaker: Speaker
+    target: Target
+    table: TableApi
+    policy: Policy
+    progress: Progress  # with the pending alerts folded in
+    episode: Episode | None
+
+    def situation(self, *, brake: bool = False) -> Situation:
+        return Situation(
+            progress=self.progress,
+            pending=self.held.pending,
+            applied_changed_time=self.held.progress.changed_time,
+            episode=self.episode,
+            routed=self.speaker.mapped.target is not None,
+            brake=brake,
+        )
+
+
+class Worker:
+    """Works rounds; any number may run side by side, in one process or many. Nothing is kept between rounds."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        alerts: Alerts,
+        targets: Mapping[str, Target],
+        tables: Mapping[str, TableApi],
+        installation: str,
+        metrics: Metrics,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._alerts = alerts
+        self._targets = targets
+        self._tables = tables  # by instance
+        self._installation = installation
+        self._metrics = metrics
+        self._monotonic = monotonic
+        self._jitter = jitter
+
+    def work(self) -> bool:
+        """One round. False when nothing could be claimed. Raises Transient when the store does not answer."""
+        held = self._claim()
+        if held is None:
+            return False
+        # The lease is durable. If we die here nothing was sent; it runs out and the next holder begins again.
+        try:
+            self._round(held)
+        except LeaseLost:
+            self._lease_lost(held)
+        except (Transient, Ambiguous, Permanent) as error:
+            self._failed(held, error)
+        except Exception as error:  # noqa: BLE001 (the loop's edge: a bug must not stop the other correlations, nor spin)
+            _log.exception("round of %s came to nothing", held.correlation_id)
+            self._failed(held, Transient("internal_error", f"{type(error).__name__}: see the service's log"))
+        return True
+
+    def _claim(self) -> Held | None:
+        with self._store.reading() as tx:
+            if not work.anything_due(tx, self._store.now(tx)):
+                return None
+        with self._store.transaction() as tx:
+            return work.claim(tx, self._store.now(tx), paused=work.paused_targets(tx))
+
+    def _round(self, held: Held) -> None:
+        if held.doubt is not None and self._doubt_holds(held, held.doubt):
+            return
+        sight = self._look(held)
+        decision = decide(sight.situation(), sight.policy, self._store.moment())
+        record: Record | None = None
+        if decision.kind is not Kind.NOTHING and sight.target.mode is Mode.WRITE and held.incident.sys_id is not None:
+            record = self._read(sight, held.incident.sys_id)
+            noticed = self._notice(sight, record)
+            if noticed is None:
+                return
+            sight = noticed
+            decision = decide(sight.situation(), sight.policy, self._store.moment())
+            if decision.kind is Kind.CLOSE and sight.policy.close_when is CloseWhen.UNTOUCHED and self._children(sight):
+                sight = replace(sight, episode=_touched(sight.episode))
+                decision = decide(sight.situation(), sight.policy, self._store.moment())
+        if decision.kind is Kind.NOTHING or sight.target.mode is Mode.OBSERVE:
+            self._settle_unwritten(sight, decision)
+        else:
+            self._write(sight, decision, record)
+
+    # --- what there is to see
+
+    def _look(self, held: Held) -> Sight:
+        speaker = self._alerts.of(held)
+        target = self._target(self._target_name(held, speaker))
+        closes = target.close is not None and target.close.code is not None
+        close_when = target.close.when if target.close is not None and closes else CloseWhen.NEVER
+        episode = held.incident.episode or held.last_episode
+        progress = fold(held.progress, held.pending)
+        return Sight(
+            held=held,
+            speaker=speaker,
+            target=target,
+            table=self._tables[target.instance],
+            progress=progress,
+            policy=replace(speaker.published.mapping.policy, close_when=close_when),
+            episode=episode,
+        )
+
+    def _target_name(self, held: Held, speaker: Speaker) -> str:
+        """An incident stays where it was opened; a plan follows the route."""
+        if held.incident.state != "planned":
+            return held.incident.target
+        return speaker.mapped.target or held.incident.target or held.target or next(iter(self._targets))
+
+    def _target(self, name: str) -> Target:
+        target = self._targets.get(name)
+        if target is None:
+            raise Permanent(
+                "unknown_target", f"The target {name!r} is not in bridge.yaml any more: put it back, or pause it there."
+            )
+        return target
+
+    def _read(self, sight: Sight, sys_id: str) -> Record | None:
+        written = [name for name in sight.held.incident.written if name not in JOURNAL_FIELDS]
+        record = sight.table.read(sight.target.table, sys_id, fields=written, deadline=self._deadline())
+        if record is not None and not self._is_ours(sight.target, record, sight.held):
+            raise Permanent(
+                "id_in_use",
+                f"{record.number} does not carry our correlation ID and mark any more: nothing "
+                "is written to it. Restore correlation_id and correlation_display, or delete the record.",
+            )
+        return record
+
+    def _notice(self, sight: Sight, record: Record | None) -> Sight | None:
+        """The sight with what people did to the record. None: that was news and is settled; the next round decides."""
+        held, before, now = sight.held, sight.episode, self._store.moment()
+        if before is None:
+            return sight
+        after = seen(before, record, sight.progress, target=sight.target, our_state=held.incident.record_state, now=now)
+        if (after.open, after.end) == (before.open, before.end):
+            return replace(sight, episode=after)
+        over = before.open and not after.open
+        progress = ended(held.progress) if over else held.progress
+        what = after.end.value if after.end is not None else "reopened_by_person"
+        settlement = Settlement(
+            kind=Kind.NOTHING.value,
+            reason=what,
+            read_seq=held.applied_seq,
+            progress=progress,
+            episode=after,
+            wake_at=now,
+        )
+        by = record.text("closed_by") or record.text("resolved_by") or record.text("sys_updated_by") if record else ""
+        detail = {
+            "state": record.state if record else "",
+            "by": by,
+            "close_code": record.text("close_code") if record else "",
+        }
+        with self._store.transaction() as tx:
+            incident = replace(held.incident, record_state=record.state if record else None)
+            settling.settle(tx, held, settlement, incident, now, decision=f"noticed: {what}")
+            action = Action.REOPENED if after.open else Action.ENDED_BY_PERSON
+            append(tx, settling.entry(held, action, now, reason=what, detail=detail))
+        return None
+
+    def _children(self, sight: Sight) -> bool:
+        sys_id = sight.held.incident.sys_id or ""
+        return sight.table.has_open_children(sight.target.table, sys_id, deadline=self._deadline())
+
+    # --- a write whose outcome is not known
+
+    def _doubt_holds(self, held: Held, doubt: Doubt) -> bool:
+        """Look the last write up. False when it is certain that it did not happen: the round may go on."""
+        target = self._target(held.incident.target)
+        found = look_again(
+            self._tables[target.instance],
+            target,
+            held,
+            doubt,
+            deadline=self._deadline(),
+            ours=lambda record: self._may_adopt(target, record, held),
+        )
+        now = self._store.moment()
+        until = window_end(doubt.deadline, target.late_commit)
+        if found is not None:
+            self._applied(held, doubt.id, doubt.settlement, found, sent=doubt.fields, looked_up=True)
+            return True
+        if now < until:
+            self._wait_for_late_commit(held, doubt, now, until)
+            return True
+        with self._store.transaction() as tx:
+            settling.record_outcome(tx, doubt.id, "not_applied", now, code="late_commit_window_over")
+            append(tx, settling.entry(held, Action.LOOKED_UP, now, outcome="not_applied", detail={"intent": doubt.id}))
+        return False
+
+    def _wait_for_late_commit(self, held: Held, doubt: Doubt, now: datetime, until: datetime) -> None:
+        error = Ambiguous(
+            "outcome_unknown",
+            f"Whether the {doubt.operation} was applied is not known: it is looked up "
+            f"until {until:%H:%M:%S} UTC, and only then sent again.",
+        )
+        again = again_at(error, now, failures=held.failures, jitter=self._jitter())
+        with self._store.transaction() as tx:
+            settling.fail(tx, held, error, now, due_at=min(again or until, until))
+
+    def _may_adopt(self, target: Target, record: Record, held: Held) -> bool:
+        if not self._is_ours(target, record, held):
+            return False
+        with self._store.reading() as tx:
+            return not settling.known_elsewhere(tx, target.name, record.sys_id, but=held.incident.id)
+
+    def _is_ours(self, target: Target, record: Record, held: Held) -> bool:
+        mine = is_ours(record, correlation_id=held.correlation_id, installation=self._installation)
+        return mine or (target.adopt_any and record.text("correlation_id") == held.correlation_id)
+
+    # --- carrying a decision out
+
+    def _settle_unwritten(self, sight: Sight, decision: Decision) -> None:
+        held, now = sight.held, self._store.moment()
+        nothing = decision.kind is Kind.NOTHING
+        word = f"{'' if nothing else 'would_'}{decision.kind.value}: {decision.reason.value}"
+        # A plan has no episode yet; the one before it belongs to another incident's row.
+        known = sight.episode if held.incident.episode is not None else None
+        episode = settled(known, decision, sight.progress, now) if nothing else known
+        settlement = Settlement(
+            kind=decision.kind.value,
+            reason=decision.reason.value,
+            read_seq=held.read_seq,
+            progress=sight.progress,
+            episode=episode,
+            wake_at=decision.wake_at if nothing else None,
+        )
+        with self._store.transaction() as tx:
+            settling.settle(tx, held, settlement, held.incident, now, decision=word)
+            if word != held.last_decision or held.pending.count:
+                settling.decided(tx, held, decision, now, detail={} if nothing else {"mode": "observe"})
+        self._metrics.decided(word.split(":", maxsplit=1)[0], decision.reason.value)
+
+    def _write(self, sight: Sight, decision: Decision, record: Record | None) -> None:
+        ref = settling.new_ref()
+        writing = fields_for(
+            sight.held,
+            sight.speaker,
+            sight.target,
+            sight.table,
+            decision,
+            sight.progress,
+            sight.episode,
+            record,
+            installation=self._installation,
+            ref=ref,
+            now=self._store.moment(),
+            deadline=self._deadline(),
+        )
+        intended = self._intend(sight, decision, writing, ref)
+        if intended is None:
+            self._settle_unwritten(sight, decide(sight.situation(brake=True), sight.policy, self._store.moment()))
+            return
+        held, intent, settlement, deadline = intended
+        # The intent is durable, nothing was sent. If we die here the next holder finds an intent without an outcome and
+        # cannot know that: it looks the record up until the late-commit window has passed, and only then sends again.
+        try:
+            if decision.kind is Kind.CREATE:
+                answer = sight.table.create(sight.target.table, writing.fields, deadline=deadline)
+            else:
+                sys_id = held.incident.sys_id or ""
+                answer = sight.table.update(sight.target.table, sys_id, writing.fields, deadline=deadline)
+        except BridgeError as error:
+            self._not_applied(held, sight, decision, intent, error)
+            return
+        # ServiceNow has it and we have not noted it. If we die here the look-up finds it by its ID, or by the [ref].
+        state_before = record.state if decision.kind is Kind.CLOSE and record else held.incident.state_before_close
+        held = replace(held, incident=replace(held.incident, state_before_close=state_before))
+        self._applied(held, intent, settlement, Found(record=answer), sent=writing.fields, looked_up=False)
+
+    def _intend(
+        self, sight: Sight, decision: Decision, writing: Writing, ref: str
+    ) -> tuple[Held, int, Settlement, float] | None:
+        """None when the brake holds: nothing is intended."""
+        held = sight.held
+        deadline = self._deadline()
+        with self._store.transaction() as tx:
+            now = self._store.now(tx)
+            if decision.kind is Kind.CREATE:
+                made = work.creates_since(tx, sight.target.name, now - BRAKE_WINDOW, but=held.incident.id)
+                if made >= sight.target.max_creates_per_hour:
+                    return None
+                if held.incident.episode is not None:
+                    held = settling.plan_next(tx, held, sight.target.name)
+            progress = ended(sight.progress) if decision.kind is Kind.CLOSE else sight.progress
+            settlement = Settlement(
+                kind=decision.kind.value,
+                reason=decision.reason.value,
+                read_seq=held.read_seq,
+                progress=progress,
+                episode=settled(sight.episode, decision, sight.progress, now),
+                wake_at=decision.wake_at,
+            )
+            settling.decided(tx, held, decision, now, detail=writing.told)
+            intent = settling.intend(
+                tx,
+                held,
+                settlement,
+                writing.fields,
+                ref=ref,
+                target=sight.target.name,
+                revision_id=sight.speaker.published.revision_id,
+                now=now,
+                deadline=now + timedelta(seconds=CALL_SECONDS_MAX),
+            )
+            incident = replace(held.incident, target=sight.target.name)
+        return replace(held, incident=incident), intent, settlement, deadline
+
+    def _applied(
+        self, held: Held, intent: int, settlement: Settlement, found: Found, *, sent: dict[str, str], looked_up: bool
+    ) -> None:
+        record, now = found.record, self._store.moment()
+        create = settlement.kind == Kind.CREATE.value
+        lasting = {name: value for name, value in sent.items() if name not in JOURNAL_FIELDS}
+        read = dict(record.fields) if record is not None else {}
+        incident = replace(
+            held.incident,
+            sys_id=record.sys_id if record is not None else held.incident.sys_id,
+            number=record.number if record is not None else held.incident.number,
+            record_state=record.state if record is not None else held.incident.record_state,
+            written=settling.written_after(held.incident, lasting, read, anew=create),
+        )
+        action = {"close": Action.CLOSED, "reopen": Action.REOPENED}.get(settlement.kind, Action.WRITTEN)
+        told = replace(held, incident=incident)
+        with self._store.transaction() as tx:
+            settling.record_outcome(
+                tx,
+                intent,
+                "applied",
+                now,
+                code="looked_up" if looked_up else "",
+                sys_id=incident.sys_id,
+                number=incident.number,
+            )
+            append(
+                tx,
+                settling.entry(
+                    told,
+                    action,
+                    now,
+                    outcome=settlement.kind,
+                    reason=settlement.reason,
+                    detail={"intent": intent, "looked_up": looked_up},
+                ),
+            )
+            try:
+                settling.settle(tx, held, settlement, incident, now, decision=f"{settlement.kind}: {settlement.reason}")
+            except LeaseLost:  # the outcome is kept all the same
+                settling.lease_lost(tx, held, now)
+        self._metrics.decided(settlement.kind, settlement.reason)
+        _log.info("%s %s: %s", settlement.kind, incident.number, settlement.reason)
+
+    def _not_applied(self, held: Held, sight: Sight, decision: Decision, intent: int, error: BridgeError) -> None:
+        """Keep the outcome; then a refusal is an answer for the decision, anything else a failure to come back to."""
+        now = self._store.moment()
+        refused = isinstance(error, Permanent) and error.code in REFUSALS and decision.kind in (Kind.CLOSE, Kind.REOPEN)
+        with self._store.transaction() as tx:
+            settling.record_outcome(tx, intent, outcome_word(error), now, code=error.code)
+        if refused and sight.episode is not None:
+            self._settle_refused(held, sight, decision, error)
+        else:
+            self._failed(held, error)
+
+    def _settle_refused(self, held: Held, sight: Sight, decision: Decision, error: BridgeError) -> None:
+        now, closing = self._store.moment(), decision.kind is Kind.CLOSE
+        reason = Reason.CLOSE_REFUSED if closing else Reason.REOPEN_REFUSED
+        episode = replace(sight.episode, close_refused=True) if closing else replace(sight.episode, reopen_refused=True)  # type: ignore[type-var]
+        settlement = Settlement(
+            kind=decision.kind.value,
+            reason=reason.value,
+            read_seq=held.read_seq,
+            progress=sight.progress,
+            episode=episode,
+            wake_at=now,
+        )
+        with self._store.transaction() as tx:
+            append(
+                tx,
+                settling.entry(
+                    held,
+                    Action.FAILED,
+                    now,
+                    outcome="refused",
+                    reason=error.code,
+                    detail={"message": error.message, "operation": decision.kind.value},
+                ),
+            )
+            settling.settle(tx, held, settlement, held.incident, now, decision=f"{decision.kind.value}: {reason.value}")
+
+    def _failed(self, held: Held, error: BridgeError) -> None:
+        now = self._store.moment()
+        due_at = again_at(error, now, failures=held.failures, jitter=self._jitter())
+        with self._store.transaction() as tx:
+            settling.fail(tx, held, error, now, due_at=due_at)
+        _log.warning("%s waits: %s: %s", held.correlation_id, error.code, error.message)
+
+    def _lease_lost(self, held: Held) -> None:
+        with self._store.transaction() as tx:
+            settling.lease_lost(tx, held, self._store.now(tx))
+
+    def _deadline(self) -> float:
+        return self._monotonic() + CALL_SECONDS_MAX
+
+
+def _touched(episode: Episode | None) -> Episode | None:
+    return replace(episode, touched=True) if episode is not None else None
