@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
+from datetime import date
 
 from watchfiles import watch
 
 from bridge.errors import Misconfigured, Transient
 from bridge.library import Library, Published
 from bridge.log.entries import Action, Entry, append
+from bridge.mapping.compile import Mapping
 from bridge.mapping.load import load_mappings
 from bridge.settings import Settings
 from bridge.settings_routes import route_problems
@@ -21,13 +23,18 @@ from bridge.store.revisions import register
 _log = logging.getLogger(__name__)
 
 
-def publish(settings: Settings, store: Store, *, actor: str) -> dict[str, Published]:
-    """The mappings on disk, each a revision that the store knows. Raises Misconfigured with all their problems."""
-    mappings = load_mappings(
-        settings.mappings_path, {source.mapping for source in settings.sources.values()}, today=store.moment().date()
-    )
+def load(settings: Settings, today: date) -> dict[str, Mapping]:
+    """The mappings on disk, compiled. Raises Misconfigured with every problem, routes to nowhere included."""
+    names = {source.mapping for source in settings.sources.values()}
+    mappings = load_mappings(settings.mappings_path, names, today=today)
     if problems := route_problems(settings, mappings):
         raise Misconfigured(problems)
+    return mappings
+
+
+def publish(settings: Settings, store: Store, *, actor: str) -> dict[str, Published]:
+    """The mappings on disk, each a revision that the store knows. Raises Misconfigured as `load` does."""
+    mappings = load(settings, store.moment().date())
     with store.transaction() as tx:
         now = store.now(tx)
         current = {

@@ -52,12 +52,13 @@ def prepare(settings: Settings) -> IO[str] | None:
 
     Returns the lock file of an SQLite database, to be kept open for life. Raises Misconfigured.
     """
-    from bridge.publishing import publish
+    from bridge.publishing import load
     from bridge.store.start import lock_sqlite, void_leases
 
     if problems := check_secrets(settings):
         raise Misconfigured(problems)
     _doors(settings)
+    load(settings, utc_now().date())
     store = open_store(settings.database, utc_now, pool_size=2)
     try:
         lock = lock_sqlite(store.engine) if store.is_sqlite else None
@@ -65,7 +66,6 @@ def prepare(settings: Settings) -> IO[str] | None:
         if store.is_sqlite:
             with store.transaction() as tx:
                 void_leases(tx)
-        publish(settings, store, actor="start")
     finally:
         store.close()  # a connection must not cross the fork
     return lock

@@ -13,7 +13,7 @@ from bridge.cli.output import age, show_facts, show_json, show_table, to_json
 
 if TYPE_CHECKING:
     from bridge.alert import Json
-    from bridge.store.queries import AlertStory
+    from bridge.store.rows import AlertStory
 
 
 @click.group(epilog=example("bridge alerts list --limit 5", "bridge alerts show 12-0 --raw"))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bridge.alert import Json
     from bridge.settings import Settings
     from bridge.store.engine import Store
-    from bridge.store.queries import CorrelationRow
+    from bridge.store.rows import CorrelationRow
 
 STEPS_DEFAULT = 200  # of a story
 SYNC_PAGE = 200  # asked for in one transaction: intake waits no longer than for one of its batches

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from bridge.library import Library
     from bridge.settings import Settings
     from bridge.store.engine import Store
-    from bridge.store.queries import AlertId
     from bridge.store.replay import Replayed
+    from bridge.store.rows import AlertId
 
 
 @click.group(epilog=example("bridge quarantine list", "bridge quarantine replay --all"))
@@ -56,10 +56,13 @@ def replay_command(ids: tuple[str, ...], config: Path, *, everything: bool, as_j
     """
     if bool(ids) == everything:
         raise click.UsageError("name the alerts to replay, or say --all")
+    from bridge.library import Library
+    from bridge.publishing import publish
+
     wanted = [_alert_id(text) for text in ids]
     with opened(config) as (settings, store):
         _refuse_absent(store, wanted)
-        library = _published(settings, store)
+        library = Library(publish(settings, store, actor=actor()))
         total = _replay(settings, store, library, wanted if ids else None)
     if as_json:
         show_json(total)
@@ -90,25 +93,6 @@ def _refuse_absent(store: Store, wanted: list[AlertId]) -> None:
             if story is None or story.alert.outcome != Outcome.QUARANTINED:
                 text = f"alert {key[0]}-{key[1]} is not in quarantine; `bridge quarantine list` shows what is"
                 raise Permanent("not_quarantined", text)
-
-
-def _published(settings: Settings, store: Store) -> Library:
-    """The mappings on disk, each as a revision that the store knows: what an alert was mapped with stays provable."""
-    from bridge.library import Library, Published
-    from bridge.mapping.load import load_mappings
-    from bridge.store.revisions import register
-
-    mappings = load_mappings(settings.mappings_path, {source.mapping for source in settings.sources.values()})
-    with store.transaction() as tx:
-        now = store.now(tx)
-        current = {
-            name: Published(
-                mapping=mapping,
-                revision_id=register(tx, mapping=name, digest=mapping.digest, files=mapping.files, now=now),
-            )
-            for name, mapping in mappings.items()
-        }
-    return Library(current)
 
 
 def _replay(settings: Settings, store: Store, library: Library, wanted: list[AlertId] | None) -> Replayed:

@@ -15,7 +15,7 @@ from itertools import groupby
 from bridge.alert import Json
 from bridge.cli.output import plain, time_text, to_json
 from bridge.log.entries import Action, Entry
-from bridge.store.queries import AlertRow, IntentRow, LogRow
+from bridge.store.rows import AlertRow, IntentRow, LogRow
 
 FIELD_CHARACTERS_MAX = 100  # of a sent value in the text; --json has all of it
 

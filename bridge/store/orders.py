@@ -10,7 +10,7 @@ from sqlalchemy import Connection, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.log.entries import Action, Entry, append
-from bridge.store.queries import CorrelationRow
+from bridge.store.rows import CorrelationRow
 from bridge.store.tables import correlations, target_states
 
 # Each dialect spells "insert or update" for itself.

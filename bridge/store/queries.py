@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, tuple_
 
-from bridge.alert import Json, Outcome, Severity, key_of
+from bridge.alert import Outcome, Severity, key_of
 from bridge.correlation.identity import identify
 from bridge.errors import Unmappable
 from bridge.log.entries import Action, Entry
+from bridge.store.rows import (
+    AlertId,
+    AlertRow,
+    AlertStory,
+    CorrelationRow,
+    DeliveryRow,
+    IntentRow,
+    LogRow,
+    RevisionRow,
+    TargetState,
+)
 from bridge.store.tables import (
     alerts,
     correlations,
@@ -33,120 +42,6 @@ from bridge.store.tables import (
 
 ROWS_MAX = 2**62  # "no maximum" as both databases can count
 ID_MAX = 2**63 - 1
-
-AlertId = tuple[int, int]  # (delivery, position): publicly "<delivery>-<position>"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertRow:
-    id: str  # as its delivery's answer named it
-    source: str
-    received_at: datetime
-    outcome: str  # alert.Outcome
-    reason: str  # "new", "repeat", a suppression's name, a quarantine code, …
-    detail: str | None  # quarantine: the sentence for a person
-    correlation_id: str | None  # None: quarantined
-    status: str | None
-    severity: Severity | None
-    event_time: datetime | None
-    target: str | None  # the route at intake
-    covers_rest: bool  # stands for the whole delivery from its position on
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryRow:
-    id: int
-    source: str
-    tenant: str
-    sender_id: str | None  # the sender's delivery id
-    received_at: datetime
-    content_type: str
-    fingerprint: bytes
-    body_bytes: int | None  # None: the body was erased
-    alerts: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevisionRow:
-    mapping: str
-    digest: str
-    first_used_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertStory:
-    """All that is known of one alert, but for its body."""
-
-    alert: AlertRow
-    seq: int | None  # within its correlation
-    delivery: DeliveryRow
-    revision: RevisionRow | None  # the mapping revision that mapped it
-    number: str | None  # of its correlation's newest incident
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CorrelationRow:
-    """A correlation with its newest incident; the incident's fields are None before the first."""
-
-    row_id: int
-    tenant: str
-    correlation_id: str
-    source: str  # of its newest alert
-    mapping: str
-    status: str
-    severity: Severity | None
-    count: int  # all alerts ever
-    first_seen: datetime
-    last_seen: datetime
-    target: str | None
-    episode: int
-    incident: int | None  # row id
-    number: str | None
-    sys_id: str | None
-    state: str | None  # planned | open | ended
-    record_state: str | None  # ServiceNow's own, as last read
-    last_decision: str | None
-    due_at: datetime | None
-    failures: int
-    failure: str | None
-    failure_text: str | None
-    waits_for_person: bool
-    paused_at: datetime | None  # of the target
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntentRow:
-    """One write to ServiceNow: what we meant to send, and what came of it as far as we know."""
-
-    id: int
-    incident: int
-    operation: str
-    reason: str
-    target: str
-    ref: str
-    fields: Json
-    started_at: datetime
-    deadline: datetime
-    outcome: str | None  # None: not known
-    outcome_code: str | None
-    number: str | None
-    finished_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogRow:
-    id: int
-    entry: Entry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetState:
-    name: str
-    paused_at: datetime | None
-    paused_by: str | None
-    open_incidents: int
-    due: int  # correlations that wait to be looked at
-    waiting_for_person: int
 
 
 def alert_id_of(text: str) -> AlertId | None:

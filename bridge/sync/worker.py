@@ -12,18 +12,14 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 from bridge.correlation.policy import (
     CloseWhen,
     Decision,
     Episode,
     Kind,
-    Policy,
-    Progress,
-    Reason,
-    Situation,
     decide,
     ended,
     fold,
@@ -44,7 +40,8 @@ from bridge.store.work import LEASE, Doubt, Held, Settlement
 from bridge.sync.alert import Alerts, Speaker
 from bridge.sync.doubt import Found, look_again
 from bridge.sync.fields import Writing, fields_for
-from bridge.sync.outcomes import REFUSALS, again_at, outcome_word, window_end
+from bridge.sync.ledger import Ledger, Sight
+from bridge.sync.outcomes import window_end
 from bridge.sync.reading import JOURNAL_FIELDS, seen
 
 CALL_SECONDS_MAX = 15.0  # a deadline for one whole call, look-ups included
@@ -53,29 +50,6 @@ assert LEASE.total_seconds() > CALLS_PER_ROUND_MAX * CALL_SECONDS_MAX, "a live r
 BRAKE_WINDOW = timedelta(hours=1)
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """One look at a held correlation: what the alerts say, where it goes, and by which policy."""
-
-    held: Held
-    speaker: Speaker
-    target: Target
-    table: TableApi
-    policy: Policy
-    progress: Progress  # with the pending alerts folded in
-    episode: Episode | None
-
-    def situation(self, *, brake: bool = False) -> Situation:
-        return Situation(
-            progress=self.progress,
-            pending=self.held.pending,
-            applied_changed_time=self.held.progress.changed_time,
-            episode=self.episode,
-            routed=self.speaker.mapped.target is not None,
-            brake=brake,
-        )
 
 
 class Worker:
@@ -98,9 +72,8 @@ class Worker:
         self._targets = targets
         self._tables = tables  # by instance
         self._installation = installation
-        self._metrics = metrics
+        self._ledger = Ledger(store=store, metrics=metrics, jitter=jitter)
         self._monotonic = monotonic
-        self._jitter = jitter
 
     def work(self) -> bool:
         """One round. False when nothing could be claimed. Raises Transient when the store does not answer."""
@@ -111,12 +84,12 @@ class Worker:
         try:
             self._round(held)
         except LeaseLost:
-            self._lease_lost(held)
+            self._ledger.lease_lost(held)
         except (Transient, Ambiguous, Permanent) as error:
-            self._failed(held, error)
+            self._ledger.failed(held, error)
         except Exception as error:  # noqa: BLE001 (the loop's edge: a bug must not stop the other correlations, nor spin)
             _log.exception("round of %s came to nothing", held.correlation_id)
-            self._failed(held, Transient("internal_error", f"{type(error).__name__}: see the service's log"))
+            self._ledger.failed(held, Transient("internal_error", f"{type(error).__name__}: see the service's log"))
         return True
 
     def _claim(self) -> Held | None:
@@ -143,7 +116,7 @@ class Worker:
                 sight = replace(sight, episode=_touched(sight.episode))
                 decision = decide(sight.situation(), sight.policy, self._store.moment())
         if decision.kind is Kind.NOTHING or sight.target.mode is Mode.OBSERVE:
-            self._settle_unwritten(sight, decision)
+            self._ledger.unwritten(sight, decision)
         else:
             self._write(sight, decision, record)
 
@@ -243,25 +216,15 @@ class Worker:
         now = self._store.moment()
         until = window_end(doubt.deadline, target.late_commit)
         if found is not None:
-            self._applied(held, doubt.id, doubt.settlement, found, sent=doubt.fields, looked_up=True)
+            self._ledger.applied(held, doubt.id, doubt.settlement, found, sent=doubt.fields, looked_up=True)
             return True
         if now < until:
-            self._wait_for_late_commit(held, doubt, now, until)
+            self._ledger.wait_for_late_commit(held, doubt, now, until)
             return True
         with self._store.transaction() as tx:
             settling.record_outcome(tx, doubt.id, "not_applied", now, code="late_commit_window_over")
             append(tx, settling.entry(held, Action.LOOKED_UP, now, outcome="not_applied", detail={"intent": doubt.id}))
         return False
-
-    def _wait_for_late_commit(self, held: Held, doubt: Doubt, now: datetime, until: datetime) -> None:
-        error = Ambiguous(
-            "outcome_unknown",
-            f"Whether the {doubt.operation} was applied is not known: it is looked up "
-            f"until {until:%H:%M:%S} UTC, and only then sent again.",
-        )
-        again = again_at(error, now, failures=held.failures, jitter=self._jitter())
-        with self._store.transaction() as tx:
-            settling.fail(tx, held, error, now, due_at=min(again or until, until))
 
     def _may_adopt(self, target: Target, record: Record, held: Held) -> bool:
         if not self._is_ours(target, record, held):
@@ -274,27 +237,6 @@ class Worker:
         return mine or (target.adopt_any and record.text("correlation_id") == held.correlation_id)
 
     # --- carrying a decision out
-
-    def _settle_unwritten(self, sight: Sight, decision: Decision) -> None:
-        held, now = sight.held, self._store.moment()
-        nothing = decision.kind is Kind.NOTHING
-        word = f"{'' if nothing else 'would_'}{decision.kind.value}: {decision.reason.value}"
-        # A plan has no episode yet; the one before it belongs to another incident's row.
-        known = sight.episode if held.incident.episode is not None else None
-        episode = settled(known, decision, sight.progress, now) if nothing else known
-        settlement = Settlement(
-            kind=decision.kind.value,
-            reason=decision.reason.value,
-            read_seq=held.read_seq,
-            progress=sight.progress,
-            episode=episode,
-            wake_at=decision.wake_at if nothing else None,
-        )
-        with self._store.transaction() as tx:
-            settling.settle(tx, held, settlement, held.incident, now, decision=word)
-            if word != held.last_decision or held.pending.count:
-                settling.decided(tx, held, decision, now, detail={} if nothing else {"mode": "observe"})
-        self._metrics.decided(word.split(":", maxsplit=1)[0], decision.reason.value)
 
     def _write(self, sight: Sight, decision: Decision, record: Record | None) -> None:
         ref = settling.new_ref()
@@ -314,7 +256,7 @@ class Worker:
         )
         intended = self._intend(sight, decision, writing, ref)
         if intended is None:
-            self._settle_unwritten(sight, decide(sight.situation(brake=True), sight.policy, self._store.moment()))
+            self._ledger.unwritten(sight, decide(sight.situation(brake=True), sight.policy, self._store.moment()))
             return
         held, intent, settlement, deadline = intended
         # The intent is durable, nothing was sent. If we die here the next holder finds an intent without an outcome and
@@ -326,12 +268,12 @@ class Worker:
                 sys_id = held.incident.sys_id or ""
                 answer = sight.table.update(sight.target.table, sys_id, writing.fields, deadline=deadline)
         except BridgeError as error:
-            self._not_applied(held, sight, decision, intent, error)
+            self._ledger.not_applied(held, sight, decision, intent, error)
             return
         # ServiceNow has it and we have not noted it. If we die here the look-up finds it by its ID, or by the [ref].
         state_before = record.state if decision.kind is Kind.CLOSE and record else held.incident.state_before_close
         held = replace(held, incident=replace(held.incident, state_before_close=state_before))
-        self._applied(held, intent, settlement, Found(record=answer), sent=writing.fields, looked_up=False)
+        self._ledger.applied(held, intent, settlement, Found(record=answer), sent=writing.fields, looked_up=False)
 
     def _intend(
         self, sight: Sight, decision: Decision, writing: Writing, ref: str
@@ -370,98 +312,6 @@ class Worker:
             )
             incident = replace(held.incident, target=sight.target.name)
         return replace(held, incident=incident), intent, settlement, deadline
-
-    def _applied(
-        self, held: Held, intent: int, settlement: Settlement, found: Found, *, sent: dict[str, str], looked_up: bool
-    ) -> None:
-        record, now = found.record, self._store.moment()
-        create = settlement.kind == Kind.CREATE.value
-        lasting = {name: value for name, value in sent.items() if name not in JOURNAL_FIELDS}
-        read = dict(record.fields) if record is not None else {}
-        incident = replace(
-            held.incident,
-            sys_id=record.sys_id if record is not None else held.incident.sys_id,
-            number=record.number if record is not None else held.incident.number,
-            record_state=record.state if record is not None else held.incident.record_state,
-            written=settling.written_after(held.incident, lasting, read, anew=create),
-        )
-        action = {"close": Action.CLOSED, "reopen": Action.REOPENED}.get(settlement.kind, Action.WRITTEN)
-        told = replace(held, incident=incident)
-        with self._store.transaction() as tx:
-            settling.record_outcome(
-                tx,
-                intent,
-                "applied",
-                now,
-                code="looked_up" if looked_up else "",
-                sys_id=incident.sys_id,
-                number=incident.number,
-            )
-            append(
-                tx,
-                settling.entry(
-                    told,
-                    action,
-                    now,
-                    outcome=settlement.kind,
-                    reason=settlement.reason,
-                    detail={"intent": intent, "looked_up": looked_up},
-                ),
-            )
-            try:
-                settling.settle(tx, held, settlement, incident, now, decision=f"{settlement.kind}: {settlement.reason}")
-            except LeaseLost:  # the outcome is kept all the same
-                settling.lease_lost(tx, held, now)
-        self._metrics.decided(settlement.kind, settlement.reason)
-        _log.info("%s %s: %s", settlement.kind, incident.number, settlement.reason)
-
-    def _not_applied(self, held: Held, sight: Sight, decision: Decision, intent: int, error: BridgeError) -> None:
-        """Keep the outcome; then a refusal is an answer for the decision, anything else a failure to come back to."""
-        now = self._store.moment()
-        refused = isinstance(error, Permanent) and error.code in REFUSALS and decision.kind in (Kind.CLOSE, Kind.REOPEN)
-        with self._store.transaction() as tx:
-            settling.record_outcome(tx, intent, outcome_word(error), now, code=error.code)
-        if refused and sight.episode is not None:
-            self._settle_refused(held, sight, decision, error)
-        else:
-            self._failed(held, error)
-
-    def _settle_refused(self, held: Held, sight: Sight, decision: Decision, error: BridgeError) -> None:
-        now, closing = self._store.moment(), decision.kind is Kind.CLOSE
-        reason = Reason.CLOSE_REFUSED if closing else Reason.REOPEN_REFUSED
-        episode = replace(sight.episode, close_refused=True) if closing else replace(sight.episode, reopen_refused=True)  # type: ignore[type-var]
-        settlement = Settlement(
-            kind=decision.kind.value,
-            reason=reason.value,
-            read_seq=held.read_seq,
-            progress=sight.progress,
-            episode=episode,
-            wake_at=now,
-        )
-        with self._store.transaction() as tx:
-            append(
-                tx,
-                settling.entry(
-                    held,
-                    Action.FAILED,
-                    now,
-                    outcome="refused",
-                    reason=error.code,
-                    detail={"message": error.message, "operation": decision.kind.value},
-                ),
-            )
-            settling.settle(tx, held, settlement, held.incident, now, decision=f"{decision.kind.value}: {reason.value}")
-
-    def _failed(self, held: Held, error: BridgeError) -> None:
-        now = self._store.moment()
-        due_at = again_at(error, now, failures=held.failures, jitter=self._jitter())
-        with self._store.transaction() as tx:
-            settling.fail(tx, held, error, now, due_at=due_at)
-        _log.warning("%s waits: %s: %s", held.correlation_id, error.code, error.message)
-
-    def _lease_lost(self, held: Held) -> None:
-        with self._store.transaction() as tx:
-            settling.lease_lost(tx, held, self._store.now(tx))
 
     def _deadline(self) -> float:
         return self._monotonic() + CALL_SECONDS_MAX

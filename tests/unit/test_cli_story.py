@@ -9,7 +9,7 @@ import pytest
 from bridge.alert import Severity
 from bridge.cli.story import entry_as_json, entry_text, rows_of, step_as_json, steps_of
 from bridge.log.entries import Action, Entry
-from bridge.store.queries import AlertRow, IntentRow, LogRow
+from bridge.store.rows import AlertRow, IntentRow, LogRow
 
 START = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 

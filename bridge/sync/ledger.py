@@ -1,0 +1,180 @@
+"""What a round leaves behind in the store, once its call has been made or was not needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bridge.correlation.policy import Decision, Episode, Kind, Policy, Progress, Reason, Situation, settled
+from bridge.errors import Ambiguous, BridgeError, Permanent
+from bridge.log.entries import Action, append
+from bridge.metrics import Metrics
+from bridge.servicenow.table import TableApi
+from bridge.settings import Target
+from bridge.store import settle as settling
+from bridge.store.engine import Store
+from bridge.store.settle import LeaseLost
+from bridge.store.work import Doubt, Held, Settlement
+from bridge.sync.alert import Speaker
+from bridge.sync.doubt import Found
+from bridge.sync.outcomes import REFUSALS, again_at, outcome_word
+from bridge.sync.reading import JOURNAL_FIELDS
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """One look at a held correlation: what the alerts say, where it goes, and by which policy."""
+
+    held: Held
+    speaker: Speaker
+    target: Target
+    table: TableApi
+    policy: Policy
+    progress: Progress  # with the pending alerts folded in
+    episode: Episode | None
+
+    def situation(self, *, brake: bool = False) -> Situation:
+        return Situation(
+            progress=self.progress,
+            pending=self.held.pending,
+            applied_changed_time=self.held.progress.changed_time,
+            episode=self.episode,
+            routed=self.speaker.mapped.target is not None,
+            brake=brake,
+        )
+
+
+class Ledger:
+    """Settles under the lease; keeps outcomes whoever holds it."""
+
+    def __init__(self, *, store: Store, metrics: Metrics, jitter: Callable[[], float]) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._jitter = jitter
+
+    def unwritten(self, sight: Sight, decision: Decision) -> None:
+        held, now = sight.held, self._store.moment()
+        nothing = decision.kind is Kind.NOTHING
+        word = f"{'' if nothing else 'would_'}{decision.kind.value}: {decision.reason.value}"
+        # A plan has no episode yet; the one before it belongs to another incident's row.
+        known = sight.episode if held.incident.episode is not None else None
+        episode = settled(known, decision, sight.progress, now) if nothing else known
+        settlement = Settlement(
+            kind=decision.kind.value,
+            reason=decision.reason.value,
+            read_seq=held.read_seq,
+            progress=sight.progress,
+            episode=episode,
+            wake_at=decision.wake_at if nothing else None,
+        )
+        with self._store.transaction() as tx:
+            settling.settle(tx, held, settlement, held.incident, now, decision=word)
+            if word != held.last_decision or held.pending.count:
+                settling.decided(tx, held, decision, now, detail={} if nothing else {"mode": "observe"})
+        self._metrics.decided(word.split(":", maxsplit=1)[0], decision.reason.value)
+
+    def applied(
+        self, held: Held, intent: int, settlement: Settlement, found: Found, *, sent: dict[str, str], looked_up: bool
+    ) -> None:
+        record, now = found.record, self._store.moment()
+        create = settlement.kind == Kind.CREATE.value
+        lasting = {name: value for name, value in sent.items() if name not in JOURNAL_FIELDS}
+        read = dict(record.fields) if record is not None else {}
+        incident = replace(
+            held.incident,
+            sys_id=record.sys_id if record is not None else held.incident.sys_id,
+            number=record.number if record is not None else held.incident.number,
+            record_state=record.state if record is not None else held.incident.record_state,
+            written=settling.written_after(held.incident, lasting, read, anew=create),
+        )
+        action = {"close": Action.CLOSED, "reopen": Action.REOPENED}.get(settlement.kind, Action.WRITTEN)
+        told = replace(held, incident=incident)
+        with self._store.transaction() as tx:
+            settling.record_outcome(
+                tx,
+                intent,
+                "applied",
+                now,
+                code="looked_up" if looked_up else "",
+                sys_id=incident.sys_id,
+                number=incident.number,
+            )
+            append(
+                tx,
+                settling.entry(
+                    told,
+                    action,
+                    now,
+                    outcome=settlement.kind,
+                    reason=settlement.reason,
+                    detail={"intent": intent, "looked_up": looked_up},
+                ),
+            )
+            try:
+                settling.settle(tx, held, settlement, incident, now, decision=f"{settlement.kind}: {settlement.reason}")
+            except LeaseLost:  # the outcome is kept all the same
+                settling.lease_lost(tx, held, now)
+        self._metrics.decided(settlement.kind, settlement.reason)
+        _log.info("%s %s: %s", settlement.kind, incident.number, settlement.reason)
+
+    def not_applied(self, held: Held, sight: Sight, decision: Decision, intent: int, error: BridgeError) -> None:
+        """Keep the outcome; then a refusal is an answer for the decision, anything else a failure to come back to."""
+        now = self._store.moment()
+        refused = isinstance(error, Permanent) and error.code in REFUSALS and decision.kind in (Kind.CLOSE, Kind.REOPEN)
+        with self._store.transaction() as tx:
+            settling.record_outcome(tx, intent, outcome_word(error), now, code=error.code)
+        if refused and sight.episode is not None:
+            self._refused(held, sight, decision, error)
+        else:
+            self.failed(held, error)
+
+    def failed(self, held: Held, error: BridgeError) -> None:
+        now = self._store.moment()
+        due_at = again_at(error, now, failures=held.failures, jitter=self._jitter())
+        with self._store.transaction() as tx:
+            settling.fail(tx, held, error, now, due_at=due_at)
+        _log.warning("%s waits: %s: %s", held.correlation_id, error.code, error.message)
+
+    def wait_for_late_commit(self, held: Held, doubt: Doubt, now: datetime, until: datetime) -> None:
+        error = Ambiguous(
+            "outcome_unknown",
+            f"Whether the {doubt.operation} was applied is not known: it is looked up "
+            f"until {until:%H:%M:%S} UTC, and only then sent again.",
+        )
+        again = again_at(error, now, failures=held.failures, jitter=self._jitter())
+        with self._store.transaction() as tx:
+            settling.fail(tx, held, error, now, due_at=min(again or until, until))
+
+    def lease_lost(self, held: Held) -> None:
+        with self._store.transaction() as tx:
+            settling.lease_lost(tx, held, self._store.now(tx))
+
+    def _refused(self, held: Held, sight: Sight, decision: Decision, error: BridgeError) -> None:
+        now, closing = self._store.moment(), decision.kind is Kind.CLOSE
+        reason = Reason.CLOSE_REFUSED if closing else Reason.REOPEN_REFUSED
+        episode = replace(sight.episode, close_refused=True) if closing else replace(sight.episode, reopen_refused=True)  # type: ignore[type-var]
+        settlement = Settlement(
+            kind=decision.kind.value,
+            reason=reason.value,
+            read_seq=held.read_seq,
+            progress=sight.progress,
+            episode=episode,
+            wake_at=now,
+        )
+        with self._store.transaction() as tx:
+            append(
+                tx,
+                settling.entry(
+                    held,
+                    Action.FAILED,
+                    now,
+                    outcome="refused",
+                    reason=error.code,
+                    detail={"message": error.message, "operation": decision.kind.value},
+                ),
+            )
+            settling.settle(tx, held, settlement, held.incident, now, decision=f"{decision.kind.value}: {reason.value}")
