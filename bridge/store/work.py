@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
 from bridge.alert import Severity, Status
-from bridge.correlation.policy import Episode, Pending, Progress
+from bridge.correlation.policy import Episode, Kind, Pending, Progress
 from bridge.store.tables import alerts, correlations, deliveries, episodes, incidents, intents, target_states
 
 T = TypeVar("T")
@@ -59,12 +59,13 @@ class Incident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """An intent whose outcome is not known: we died, or the answer did not tell."""
+    """An intent to be looked up before anything is sent: its outcome is not known, or it was a create that failed."""
 
     id: int
     operation: str
     ref: str
     deadline: datetime
+    known: bool  # we were told that it was not applied: look all the same, but wait for nothing
     settlement: Settlement
     fields: dict[str, str]
 
@@ -312,13 +313,17 @@ def _doubt(tx: Connection, incident: int) -> Doubt | None:
     row = tx.execute(
         select(intents).where(intents.c.incident == incident).order_by(intents.c.id.desc()).limit(1)
     ).first()
-    if row is None or row.outcome not in (None, "ambiguous"):
+    if row is None or row.outcome == "applied":
+        return None
+    known = row.outcome not in (None, "ambiguous")
+    if known and row.operation != Kind.CREATE.value:
         return None
     return Doubt(
         id=row.id,
         operation=row.operation,
         ref=row.ref,
         deadline=row.deadline,
+        known=known,
         settlement=decode(row.settlement, Settlement),
         fields=decode(row.fields, dict[str, str]),
     )

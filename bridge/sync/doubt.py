@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.correlation.policy import Kind
+from bridge.errors import Permanent
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import Target
@@ -20,11 +21,18 @@ class Found:
 
 
 def look_again(
-    table: TableApi, target: Target, held: Held, doubt: Doubt, *, deadline: float, ours: Callable[[Record], bool]
+    table: TableApi,
+    target: Target,
+    held: Held,
+    doubt: Doubt,
+    *,
+    deadline: float,
+    ours: Callable[[Record], bool],
+    known: Callable[[Record], bool],
 ) -> Found | None:
-    """None: no trace of it, so far."""
+    """None: no trace of it, so far. Raises Permanent("id_in_use") when somebody else's record carries our ID."""
     if doubt.operation == Kind.CREATE.value:
-        return _created(table, target, held, deadline=deadline, ours=ours)
+        return _created(table.find(target.table, held.correlation_id, deadline=deadline), ours, known)
     sys_id = held.incident.sys_id or ""
     noted = table.has_note(target.table, sys_id, doubt.ref, deadline=deadline)
     if noted is False:
@@ -32,11 +40,16 @@ def look_again(
     return Found(record=table.read(target.table, sys_id, fields=doubt.fields, deadline=deadline))
 
 
-def _created(
-    table: TableApi, target: Target, held: Held, *, deadline: float, ours: Callable[[Record], bool]
-) -> Found | None:
-    records = table.find(target.table, held.correlation_id, deadline=deadline)
+def _created(records: list[Record], ours: Callable[[Record], bool], known: Callable[[Record], bool]) -> Found | None:
     mine = [record for record in records if ours(record)]
-    if mine:
-        return Found(record=mine[0])  # the oldest; a second one would be a twin, which the reconciler tells
+    new = [record for record in mine if not known(record)]
+    if new:
+        return Found(record=new[0])  # the oldest; a second one would be a twin, which the reconciler tells
+    foreign = [record.number for record in records if record not in mine]
+    if foreign:
+        raise Permanent(
+            "id_in_use",
+            f"{', '.join(foreign)} carries our correlation ID and is not ours: nothing is written to it. Change its "
+            "correlation_id, or say `adopt: any` at the target to take it over.",
+        )
     return None

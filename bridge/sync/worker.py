@@ -211,13 +211,16 @@ class Worker:
             held,
             doubt,
             deadline=self._deadline(),
-            ours=lambda record: self._may_adopt(target, record, held),
+            ours=lambda record: self._is_ours(target, record, held),
+            known=lambda record: self._is_known(target, record, held),
         )
         now = self._store.moment()
         until = window_end(doubt.deadline, target.late_commit)
         if found is not None:
             self._ledger.applied(held, doubt.id, doubt.settlement, found, sent=doubt.fields, looked_up=True)
             return True
+        if doubt.known:
+            return False
         if now < until:
             self._ledger.wait_for_late_commit(held, doubt, now, until)
             return True
@@ -226,11 +229,10 @@ class Worker:
             append(tx, settling.entry(held, Action.LOOKED_UP, now, outcome="not_applied", detail={"intent": doubt.id}))
         return False
 
-    def _may_adopt(self, target: Target, record: Record, held: Held) -> bool:
-        if not self._is_ours(target, record, held):
-            return False
+    def _is_known(self, target: Target, record: Record, held: Held) -> bool:
+        """Another episode's record is neither a hit nor a twin."""
         with self._store.reading() as tx:
-            return not settling.known_elsewhere(tx, target.name, record.sys_id, but=held.incident.id)
+            return settling.known_elsewhere(tx, target.name, record.sys_id, but=held.incident.id)
 
     def _is_ours(self, target: Target, record: Record, held: Held) -> bool:
         mine = is_ours(record, correlation_id=held.correlation_id, installation=self._installation)
