@@ -78,7 +78,7 @@ class CorrelationRow:
     number: str | None
     sys_id: str | None
     state: str | None  # planned | open | ended
-    record_state: str | None  # ServiceNow's own, as last read
+    record_state: str | None  # ServiceNow's own, as our last write of it read it back
     last_decision: str | None
     due_at: datetime | None
     failures: int

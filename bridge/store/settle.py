@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, case, func, literal, select, update
+from sqlalchemy import Connection, case, func, literal, or_, select, update
 
 from bridge.correlation.policy import Decision
 from bridge.errors import BridgeError
 from bridge.log.entries import Action, Entry, append
 from bridge.store.tables import Instant, alerts, correlations, incidents, intents
-from bridge.store.work import Held, Incident, Settlement, WrittenField, encode, ended_state, plan
+from bridge.store.work import UNSETTLED, Held, Incident, Settlement, WrittenField, encode, ended_state, plan
 
 
 class LeaseLost(BridgeError):
@@ -124,9 +124,10 @@ def record_outcome(
     sys_id: str | None = None,
     number: str | None = None,
 ) -> None:
-    """What came of a write, kept whoever holds the lease by now."""
+    """What came of a write, kept whoever holds the lease by now; what was found applied and settled stays so."""
     values = {"outcome": outcome, "outcome_code": code or None, "sys_id": sys_id, "number": number, "finished_at": now}
-    tx.execute(update(intents).where(intents.c.id == intent).values(**values))
+    unsettled = or_(intents.c.outcome.is_(None), intents.c.outcome != "applied", intents.c.outcome_code == UNSETTLED)
+    tx.execute(update(intents).where(intents.c.id == intent, unsettled).values(**values))
 
 
 def settle(
@@ -180,7 +181,11 @@ def settle(
 
 
 def fail(tx: Connection, held: Held, error: BridgeError, now: datetime, *, due_at: datetime | None) -> None:
-    """The round came to nothing: say why, and when it is tried again. `due_at` None: a person must look first."""
+    """The round came to nothing: say why, and when it is tried again. `due_at` None: a person must look first.
+
+    Raises LeaseLost, and then nothing has changed: the correlation is the next holder's to speak for.
+    """
+    _fence(tx, held)
     row = {
         "failures": correlations.c.failures + 1,
         "failure": error.code,

@@ -188,7 +188,7 @@ incidents = Table(
     # --- what ServiceNow was told and what people did: policy.Episode as JSON; NULL while planned
     Column("episode", LargeBinary),
     Column("written", LargeBinary),  # JSON: field -> {"sent": [this episode], "read": as last read back}
-    Column("record_state", Text),  # the record's state as last read
+    Column("record_state", Text),  # the record's state as our last write of it read it back
     Column("state_before_close", Text),
     Column("created_at", Instant),  # when the create was applied
     Column("ended_at", Instant),

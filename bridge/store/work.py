@@ -19,6 +19,7 @@ from bridge.store.tables import alerts, correlations, deliveries, episodes, inci
 
 T = TypeVar("T")
 LEASE = timedelta(seconds=120)
+UNSETTLED = "lease_lost"  # outcome_code of a write that was applied, but settled by nobody: the next holder looks it up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class Incident:
     number: str | None
     episode: Episode | None  # None while planned
     written: dict[str, WrittenField]
-    record_state: str | None
+    record_state: str | None  # as our last write of it read it back; another one now is a person's doing
     state_before_close: str | None
 
 
@@ -133,14 +134,15 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Held | N
                 correlation_id=row.correlation_id,
             ),
         )
-    epoch = tx.execute(
+    leased = tx.execute(
         update(incidents)
         .where(incidents.c.id == incident.id, or_(incidents.c.lease_until.is_(None), incidents.c.lease_until <= now))
         .values(lease_until=now + LEASE, epoch=incidents.c.epoch + 1)
-        .returning(incidents.c.epoch)
-    ).scalar()
-    if epoch is None:  # leased by another process since our snapshot was taken
+        .returning(*incidents.c)
+    ).one_or_none()
+    if leased is None:  # leased by another process since our snapshot was taken
         return None
+    incident = _incident(leased)  # as it is under our lease: a holder whose lease ran out may have settled just now
     progress = decode(row.applied, Progress) if row.applied is not None else Progress()
     pending = pending_of(tx, row.id, progress, after=row.applied_seq, upto=row.last_seq)
     last_episode, last_number = _last_begun(tx, row.id, number) if incident.state == "planned" else (None, None)
@@ -162,7 +164,7 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Held | N
         incident=incident,
         last_episode=last_episode,
         last_number=last_number,
-        epoch=epoch,
+        epoch=leased.epoch,
         doubt=_doubt(tx, incident.id),
         alert=_alert(tx, row.id, newest),
     )
@@ -196,13 +198,13 @@ def plan(
     )
 
 
-def creates_since(tx: Connection, target: str, since: datetime, *, but: int) -> int:
-    """Creates that were applied, or may yet be, at this target: what the brake counts. `but`: our own incident."""
+def creates_since(tx: Connection, target: str, since: datetime, *, but: int | None) -> int:
+    """Creates that were applied, or may yet be, at this target: what the brake counts. `but`: the plan that asks."""
     counted = select(func.count(func.distinct(intents.c.incident))).where(
         intents.c.operation == "create",
         intents.c.target == target,
         intents.c.started_at > since,
-        intents.c.incident != but,
+        *([intents.c.incident != but] if but is not None else []),
         or_(intents.c.outcome.is_(None), intents.c.outcome.in_(("applied", "ambiguous"))),
     )
     return int(tx.execute(counted).scalar_one())
@@ -270,7 +272,13 @@ def _due(now: datetime, paused: Collection[str]) -> Any:
     statement = select(correlations).where(correlations.c.due_at <= now, ~leased)
     if paused:
         unpaused = correlations.c.target.not_in(list(paused))
-        statement = statement.where(or_(correlations.c.target.is_(None), unpaused))
+        at_paused = (  # an incident stays where it was opened, wherever its correlation is routed by now
+            select(episodes.c.correlation)
+            .join(incidents, incidents.c.id == episodes.c.incident)
+            .where(newest, incidents.c.target.in_(list(paused)))
+            .exists()
+        )
+        statement = statement.where(or_(correlations.c.target.is_(None), unpaused), ~at_paused)
     # SKIP LOCKED is PostgreSQL's; SQLite, which has one writer, leaves it out.
     return statement.order_by(correlations.c.due_at).limit(1).with_for_update(skip_locked=True)
 
@@ -313,9 +321,9 @@ def _doubt(tx: Connection, incident: int) -> Doubt | None:
     row = tx.execute(
         select(intents).where(intents.c.incident == incident).order_by(intents.c.id.desc()).limit(1)
     ).first()
-    if row is None or row.outcome == "applied":
+    if row is None or (row.outcome == "applied" and row.outcome_code != UNSETTLED):
         return None
-    known = row.outcome not in (None, "ambiguous")
+    known = row.outcome not in (None, "ambiguous", "applied")
     if known and row.operation != Kind.CREATE.value:
         return None
     return Doubt(

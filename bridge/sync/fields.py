@@ -63,8 +63,8 @@ def fields_for(
         fields = _create(held, speaker, target, rendered, installation=installation, ref=ref) | found
     else:
         changed = {name: value for name, value in (rendered.fields | found).items() if name != "work_notes"}
-        changed |= _transition(held, target, decision)
         fields, left = still_ours(changed, record, held.incident.written) if record is not None else (changed, [])
+        fields |= _transition(held, target, decision, rendered)
         own = rendered.fields.get("work_notes", "")
         fields["work_notes"] = work_note(
             decision.kind, decision.reason, severity, own=own, count=progress.repeat_count, ref=ref
@@ -78,18 +78,20 @@ def _create(
     held: Held, speaker: Speaker, target: Target, rendered: Rendered, *, installation: str, ref: str
 ) -> dict[str, str]:
     previous = held.incident.number or held.last_number
-    note = {"work_notes": linked(previous, ref)} if previous else {}
+    own = rendered.fields.get("work_notes", "")
+    note = {"work_notes": "\n".join(part for part in (own, linked(previous, ref)) if part)} if previous else {}
     identity = {
         "correlation_id": held.correlation_id,
         "correlation_display": display_of(speaker.published.mapping.display, installation),
     }
-    return dict(target.defaults) | note | rendered.fields | identity
+    return dict(target.defaults) | rendered.fields | note | identity
 
 
-def _transition(held: Held, target: Target, decision: Decision) -> dict[str, str]:
-    """State, code and notes of a close or a reopen; an update never writes them."""
+def _transition(held: Held, target: Target, decision: Decision, rendered: Rendered) -> dict[str, str]:
+    """State, code and notes of a close or a reopen, sent whatever the record shows; an update never writes them."""
     if decision.kind is Kind.CLOSE and target.close is not None and target.close.code is not None:
-        return {"state": target.close.state, "close_code": target.close.code}
+        notes = rendered.fields.get("close_notes") or target.close.notes
+        return {"state": target.close.state, "close_code": target.close.code, "close_notes": notes}
     if decision.kind is Kind.REOPEN:
         return {"state": target.reopen_state or held.incident.state_before_close or FIRST_STATE[target.table]}
     return {}

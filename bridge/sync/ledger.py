@@ -16,7 +16,7 @@ from bridge.settings import Target
 from bridge.store import settle as settling
 from bridge.store.engine import Store
 from bridge.store.settle import LeaseLost
-from bridge.store.work import Doubt, Held, Settlement
+from bridge.store.work import UNSETTLED, Doubt, Held, Settlement
 from bridge.sync.alert import Speaker
 from bridge.sync.doubt import Found
 from bridge.sync.outcomes import REFUSALS, again_at, outcome_word
@@ -73,7 +73,7 @@ class Ledger:
         )
         with self._store.transaction() as tx:
             settling.settle(tx, held, settlement, held.incident, now, decision=word)
-            if word != held.last_decision or held.pending.count:
+            if word != held.last_decision or (nothing and held.pending.count):
                 settling.decided(tx, held, decision, now, detail={} if nothing else {"mode": "observe"})
         self._metrics.decided(word.split(":", maxsplit=1)[0], decision.reason.value)
 
@@ -83,26 +83,18 @@ class Ledger:
         record, now = found.record, self._store.moment()
         create = settlement.kind == Kind.CREATE.value
         lasting = {name: value for name, value in sent.items() if name not in JOURNAL_FIELDS}
+        kept = settlement.kind == Kind.UPDATE.value  # an update writes no state: what it reads back may be a person's
         read = dict(record.fields) if record is not None else {}
         incident = replace(
             held.incident,
             sys_id=record.sys_id if record is not None else held.incident.sys_id,
             number=record.number if record is not None else held.incident.number,
-            record_state=record.state if record is not None else held.incident.record_state,
+            record_state=held.incident.record_state if record is None or kept else record.state,
             written=settling.written_after(held.incident, lasting, read, anew=create),
         )
         action = {"close": Action.CLOSED, "reopen": Action.REOPENED}.get(settlement.kind, Action.WRITTEN)
         told = replace(held, incident=incident)
         with self._store.transaction() as tx:
-            settling.record_outcome(
-                tx,
-                intent,
-                "applied",
-                now,
-                code="looked_up" if looked_up else "",
-                sys_id=incident.sys_id,
-                number=incident.number,
-            )
             append(
                 tx,
                 settling.entry(
@@ -114,10 +106,15 @@ class Ledger:
                     detail={"intent": intent, "looked_up": looked_up},
                 ),
             )
+            code = "looked_up" if looked_up else ""
             try:
                 settling.settle(tx, held, settlement, incident, now, decision=f"{settlement.kind}: {settlement.reason}")
-            except LeaseLost:  # the outcome is kept all the same
+            except LeaseLost:  # the outcome is kept all the same, for the next holder to settle
+                code = UNSETTLED
                 settling.lease_lost(tx, held, now)
+            settling.record_outcome(
+                tx, intent, "applied", now, code=code, sys_id=incident.sys_id, number=incident.number
+            )
         self._metrics.decided(settlement.kind, settlement.reason)
         _log.info("%s %s: %s", settlement.kind, incident.number, settlement.reason)
 
@@ -134,9 +131,7 @@ class Ledger:
 
     def failed(self, held: Held, error: BridgeError) -> None:
         now = self._store.moment()
-        due_at = again_at(error, now, failures=held.failures, jitter=self._jitter())
-        with self._store.transaction() as tx:
-            settling.fail(tx, held, error, now, due_at=due_at)
+        self._fail(held, error, now, again_at(error, now, failures=held.failures, jitter=self._jitter()))
         _log.warning("%s waits: %s: %s", held.correlation_id, error.code, error.message)
 
     def wait_for_late_commit(self, held: Held, doubt: Doubt, now: datetime, until: datetime) -> None:
@@ -146,8 +141,14 @@ class Ledger:
             f"until {until:%H:%M:%S} UTC, and only then sent again.",
         )
         again = again_at(error, now, failures=held.failures, jitter=self._jitter())
+        self._fail(held, error, now, min(again or until, until))
+
+    def _fail(self, held: Held, error: BridgeError, now: datetime, due_at: datetime | None) -> None:
         with self._store.transaction() as tx:
-            settling.fail(tx, held, error, now, due_at=min(again or until, until))
+            try:
+                settling.fail(tx, held, error, now, due_at=due_at)
+            except LeaseLost:
+                settling.lease_lost(tx, held, now)
 
     def lease_lost(self, held: Held) -> None:
         with self._store.transaction() as tx:

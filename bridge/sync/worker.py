@@ -190,8 +190,7 @@ class Worker:
             "close_code": record.text("close_code") if record else "",
         }
         with self._store.transaction() as tx:
-            incident = replace(held.incident, record_state=record.state if record else None)
-            settling.settle(tx, held, settlement, incident, now, decision=f"noticed: {what}")
+            settling.settle(tx, held, settlement, held.incident, now, decision=f"noticed: {what}")
             action = Action.REOPENED if after.open else Action.ENDED_BY_PERSON
             append(tx, settling.entry(held, action, now, reason=what, detail=detail))
         return None
@@ -205,6 +204,7 @@ class Worker:
     def _doubt_holds(self, held: Held, doubt: Doubt) -> bool:
         """Look the last write up. False when it is certain that it did not happen: the round may go on."""
         target = self._target(held.incident.target)
+        now = self._store.moment()  # before the look: what is committed while it looks must not be missed
         found = look_again(
             self._tables[target.instance],
             target,
@@ -214,7 +214,6 @@ class Worker:
             ours=lambda record: self._is_ours(target, record, held),
             known=lambda record: self._is_known(target, record, held),
         )
-        now = self._store.moment()
         until = window_end(doubt.deadline, target.late_commit)
         if found is not None:
             self._ledger.applied(held, doubt.id, doubt.settlement, found, sent=doubt.fields, looked_up=True)
@@ -286,7 +285,8 @@ class Worker:
         with self._store.transaction() as tx:
             now = self._store.now(tx)
             if decision.kind is Kind.CREATE:
-                made = work.creates_since(tx, sight.target.name, now - BRAKE_WINDOW, but=held.incident.id)
+                ours = held.incident.id if held.incident.episode is None else None
+                made = work.creates_since(tx, sight.target.name, now - BRAKE_WINDOW, but=ours)
                 if made >= sight.target.max_creates_per_hour:
                     return None
                 if held.incident.episode is not None:

@@ -1,0 +1,114 @@
+"""`bridge demo`: the main job for real, scene by scene, on the simulator and a database of its own."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.options import example
+
+if TYPE_CHECKING:
+    from bridge.demo.world import World
+
+FOLDER = Path(".demo")
+
+
+@click.command(epilog=example("bridge demo", "bridge demo --keep"))
+@click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C, for alerts of your own.")
+def demo(*, keep: bool) -> None:
+    """Run the main job on real processes in ./.demo: alerts of several products in, ServiceNow incidents out.
+
+    Exits 0 when every scene came true, else 1.
+    """
+    from bridge.demo.world import World
+
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    world = World(FOLDER.resolve())
+    with world:
+        click.echo(f"ServiceNow simulator on {world.simulator}, bridge on {world.bridge}, everything in {FOLDER}/\n")
+        if not _play(world):
+            click.echo(world.logs(), err=True)
+            raise click.exceptions.Exit(1)
+        _show(world)
+        if keep:
+            _keep(world)
+
+
+def _play(world: World) -> bool:
+    from bridge.demo.scenes import SCENES
+    from bridge.errors import BridgeError
+    from bridge.wiring import utc_now
+
+    for scene in SCENES:
+        began = time.monotonic()
+        try:
+            said = scene(world, utc_now())
+        except BridgeError as error:
+            click.secho(f"✗ {scene.__name__.replace('_', ' ')}: {error.message}", fg="red", err=True)
+            return False
+        click.echo(
+            f"{click.style('✓', fg='green')} {said}  {click.style(f'({time.monotonic() - began:.1f} s)', dim=True)}"
+        )
+    return True
+
+
+def _show(world: World) -> None:
+    from bridge.cli.output import show_table
+
+    rows = world.command("incidents", "list")
+    click.echo()
+    show_table(
+        ["INCIDENT", "STATUS", "SEVERITY", "ALERTS", "TARGET", "LAST DECISION", "CORRELATION ID"],
+        [
+            [
+                row["number"],
+                row["status"],
+                row["severity"],
+                row["count"],
+                row["target"],
+                row["last_decision"],
+                row["correlation_id"],
+            ]
+            for row in reversed(rows)
+        ],
+        empty="no incidents",
+    )
+    alerts = sum(int(row["count"]) for row in rows)
+    entries = Counter(entry["action"] for entry in world.command("log", "show", "--limit", "10000"))
+    click.echo(f"\n{alerts} alerts became {len(rows)} incidents; a delivery sent again changed nothing.")
+    click.echo(
+        f"The correlation log holds {entries.total()} entries: "
+        + ", ".join(f"{count} {action}" for action, count in entries.most_common())
+        + "."
+    )
+    click.echo("It is not sealed yet: verifying it offline comes with a later version.\n")
+    config = FOLDER / "bridge.yaml"
+    number = rows[-1]["number"]
+    click.echo(
+        "Look next:\n"
+        f"  .venv/bin/bridge incidents show {number} --config {config}   the whole story of one\n"
+        "  make demo KEEP=1                leaves everything running, with a curl for your own alert\n"
+        "  .venv/bin/bridge init my-bridge           a bridge of your own, on the simulator"
+    )
+
+
+def _keep(world: World) -> None:
+    from bridge.cli.init_files import ALERT
+
+    click.echo(
+        f"\nRunning until Ctrl-C. The incidents: {world.simulator}/\nYour own alert:\n"
+        f"  curl -H 'Content-Type: application/json' -d '{ALERT}' {world.bridge}/hooks/try"
+    )
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        click.echo("\nStopping.")
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
