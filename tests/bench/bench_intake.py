@@ -25,7 +25,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 from flask import Flask, Response
 
 HERE = Path(__file__).resolve().parent
@@ -98,8 +97,8 @@ def bridge_app() -> Flask:
 
 
 @contextlib.contextmanager
-def served(factory: str, database: str) -> Iterator[tuple[int, psutil.Process]]:
-    """(port, the worker process)."""
+def served(factory: str, database: str) -> Iterator[tuple[int, int]]:
+    """(port, process id of the worker)."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(256)
@@ -112,10 +111,26 @@ def served(factory: str, database: str) -> Iterator[tuple[int, psutil.Process]]:
         try:
             port = listener.getsockname()[1]
             load(port, [request(0, "warm")])
-            yield port, psutil.Process(process.pid).children()[0]
+            yield port, worker_of(process.pid)
         finally:
             process.terminate()
             process.wait(20)
+
+
+def worker_of(master: int) -> int:
+    """gunicorn's one worker process."""
+    return int(Path(f"/proc/{master}/task/{master}/children").read_text().split()[0])
+
+
+def resident_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) * 1024
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 # --- what is sent
@@ -225,7 +240,7 @@ def compare(database: str, arguments: argparse.Namespace) -> None:
             rates.append(arguments.requests / seconds)
             took += times
         seconds, _ = run_load(bridge, "batch", arguments.batches, "batch")
-        resident = worker.memory_info().rss
+        resident = resident_bytes(worker)
     ratio = statistics.median(rates) / statistics.median(noop_rates)
     quantiles = statistics.quantiles(took, n=100)
     alerts_per_second = arguments.batches * ALERTS_PER_BATCH / seconds
