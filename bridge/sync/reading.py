@@ -21,6 +21,8 @@ def seen(
     episode: Episode, record: Record | None, progress: Progress, *, target: Target, our_state: str | None, now: datetime
 ) -> Episode:
     """The episode as the record shows it; None: the record is gone. `our_state`: as our last write read it back."""
+    if record is None and not episode.open and episode.end is End.BY_US:
+        return replace(episode, reopen_refused=True)  # nobody ended the problem: what we closed was tidied away
     if record is None:
         return replace(episode, open=False, end=End.DELETED, ended_at=episode.ended_at or now)
     over = record.state in ENDED_STATES[target.table]

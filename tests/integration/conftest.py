@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sync_world import PASSWORD_VARIABLE, Clock, World, world_of
 
 from bridge.store.engine import Store, open_store
 from bridge.store.tables import metadata
@@ -43,3 +44,26 @@ def store(store_url: str) -> Iterator[Store]:
     yield opened
     metadata.drop_all(opened.engine)
     opened.close()
+
+
+@pytest.fixture
+def sync_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PASSWORD_VARIABLE, "bridge")
+
+
+@pytest.fixture
+def anywhere(store: Store, sync_password: None) -> Iterator[World]:
+    """The world on both engines; its time is the engine's."""
+    with world_of(store, Clock()) as world:
+        yield world
+
+
+@pytest.fixture
+def world(tmp_path: Path, sync_password: None) -> Iterator[World]:
+    """The world on SQLite, whose time the test moves."""
+    clock = Clock()
+    store = open_store(f"sqlite:///{tmp_path / 'bridge.db'}", clock)
+    metadata.create_all(store.engine)
+    with world_of(store, clock) as world:
+        yield world
+    store.close()

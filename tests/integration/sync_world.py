@@ -1,0 +1,226 @@
+"""A small world for the sync half: a store, a simulated ServiceNow, one worker driven by hand, and a clock to move."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from intake_world import alert, delivery, library_of, rows
+from sqlalchemy import select, update
+
+from bridge.metrics import Metrics
+from bridge.servicenow.client import Client
+from bridge.servicenow.ownership import display_of
+from bridge.servicenow.table import TableApi
+from bridge.settings import Close, Instance, Limits, Mode, Secret, Target
+from bridge.simulator.faults import Fault, FaultKind
+from bridge.simulator.server import SimulatorServer
+from bridge.store import intake, orders, queries
+from bridge.store.engine import Store
+from bridge.store.tables import correlations, incidents, intents, log_entries
+from bridge.sync.alert import Alerts
+from bridge.sync.worker import Worker
+
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+INSTALLATION = "0a1b2c3d"
+PASSWORD_VARIABLE = "SYNC_WORLD_PASSWORD"
+ROUNDS_MAX = 300  # a world that is not idle by then spins
+
+PROBE = """
+mapping: probe
+version: 1
+owner: tests@corp.example
+each: {in: ".alerts[]"}
+extract:
+  rule: .rule
+  level: .level
+  team: .team ?? "Service Desk"
+time: .at
+severity:
+  from: level
+  table: {critical: critical, high: high, low: low}
+  default: medium
+correlation:
+  id: "{{ rule }}"
+  display: Probe
+  close_when: {.state: resolved}
+route:
+  - {to: itsm, assignment_group: "{{ team }}"}
+fields:
+  create:
+    short_description: "{{ rule }}"
+    impact: {by: severity, table: {critical: 1, high: 2}, default: 3}
+  update:
+    description: "Last level: {{ level ?? \\"none\\" }}"
+"""
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+def itsm(**changes: Any) -> Target:
+    closes = Close(state="6", code="Solution provided", notes="The source reports this resolved.")
+    return replace(Target(name="itsm", instance="test", table="incident", close=closes), **changes)
+
+
+class World:
+    def __init__(self, store: Store, servicenow: SimulatorServer, clock: Clock) -> None:
+        self.store, self.servicenow, self.clock = store, servicenow, clock
+        self.simulator = servicenow.simulator
+        self.library = library_of(store, PROBE)
+        self._client = Client(
+            Instance(
+                name="test",
+                url=servicenow.url,
+                username=servicenow.username,
+                password=Secret(kind="env", name=PASSWORD_VARIABLE),
+                limits=Limits(),
+            )
+        )
+        self._sent = 0
+        self.aim(itsm())
+
+    def close(self) -> None:
+        self._client.close()
+
+    def aim(self, target: Target) -> None:
+        """Work goes on with this target, as after a restart."""
+        self.worker = self.another_worker(target)
+
+    def another_worker(self, target: Target) -> Worker:
+        return Worker(
+            store=self.store,
+            alerts=Alerts(self.store, self.library),
+            targets={target.name: target},
+            tables={"test": TableApi(self._client)},
+            installation=INSTALLATION,
+            metrics=Metrics(),
+            jitter=lambda: 0.0,
+        )
+
+    # --- what happens to it
+
+    def fire(self, rule: str = "r1", **more: Any) -> None:
+        """One delivery of one alert."""
+        self._sent += 1
+        one = delivery(self.library, alert(rule, **more), sender_id=str(self._sent))
+        with self.store.transaction() as tx:
+            (answer,) = intake.commit(tx, [one], self.store.now(tx))
+        assert answer.alerts[0].outcome == "accepted", answer
+
+    def resolve(self, rule: str = "r1", **more: Any) -> None:
+        self.fire(rule, state="resolved", **more)
+
+    def idle(self) -> None:
+        """Work until nothing is due now."""
+        for _ in range(ROUNDS_MAX):
+            if not self.worker.work():
+                return
+        raise AssertionError("the worker does not come to rest")
+
+    def pass_time(self, *, step: float = 60, **span: float) -> None:
+        """Time goes by in steps of so many seconds; at each the worker does what is due."""
+        until = self.clock.now + timedelta(**span)
+        while self.clock.now < until:
+            self.clock.now = min(until, self.clock.now + timedelta(seconds=step))
+            self.idle()
+
+    def fail(self, kind: FaultKind, *methods: str, **more: Any) -> None:
+        self.simulator.faults.add(Fault(kind=kind, methods=frozenset(methods), path="/table/incident", **more))
+
+    def person(self, **fields: str) -> None:
+        """An edit of the first record at its form."""
+        self.simulator.edit_as_person("incident", self.records()[0]["sys_id"], fields, user="analyst")
+
+    def ask_sync(self, words: str = "r1") -> None:
+        with self.store.transaction() as tx:
+            found = queries.find_correlations(tx, words)
+            assert found
+            orders.ask_sync(tx, found, actor="test", now=self.store.now(tx))
+
+    def wake(self) -> None:
+        """Everything is due now, whatever it waited for."""
+        with self.store.transaction() as tx:
+            tx.execute(update(correlations).values(due_at=self.store.now(tx)))
+
+    # --- what there is to see
+
+    def records(self) -> list[dict[str, str]]:
+        return self.simulator.records("incident")
+
+    def record(self) -> dict[str, str]:
+        (only,) = self.records()
+        return only
+
+    def notes(self, number: int = 0) -> list[str]:
+        journal = self.simulator.journal(self.records()[number]["sys_id"])
+        return [entry["value"] for entry in journal if entry["element"] == "work_notes"]
+
+    def writes(self) -> list[str]:
+        return [method for method, _path, _status in self.simulator.calls if method not in ("GET", "HEAD")]
+
+    def reads(self) -> int:
+        return len(self.simulator.calls) - len(self.writes())
+
+    def row(self, rule: str = "r1") -> Any:
+        with self.store.reading() as tx:
+            return tx.execute(select(correlations).where(correlations.c.correlation_id == rule)).one()
+
+    def log(self, action: str) -> list[dict[str, Any]]:
+        entries = [row for row in rows(self.store, log_entries) if row.action == action]
+        return [msgspec.json.decode(row.entry) for row in entries]
+
+    def decisions(self) -> list[str]:
+        return [f"{entry['outcome']}: {entry['reason']}" for entry in self.log("decided")]
+
+
+@contextlib.contextmanager
+def world_of(store: Store, clock: Clock) -> Iterator[World]:
+    """ServiceNow's clock is the store's: what one stamps the other understands."""
+    with SimulatorServer(clock=store.moment) as servicenow:
+        world = World(store, servicenow, clock)
+        yield world
+        world.close()
+        check_invariants(world)
+
+
+def check_invariants(world: World) -> None:
+    """What must hold at the end of every test, whatever went wrong in it."""
+    world.simulator.faults.clear()
+    assert world.simulator.violations == []
+    ours = [row for row in world.records() if row["correlation_display"].endswith(f" · {INSTALLATION}")]
+    known = {row.sys_id: row for row in rows(world.store, incidents) if row.sys_id is not None}
+    for correlation in rows(world.store, correlations):
+        mine = [row for row in ours if row["correlation_id"] == correlation.correlation_id]
+        open_rows = [row for row in known.values() if row.correlation_id == correlation.correlation_id]
+        open_ids = [row.sys_id for row in open_rows if row.state == "open"]
+        assert len(open_ids) == int(correlation.open), "an open correlation has one open incident, a closed one none"
+        if correlation.open:
+            assert [row["sys_id"] for row in mine if row["sys_id"] == open_ids[0]] == open_ids
+        strangers = [row["number"] for row in mine if row["sys_id"] not in known]
+        unsettled = correlation.failure is not None
+        assert unsettled or not strangers, f"twins, or records that the store has lost: {strangers}"
+    created = [intent.incident for intent in rows(world.store, intents) if intent.operation == "create"]
+    made = [intent for intent in rows(world.store, intents) if intent.operation == "create" and intent.sys_id]
+    assert len({intent.incident for intent in made}) == len({intent.sys_id for intent in made})
+    assert len(ours) <= len(set(created)), "more records than episodes"
+    assert len(world.log("intended")) == len(rows(world.store, intents))
+    assert len(world.writes()) <= len(world.log("intended")), "something was written without an intent"
+
+
+OBSERVE = Mode.OBSERVE
+DISPLAY = display_of("Probe", INSTALLATION)

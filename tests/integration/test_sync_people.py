@@ -1,0 +1,212 @@
+"""The analyst's hands are on the incident: the bridge does not fight people."""
+
+from __future__ import annotations
+
+import pytest
+from sync_world import World, itsm
+
+from bridge.correlation.policy import CloseWhen
+from bridge.settings import Close
+from bridge.simulator.faults import FaultKind
+from bridge.simulator.seed import fixed_id
+
+FRED = fixed_id("sys_user", "fred")
+PERSON_CLOSES = {"state": "7", "close_code": "Solution provided", "close_notes": "fixed"}
+
+
+@pytest.fixture
+def opened(world: World) -> World:
+    world.fire()
+    world.idle()
+    return world
+
+
+def test_an_incident_that_a_person_has_taken_is_told_once_and_not_closed(opened: World) -> None:
+    opened.person(assigned_to=FRED)
+    for _ in range(3):
+        opened.resolve()
+        opened.idle()
+    assert opened.record()["state"] == "1"
+    (note,) = opened.notes()
+    assert "left to you to close" in note
+
+
+def test_an_incident_that_a_person_moved_on_is_not_closed(opened: World) -> None:
+    opened.person(state="2")
+    opened.resolve()
+    opened.idle()
+    assert opened.record()["state"] == "2"
+
+
+def test_a_state_that_a_person_set_stays_theirs_after_our_own_notes(opened: World) -> None:
+    opened.person(state="2")
+    opened.fire(level="critical")
+    opened.idle()
+    opened.resolve()
+    opened.idle()
+    assert opened.record()["state"] == "2"
+
+
+def test_an_incident_with_an_open_child_is_not_closed(opened: World) -> None:
+    opened.simulator.person_creates("incident", parent_incident=opened.record()["sys_id"], short_description="child")
+    opened.resolve()
+    opened.idle()
+    assert opened.records()[0]["state"] == "1"
+    assert "left to you to close" in opened.notes()[0]
+
+
+def test_a_target_that_always_closes_closes_what_people_are_on(opened: World) -> None:
+    opened.aim(
+        itsm(close=Close(state="6", code="Solution provided", notes="Resolved.", when=CloseWhen.ALWAYS)),
+    )
+    opened.person(state="2", assigned_to=FRED)
+    opened.resolve()
+    opened.idle()
+    assert opened.record()["state"] == "6"
+
+
+def test_a_target_without_a_close_code_is_told_once(opened: World) -> None:
+    opened.aim(itsm(close=None))
+    for _ in range(2):
+        opened.resolve()
+        opened.idle()
+    assert opened.record()["state"] == "1"
+    assert len(opened.notes()) == 1
+
+
+def test_repeats_after_a_person_closed_it_are_quiet(opened: World) -> None:
+    opened.person(**PERSON_CLOSES)
+    for _ in range(3):
+        opened.fire()
+        opened.pass_time(minutes=20)
+    assert opened.writes() == ["POST"]
+    assert opened.row().open is False
+    assert opened.decisions()[-1] == "nothing: closed_by_person"
+    (ended,) = opened.log("ended_by_person")
+    assert ended["reason"] == "by_person"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [{"state": "8"}, PERSON_CLOSES, {**PERSON_CLOSES, "state": "6"}],
+    ids=["cancelled", "closed", "resolved"],
+)
+def test_resolved_and_back_after_a_person_ended_it_is_a_new_linked_incident(
+    opened: World, edit: dict[str, str]
+) -> None:
+    opened.person(**edit)
+    opened.resolve()
+    opened.idle()
+    opened.fire()
+    opened.idle()
+    old, new = opened.records()
+    assert (old["state"], new["state"]) == (edit["state"], "1")
+    assert f"Follows {old['number']}" in opened.notes(1)[0]
+
+
+def test_a_rise_after_a_person_closed_it_is_a_new_incident(opened: World) -> None:
+    opened.person(**PERSON_CLOSES)
+    opened.fire(level="critical")
+    opened.idle()
+    assert [record["state"] for record in opened.records()] == ["7", "1"]
+
+
+def test_a_problem_that_still_fires_a_day_after_a_person_closed_it_is_a_new_incident(opened: World) -> None:
+    opened.person(**PERSON_CLOSES)
+    opened.fire()
+    opened.pass_time(minutes=20)
+    opened.pass_time(hours=25, step=3600)
+    opened.fire()
+    opened.idle()
+    assert len(opened.records()) == 2
+
+
+def test_a_deleted_record_is_noticed_and_what_rises_is_a_new_incident(opened: World) -> None:
+    opened.simulator.person_deletes("incident", opened.record()["sys_id"])
+    opened.fire(level="critical")
+    opened.idle()
+    assert opened.record()["impact"] == "1"
+    (ended,) = opened.log("ended_by_person")
+    assert ended["reason"] == "deleted"
+
+
+def test_a_problem_that_returns_after_its_closed_record_was_deleted_is_a_new_incident(opened: World) -> None:
+    opened.resolve()
+    opened.idle()
+    opened.simulator.person_deletes("incident", opened.record()["sys_id"])
+    opened.fire()
+    opened.idle()
+    assert opened.record()["state"] == "1"
+
+
+def test_a_reopen_that_servicenow_refuses_becomes_a_new_linked_incident(opened: World) -> None:
+    opened.resolve()
+    opened.idle()
+    opened.fail(FaultKind.ACL, "PATCH")
+    opened.fire()
+    opened.idle()
+    old, new = opened.records()
+    assert (old["state"], new["state"]) == ("6", "1")
+    assert f"Follows {old['number']}" in opened.notes(1)[0]
+    assert "create: reopen_refused" in opened.decisions()
+
+
+def test_a_close_that_servicenow_refuses_is_told_once(opened: World) -> None:
+    opened.fail(FaultKind.ACL, "PATCH")
+    for _ in range(3):
+        opened.resolve()
+        opened.idle()
+    assert opened.record()["state"] == "1"
+    (note,) = opened.notes()
+    assert "refused to close" in note
+
+
+def test_what_was_told_resolved_and_fires_again_is_told(opened: World) -> None:
+    opened.person(assigned_to=FRED)
+    opened.resolve()
+    opened.idle()
+    opened.fire()
+    opened.idle()
+    assert "fires again" in opened.notes()[-1]
+
+
+def test_an_incident_that_a_person_opened_again_is_theirs(opened: World) -> None:
+    opened.resolve()
+    opened.idle()
+    opened.person(state="2")
+    opened.fire()
+    opened.idle()
+    opened.resolve()
+    opened.idle()
+    assert opened.record()["state"] == "2"
+    assert opened.log("reopened")[0]["reason"] == "reopened_by_person"
+
+
+def test_a_field_that_a_person_edited_is_left_and_named(opened: World) -> None:
+    opened.fire(level="high")  # the first update of the description: it is ours
+    opened.idle()
+    opened.person(description="what I found")
+    opened.fire(level="critical")
+    opened.idle()
+    assert opened.record()["description"] == "what I found"
+    assert opened.log("decided")[-1]["detail"]["left_to_person"] == ["description"]
+
+
+def test_an_impact_that_a_person_changed_is_left_when_the_severity_rises(opened: World) -> None:
+    opened.person(impact="2")
+    opened.fire(level="critical")
+    opened.idle()
+    assert opened.record()["impact"] == "2"
+    assert "The severity rose to Critical." in opened.notes()[0]
+
+
+def test_a_record_that_lost_our_mark_is_not_written_to(opened: World) -> None:
+    opened.person(correlation_display="somebody else's")
+    opened.fire(level="critical")
+    opened.idle()
+    assert opened.writes() == ["POST"]
+    assert (opened.row().failure, opened.row().waits_for_person) == ("id_in_use", True)
+    opened.person(correlation_display="Probe · 0a1b2c3d")
+    opened.ask_sync()
+    opened.idle()
+    assert opened.record()["impact"] == "1"
