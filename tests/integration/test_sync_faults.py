@@ -1,0 +1,349 @@
+"""Calls that fail, fail but happened, or happen late: in the end there is one incident, and it is in step."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select, update
+from sync_world import World, itsm
+
+from bridge.servicenow.table import TableApi
+from bridge.simulator.faults import FaultKind
+from bridge.store.tables import incidents, intents
+
+LATE_COMMIT_SECONDS = 310 + 15  # of the target, from the intent's deadline
+
+NOT_APPLIED = (
+    FaultKind.RATE_LIMIT,
+    FaultKind.UNAUTHENTICATED,
+    FaultKind.SERVER_ERROR,
+    FaultKind.HIBERNATING,
+    FaultKind.LOGIN,
+    FaultKind.CLOSED,
+    FaultKind.RESET_BEFORE_COMMIT,
+    FaultKind.DROPPED,
+)
+APPLIED = (FaultKind.CANCELLED, FaultKind.RESET_AFTER_COMMIT, FaultKind.TRUNCATED, FaultKind.LATE_COMMIT)
+FAULTS = pytest.mark.parametrize("kind", [*NOT_APPLIED, *APPLIED], ids=str)
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+def minutes_pass(world: World, minutes: float = 10) -> None:
+    world.pass_time(minutes=minutes, step=10)
+
+
+@FAULTS
+def test_a_create_that_went_wrong_becomes_one_incident(world: World, kind: FaultKind) -> None:
+    world.fail(kind, "POST", seconds=90)
+    world.fire()
+    world.idle()
+    minutes_pass(world)
+    assert world.record()["correlation_id"] == "r1"
+    assert (world.row().open, world.row().failure) == (True, None)
+
+
+@FAULTS
+def test_an_update_that_went_wrong_is_there_once(world: World, kind: FaultKind) -> None:
+    world.fire()
+    world.idle()
+    world.fail(kind, "PATCH", seconds=90)
+    world.fire(level="critical")
+    world.idle()
+    minutes_pass(world)
+    assert world.record()["impact"] == "1"
+    assert len(world.notes()) == 1
+
+
+@FAULTS
+def test_a_close_that_went_wrong_is_there_once(world: World, kind: FaultKind) -> None:
+    world.fire()
+    world.idle()
+    world.fail(kind, "PATCH", seconds=90)
+    world.resolve()
+    world.idle()
+    minutes_pass(world)
+    assert world.record()["state"] == "6"
+    assert len(world.notes()) == 1
+    assert world.row().open is False
+
+
+@FAULTS
+def test_a_read_that_went_wrong_is_tried_again(world: World, kind: FaultKind) -> None:
+    world.fire()
+    world.idle()
+    world.fail(kind, "GET", seconds=5)
+    world.fire(level="critical")
+    world.idle()
+    minutes_pass(world, 2)
+    assert world.record()["impact"] == "1"
+
+
+def test_a_create_whose_answer_was_lost_is_looked_up_and_adopted(world: World) -> None:
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
+    world.fire()
+    world.idle()
+    minutes_pass(world, 1)
+    assert world.writes() == ["POST"]
+    assert world.log("written")[0]["detail"]["looked_up"] is True
+
+
+def test_a_create_that_may_still_happen_is_not_sent_again_before_its_window_is_over(world: World) -> None:
+    world.fail(FaultKind.RESET_BEFORE_COMMIT, "POST")
+    world.fire()
+    world.idle()
+    world.pass_time(seconds=LATE_COMMIT_SECONDS - 1, step=5)
+    assert world.writes() == ["POST"]
+    assert world.row().failure == "outcome_unknown"
+    world.pass_time(seconds=1)
+    assert world.writes() == ["POST", "POST"]
+
+
+def test_a_create_that_commits_late_is_found_and_not_repeated(world: World) -> None:
+    world.fail(FaultKind.LATE_COMMIT, "POST", seconds=300)
+    world.fire()
+    world.idle()
+    minutes_pass(world)
+    assert world.writes() == ["POST"]
+    assert world.row().open is True
+
+
+def test_a_note_that_is_there_is_not_sent_again(world: World) -> None:
+    world.fire()
+    world.idle()
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "PATCH")
+    world.fire(level="critical")
+    world.idle()
+    minutes_pass(world)
+    assert world.writes() == ["POST", "PATCH"]
+
+
+def test_a_note_that_is_not_there_is_sent_again_after_its_window(world: World) -> None:
+    world.fire()
+    world.idle()
+    world.fail(FaultKind.RESET_BEFORE_COMMIT, "PATCH")
+    world.fire(level="critical")
+    world.idle()
+    world.pass_time(seconds=LATE_COMMIT_SECONDS - 1, step=5)
+    assert world.writes() == ["POST", "PATCH"]
+    world.pass_time(seconds=1)
+    assert world.writes() == ["POST", "PATCH", "PATCH"]
+
+
+def test_a_note_that_may_not_be_read_is_not_sent_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.fire()
+    world.idle()
+    world.fail(FaultKind.RESET_BEFORE_COMMIT, "PATCH")
+    monkeypatch.setattr(TableApi, "has_note", lambda *_args, **_more: None)
+    world.fire(level="critical")
+    world.idle()
+    minutes_pass(world)
+    assert world.writes() == ["POST", "PATCH"]
+
+
+def test_an_instance_that_is_down_loses_nothing(world: World) -> None:
+    world.servicenow.down()
+    for rule in ("r1", "r2", "r1"):
+        world.fire(rule)
+    world.idle()
+    minutes_pass(world, 3)
+    assert world.row().failure == "connect_failed"
+    world.servicenow.up()
+    minutes_pass(world)
+    assert sorted(record["correlation_id"] for record in world.records()) == ["r1", "r2"]
+
+
+def test_tries_grow_apart_while_calls_are_refused(world: World) -> None:
+    world.fail(FaultKind.RATE_LIMIT, "POST", times=None, seconds=0)
+    world.fire()
+    world.idle()
+    minutes_pass(world, 60)
+    assert 10 < len(world.writes()) < 40
+
+
+def test_retry_after_is_heeded(world: World) -> None:
+    world.fail(FaultKind.RATE_LIMIT, "POST", seconds=120)
+    world.fire()
+    world.idle()
+    world.pass_time(seconds=119, step=1)
+    assert world.writes() == ["POST"]
+    world.pass_time(seconds=20, step=1)
+    assert world.record()["correlation_id"] == "r1"
+
+
+def test_alerts_that_come_while_a_create_is_in_doubt_are_in_the_incident(world: World) -> None:
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
+    world.fire(level="low")
+    world.idle()
+    world.fire(level="critical")
+    minutes_pass(world)
+    assert world.record()["impact"] == "1"
+
+
+def test_a_problem_that_resolves_while_its_create_is_in_doubt_is_closed(world: World) -> None:
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
+    world.fire()
+    world.idle()
+    world.resolve()
+    minutes_pass(world)
+    assert world.record()["state"] == "6"
+
+
+def test_a_create_that_is_refused_waits_for_a_person_who_is_told_what_to_do(world: World) -> None:
+    world.aim(itsm(defaults=(("state", "7"),)))  # closed at once: the data policy wants a close code
+    world.fire()
+    world.idle()
+    minutes_pass(world, 30)
+    row = world.row()
+    assert (row.failure, row.waits_for_person, row.due_at) == ("data_policy", True, None)
+    assert "Give the fields it names" in row.failure_text
+    assert world.writes() == ["POST"]
+    world.aim(itsm())
+    world.ask_sync()
+    world.idle()
+    assert world.record()["state"] == "1"
+    assert world.row().waits_for_person is False
+
+
+def test_new_alerts_do_not_free_what_waits_for_a_person(anywhere: World) -> None:
+    anywhere.aim(itsm(defaults=(("state", "7"),)))
+    anywhere.fire()
+    anywhere.idle()
+    anywhere.fire()
+    anywhere.idle()
+    assert anywhere.writes() == ["POST"]
+
+
+def test_a_foreign_record_with_our_id_is_not_written_to(world: World) -> None:
+    foreign = world.simulator.person_creates("incident", correlation_id="r1", short_description="of another tool")
+    world.fail(FaultKind.RATE_LIMIT, "POST")
+    world.fire()
+    world.idle()
+    minutes_pass(world)
+    assert (world.row().failure, world.row().waits_for_person) == ("id_in_use", True)
+    assert foreign["number"] in world.row().failure_text
+    assert world.simulator.record("incident", foreign["sys_id"]) == foreign
+    assert len(world.records()) == 1
+
+
+def test_a_record_of_an_earlier_episode_is_neither_a_hit_nor_foreign(world: World) -> None:
+    world.fire()
+    world.idle()
+    world.person(state="8")
+    world.resolve()
+    world.idle()
+    world.fail(FaultKind.RESET_BEFORE_COMMIT, "POST")
+    world.fire()
+    world.idle()
+    minutes_pass(world)
+    assert [record["state"] for record in world.records()] == ["8", "1"]
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["before the write", "after the write"])
+@pytest.mark.parametrize("method", ["create", "update"])
+def test_a_crash_between_intent_and_outcome_leaves_one_write(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str, *, sent: bool
+) -> None:
+    if method == "update":
+        world.fire()
+        world.idle()
+    real = getattr(TableApi, method)
+
+    def dies(*args: object, **more: object) -> None:
+        if sent:
+            real(*args, **more)
+        raise Crash
+
+    monkeypatch.setattr(TableApi, method, dies)
+    world.fire(level="critical")
+    with pytest.raises(Crash):
+        world.idle()
+    monkeypatch.undo()
+    monkeypatch.setenv("SYNC_WORLD_PASSWORD", "bridge")
+    world.idle()  # the lease is still held
+    minutes_pass(world, 15)
+    assert world.record()["impact"] == "1"
+    assert len(world.notes()) == int(method == "update")
+    assert len(world.writes()) == (2 if method == "update" else 1)
+    assert world.row().failure is None
+
+
+def test_a_write_that_outlived_its_lease_is_settled_by_the_next_holder(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fire(level="high")
+    real = TableApi.create
+    epoch = update(incidents).values(epoch=incidents.c.epoch + 1, lease_until=world.clock.now)
+
+    def slow(*args: object, **more: object) -> object:
+        answer = real(*args, **more)  # type: ignore[arg-type]
+        with world.store.transaction() as tx:
+            tx.execute(epoch)  # another holder took it over in the meantime, and let go
+        return answer
+
+    monkeypatch.setattr(TableApi, "create", slow)
+    world.worker.work()
+    monkeypatch.setattr(TableApi, "create", real)
+    assert world.row().open is False
+    assert len(world.log("lease_lost")) == 1
+    world.idle()
+    assert world.writes() == ["POST"]
+    assert world.row().open is True
+
+
+def test_a_failure_that_outlived_its_lease_changes_nothing_but_the_intent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fire()
+    world.fail(FaultKind.ACL, "POST")
+    real = TableApi.create
+
+    def slow(*args: object, **more: object) -> object:
+        with world.store.transaction() as tx:
+            tx.execute(update(incidents).values(epoch=incidents.c.epoch + 1))
+        return real(*args, **more)  # type: ignore[arg-type]
+
+    before = world.row()
+    monkeypatch.setattr(TableApi, "create", slow)
+    world.worker.work()
+    monkeypatch.setattr(TableApi, "create", real)
+    after = world.row()
+    assert (after.failure, after.due_at) == (None, before.due_at)
+    with world.store.reading() as tx:
+        assert tx.execute(select(intents.c.outcome)).scalar_one() == "permanent"
+    world.pass_time(minutes=3)
+    assert len(world.records()) == 1
+
+
+def test_a_bug_in_one_round_is_a_failure_of_that_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(*_args: object, **_more: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TableApi, "create", bug)
+        world.fire()
+        world.idle()
+    assert world.row().failure == "internal_error"
+    minutes_pass(world)
+    assert len(world.records()) == 1
+
+
+def test_an_alert_that_arrives_during_a_write_leaves_the_correlation_due(
+    anywhere: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anywhere.fire(level="low")
+    real = TableApi.create
+
+    def meanwhile(*args: object, **more: object) -> object:
+        anywhere.fire(level="critical")
+        return real(*args, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TableApi, "create", meanwhile)
+        anywhere.worker.work()
+    row = anywhere.row()
+    assert (row.last_seq, row.applied_seq) == (2, 1)
+    assert row.due_at is not None
+    anywhere.idle()
+    assert anywhere.record()["impact"] == "1"
