@@ -1,0 +1,116 @@
+"""What a record says about people, and which fields are still ours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bridge.alert import Severity
+from bridge.correlation.policy import End, Episode, Progress
+from bridge.servicenow.record import Record
+from bridge.settings import Target
+from bridge.store.work import WrittenField
+from bridge.sync.reading import seen, still_ours
+
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+OPEN = Episode(open=True, severity=Severity.HIGH, told_count=1, told_at=NOW)
+CLOSED_BY_US = replace(OPEN, open=False, end=End.BY_US, ended_at=NOW - timedelta(hours=1))
+ITSM = Target(name="itsm", instance="test", table="incident", false_positive_codes=("False alarm",))
+SIR = replace(ITSM, table="sn_si_incident")
+
+
+def record(state: str, **fields: str) -> Record:
+    return Record(sys_id="a", number="INC1", state=state, fields=fields)
+
+
+def look(episode: Episode, shown: Record | None, target: Target = ITSM, our_state: str | None = "1") -> Episode:
+    return seen(episode, shown, Progress(repeat_count=7), target=target, our_state=our_state, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("what", "target", "shown", "end"),
+    [
+        ("a resolved incident is over", ITSM, record("6"), End.BY_PERSON),
+        ("a closed incident is over", ITSM, record("7"), End.BY_PERSON),
+        ("a cancelled incident is over", ITSM, record("8"), End.BY_PERSON),
+        ("a closed security incident is over", SIR, record("3"), End.BY_PERSON),
+        ("a cancelled security incident is over", SIR, record("7"), End.BY_PERSON),
+        ("a false-positive code says more", ITSM, record("7", close_code="False alarm"), End.FALSE_POSITIVE),
+        ("a record that is gone is over", ITSM, None, End.DELETED),
+        ("an incident in progress is not over", ITSM, record("2"), None),
+        ("an incident on hold is not over: 3 closes a security incident only", ITSM, record("3"), None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_how_an_open_episode_ends(what: str, target: Target, shown: Record | None, end: End | None) -> None:
+    after = look(OPEN, shown, target)
+    assert (after.end, after.open) == (end, end is None), what
+    assert after.ended_at == (NOW if end else None)
+
+
+@pytest.mark.parametrize(
+    ("what", "shown", "our_state", "touched"),
+    [
+        ("as we left it", record("1"), "1", False),
+        ("assigned to somebody", record("1", assigned_to="b"), "1", True),
+        ("moved to another state", record("2"), "1", True),
+        ("never read back", record("2"), None, False),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) > 1 else "",
+)
+def test_when_people_are_on_it(what: str, shown: Record, our_state: str | None, *, touched: bool) -> None:
+    assert look(OPEN, shown, our_state=our_state).touched is touched, what
+
+
+def test_a_person_who_leaves_it_again_has_left_it() -> None:
+    assert look(replace(OPEN, touched=True), record("1")).touched is False
+
+
+def test_what_we_closed_stays_closed_by_us() -> None:
+    assert look(CLOSED_BY_US, record("6"), our_state="6") == CLOSED_BY_US
+
+
+def test_a_cancellation_after_our_close_is_a_persons_end() -> None:
+    assert look(CLOSED_BY_US, record("8"), our_state="6").end is End.BY_PERSON
+
+
+def test_what_we_closed_and_a_person_opened_again_is_open_touched_and_told() -> None:
+    after = look(CLOSED_BY_US, record("2"), our_state="6")
+    assert (after.open, after.touched, after.end, after.ended_at, after.told_count) == (True, True, None, None, 7)
+
+
+def test_what_we_closed_and_was_deleted_cannot_be_reopened_and_is_nobodys_end() -> None:
+    assert look(CLOSED_BY_US, None) == replace(CLOSED_BY_US, reopen_refused=True)
+
+
+def test_what_a_person_ended_and_was_deleted_keeps_the_time_of_its_end() -> None:
+    ended = replace(CLOSED_BY_US, end=End.BY_PERSON)
+    assert look(ended, None) == replace(ended, end=End.DELETED)
+
+
+WRITTEN = {"impact": WrittenField(sent=("3", "2"), read="2")}
+
+
+@pytest.mark.parametrize(
+    ("what", "now", "written", "sent", "left"),
+    [
+        ("unchanged since our write", "2", WRITTEN, True, False),
+        ("back at what we sent before", "3", WRITTEN, True, False),
+        ("something a person chose", "4", WRITTEN, False, True),
+        ("what a person chose, though we want the same", "1", WRITTEN, False, True),
+        ("already what we want, by our own hand", "1", {"impact": WrittenField(sent=("1",), read="1")}, False, False),
+        ("never written by us", "4", {}, True, False),
+        ("as ServiceNow changed it on our write", "9", {"impact": WrittenField(sent=("2",), read="9")}, True, False),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) > 1 else "",
+)
+def test_whose_a_field_is(what: str, now: str, written: dict[str, WrittenField], *, sent: bool, left: bool) -> None:
+    fields, theirs = still_ours({"impact": "1"}, record("1", impact=now), written)
+    assert (fields == {"impact": "1"}, theirs == ["impact"]) == (sent, left), what
+
+
+def test_a_note_and_a_field_that_was_not_read_are_sent() -> None:
+    fields = {"work_notes": "again", "u_extra": "x"}
+    assert still_ours(fields, record("1", work_notes=""), {}) == (fields, [])
