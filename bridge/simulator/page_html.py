@@ -14,6 +14,7 @@ a { color: var(--link); } a:focus-visible { outline: 3px solid var(--link); outl
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .45rem .75rem .45rem 0; border-bottom: 1px solid var(--line); }
+th a, td a { white-space: nowrap; }
 thead th { color: var(--dim); font-weight: 600; } tbody th { font-weight: 600; }
 td.text, .entry div { white-space: pre-wrap; }
 .entry { background: var(--tint); border-radius: .4rem; padding: .75rem 1rem; margin: 0 0 .75rem; }

@@ -1,0 +1,149 @@
+"""Real processes on ports that the system gives: the simulator and the bridge, killed and started as tests need."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+BRIDGE = (sys.executable, "-m", "bridge.cli")
+WAIT_SECONDS_MAX = 60.0
+CONFIG = """\
+database: sqlite:///var/bridge.db
+mappings: {{path: {mappings}}}
+log: {{signing_key: {{file: var/log.key}}}}
+instances:
+  simulator:
+    url: {simulator}
+    auth: {{scheme: basic, username: bridge, password: {{file: var/simulator.password}}}}
+targets:
+  itsm: {{instance: simulator, table: incident, late_commit: 2s, close: {{code: Resolved by caller, notes: Resolved.}}}}
+  sir: {{instance: simulator, table: sn_si_incident, late_commit: 2s, close: {{code: "102", notes: Resolved.}}}}
+sources:
+"""
+
+
+class Machine:
+    """One folder, one simulator, one bridge."""
+
+    def __init__(self, folder: Path, sources: str, mappings: Path | None = None) -> None:
+        self.folder = folder
+        self.simulator = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{_free_port()}"
+        subprocess.run([*BRIDGE, "init", str(folder)], check=True, capture_output=True, timeout=60)
+        text = CONFIG.format(simulator=self.simulator, mappings=mappings or "mappings") + sources
+        self.config.write_text(text)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "bridge.yaml"
+
+    def start_simulator(self) -> None:
+        self._start("simulator", "--port", self.simulator.rpartition(":")[2])
+        self.wait_for(lambda: _answers(f"{self.simulator}/"))
+
+    def start_bridge(self) -> None:
+        self._start("serve", "--config", str(self.config), "--bind", self.url.removeprefix("http://"))
+        self.wait_for(lambda: _answers(f"{self.url}/readyz"))
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to the command and all that it started: nothing can be tidied up."""
+        process = self._running.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def stop(self, name: str) -> int:
+        process = self._running.pop(name)
+        process.send_signal(signal.SIGTERM)
+        return process.wait(WAIT_SECONDS_MAX)
+
+    def close(self) -> None:
+        for name in list(self._running):
+            self.kill(name)
+
+    def post(self, source: str, body: bytes, **headers: str) -> requests.Response:
+        with _http() as http:
+            return http.post(f"{self.url}/hooks/{source}", body, headers=headers, timeout=10)
+
+    def command(self, *words: str) -> Any:
+        line = [*BRIDGE, *words, "--config", str(self.config), "--json"]
+        return json.loads(subprocess.run(line, check=True, capture_output=True, timeout=60).stdout)
+
+    def records(self, table: str = "incident") -> list[dict[str, str]]:
+        query = {"sysparm_limit": "10000", "sysparm_exclude_reference_link": "true"}
+        with _http() as http:
+            answer = http.get(
+                f"{self.simulator}/api/now/table/{table}",
+                params=query,
+                auth=("bridge", "bridge"),
+                headers={"Accept": "application/json"},
+                timeout=10,
+            )
+        return list(answer.json()["result"])
+
+    def wait_for(self, true: Callable[[], bool]) -> None:
+        until = time.monotonic() + WAIT_SECONDS_MAX
+        while not true():
+            assert time.monotonic() < until, self.logs()
+            time.sleep(0.05)
+
+    def wait_until_in_step(self) -> None:
+        """Nothing is due, nothing has failed: what ServiceNow shows is what the alerts say."""
+
+        def in_step() -> bool:
+            rows = self.command("incidents", "list", "--limit", "100000")
+            return all(row["failure"] is None and row["state"] != "planned" for row in rows)
+
+        self.wait_for(in_step)
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text("utf-8", "replace")[-3000:] for path in sorted(self.folder.glob("*.log")))
+
+    def _start(self, command: str, *words: str) -> None:
+        with (self.folder / f"{command}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [*BRIDGE, command, *words], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        self._running[command] = process
+
+
+@contextmanager
+def machine(folder: Path, sources: str, mappings: Path | None = None) -> Iterator[Machine]:
+    made = Machine(folder, sources, mappings)
+    try:
+        made.start_simulator()
+        made.start_bridge()
+        yield made
+    finally:
+        made.close()
+
+
+def _http() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
+def _answers(url: str) -> bool:
+    try:
+        with _http() as http:
+            return http.get(url, timeout=2).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
