@@ -53,7 +53,7 @@ def prepare(settings: Settings) -> IO[str] | None:
     Returns the lock file of an SQLite database, to be kept open for life. Raises Misconfigured.
     """
     from bridge.publishing import load
-    from bridge.store.start import lock_sqlite, void_leases
+    from bridge.store.start import lock_sqlite
 
     if problems := check_secrets(settings):
         raise Misconfigured(problems)
@@ -63,9 +63,6 @@ def prepare(settings: Settings) -> IO[str] | None:
     try:
         lock = lock_sqlite(store.engine) if store.is_sqlite else None
         upgrade_store(store)
-        if store.is_sqlite:
-            with store.transaction() as tx:
-                void_leases(tx)
     finally:
         store.close()  # a connection must not cross the fork
     return lock
@@ -85,7 +82,7 @@ def run(settings: Settings, *, sync: bool) -> Running:
     from bridge.log.entries import Action, Entry, append
     from bridge.metrics import Metrics
     from bridge.publishing import Reloader, publish, replay_quarantine
-    from bridge.store.start import installation_id, wake_observed
+    from bridge.store.start import installation_id, void_leases, wake_observed
     from bridge.store.writer import Writer
     from bridge.web.app import create_app
 
@@ -95,6 +92,8 @@ def run(settings: Settings, *, sync: bool) -> Running:
     with store.transaction() as tx:
         now = store.now(tx)
         installation = installation_id(tx, now)
+        if store.is_sqlite:  # one process serves it, and this is that process: whoever held a lease is gone
+            void_leases(tx)
         wake_observed(tx, [name for name, target in settings.targets.items() if target.mode is Mode.WRITE], now)
         append(
             tx, Entry(at=now, action=Action.STARTED, actor="serve", detail={"installation": installation, "sync": sync})

@@ -26,22 +26,31 @@ def demo(*, keep: bool) -> None:
     Exits 0 when every scene came true, else 1.
     """
     from bridge.demo.world import World
-
-    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
-    world = World(FOLDER.resolve())
-    with world:
-        click.echo(f"ServiceNow simulator on {world.simulator}, bridge on {world.bridge}, everything in {FOLDER}/\n")
-        if not _play(world):
-            click.echo(world.logs(), err=True)
-            raise click.exceptions.Exit(1)
-        _show(world)
-        if keep:
-            _keep(world)
-
-
-def _play(world: World) -> bool:
-    from bridge.demo.scenes import SCENES
     from bridge.errors import BridgeError
+
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
+    world = World(FOLDER.resolve())
+    try:
+        with world:
+            click.echo(
+                f"ServiceNow simulator on {world.simulator}, bridge on {world.bridge}, everything in {FOLDER}/\n"
+            )
+            _play(world)
+            _show(world)
+            if keep:
+                _keep(world)
+    except BridgeError as error:
+        click.secho(f"✗ {error.message}", fg="red", err=True)
+        if logs := world.logs():
+            click.echo(logs, err=True)
+        raise click.exceptions.Exit(1) from error
+
+
+def _play(world: World) -> None:
+    """Raises Permanent at the first scene that does not come true: those after it build on it."""
+    from bridge.demo.scenes import SCENES
+    from bridge.errors import BridgeError, Permanent
     from bridge.wiring import utc_now
 
     for scene in SCENES:
@@ -49,12 +58,9 @@ def _play(world: World) -> bool:
         try:
             said = scene(world, utc_now())
         except BridgeError as error:
-            click.secho(f"✗ {scene.__name__.replace('_', ' ')}: {error.message}", fg="red", err=True)
-            return False
-        click.echo(
-            f"{click.style('✓', fg='green')} {said}  {click.style(f'({time.monotonic() - began:.1f} s)', dim=True)}"
-        )
-    return True
+            raise Permanent("demo_untrue", f"{scene.__name__.replace('_', ' ')}: {error.message}") from error
+        took = click.style(f"({time.monotonic() - began:.1f} s)", dim=True)
+        click.echo(f"{click.style('✓', fg='green')} {said}  {took}")
 
 
 def _show(world: World) -> None:
@@ -79,14 +85,15 @@ def _show(world: World) -> None:
         empty="no incidents",
     )
     alerts = sum(int(row["count"]) for row in rows)
+    sent = f"{world.posted} deliveries were posted; {world.repeated} of them came again and changed nothing"
     entries = Counter(entry["action"] for entry in world.command("log", "show", "--limit", "10000"))
-    click.echo(f"\n{alerts} alerts became {len(rows)} incidents; a delivery sent again changed nothing.")
+    click.echo(f"\n{sent}; {alerts} alerts became {len(rows)} incidents.")
     click.echo(
         f"The correlation log holds {entries.total()} entries: "
         + ", ".join(f"{count} {action}" for action, count in entries.most_common())
         + "."
     )
-    click.echo("It is not sealed yet: verifying it offline comes with a later version.\n")
+    click.echo("It is not sealed yet: sealing and verifying it come with a later version.\n")
     config = FOLDER / "bridge.yaml"
     number = rows[-1]["number"]
     click.echo(
@@ -110,5 +117,5 @@ def _keep(world: World) -> None:
         click.echo("\nStopping.")
 
 
-def _interrupt() -> None:
+def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt

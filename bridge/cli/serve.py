@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 GRACEFUL_SECONDS = 95  # a round may make six calls of 15 s; deploy/'s unit waits a little longer
 BIND_DEFAULT = "127.0.0.1:8080"
+BACKLOG = 2048
+PORT_MAX = 65_535
 
 
 @click.command(epilog=example("bridge serve", "bridge serve --config /etc/bridge/bridge.yaml --bind 127.0.0.1:9000"))
@@ -37,25 +42,40 @@ def serve(config: Path, bind: str, role: str) -> None:
     from bridge.wiring import prepare
 
     settings = load_settings(config)
-    _refuse_open_doors(settings, bind)
+    host, port = _address(bind)
+    _refuse_open_doors(settings, host, bind)
     logs.set_up(sys.stderr)
     lock = prepare(settings)
+    with lock or contextlib.nullcontext():
+        listener = _listener(host, port)
+        _serve(settings, listener, sync=role == "all")
+
+
+def _address(bind: str) -> tuple[str, int]:
+    host, _, port = bind.rpartition(":")
+    if not host or not port.isdigit() or int(port) > PORT_MAX:
+        raise click.BadParameter(f"{bind!r} is not HOST:PORT", param_hint="--bind")
+    return host.strip("[]"), int(port)
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """Bound here, not by gunicorn: it would try five times and tell it in ten lines."""
     try:
-        _serve(settings, bind, sync=role == "all")
-    finally:
-        if lock is not None:
-            lock.close()
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        message = f"cannot listen on {host}:{port}: {error.strerror or error}"
+        raise click.BadParameter(
+            f"{message}; choose another port, or stop what uses it", param_hint="--bind"
+        ) from error
 
 
-def _refuse_open_doors(settings: Settings, bind: str) -> None:
+def _refuse_open_doors(settings: Settings, host: str, bind: str) -> None:
     """A source without authentication is for this machine alone."""
     from bridge.errors import Misconfigured, Problem
     from bridge.settings_load import is_loopback
 
-    host, _, port = bind.rpartition(":")
-    if not host or not port.isdigit():
-        raise click.BadParameter(f"{bind!r} is not HOST:PORT", param_hint="--bind")
-    if is_loopback(host.strip("[]")):
+    if is_loopback(host):
         return
     hint = "bind to 127.0.0.1, or give the source a secret"
     open_doors = [
@@ -69,7 +89,7 @@ def _refuse_open_doors(settings: Settings, bind: str) -> None:
         raise Misconfigured(open_doors)
 
 
-def _serve(settings: Settings, bind: str, *, sync: bool) -> None:
+def _serve(settings: Settings, listener: socket.socket, *, sync: bool) -> None:
     from gunicorn.app.base import BaseApplication
 
     from bridge.wiring import Running, run
@@ -80,10 +100,16 @@ def _serve(settings: Settings, bind: str, *, sync: bool) -> None:
         for one in running:
             one.stop()
 
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+
+    def ready(_server: object) -> None:
+        click.echo(f"Listening on http://{shown}:{port}/hooks/<source>", err=True)
+
     class Server(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
             options = {
-                "bind": bind,
+                "bind": f"fd://{listener.detach()}",  # gunicorn owns it from here
                 "workers": 1,
                 "worker_class": "gthread",
                 "threads": settings.server_threads,
@@ -91,16 +117,16 @@ def _serve(settings: Settings, bind: str, *, sync: bool) -> None:
                 "timeout": 0,
                 "keepalive": 75,
                 "proc_name": "incident-bridge",
-                "accesslog": None,
-                "logger_class": "gunicorn.glogging.Logger",
                 "loglevel": "warning",
                 "worker_exit": stopped,
-                "when_ready": lambda _server: click.echo(f"Listening on http://{bind}/hooks/<source>", err=True),
+                "when_ready": ready,
             }
             for name, value in options.items():
                 self.cfg.set(name, value)
 
         def load(self) -> Any:
+            told = logging.getLogger("gunicorn.error")  # one shape for every line of the service
+            told.handlers, told.propagate = [], True
             running.append(run(settings, sync=sync))
             return running[0].app
 

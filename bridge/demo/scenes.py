@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from bridge.alert import Json
 from bridge.demo.world import World
+from bridge.errors import Permanent
 
 Scene = Callable[[World, datetime], str]
 
@@ -69,16 +69,18 @@ def a_person_is_heeded(world: World, now: datetime) -> str:
 
 
 def quarantine_drains(world: World, now: datetime) -> str:
-    path = world.folder / "mappings/try.yaml"
-    right = path.read_text("utf-8")
-    path.write_text(right.replace(".rule", ".no_such_field"))
-    alert = {"rule": "Odd log-in", "host": "vpn-01", "severity": "high", "status": "firing", "message": str(now)}
-    world.wait_for("the mistake in the mapping to be in use", lambda: _quarantined(world.post("try", _fresh(alert))))
-    waiting = len(world.command("quarantine", "list"))
-    path.write_text(right)
+    alert = {"rule": "Odd log-in", "host": "vpn-01", "severity": "high", "status": "firing", "time": _stamp(now)}
+    answer = world.post("try", alert)["alerts"][0]
+    _must(answer["outcome"] == "quarantined", f"outcome: {answer['outcome']}")
+    _must([row["id"] for row in world.command("quarantine", "list")] == [answer["alert"]], "it is not in quarantine")
+    _must(not world.records("incident", "Odd log-in"), "it became an incident")
+    world.mend_mapping()
     world.wait_for("quarantine to drain", lambda: not world.command("quarantine", "list"))
     world.wait_for("the incident", lambda: len(world.records("incident", "Odd log-in")) == 1)
-    return f"a mapping with a mistake: {waiting} alert(s) kept in quarantine; mended, they drain into one incident"
+    number = _number(world, "incident", "Odd log-in")
+    return (
+        f"a mapping with a mistake kept an alert in quarantine ({answer['reason']}); mended, it drained into {number}"
+    )
 
 
 def servicenow_down_loses_nothing(world: World, now: datetime) -> str:
@@ -92,6 +94,13 @@ def servicenow_down_loses_nothing(world: World, now: datetime) -> str:
     return "ServiceNow was down for 4 seconds: 4 alerts were accepted meanwhile, and are 4 incidents now"
 
 
+def one_incident_each(world: World, _now: datetime) -> str:
+    known = [row["correlation_id"] for row in world.command("incidents", "list")]
+    made = world.correlation_ids()
+    _must(sorted(made) == sorted(known), f"known: {sorted(known)}, in ServiceNow: {sorted(made)}")
+    return f"counted in ServiceNow: {len(known)} problems, {len(made)} incidents; none is missing, none is there twice"
+
+
 SCENES: tuple[Scene, ...] = (
     five_alerts_one_incident,
     the_same_delivery_again,
@@ -101,13 +110,12 @@ SCENES: tuple[Scene, ...] = (
     a_person_is_heeded,
     quarantine_drains,
     servicenow_down_loses_nothing,
+    one_incident_each,
 )
 
 
 def _must(true: bool, otherwise: str) -> None:
     if not true:
-        from bridge.errors import Permanent
-
         raise Permanent("demo_untrue", otherwise)
 
 
@@ -121,22 +129,6 @@ def _powershells(world: World) -> list[dict[str, str]]:
 
 def _alerts(world: World, number: str) -> int:
     return sum(int(row["count"]) for row in world.command("incidents", "list") if row["number"] == number)
-
-
-def _quarantined(answer: Json) -> bool:
-    return bool(answer["alerts"][0]["outcome"] == "quarantined")
-
-
-_serial = iter(range(10_000))
-
-
-def _fresh(alert: dict[str, str]) -> dict[str, str]:
-    """Not the same delivery as the one before."""
-    return alert | {"message": f"{alert['message']} {next(_serial)}"}
-
-
-def _sample(name: str, world: World) -> Json:
-    return json.loads((world.folder / "mappings/samples" / name).read_text("utf-8"))
 
 
 def _stamp(time: datetime) -> str:

@@ -12,23 +12,28 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import requests
 
 from bridge.alert import Json
-from bridge.errors import Permanent
+from bridge.errors import Permanent, Transient
 
 MARK = ".made-by-bridge-demo"  # only a folder that holds it is ever removed
 MAPPINGS = Path(__file__).resolve().parents[2] / "mappings"
 BRIDGE = (sys.executable, "-m", "bridge.cli")
 SECRET = "demo-only"  # noqa: S105 (known to both ends of the demo, and to nobody else's bridge)
 START_SECONDS_MAX = 20.0
-STOP_SECONDS_MAX = 30.0
+STOP_SECONDS_MAX = 15.0
+CALL_SECONDS_MAX = 15.0
+COMMAND_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.1
 DOCUMENT = "application/json"
 ACCOUNT = ("bridge", "bridge")  # of the simulator
+TABLES = ("incident", "sn_si_incident")
+RIGHT, MISTAKEN = "rule:    .rule\n", "rule:    .rule_name\n"  # in try.yaml: the demo starts with the mistaken line
 
 BRIDGE_YAML = """\
 database: sqlite:///var/bridge.db
@@ -59,7 +64,9 @@ class World:
         self.folder = folder
         self.simulator = f"http://127.0.0.1:{_free_port()}"
         self.bridge = f"http://127.0.0.1:{_free_port()}"
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self.posted = 0
+        self.repeated = 0
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._http = requests.Session()
         self._http.trust_env = False
 
@@ -77,15 +84,19 @@ class World:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        for process in reversed(self._processes):
-            process.send_signal(signal.SIGTERM)
-        for process in reversed(self._processes):
-            try:
+        """The bridge ends before the simulator. What does not end in time, or in the time an impatient person gives, is killed."""
+        try:
+            for process in reversed(self._processes.values()):
+                process.terminate()
                 process.wait(STOP_SECONDS_MAX)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._http.close()
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            for process in self._processes.values():
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+            self._http.close()
 
     @property
     def config(self) -> Path:
@@ -94,18 +105,22 @@ class World:
     def post(self, source: str, alert: Json, *, delivery: str | None = None) -> Json:
         """One signed delivery; the bridge's answer. Raises Permanent when it is not 200."""
         body = json.dumps(alert).encode()
-        answer = self._http.post(
-            f"{self.bridge}/hooks/{source}", body, headers=_headers(source, body, delivery), timeout=15
+        answer = self._call(
+            "POST", f"{self.bridge}/hooks/{source}", data=body, headers=_headers(source, body, delivery)
         )
-        if answer.status_code != 200:
-            raise Permanent("demo_refused", f"{source}: {answer.status_code} {answer.text}")
-        return answer.json()
+        self.posted += 1
+        self.repeated += answer["duplicate"]
+        return answer
 
     def records(self, table: str, words: str) -> list[dict[str, str]]:
         """The incidents whose short description holds `words`, oldest first, as a person would see them."""
-        query = {"sysparm_query": f"short_descriptionLIKE{words}^ORDERBYnumber", "sysparm_display_value": "true"}
-        found: list[dict[str, str]] = self._get(f"{self.simulator}/api/now/table/{table}", query)["result"]
-        return found
+        return self._listed(table, f"short_descriptionLIKE{words}^ORDERBYnumber")
+
+    def correlation_ids(self) -> list[str]:
+        """One for each incident in ServiceNow that the bridge made."""
+        return [
+            record["correlation_id"] for table in TABLES for record in self._listed(table, "correlation_idISNOTEMPTY")
+        ]
 
     def state(self, table: str, words: str) -> str:
         found = self.records(table, words)
@@ -120,6 +135,10 @@ class World:
     def servicenow_answers(self) -> bool:
         return self._answers(f"{self.simulator}/")
 
+    def mend_mapping(self) -> None:
+        path = self.folder / "mappings/try.yaml"
+        path.write_text(path.read_text("utf-8").replace(MISTAKEN, RIGHT), "utf-8")
+
     def command(self, *words: str) -> Json:
         """What a `bridge … --json` command says."""
         return json.loads(self._run(*words, "--config", str(self.config), "--json"))
@@ -128,15 +147,17 @@ class World:
         """Raises Permanent when `what` has not come true in time, or a process has ended."""
         until = time.monotonic() + seconds
         while not true():
-            ended = [process for process in self._processes if process.poll() is not None]
-            if ended or time.monotonic() > until:
-                raise Permanent("demo_waited", f"waited for {what} in vain")
+            for name, process in self._processes.items():
+                if process.poll() is not None:
+                    raise Permanent("demo_ended", f"waited for {what}, but `bridge {name}` has ended")
+            if time.monotonic() > until:
+                raise Permanent("demo_waited", f"waited {seconds:g} seconds for {what} in vain")
             time.sleep(POLL_SECONDS)
 
     def logs(self) -> str:
-        """The last lines of both processes, for whoever must find out why."""
+        """The last lines of the processes that were started, for whoever must find out why."""
         tails = []
-        for path in sorted(self.folder.glob("*.log")):
+        for path in (self.folder / f"{name}.log" for name in self._processes):
             lines = path.read_text("utf-8", "replace").splitlines()[-15:]
             tails.append("\n".join([f"--- {path}", *lines]))
         return "\n".join(tails)
@@ -146,25 +167,38 @@ class World:
             if not (self.folder / MARK).exists():
                 raise Permanent("demo_folder", f"{self.folder} is not a folder of the demo: move it away")
             shutil.rmtree(self.folder)
-        self._run("init", str(self.folder))
+        self.folder.mkdir()
         (self.folder / MARK).touch()
+        self._run("init", str(self.folder))
         (self.folder / "var/hook.secret").write_text(SECRET)
         (self.folder / "var/hook.secret").chmod(0o600)
         shutil.copytree(MAPPINGS, self.folder / "mappings", dirs_exist_ok=True)
+        path = self.folder / "mappings/try.yaml"
+        path.write_text(path.read_text("utf-8").replace(RIGHT, MISTAKEN), "utf-8")
         self.config.write_text(BRIDGE_YAML.format(simulator=self.simulator))
 
     def _run(self, *words: str) -> bytes:
-        done = subprocess.run([*BRIDGE, *words], capture_output=True, check=False, timeout=30)  # noqa: S603
+        try:
+            done = subprocess.run([*BRIDGE, *words], capture_output=True, check=False, timeout=COMMAND_SECONDS_MAX)  # noqa: S603
+        except subprocess.TimeoutExpired as error:
+            raise Transient(
+                "demo_command", f"bridge {' '.join(words)}: no end in {COMMAND_SECONDS_MAX:g} seconds"
+            ) from error
         if done.returncode:
             raise Permanent("demo_command", f"bridge {' '.join(words)}: {done.stderr.decode().strip()}")
         return done.stdout
 
     def _start(self, command: str, *words: str) -> None:
+        """In a group of its own: Ctrl-C reaches the demo alone, which then ends its processes in order."""
         with (self.folder / f"{command}.log").open("wb") as log:
-            line = [*BRIDGE, command, *words]
-            environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-            process = subprocess.Popen(line, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603
-        self._processes.append(process)
+            self._processes[command] = subprocess.Popen(  # noqa: S603
+                [*BRIDGE, command, *words],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
+            )
 
     def _answers(self, url: str) -> bool:
         try:
@@ -172,14 +206,25 @@ class World:
         except requests.RequestException:
             return False
 
-    def _get(self, url: str, query: Mapping[str, str]) -> Json:
-        answer = self._http.get(url, params=dict(query), auth=ACCOUNT, headers={"Accept": DOCUMENT}, timeout=15)
-        answer.raise_for_status()
-        return answer.json()
+    def _listed(self, table: str, query: str) -> list[dict[str, str]]:
+        asked = {"sysparm_query": query, "sysparm_display_value": "true"}
+        url = f"{self.simulator}/api/now/table/{table}"
+        found: list[dict[str, str]] = self._call("GET", url, params=asked, auth=ACCOUNT, headers={"Accept": DOCUMENT})[
+            "result"
+        ]
+        return found
 
     def _admin(self, path: str, document: Json) -> None:
-        answer = self._http.post(f"{self.simulator}/simulator/{path}", json=document, timeout=15)
-        answer.raise_for_status()
+        self._call("POST", f"{self.simulator}/simulator/{path}", json=document)
+
+    def _call(self, method: str, url: str, **request: Any) -> Json:
+        try:
+            answer = self._http.request(method, url, timeout=CALL_SECONDS_MAX, **request)
+        except requests.RequestException as error:
+            raise Transient("demo_unanswered", f"{url} does not answer: {error}") from error
+        if not answer.ok:
+            raise Permanent("demo_refused", f"{url} answers {answer.status_code}: {answer.text.strip()}")
+        return answer.json()
 
 
 def _headers(source: str, body: bytes, delivery: str | None) -> dict[str, str]:
