@@ -94,13 +94,12 @@ def _show(world: World) -> None:
         + "."
     )
     click.echo("It is not sealed yet: sealing and verifying it come with a later version.\n")
-    config = FOLDER / "bridge.yaml"
-    number = rows[-1]["number"]
+    story = f".venv/bin/bridge incidents show {rows[-1]['number']} --config {FOLDER / 'bridge.yaml'}"
     click.echo(
         "Look next:\n"
-        f"  .venv/bin/bridge incidents show {number} --config {config}   the whole story of one\n"
-        "  make demo KEEP=1                leaves everything running, with a curl for your own alert\n"
-        "  .venv/bin/bridge init my-bridge           a bridge of your own, on the simulator"
+        f"  {story}   # the whole story of one\n"
+        f"  {'make demo KEEP=1':{len(story)}}   # leaves everything running, with a curl for your own alert\n"
+        f"  {'.venv/bin/bridge init my-bridge':{len(story)}}   # a bridge of your own, on the simulator"
     )
 
 

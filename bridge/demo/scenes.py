@@ -77,10 +77,9 @@ def quarantine_drains(world: World, now: datetime) -> str:
     world.mend_mapping()
     world.wait_for("quarantine to drain", lambda: not world.command("quarantine", "list"))
     world.wait_for("the incident", lambda: len(world.records("incident", "Odd log-in")) == 1)
+    why = answer["reason"].partition(":")[0]
     number = _number(world, "incident", "Odd log-in")
-    return (
-        f"a mapping with a mistake kept an alert in quarantine ({answer['reason']}); mended, it drained into {number}"
-    )
+    return f"a mapping with a mistake: the alert waits in quarantine ({why}); mended, it drains into {number}"
 
 
 def servicenow_down_loses_nothing(world: World, now: datetime) -> str:

@@ -84,7 +84,7 @@ class World:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """The bridge ends before the simulator. What does not end in time, or in the time an impatient person gives, is killed."""
+        """The bridge ends before the simulator. What does not end in time, or when Ctrl-C comes again, is killed."""
         try:
             for process in reversed(self._processes.values()):
                 process.terminate()
