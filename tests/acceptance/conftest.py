@@ -1,4 +1,4 @@
-"""The real payloads are no part of the project: where they are not beside the checkout, their tests are not collected."""
+"""The real payloads are no part of the project: where they are not beside the checkout, nothing asks for them."""
 
 from __future__ import annotations
 
