@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -102,14 +103,16 @@ def _serve(settings: Settings, listener: socket.socket, *, sync: bool) -> None:
 
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
+    listening = listener.detach()  # gunicorn owns it from here
 
-    def ready(_server: object) -> None:
+    def ready(server: Any) -> None:
+        _take_signals(server)
         click.echo(f"Listening on http://{shown}:{port}/hooks/<source>", err=True)
 
     class Server(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
             options = {
-                "bind": f"fd://{listener.detach()}",  # gunicorn owns it from here
+                "bind": f"fd://{listening}",
                 "workers": 1,
                 "worker_class": "gthread",
                 "threads": settings.server_threads,
@@ -120,6 +123,8 @@ def _serve(settings: Settings, listener: socket.socket, *, sync: bool) -> None:
                 "loglevel": "warning",
                 "worker_exit": stopped,
                 "when_ready": ready,
+                "post_worker_init": _leave_terminal_to_master,
+                "control_socket_disable": True,  # it could add a worker, and all bridges of a user would share its path
             }
             for name, value in options.items():
                 self.cfg.set(name, value)
@@ -131,3 +136,18 @@ def _serve(settings: Settings, listener: socket.socket, *, sync: bool) -> None:
             return running[0].app
 
     Server().run()
+
+
+def _take_signals(server: Any) -> None:
+    """gunicorn would start a second worker on these, and two would hold the leases of one SQLite database."""
+    for adds_worker in (signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
+        signal.signal(adds_worker, signal.SIG_IGN)
+    # Ctrl+C and a terminal that closes stop the bridge as SIGTERM does; mappings need no signal to be read again.
+    for stops in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(stops, lambda _number, _frame: server.signal(signal.SIGTERM, None))
+
+
+def _leave_terminal_to_master(_worker: object) -> None:
+    """A terminal tells the whole group: the worker goes on until the master stops it, and finishes what it took."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

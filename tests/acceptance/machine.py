@@ -55,7 +55,7 @@ class Machine:
 
     def start_bridge(self) -> None:
         self._start("serve", "--config", str(self.config), "--bind", self.url.removeprefix("http://"))
-        self.wait_for(lambda: _answers(f"{self.url}/readyz"))
+        self.wait_for(self.answers)
 
     def kill(self, name: str) -> None:
         """SIGKILL to the command and all that it started: nothing can be tidied up."""
@@ -64,9 +64,20 @@ class Machine:
         process.wait()
 
     def stop(self, name: str) -> int:
-        process = self._running.pop(name)
-        process.send_signal(signal.SIGTERM)
-        return process.wait(WAIT_SECONDS_MAX)
+        os.kill(self.pid(name), signal.SIGTERM)
+        return self.exit_status(name)
+
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
+
+    def exit_status(self, name: str) -> int:
+        """Of a command that was told to stop."""
+        status = self._running[name].wait(WAIT_SECONDS_MAX)
+        del self._running[name]
+        return status
+
+    def answers(self) -> bool:
+        return _answers(f"{self.url}/readyz")
 
     def close(self) -> None:
         for name in list(self._running):

@@ -1,0 +1,139 @@
+"""A bridge that serves: what it refuses, what it keeps, and what it does on each signal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import requests
+from machine import Machine, machine
+
+BRIDGE = (sys.executable, "-m", "bridge.cli")
+SOURCES = """\
+  try: {mapping: try, auth: {scheme: none}}
+  locked: {mapping: try, auth: {scheme: bearer, secret: {file: var/simulator.password}}}
+"""
+BODY_BYTES_MAX = 1_048_576
+
+
+@pytest.fixture(scope="module")
+def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """For tests that leave it running as they found it."""
+    with machine(tmp_path_factory.mktemp("serve") / "bridge", SOURCES) as running:
+        yield running
+
+
+@pytest.fixture
+def own_bridge(tmp_path: Path) -> Iterator[Machine]:
+    with machine(tmp_path / "bridge", SOURCES) as running:
+        yield running
+
+
+def alert(rule: str) -> bytes:
+    text = {"rule": rule, "host": "web-01", "severity": "high", "status": "firing", "message": "x"}
+    return json.dumps(text).encode()
+
+
+def only_child(pid: int) -> int:
+    """The worker of a master."""
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
+
+
+def test_wrong_credentials_and_an_unknown_source_look_alike(bridge: Machine) -> None:
+    wrong = bridge.post("locked", alert("Wrong"), Authorization="Bearer no")
+    unknown = bridge.post("nobody", alert("Wrong"), Authorization="Bearer no")
+    assert (wrong.status_code, wrong.text) == (unknown.status_code, unknown.text)
+    assert wrong.status_code == 401
+
+
+def test_a_body_over_the_limit_is_413(bridge: Machine) -> None:
+    answer = bridge.post("try", b" " * (BODY_BYTES_MAX + 1))
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"rule": ', "not_json"),
+        (b'{"rule": NaN}', "not_a_number"),
+        (b'{"rule": "a", "rule": "b"}', "duplicate_key"),
+        (b'{"rule": "a", "deep": ' + b"[" * 33 + b"]" * 33 + b"}", "too_deep"),
+    ],
+)
+def test_what_cannot_be_read_is_kept_and_its_reason_is_in_the_answer(bridge: Machine, body: bytes, reason: str) -> None:
+    answer = bridge.post("try", body)
+    (told,) = answer.json()["alerts"]
+    assert answer.status_code == 200
+    assert (told["outcome"], told["reason"].partition(":")[0]) == ("quarantined", reason)
+
+
+def test_a_second_bridge_on_the_same_database_is_refused_with_a_line_that_says_so(bridge: Machine) -> None:
+    line = [*BRIDGE, "serve", "--config", str(bridge.config), "--bind", "127.0.0.1:0"]
+    second = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 2
+    assert "another bridge serves this database" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+
+
+def test_one_correlation_is_told_from_delivery_to_incident_in_the_log(bridge: Machine) -> None:
+    bridge.post("try", alert("Story"))
+    bridge.wait_until_in_step()
+    entries = bridge.command("log", "show", "--limit", "1000")
+    told = [entry["action"] for entry in entries if "try:Story:web-01" in json.dumps(entry)]
+    assert told[-3:] == ["decided", "intended", "written"]
+
+
+def test_a_mapping_fixed_on_disk_empties_the_quarantine_by_itself(own_bridge: Machine) -> None:
+    bridge = own_bridge
+    body = b'{"title": "Renamed", "host": "web-01", "severity": "high", "status": "firing", "message": "x"}'
+    assert bridge.post("try", body).json()["alerts"][0]["outcome"] == "quarantined"
+    mapping = bridge.folder / "mappings/try.yaml"
+    mapping.write_text(mapping.read_text().replace(".rule", ".title").replace("rule|exists", "title|exists"))
+    bridge.wait_for(lambda: bridge.command("quarantine", "list") == [])
+    bridge.wait_for(lambda: len(bridge.records()) == 1)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(own_bridge: Machine) -> None:
+    bridge = own_bridge
+    accepted = bridge.post("try", alert("Killed")).json()["alerts"][0]["alert"]
+    master = bridge.pid("serve")
+    killed = only_child(master)
+    os.kill(killed, signal.SIGKILL)
+    bridge.wait_for(lambda: bridge.answers() and only_child(master) != killed)
+    bridge.wait_for(lambda: len(bridge.records()) == 1)
+    assert [row["id"] for row in bridge.command("alerts", "list")] == [accepted]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2])
+def test_no_signal_starts_a_second_worker(bridge: Machine, number: signal.Signals) -> None:
+    master = bridge.pid("serve")
+    before = only_child(master)
+    os.kill(master, number)
+    assert bridge.post("try", alert(f"Signal {number}")).status_code == 200
+    assert only_child(master) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_the_whole_group_stops_it_in_order(own_bridge: Machine, number: signal.Signals) -> None:
+    bridge = own_bridge
+    rules = [f"Stopped {n}" for n in range(20)]
+    for rule in rules:
+        assert bridge.post("try", alert(rule)).status_code == 200
+    os.killpg(bridge.pid("serve"), number)
+    assert bridge.exit_status("serve") == 0
+    with closing(sqlite3.connect(bridge.folder / "var/bridge.db")) as store:
+        assert store.execute("select count(*) from alerts").fetchone() == (len(rules),)
+        assert store.execute("select count(*) from incidents where lease_until is not null").fetchone() == (0,)
+        (last,) = store.execute("select action from log_entries order by id desc limit 1").fetchone()
+    assert last == "stopped"
+    with pytest.raises(requests.ConnectionError):
+        bridge.post("try", alert("Too late"))
