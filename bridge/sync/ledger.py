@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bridge.correlation.policy import Decision, Episode, Kind, Policy, Progress, Reason, Situation, settled
-from bridge.errors import Ambiguous, BridgeError, Permanent
+from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.log.entries import Action, append
 from bridge.metrics import Metrics
 from bridge.servicenow.table import TableApi
@@ -124,6 +124,8 @@ class Ledger:
         refused = isinstance(error, Permanent) and error.code in REFUSALS and decision.kind in (Kind.CLOSE, Kind.REOPEN)
         with self._store.transaction() as tx:
             settling.record_outcome(tx, intent, outcome_word(error), now, code=error.code)
+        if error.code == "record_gone":  # since we read it: the next round reads again, and notices
+            error = Transient(error.code, error.message)
         if refused and sight.episode is not None:
             self._refused(held, sight, decision, error)
         else:

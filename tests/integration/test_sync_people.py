@@ -6,6 +6,7 @@ import pytest
 from sync_world import World, itsm
 
 from bridge.correlation.policy import CloseWhen
+from bridge.servicenow.table import TableApi
 from bridge.settings import Close
 from bridge.simulator.faults import FaultKind
 from bridge.simulator.seed import fixed_id
@@ -209,4 +210,21 @@ def test_a_record_that_lost_our_mark_is_not_written_to(opened: World) -> None:
     opened.person(correlation_display="Probe · 0a1b2c3d")
     opened.ask_sync()
     opened.idle()
+    assert opened.record()["impact"] == "1"
+
+
+def test_a_record_that_is_deleted_between_our_read_and_our_write_is_noticed(
+    opened: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = TableApi.update
+
+    def too_late(*args: object, **more: object) -> object:
+        opened.simulator.person_deletes("incident", opened.record()["sys_id"])
+        return real(*args, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TableApi, "update", too_late)
+        opened.fire(level="critical")
+        opened.idle()
+    opened.pass_time(minutes=1)
     assert opened.record()["impact"] == "1"
