@@ -193,9 +193,7 @@ def fail(tx: Connection, held: Held, error: BridgeError, now: datetime, *, due_a
         "waits_for_person": due_at is None,
         "due_at": due_at,
     }
-    if not _release(tx, held.incident.id, held.epoch):
-        lease_lost(tx, held, now)  # the next holder's word counts, not ours
-        return
+    _release(tx, held.incident.id, held.epoch)
     tx.execute(update(correlations).where(correlations.c.id == held.correlation).values(**row))
     outcome = "waits for a person" if due_at is None else "will be tried again"
     append(tx, entry(held, Action.FAILED, now, outcome=outcome, reason=error.code, detail={"message": error.message}))
@@ -252,7 +250,5 @@ def _fence(tx: Connection, held: Held) -> None:
         raise LeaseLost("lease_lost", "another holder has taken this incident over")
 
 
-def _release(tx: Connection, incident: int, epoch: int) -> bool:
-    """False when the lease was not ours any more."""
-    mine = (incidents.c.id == incident, incidents.c.epoch == epoch)
-    return tx.execute(update(incidents).where(*mine).values(lease_until=None)).rowcount > 0
+def _release(tx: Connection, incident: int, epoch: int) -> None:
+    tx.execute(update(incidents).where(incidents.c.id == incident, incidents.c.epoch == epoch).values(lease_until=None))
