@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,8 @@ class World:
         self.posted = 0
         self.repeated = 0
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._http = requests.Session()
+        self._open = ExitStack()
+        self._http = self._open.enter_context(requests.Session())
         self._http.trust_env = False
 
     def __enter__(self) -> World:
@@ -96,7 +99,7 @@ class World:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
-            self._http.close()
+            self._open.close()
 
     @property
     def config(self) -> Path:
@@ -166,9 +169,10 @@ class World:
         if self.folder.exists():
             if not (self.folder / MARK).exists():
                 raise Permanent("demo_folder", f"{self.folder} is not a folder of the demo: move it away")
+            self._lock()
             shutil.rmtree(self.folder)
         self.folder.mkdir()
-        (self.folder / MARK).touch()
+        self._lock()
         self._run("init", str(self.folder))
         (self.folder / "var/hook.secret").write_text(SECRET)
         (self.folder / "var/hook.secret").chmod(0o600)
@@ -176,6 +180,14 @@ class World:
         path = self.folder / "mappings/try.yaml"
         path.write_text(path.read_text("utf-8").replace(RIGHT, MISTAKEN), "utf-8")
         self.config.write_text(BRIDGE_YAML.format(simulator=self.simulator))
+
+    def _lock(self) -> None:
+        """Held until this demo ends, however it ends: a second one would remove the folder under a running bridge."""
+        mark = self._open.enter_context((self.folder / MARK).open("w"))
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Permanent("demo_running", f"another demo runs in {self.folder}: stop it first") from error
 
     def _run(self, *words: str) -> bytes:
         try:

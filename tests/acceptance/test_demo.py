@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import requests
 
 from bridge import cli
 from bridge.demo import scenes
-from bridge.demo.world import World
+from bridge.demo.world import MARK, World
 
 LINE = [sys.executable, "-m", "bridge.cli", "demo"]
 SECONDS_MAX = 120
@@ -108,6 +109,17 @@ def test_the_demo_removes_no_folder_that_it_did_not_make(tmp_path: Path) -> None
     assert done.returncode == 1
     assert "is not a folder of the demo" in done.stderr
     assert precious.exists()
+
+
+def test_a_demo_that_runs_keeps_its_folder(tmp_path: Path) -> None:
+    mark = tmp_path / ".demo" / MARK
+    mark.parent.mkdir()
+    with mark.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = subprocess.run(LINE, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+    assert done.returncode == 1
+    assert "another demo runs" in done.stderr
+    assert mark.exists()
 
 
 def answering(shown: str) -> list[str]:
