@@ -76,6 +76,7 @@ class Reloader:
         self._settings = settings
         self._store = store
         self._library = library
+        self._unreplayed: set[str] = set()  # mappings in use whose quarantine has yet to be mapped again
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mappings", daemon=True)
 
@@ -87,13 +88,18 @@ class Reloader:
         self._thread.join()
 
     def _run(self) -> None:
-        # rust_timeout: how soon `stop` is noticed, in milliseconds.
-        for _changes in watch(self._settings.mappings_path, stop_event=self._stop, rust_timeout=500):
+        # rust_timeout: how soon `stop` is noticed and a reload that failed is tried again, in milliseconds.
+        folder, again = self._settings.mappings_path, False
+        for changes in watch(folder, stop_event=self._stop, rust_timeout=500, yield_on_timeout=True):
+            if not changes and not again:
+                continue
+            again = False
             try:
                 self._reload()
-            except Transient as error:
+            except Transient as error:  # the store is away; nobody saves the file a second time because of that
+                again = True
                 self._library.refused = error.message
-                _log.warning("mappings not reloaded: %s", error.message)
+                _log.warning("mappings not reloaded, trying again: %s", error.message)
 
     def _reload(self) -> None:
         try:
@@ -105,7 +111,8 @@ class Reloader:
                 detail = {"problems": [str(problem) for problem in error.problems]}
                 append(tx, Entry(at=self._store.now(tx), action=Action.MAPPINGS_REFUSED, actor="reload", detail=detail))
             return
-        changed = self._library.swap(current)
-        if changed:
-            mapped = replay_quarantine(self._settings, self._store, self._library, changed, actor="reload")
-            _log.info("mappings in use: %s changed; %d alerts left quarantine", ", ".join(sorted(changed)), mapped)
+        self._unreplayed |= self._library.swap(current)
+        if self._unreplayed:
+            mapped = replay_quarantine(self._settings, self._store, self._library, self._unreplayed, actor="reload")
+            names, self._unreplayed = ", ".join(sorted(self._unreplayed)), set()
+            _log.info("mappings in use: %s changed; %d alerts left quarantine", names, mapped)

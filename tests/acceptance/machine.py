@@ -67,6 +67,13 @@ class Machine:
         os.kill(self.pid(name), signal.SIGTERM)
         return self.exit_status(name)
 
+    def freeze(self, name: str) -> None:
+        """It takes connections and says nothing."""
+        os.killpg(self.pid(name), signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        os.killpg(self.pid(name), signal.SIGCONT)
+
     def pid(self, name: str) -> int:
         return self._running[name].pid
 

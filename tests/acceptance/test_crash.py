@@ -85,7 +85,8 @@ def test_stopped_under_load_it_finishes_what_it_took_and_hands_its_leases_back(t
         bridge.start_bridge()
         senders.join()
         bridge.wait_until_in_step()
-        assert len(bridge.command("alerts", "list", "--limit", "100000")) == ALERTS
+        stored = {alert["id"] for alert in bridge.command("alerts", "list", "--limit", "100000")}
+        assert set(senders.accepted) == stored
         assert len(bridge.records()) == PROBLEMS
 
 
@@ -108,3 +109,17 @@ def test_a_mistake_in_a_mapping_keeps_the_old_one_in_use_and_is_told(tmp_path: P
         bridge.wait_for(lambda: "no_such_key" in requests.get(f"{bridge.url}/readyz", timeout=10).text)
         body = b'{"rule": "Still mapped", "host": "web-01", "severity": "high", "status": "firing", "message": "x"}'
         assert bridge.post("try", body).json()["alerts"][0]["outcome"] == "accepted"
+
+
+def test_servicenow_away_in_mid_load_refuses_no_alert_and_all_of_it_drains_afterwards(tmp_path: Path) -> None:
+    with machine(tmp_path / "bridge", TRY) as bridge:
+        senders = Senders(bridge)
+        senders.start()
+        bridge.wait_for(lambda: len(senders.accepted) >= ALERTS / 4)
+        bridge.freeze("simulator")  # calls in flight hang: their outcome is not known
+        senders.join()
+        assert len(senders.accepted) == ALERTS
+        bridge.thaw("simulator")
+        bridge.wait_until_in_step()
+        carried = Counter(record["correlation_id"] for record in bridge.records())
+        assert carried == {f"try:Rule {number}:web-01": 1 for number in range(PROBLEMS)}

@@ -64,3 +64,4 @@ def test_their_incidents_read_well(bridge: Machine) -> None:
         assert "{{" not in text
         assert record["assignment_group"], text
         assert record["description"], text
+        assert {record["impact"], record["urgency"]} <= {"1", "2", "3"}, text
