@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -109,6 +109,24 @@ def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(own_bridge: Machi
     killed = only_child(master)
     os.kill(killed, signal.SIGKILL)
     bridge.wait_for(lambda: bridge.answers() and only_child(master) != killed)
+    bridge.wait_for(lambda: len(bridge.records()) == 1)
+    assert [row["id"] for row in bridge.command("alerts", "list")] == [accepted]
+
+
+def test_a_master_that_is_killed_takes_its_worker_along_and_the_next_bridge_waits_for_that(own_bridge: Machine) -> None:
+    bridge = own_bridge
+    accepted = bridge.post("try", alert("Orphaned")).json()["alerts"][0]["alert"]
+    master = bridge.pid("serve")
+    orphan = only_child(master)
+    try:
+        os.kill(master, signal.SIGKILL)
+        assert bridge.exit_status("serve") == -signal.SIGKILL
+        bridge.start_bridge()
+        bridge.wait_for(lambda: not Path(f"/proc/{orphan}/exe").exists())
+        bridge.wait_for(bridge.answers)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(master, signal.SIGKILL)
     bridge.wait_for(lambda: len(bridge.records()) == 1)
     assert [row["id"] for row in bridge.command("alerts", "list")] == [accepted]
 
