@@ -16,7 +16,7 @@ from bridge.wiring import prepare, run
 
 logs.set_up(sys.stderr)
 _settings = load_settings(Path(os.environ.get("BRIDGE_CONFIG", "bridge.yaml")))
-_lock = prepare(_settings)  # kept open for life
-_running = run(_settings, sync=True)
+_prepared = prepare(_settings)
+_running = run(_settings, _prepared, sync=True)
 atexit.register(_running.stop)
 app = _running.app

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
+from collections.abc import Mapping as MappingType
 from datetime import date
 
 from watchfiles import watch
@@ -34,7 +35,11 @@ def load(settings: Settings, today: date) -> dict[str, Mapping]:
 
 def publish(settings: Settings, store: Store, *, actor: str) -> dict[str, Published]:
     """The mappings on disk, each a revision that the store knows. Raises Misconfigured as `load` does."""
-    mappings = load(settings, store.moment().date())
+    return put_into_use(store, load(settings, store.moment().date()), actor=actor)
+
+
+def put_into_use(store: Store, mappings: MappingType[str, Mapping], *, actor: str) -> dict[str, Published]:
+    """Compiled mappings, each a revision that the store knows."""
     with store.transaction() as tx:
         now = store.now(tx)
         current = {
@@ -100,6 +105,9 @@ class Reloader:
                 again = True
                 self._library.refused = error.message
                 _log.warning("mappings not reloaded, trying again: %s", error.message)
+            except Exception:  # noqa: BLE001 (the loop's edge: a bug must not end reloading unseen)
+                self._library.refused = "the mappings could not be reloaded: see the service's log"
+                _log.exception("mappings not reloaded")
 
     def _reload(self) -> None:
         try:

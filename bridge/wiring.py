@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from bridge.library import Library
+    from bridge.mapping.compile import Mapping
     from bridge.metrics import Backlog, Metrics
     from bridge.sync.loop import SyncLoop
     from bridge.web.hooks import SourceDoor
@@ -47,10 +49,18 @@ def open_for_command(settings: Settings) -> Store:
     return store
 
 
-def prepare(settings: Settings) -> IO[str] | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What every process of a bridge begins with."""
+
+    lock: IO[str] | None  # of an SQLite database: to be kept open for life
+    mappings: MappingType[str, Mapping]  # as they were found good
+
+
+def prepare(settings: Settings) -> Prepared:
     """Before any process of a bridge serves: all that could be wrong is found, the schema is this version's.
 
-    Returns the lock file of an SQLite database, to be kept open for life. Raises Misconfigured.
+    Raises Misconfigured.
     """
     from bridge.publishing import load
     from bridge.store.start import lock_sqlite
@@ -58,14 +68,14 @@ def prepare(settings: Settings) -> IO[str] | None:
     if problems := check_secrets(settings):
         raise Misconfigured(problems)
     _doors(settings)
-    load(settings, utc_now().date())
+    mappings = load(settings, utc_now().date())
     store = open_store(settings.database, utc_now, pool_size=2)
     try:
         lock = lock_sqlite(store.engine) if store.is_sqlite else None
         upgrade_store(store)
     finally:
         store.close()  # a connection must not cross the fork
-    return lock
+    return Prepared(lock=lock, mappings=mappings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,19 +86,24 @@ class Running:
     stop: Callable[[], None]
 
 
-def run(settings: Settings, *, sync: bool) -> Running:
+def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     """Build and start everything in this process. `stop` drains: what was taken is answered, calls in flight finish."""
     from bridge.library import Library
     from bridge.log.entries import Action, Entry, append
     from bridge.metrics import Metrics
-    from bridge.publishing import Reloader, publish, replay_quarantine
+    from bridge.publishing import Reloader, load, put_into_use, replay_quarantine
     from bridge.store.start import installation_id, void_leases, wake_observed
     from bridge.store.writer import Writer
     from bridge.web.app import create_app
 
     store = open_store(settings.database, steady_clock())
     metrics = Metrics()
-    library = Library(publish(settings, store, actor="start"))
+    try:
+        mappings, refused = load(settings, store.moment().date()), ""
+    except Misconfigured as error:  # broken since: a worker that died must come back all the same
+        mappings, refused = dict(prepared.mappings), error.message
+    library = Library(put_into_use(store, mappings, actor="start"))
+    library.refused = refused
     with store.transaction() as tx:
         now = store.now(tx)
         installation = installation_id(tx, now)

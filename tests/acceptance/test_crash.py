@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -123,3 +125,16 @@ def test_servicenow_away_in_mid_load_refuses_no_alert_and_all_of_it_drains_after
         bridge.wait_until_in_step()
         carried = Counter(record["correlation_id"] for record in bridge.records())
         assert carried == {f"try:Rule {number}:web-01": 1 for number in range(PROBLEMS)}
+
+
+def test_a_worker_that_dies_while_a_mapping_is_broken_comes_back_with_the_one_that_worked(tmp_path: Path) -> None:
+    with machine(tmp_path / "bridge", TRY) as bridge:
+        (bridge.folder / "mappings/try.yaml").write_text("mapping: try\nno_such_key: 1\n")
+        bridge.wait_for(lambda: "no_such_key" in requests.get(f"{bridge.url}/readyz", timeout=10).text)
+        master = bridge.pid("serve")
+        worker = int(Path(f"/proc/{master}/task/{master}/children").read_text("ascii").split()[0])
+        os.kill(worker, signal.SIGKILL)
+        bridge.wait_for(lambda: bridge.answers() and not Path(f"/proc/{worker}").exists())
+        assert "no_such_key" in requests.get(f"{bridge.url}/readyz", timeout=10).text
+        body = b'{"rule": "Still mapped", "host": "web-01", "severity": "high", "status": "firing", "message": "x"}'
+        assert bridge.post("try", body).json()["alerts"][0]["outcome"] == "accepted"

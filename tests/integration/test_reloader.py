@@ -31,7 +31,7 @@ def test_a_change_that_met_a_store_that_was_away_is_tried_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     settings = load_settings(folder / "bridge.yaml")
-    lock = prepare(settings)
+    lock = prepare(settings).lock
     assert lock is not None
     store = open_store(settings.database, utc_now)
     library = Library(publishing.publish(settings, store, actor="start"))
