@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bridge.errors import Misconfigured, Problem, Transient
 
@@ -74,6 +75,8 @@ def _translated() -> Iterator[None]:
     """Operational errors of the driver become one Transient; data errors pass, for the caller knows what they mean."""
     try:
         yield
+    except PoolTimeout as error:  # every connection is in use
+        raise Transient("store_busy", "the database has no connection to spare", retry_after=2) from error
     except DBAPIError as error:
         if error.connection_invalidated or type(error).__name__ in (
             "OperationalError",

@@ -42,7 +42,9 @@ class DeliveryAnswer:
 def commit(tx: Connection, batch: Sequence[PreparedDelivery], now: datetime) -> list[DeliveryAnswer]:
     """Store what is new of the batch, in the caller's transaction; an answer for each delivery, in its order."""
     received = to_us(now)
-    first = {delivery.fingerprint: delivery for delivery in reversed(batch)}
+    first: dict[bytes, PreparedDelivery] = {}
+    for delivery in batch:  # in the order of arrival: a sender that gave up may have sent the next one already
+        first.setdefault(delivery.fingerprint, delivery)
     ids, stored = _insert_new(tx, list(first.values()), received)
     new = [(ids[fingerprint], delivery) for fingerprint, delivery in first.items() if fingerprint in ids]
     answers = dict(zip((row_id for row_id, _ in new), store_alerts(tx, new, now), strict=True))

@@ -54,7 +54,9 @@ def plan_next(tx: Connection, held: Held, target: str) -> Held:
     )
     lease = select(incidents.c.lease_until).where(incidents.c.id == held.incident.id).scalar_subquery()
     tx.execute(update(incidents).where(incidents.c.id == planned.id).values(epoch=1, lease_until=lease))
-    _release(tx, held.incident.id, held.epoch)
+    # The ended incident's epoch rises: what goes wrong from here must not be told of it.
+    old = update(incidents).where(incidents.c.id == held.incident.id)
+    tx.execute(old.values(lease_until=None, epoch=incidents.c.epoch + 1))
     return replace(
         held,
         incident=planned,
@@ -137,6 +139,7 @@ def settle(
 
     Raises LeaseLost, and then nothing has changed.
     """
+    _fence(tx, held)
     episode = settlement.episode
     begins, ends = _begins(held, settlement), _ends(held, settlement)
     values: dict[str, object] = {
@@ -154,7 +157,7 @@ def settle(
     }
     if begins and held.incident.state == "planned":
         values["created_at"] = now
-    _under_lease(tx, held, values)
+    tx.execute(update(incidents).where(incidents.c.id == held.incident.id).values(**values))
     still = correlations.c.last_seq > settlement.read_seq
     row: dict[str, object] = {
         "applied_seq": settlement.read_seq,
@@ -236,15 +239,9 @@ def _ends(held: Held, settlement: Settlement) -> bool:
     return was_open and settlement.episode is not None and not settlement.episode.open
 
 
-def _under_lease(tx: Connection, held: Held, values: dict[str, object]) -> None:
-    changed = tx.execute(
-        update(incidents).where(incidents.c.id == held.incident.id, incidents.c.epoch == held.epoch).values(**values)
-    ).rowcount
-    if not changed:
-        raise LeaseLost("lease_lost", "another holder has taken this incident over")
-
-
 def _fence(tx: Connection, held: Held) -> None:
+    """Lock both rows, the correlation first as a claim does, and hold the epoch against ours."""
+    tx.execute(select(correlations.c.id).where(correlations.c.id == held.correlation).with_for_update())
     query = select(incidents.c.epoch).where(incidents.c.id == held.incident.id).with_for_update()
     if tx.execute(query).scalar_one() != held.epoch:
         raise LeaseLost("lease_lost", "another holder has taken this incident over")

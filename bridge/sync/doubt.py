@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bridge.correlation.policy import Kind
@@ -11,6 +11,7 @@ from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import Target
 from bridge.store.work import Doubt, Held
+from bridge.sync.reading import JOURNAL_FIELDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,14 @@ def look_again(
     noted = table.has_note(target.table, sys_id, doubt.ref, deadline=deadline)
     if noted is False:
         return None
-    return Found(record=table.read(target.table, sys_id, fields=doubt.fields, deadline=deadline))
+    record = table.read(target.table, sys_id, fields=doubt.fields, deadline=deadline)
+    return Found(record=record) if noted or record is None or _shows(record, doubt.fields) else None
+
+
+def _shows(record: Record, fields: Mapping[str, str]) -> bool:
+    """Whether the record has what was sent, where the notes may not be read; of a note alone that is taken to be so."""
+    lasting = {name: value for name, value in fields.items() if name not in JOURNAL_FIELDS and name in record.fields}
+    return all(record.text(name) == value for name, value in lasting.items())
 
 
 def _created(records: list[Record], ours: Callable[[Record], bool], known: Callable[[Record], bool]) -> Found | None:

@@ -47,16 +47,21 @@ class SyncLoop:
                 worked = self._worker.work()
             except Transient as error:
                 _log.warning("sync pauses: %s", error.message)
-                self._sleep(STORE_DOWN_SECONDS)
+                self._pause()
                 continue
             except Exception:  # noqa: BLE001 (the loop's edge: the thread must outlive a bug)
                 _log.exception("sync: a round could not be recorded")
-                self._sleep(STORE_DOWN_SECONDS)
+                self._pause()
                 continue
             if worked:
                 self.notify()
             else:
                 self._sleep(IDLE_SECONDS)
+
+    def _pause(self) -> None:
+        """After an error, whatever signals come: a store that is down is not asked by every new alert."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._stopping, STORE_DOWN_SECONDS)
 
     def _sleep(self, seconds: float) -> None:
         with self._wake:

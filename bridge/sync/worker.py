@@ -25,7 +25,7 @@ from bridge.correlation.policy import (
     fold,
     settled,
 )
-from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
+from bridge.errors import Ambiguous, BridgeError, Misconfigured, Permanent, Transient
 from bridge.log.entries import Action, append
 from bridge.metrics import Metrics
 from bridge.servicenow.ownership import is_ours
@@ -87,6 +87,8 @@ class Worker:
             self._ledger.lease_lost(held)
         except (Transient, Ambiguous, Permanent) as error:
             self._ledger.failed(held, error)
+        except Misconfigured as error:  # a secret is gone, an old revision does not compile: a person must look
+            self._ledger.failed(held, Permanent(error.code, error.message))
         except Exception as error:  # noqa: BLE001 (the loop's edge: a bug must not stop the other correlations, nor spin)
             _log.exception("round of %s came to nothing", held.correlation_id)
             self._ledger.failed(held, Transient("internal_error", f"{type(error).__name__}: see the service's log"))
@@ -169,7 +171,7 @@ class Worker:
         held, before, now = sight.held, sight.episode, self._store.moment()
         if before is None:
             return sight
-        after = seen(before, record, sight.progress, target=sight.target, our_state=held.incident.record_state, now=now)
+        after = seen(before, record, held.progress, target=sight.target, our_state=held.incident.record_state, now=now)
         if (after.open, after.end) == (before.open, before.end):
             return replace(sight, episode=after)
         over = before.open and not after.open
@@ -284,6 +286,8 @@ class Worker:
         deadline = self._deadline()
         with self._store.transaction() as tx:
             now = self._store.now(tx)
+            if sight.target.name in work.paused_targets(tx):  # since the claim, or the route has moved there
+                raise Transient("paused", f"The target {sight.target.name} is paused: resume it to go on.")
             if decision.kind is Kind.CREATE:
                 ours = held.incident.id if held.incident.episode is None else None
                 made = work.creates_since(tx, sight.target.name, now - BRAKE_WINDOW, but=ours)

@@ -131,15 +131,24 @@ def test_a_note_that_is_not_there_is_sent_again_after_its_window(world: World) -
     assert world.writes() == ["POST", "PATCH", "PATCH"]
 
 
-def test_a_note_that_may_not_be_read_is_not_sent_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("fault", "writes"),
+    [
+        (FaultKind.RESET_BEFORE_COMMIT, ["POST", "PATCH", "PATCH"]),  # the fields differ: it has not happened
+        (FaultKind.RESET_AFTER_COMMIT, ["POST", "PATCH"]),  # they agree: it has, and the note is not sent twice
+    ],
+)
+def test_where_notes_may_not_be_read_the_fields_tell_whether_an_update_happened(
+    world: World, monkeypatch: pytest.MonkeyPatch, fault: FaultKind, writes: list[str]
+) -> None:
     world.fire()
     world.idle()
-    world.fail(FaultKind.RESET_BEFORE_COMMIT, "PATCH")
+    world.fail(fault, "PATCH")
     monkeypatch.setattr(TableApi, "has_note", lambda *_args, **_more: None)
     world.fire(level="critical")
     world.idle()
     minutes_pass(world)
-    assert world.writes() == ["POST", "PATCH"]
+    assert world.writes() == writes
 
 
 def test_an_instance_that_is_down_loses_nothing(world: World) -> None:
