@@ -84,12 +84,13 @@ class Ledger:
         create = settlement.kind == Kind.CREATE.value
         lasting = {name: value for name, value in sent.items() if name not in JOURNAL_FIELDS}
         kept = settlement.kind == Kind.UPDATE.value  # an update writes no state: what it reads back may be a person's
-        read = dict(record.fields) if record is not None else {}
+        # What a later look-up shows may be a person's by now: then what we sent is what we know of our own write.
+        read = dict(record.fields) if record is not None and found.left_state is None else {}
         incident = replace(
             held.incident,
             sys_id=record.sys_id if record is not None else held.incident.sys_id,
             number=record.number if record is not None else held.incident.number,
-            record_state=held.incident.record_state if record is None or kept else record.state,
+            record_state=held.incident.record_state if record is None or kept else found.left_state or record.state,
             written=settling.written_after(held.incident, lasting, read, anew=create),
         )
         action = {"close": Action.CLOSED, "reopen": Action.REOPENED}.get(settlement.kind, Action.WRITTEN)

@@ -42,10 +42,10 @@ from bridge.sync.doubt import Found, look_again
 from bridge.sync.fields import Writing, fields_for
 from bridge.sync.ledger import Ledger, Sight
 from bridge.sync.outcomes import window_end
-from bridge.sync.reading import JOURNAL_FIELDS, seen
+from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, seen
 
 CALL_SECONDS_MAX = 15.0  # a deadline for one whole call, look-ups included
-CALLS_PER_ROUND_MAX = 6  # doubt, note, read, children, group look-up, write
+CALLS_PER_ROUND_MAX = 7  # doubt, note, read, list, children, group look-up, write
 assert LEASE.total_seconds() > CALLS_PER_ROUND_MAX * CALL_SECONDS_MAX, "a live round must not outlive its lease"  # noqa: S101
 BRAKE_WINDOW = timedelta(hours=1)
 
@@ -158,13 +158,21 @@ class Worker:
     def _read(self, sight: Sight, sys_id: str) -> Record | None:
         written = [name for name in sight.held.incident.written if name not in JOURNAL_FIELDS]
         record = sight.table.read(sight.target.table, sys_id, fields=written, deadline=self._deadline())
-        if record is not None and not self._is_ours(sight.target, record, sight.held):
+        if record is None:
+            self._refuse_if_there(sight, sys_id)
+        elif not self._is_ours(sight.target, record, sight.held):
             raise Permanent(
                 "id_in_use",
                 f"{record.number} does not carry our correlation ID and mark any more: nothing "
                 "is written to it. Restore correlation_id and correlation_display, or delete the record.",
             )
         return record
+
+    def _refuse_if_there(self, sight: Sight, sys_id: str) -> None:
+        """A 404 also means that an ACL hides the record: only one that no list shows either has been deleted."""
+        found = sight.table.find(sight.target.table, sight.held.correlation_id, deadline=self._deadline())
+        if any(record.sys_id == sys_id for record in found):
+            raise Transient("record_hidden", "ServiceNow said that the record is gone, and lists it: it is read again.")
 
     def _notice(self, sight: Sight, record: Record | None) -> Sight | None:
         """The sight with what people did to the record. None: that was news and is settled; the next round decides."""
@@ -218,6 +226,7 @@ class Worker:
         )
         until = window_end(doubt.deadline, target.late_commit)
         if found is not None:
+            found = replace(found, left_state=doubt.fields.get("state") or FIRST_STATE[target.table])
             self._ledger.applied(held, doubt.id, doubt.settlement, found, sent=doubt.fields, looked_up=True)
             return True
         if doubt.known:
