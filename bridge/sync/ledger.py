@@ -63,11 +63,13 @@ class Ledger:
         # A plan has no episode yet; the one before it belongs to another incident's row.
         known = sight.episode if held.incident.episode is not None else None
         episode = settled(known, decision, sight.progress, now) if nothing else known
+        # What fired and is resolved without an incident is over: the next episode does not begin with its severity.
+        over = decision.reason in (Reason.ALREADY_CLOSED, Reason.RESOLVED_BEFORE_INCIDENT)
         settlement = Settlement(
             kind=decision.kind.value,
             reason=decision.reason.value,
             read_seq=held.read_seq,
-            progress=sight.progress,
+            progress=replace(sight.progress, severity=None, repeat_count=0) if over else sight.progress,
             episode=episode,
             wake_at=decision.wake_at if nothing else None,
         )

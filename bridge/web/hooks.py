@@ -9,6 +9,7 @@ from typing import cast
 
 import msgspec
 from flask import Blueprint, Request, Response, request
+from gunicorn.http.errors import ParseException
 
 from bridge.alert import Outcome
 from bridge.errors import Rejected
@@ -102,7 +103,7 @@ def _read(request: Request, size_max: int) -> bytes:
         raise _too_large(size_max)
     try:
         body: bytes = stream.read(size_max + 1 if length is None else length)
-    except OSError as error:
+    except (OSError, ParseException) as error:  # cut off, or its chunks are not chunks
         raise Rejected(400, "body_incomplete", "The body broke off before its end. Send it again.") from error
     if len(body) > size_max:
         raise _too_large(size_max)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -138,3 +139,13 @@ def test_a_worker_that_dies_while_a_mapping_is_broken_comes_back_with_the_one_th
         assert "no_such_key" in requests.get(f"{bridge.url}/readyz", timeout=10).text
         body = b'{"rule": "Still mapped", "host": "web-01", "severity": "high", "status": "firing", "message": "x"}'
         assert bridge.post("try", body).json()["alerts"][0]["outcome"] == "accepted"
+
+
+def test_chunks_that_are_none_are_the_senders_mistake(tmp_path: Path) -> None:
+    with machine(tmp_path / "bridge", TRY) as bridge:
+        host, port = bridge.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as sender:
+            sender.sendall(
+                b"POST /hooks/try HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nabc\r\n0\r\n\r\n"
+            )
+            assert sender.recv(4096).startswith(b"HTTP/1.1 400 ")
