@@ -1,6 +1,6 @@
-"""WSGI entry: `BRIDGE_CONFIG=bridge.yaml gunicorn --worker-class gthread --threads 32 --workers 1 app:app`.
+"""WSGI entry, for those who run gunicorn themselves; `bridge serve` does the same with everything set.
 
-`bridge serve` does the same with everything set; this is for those who run gunicorn themselves.
+BRIDGE_CONFIG=bridge.yaml gunicorn --worker-class bridge.web.worker.Worker --threads 32 --workers 1 --timeout 0 app:app
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def _serve(settings: Settings, prepared: Prepared, listener: socket.socket, *, s
             options = {
                 "bind": f"fd://{listening}",
                 "workers": 1,
-                "worker_class": "gthread",
+                "worker_class": "bridge.web.worker.Worker",
                 "threads": settings.server_threads,
                 "graceful_timeout": GRACEFUL_SECONDS,
                 "timeout": 0,

@@ -14,21 +14,30 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from bridge.errors import Misconfigured, Problem, Rejected
 from bridge.settings import SourceAuth
 
 TOLERANCE = timedelta(seconds=300)  # how far a signed time may be from ours, both ways
 TIMESTAMP_DIGITS_MAX = 12
-FORWARDING_HEADERS = ("forwarded", "x-real-ip", "via")  # and all of x-forwarded-*
+# A browser says where a request comes from; a proxy whom it passes one on for. A command line tool says neither.
+BROWSER_HEADERS = frozenset({"origin", "sec-fetch-site"})
+FORWARDING_HEADERS = frozenset({"forwarded", "via", "cf-ray", "x-amzn-trace-id"})
+FORWARDING_PREFIXES = ("x-forwarded-", "x-original-", "x-envoy-", "x-appengine-", "x-azure-")
+FORWARDING_SUFFIXES = ("real-ip", "client-ip", "connecting-ip", "clientip", "user-ip")
 
 
 class Verifier(Protocol):
+    # False: the headers decide alone, and a sender that is refused is not listened to. Whoever asks for nothing but a
+    # refusal can tell a source that signs its bodies from one that does not exist: a name in a URL is no secret.
+    needs_body: ClassVar[bool]
+
     def verify(self, headers: Mapping[str, str], body: bytes, *, remote: str, now: datetime) -> None:
         """Returns when the request is the source's; raises Rejected(401) when that is not proven.
 
-        `headers` is read without regard to case; `remote` is the address of the TCP peer.
+        `headers` is read without regard to case; `remote` is the address of the TCP peer; `body` is b"" when it is not
+        needed.
         """
 
 
@@ -49,16 +58,21 @@ def verifier_for(source: str, auth: SourceAuth, secrets: tuple[bytes, ...]) -> V
 
 @dataclass(frozen=True, slots=True)
 class LoopbackOnly:
-    """Scheme `none`: a try-out on this machine. A request that came through a proxy is not from this machine."""
+    """Scheme `none`: a try-out on this machine, by hand. Neither a proxy nor a page in a browser is that."""
+
+    needs_body: ClassVar[bool] = False
 
     def verify(self, headers: Mapping[str, str], body: bytes, *, remote: str, now: datetime) -> None:  # noqa: ARG002
-        if not _is_loopback(remote) or any(map(_tells_of_a_proxy, headers.keys())):
+        here = _is_loopback(remote) and _names_loopback(headers.get("host", ""))
+        if not here or any(map(_tells_of_somebody_else, headers.keys())):
             raise refusal()
 
 
 @dataclass(frozen=True, slots=True)
 class SharedSecret:
     """Schemes `bearer` and `header`: the secret itself stands in a header."""
+
+    needs_body: ClassVar[bool] = False
 
     header: str
     prefix: str  # "bearer " in lower case, or ""
@@ -75,6 +89,8 @@ class SharedSecret:
 class BodySignature:
     """Scheme `hmac`: a hexadecimal HMAC SHA-256 of the body. It carries no time: replays are told by delivery."""
 
+    needs_body: ClassVar[bool] = True
+
     header: str
     prefix: bytes
     secrets: tuple[bytes, ...]
@@ -89,6 +105,8 @@ class BodySignature:
 @dataclass(frozen=True, slots=True)
 class StandardWebhooks:
     """Scheme `standard_webhooks` 1.0: several `v1` signatures over id, time and body; the time must be near ours."""
+
+    needs_body: ClassVar[bool] = True
 
     secrets: tuple[bytes, ...]
 
@@ -105,10 +123,12 @@ class StandardWebhooks:
 
 @dataclass(frozen=True, slots=True)
 class UnknownSource:
-    """Stands in for a source that is not configured: the work of a signature check, and always the same refusal."""
+    """Stands in for a source that is not configured: the work of a comparison, and always the same refusal."""
+
+    needs_body: ClassVar[bool] = False
 
     def verify(self, headers: Mapping[str, str], body: bytes, *, remote: str, now: datetime) -> None:  # noqa: ARG002
-        _matches(_octets(headers.get("authorization", "")), [hmac.digest(b"unknown", body, "sha256")])
+        _matches(_octets(headers.get("authorization", "")), [b"unknown"])
         raise refusal()
 
 
@@ -173,9 +193,18 @@ def _is_loopback(remote: str) -> bool:
         return False
 
 
-def _tells_of_a_proxy(name: str) -> bool:
+def _names_loopback(host: str) -> bool:
+    """Whether a Host header means this machine by name or number: a page whose name was bent to 127.0.0.1 does not."""
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    name = name.strip("[]").lower()
+    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+
+
+def _tells_of_somebody_else(name: str) -> bool:
     name = name.lower()
-    return name in FORWARDING_HEADERS or name.startswith("x-forwarded-")
+    if name in BROWSER_HEADERS or name in FORWARDING_HEADERS:
+        return True
+    return name.startswith(FORWARDING_PREFIXES) or name.endswith(FORWARDING_SUFFIXES)
 
 
 def _misconfigured(source: str, message: str, hint: str) -> Misconfigured:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -22,6 +23,8 @@ from bridge.store.intake import DeliveryAnswer
 from bridge.store.prepare import PreparedDelivery, fingerprint, map_content
 from bridge.store.writer import Writer
 from bridge.web.problem import problem
+from bridge.web.refusals import Refusals
+from bridge.web.worker import ARRIVAL_SECONDS
 
 CONTENT_TYPE_CHARS_MAX = 200
 
@@ -57,6 +60,7 @@ def hooks(
     clock: Callable[[], datetime],
 ) -> Blueprint:
     blueprint = Blueprint("hooks", __name__)
+    refusals = Refusals()
 
     @blueprint.route("/hooks/<source>", methods=["POST"], provide_automatic_options=False)
     def receive(source: str) -> Response:
@@ -66,6 +70,7 @@ def hooks(
             answer = writer.submit(delivery)
         except Rejected as error:
             metrics.refused(door.name, error.code)
+            refusals.tell(door.name, error, asked=source, remote=request.remote_addr or "", now=clock())
             return problem(error)
         # The delivery is durable. If we die before the answer arrives, the sender sends it again and is given this one.
         metrics.delivered(door.name, _outcome(answer))
@@ -76,8 +81,13 @@ def hooks(
 
 def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime) -> PreparedDelivery:
     headers = cast("Mapping[str, str]", request.headers)
-    body = _read(request, door.body_bytes_max)
-    door.verifier.verify(headers, body, remote=request.remote_addr or "", now=now)
+    verify = partial(door.verifier.verify, headers, remote=request.remote_addr or "", now=now)
+    if door.verifier.needs_body:
+        body = _read(request, door.body_bytes_max)
+        verify(body=body)
+    else:  # a sender that is not let in does not get to keep a thread reading
+        verify(body=b"")
+        body = _read(request, door.body_bytes_max)
     unwrapped = unwrap(door.envelope, headers, body)
     published = library[door.mapping]
     return PreparedDelivery(
@@ -103,13 +113,20 @@ def _read(request: Request, size_max: int) -> bytes:
         raise _too_large(size_max)
     try:
         body: bytes = stream.read(size_max + 1 if length is None else length)
-    except (OSError, ParseException) as error:  # cut off, or its chunks are not chunks
-        raise Rejected(400, "body_incomplete", "The body broke off before its end. Send it again.") from error
+    except ParseException as error:
+        raise Rejected(400, "body_malformed", "The body's chunks are not what HTTP says. Send it again.") from error
+    except OSError as error:  # cut off, by the sender or by our watchdog
+        raise _incomplete() from error
     if len(body) > size_max:
         raise _too_large(size_max)
     if length is not None and len(body) < length:
-        raise Rejected(400, "body_incomplete", "The body broke off before its end. Send it again.")
+        raise _incomplete()
     return body
+
+
+def _incomplete() -> Rejected:
+    message = f"The body broke off, or did not arrive within {ARRIVAL_SECONDS:.0f} seconds. Send it again, whole."
+    return Rejected(408, "body_incomplete", message)
 
 
 def _too_large(size_max: int) -> Rejected:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,39 @@ def test_a_master_that_is_killed_takes_its_worker_along_and_the_next_bridge_wait
             os.killpg(master, signal.SIGKILL)
     bridge.wait_for(lambda: len(bridge.records()) == 1)
     assert [row["id"] for row in bridge.command("alerts", "list")] == [accepted]
+
+
+def unfinished_posts(bridge: Machine, source: str, headers: str = "") -> ExitStack:
+    """One more than the bridge has threads, each with a body of which half a word arrives."""
+    host, port = bridge.url.removeprefix("http://").split(":")
+    stack = ExitStack()
+    for _ in range(33):
+        sender = stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+        sender.sendall(
+            f"POST /hooks/{source} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: 9\r\n\r\n{{".encode()
+        )
+    return stack
+
+
+def test_senders_that_never_finish_hold_the_bridge_up_for_seconds_and_are_answered_408(own_bridge: Machine) -> None:
+    bridge = own_bridge
+    with unfinished_posts(bridge, "try"):
+        bridge.wait_for(lambda: accepts(bridge, "Behind the slow ones"))
+        count = 'bridge_deliveries_refused_total{reason="body_incomplete",source="try"}'
+        bridge.wait_for(lambda: count in requests.get(f"{bridge.url}/metrics", timeout=10).text)
+
+
+def test_senders_that_never_finish_do_not_hold_up_a_stop(own_bridge: Machine) -> None:
+    bridge = own_bridge
+    with unfinished_posts(bridge, "try"):
+        assert bridge.stop("serve") == 0  # within the minute that `stop` waits
+
+
+def accepts(bridge: Machine, rule: str) -> bool:
+    try:
+        return bridge.post("try", alert(rule)).status_code == 200
+    except requests.Timeout:
+        return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2])

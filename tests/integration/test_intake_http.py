@@ -7,7 +7,7 @@ import hmac
 import io
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask.testing import FlaskClient
@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from intake_world import alert, body_of, library_of, rows, running_writer
 
+from bridge.errors import Rejected
 from bridge.metrics import Metrics
 from bridge.settings import SourceAuth
 from bridge.sources.auth import verifier_for
@@ -24,6 +25,7 @@ from bridge.store.tables import deliveries
 from bridge.web.app import create_app
 from bridge.web.health import Check
 from bridge.web.hooks import SourceDoor
+from bridge.web.refusals import Refusals
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 SECRET = b"a secret of this test"
@@ -134,8 +136,44 @@ def test_a_chunked_body_above_the_cap_is_413(client: FlaskClient) -> None:
 
 def test_a_body_that_breaks_off_is_not_quarantined(client: FlaskClient, store: Store) -> None:
     answer = client.post("/hooks/probe", data=b'{"alerts"', headers=BEARER, environ_overrides={"CONTENT_LENGTH": "500"})
-    assert answer.status_code == 400
+    assert answer.status_code == 408
     assert rows(store, deliveries) == []
+
+
+class Unreadable(io.BytesIO):
+    def read(self, _size: int | None = -1) -> bytes:
+        raise AssertionError("the body was read")
+
+
+@pytest.mark.parametrize(("source", "token"), [("probe", "Bearer wrong"), ("nobody", "Bearer wrong"), ("probe", "")])
+def test_a_sender_that_its_headers_do_not_let_in_is_refused_before_its_body_is_read(
+    client: FlaskClient, source: str, token: str
+) -> None:
+    answer = client.post(
+        f"/hooks/{source}",
+        input_stream=Unreadable(),
+        headers={"Authorization": token},
+        environ_overrides={"CONTENT_LENGTH": "500"},
+    )
+    assert answer.status_code == 401
+
+
+def test_refused_deliveries_are_told_once_a_minute_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
+    refusals, error = Refusals(), Rejected(401, "not_authenticated", "Check the secret.")
+    for seconds in (0, 1, 59, 60):
+        refusals.tell("probe", error, asked="probe", remote="192.0.2.1", now=NOW + timedelta(seconds=seconds))
+    first, second = caplog.messages
+    assert first == "delivery refused: /hooks/probe from 192.0.2.1: 401 not_authenticated: Check the secret."
+    assert "and 2 more since the last such line" in second
+
+
+def test_strangers_names_share_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    refusals, error = Refusals(), Rejected(401, "not_authenticated", "Check the secret.")
+    for name in ("a", "b", "c"):
+        refusals.tell("unknown", error, asked=name, remote="192.0.2.1", now=NOW)
+    (only,) = caplog.messages
+    assert "/hooks/a" in only
+    assert "no source of this name is configured" in only
 
 
 def test_a_compressed_body_is_415(client: FlaskClient) -> None:

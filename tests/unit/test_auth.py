@@ -144,12 +144,32 @@ def test_a_changed_body_is_not_what_was_signed() -> None:
         ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, False),
         ("127.0.0.1", {"x-forwarded-proto": "https"}, False),
         ("127.0.0.1", {"Forwarded": "for=127.0.0.1"}, False),
+        ("127.0.0.1", {"CF-Connecting-IP": "192.0.2.1"}, False),
+        ("127.0.0.1", {"True-Client-IP": "192.0.2.1"}, False),
+        ("127.0.0.1", {"X-Cluster-Client-Ip": "192.0.2.1"}, False),
+        ("127.0.0.1", {"Origin": "https://evil.example"}, False),
+        ("127.0.0.1", {"Origin": "null"}, False),
+        ("127.0.0.1", {"Sec-Fetch-Site": "cross-site"}, False),
+        ("127.0.0.1", {"Host": "127.0.0.1"}, True),
+        ("127.0.0.1", {"Host": "[::1]:8080"}, True),
+        ("127.0.0.1", {"Host": "[::1]"}, True),
+        ("127.0.0.1", {"Host": "bridge.localhost:80"}, True),
+        ("127.0.0.1", {"Host": "evil.example:8080"}, False),
+        ("127.0.0.1", {"Host": "127.0.0.1.evil.example"}, False),
+        ("127.0.0.1", {"Host": ""}, False),
     ],
 )
 def test_without_authentication_only_this_machine_itself_is_heard(
     remote: str, headers: dict[str, str], right: bool
 ) -> None:
-    assert accepts(verifier_for("s", NONE, ()), headers, remote=remote) is right
+    assert accepts(verifier_for("s", NONE, ()), {"Host": "localhost:8080"} | headers, remote=remote) is right
+
+
+@pytest.mark.parametrize(
+    ("auth", "secrets", "needed"), [(NONE, (), False), (BEARER, (NEW,), False), (GITHUB, (NEW,), True)]
+)
+def test_only_a_signature_needs_the_body(auth: SourceAuth, secrets: tuple[bytes, ...], needed: bool) -> None:
+    assert verifier_for("s", auth, secrets).needs_body is needed
 
 
 @pytest.mark.parametrize(
