@@ -136,7 +136,7 @@ class Episode:
     rung: int = 0  # index into update_every: how far the interval has widened
     notes: int = 0  # updates about repeats told in this episode
     told_resolved: bool = False  # the incident carries "the source reports this resolved"
-    close_refused: bool = False  # ServiceNow refused a close since the last resolve
+    close_refused_for: datetime | None = None  # the resolve (see `the_resolve`) for which ServiceNow refused a close
     reopen_refused: bool = False
     touched: bool = False  # people are on it: assigned, state changed, or open children
     ended_at: datetime | None = None
@@ -237,11 +237,16 @@ def _while_resolved(progress: Progress, episode: Episode, policy: Policy, now: d
         return _nothing(Reason.QUIET_TIME, wake_at=quiet_until)
     if policy.close_when is CloseWhen.NEVER:
         return _tell_once(episode, Reason.CLOSE_OFF)
-    if episode.close_refused:
+    if episode.close_refused_for is not None and episode.close_refused_for == the_resolve(progress):
         return _tell_once(episode, Reason.CLOSE_REFUSED)
     if not episode.touched or policy.close_when is CloseWhen.ALWAYS:
         return Decision(kind=Kind.CLOSE, reason=Reason.RESOLVED)
     return _tell_once(episode, Reason.LEFT_TO_PERSON)
+
+
+def the_resolve(progress: Progress) -> datetime | None:
+    """What tells one resolve from the next, after it fired again: an answer to the first says nothing of the second."""
+    return progress.resolved_since or progress.newest_time
 
 
 def _tell_once(episode: Episode, reason: Reason) -> Decision:
@@ -275,8 +280,6 @@ def settled(episode: Episode | None, decision: Decision, progress: Progress, now
         return Episode(open=True, severity=severity, told_count=progress.repeat_count, told_at=now)
     if episode is None:
         return None
-    if progress.status is Status.FIRING:
-        episode = replace(episode, close_refused=False)
     if decision.kind is Kind.NOTHING:
         return episode
     if decision.kind is Kind.CLOSE:

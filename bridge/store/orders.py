@@ -46,11 +46,11 @@ def resume(tx: Connection, target: str, *, actor: str, now: datetime) -> bool:
 
 
 def ask_sync(tx: Connection, rows: Sequence[CorrelationRow], *, actor: str, now: datetime) -> None:
-    """Forget what failed and look at these correlations at once. The worker decides as ever; nothing is forced."""
+    """Forget what failed or was refused and look at these correlations at once. The worker decides as ever."""
     tx.execute(
         update(correlations)
         .where(correlations.c.id.in_([row.row_id for row in rows]))
-        .values(due_at=now, failures=0, failure=None, failure_text=None, waits_for_person=False)
+        .values(due_at=now, failures=0, failure=None, failure_text=None, waits_for_person=False, sync_asked_at=now)
     )
     entries = [
         Entry(

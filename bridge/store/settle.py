@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, case, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select, update
 
 from bridge.correlation.policy import Decision
 from bridge.errors import BridgeError
 from bridge.log.entries import Action, Entry, append
 from bridge.store.tables import Instant, alerts, correlations, incidents, intents
-from bridge.store.work import UNSETTLED, Held, Incident, Settlement, WrittenField, encode, ended_state, plan
+from bridge.store.work import UNSETTLED, Held, Incident, Lease, Settlement, WrittenField, encode, ended_state, plan
 
 
 class LeaseLost(BridgeError):
@@ -158,7 +158,8 @@ def settle(
     if begins and held.incident.state == "planned":
         values["created_at"] = now
     tx.execute(update(incidents).where(incidents.c.id == held.incident.id).values(**values))
-    still = correlations.c.last_seq > settlement.read_seq
+    asked = _asked_since(held)
+    more = or_(correlations.c.last_seq > settlement.read_seq, asked)
     row: dict[str, object] = {
         "applied_seq": settlement.read_seq,
         "applied": encode(settlement.progress),
@@ -168,7 +169,8 @@ def settle(
         "failure_text": None,
         "waits_for_person": False,
         "last_decision": decision,
-        "due_at": case((still, literal(now, Instant)), else_=literal(settlement.wake_at, Instant)),
+        "sync_asked_at": case((asked, correlations.c.sync_asked_at), else_=None),
+        "due_at": case((more, literal(now, Instant)), else_=literal(settlement.wake_at, Instant)),
     }
     if episode is not None and episode.open:
         row["target"] = incident.target
@@ -189,17 +191,46 @@ def fail(tx: Connection, held: Held, error: BridgeError, now: datetime, *, due_a
     Raises LeaseLost, and then nothing has changed: the correlation is the next holder's to speak for.
     """
     _fence(tx, held)
+    asked = _asked_since(held)
     row = {
         "failures": correlations.c.failures + 1,
         "failure": error.code,
         "failure_text": error.message,
-        "waits_for_person": due_at is None,
-        "due_at": due_at,
+        "waits_for_person": case((asked, False), else_=due_at is None),
+        "due_at": case((asked, literal(now, Instant)), else_=literal(due_at, Instant)),
     }
     _release(tx, held.incident.id, held.epoch)
     tx.execute(update(correlations).where(correlations.c.id == held.correlation).values(**row))
     outcome = "waits for a person" if due_at is None else "will be tried again"
     append(tx, entry(held, Action.FAILED, now, outcome=outcome, reason=error.code, detail={"message": error.message}))
+
+
+def unreadable(tx: Connection, lease: Lease, error: BridgeError, now: datetime) -> None:
+    """What the store holds of it cannot be decoded: a person must look, and the others go on."""
+    mine = update(incidents).where(incidents.c.id == lease.incident, incidents.c.epoch == lease.epoch)
+    if tx.execute(mine.values(lease_until=None)).rowcount == 0:
+        return
+    correlation = update(correlations).where(correlations.c.id == lease.correlation)
+    row = {
+        "failures": correlations.c.failures + 1,
+        "failure": error.code,
+        "failure_text": error.message,
+        "waits_for_person": True,
+        "due_at": None,
+    }
+    named = (correlations.c.tenant, correlations.c.source, correlations.c.mapping, correlations.c.correlation_id)
+    names = tx.execute(correlation.values(**row).returning(*named)).one()._asdict()
+    told = Entry(
+        at=now,
+        action=Action.FAILED,
+        actor="sync",
+        reason=error.code,
+        detail={"message": error.message},
+        correlation=lease.correlation,
+        incident=lease.incident,
+        **names,
+    )
+    append(tx, told)
 
 
 def decided(tx: Connection, held: Held, decision: Decision, now: datetime, **more: object) -> None:
@@ -245,6 +276,12 @@ def _fence(tx: Connection, held: Held) -> None:
     query = select(incidents.c.epoch).where(incidents.c.id == held.incident.id).with_for_update()
     if tx.execute(query).scalar_one() != held.epoch:
         raise LeaseLost("lease_lost", "another holder has taken this incident over")
+
+
+def _asked_since(held: Held) -> ColumnElement[bool]:
+    """Whether a person asked for another try while this round was under way: it did not know of it."""
+    asked = correlations.c.sync_asked_at
+    return asked.is_not(None) if held.sync_asked_at is None else asked != held.sync_asked_at
 
 
 def _release(tx: Connection, incident: int, epoch: int) -> None:

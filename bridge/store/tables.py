@@ -126,6 +126,7 @@ correlations = Table(
     Column("failure_text", Text),  # the sentence with the remedy
     Column("waits_for_person", Boolean, nullable=False),  # permanent failure: never due until somebody says so
     Column("last_decision", Text),  # "kind: reason" of the last decision settled
+    Column("sync_asked_at", Instant),  # a person asked to try again, refusals forgotten; NULL: heeded since
     UniqueConstraint("tenant", "key"),
 )
 Index(

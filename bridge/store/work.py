@@ -1,6 +1,6 @@
 """Claims: a due correlation, the incident row it leads to, leased, and all that a decision looks at.
 
-One holder per incident. A claim reads everything in one transaction, so that a round decides on one moment.
+One holder per incident. What a round decides on is read once, under the lease, up to one alert.
 """
 
 from __future__ import annotations
@@ -82,6 +82,15 @@ class AlertSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Whose turn it is: rows by their ids, and the epoch under which alone they may be changed."""
+
+    correlation: int
+    incident: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
     """A correlation and its incident, held for one round."""
 
@@ -94,6 +103,7 @@ class Held:
     number: int  # of the episode that `incident` is
     failures: int
     last_decision: str | None
+    sync_asked_at: datetime | None  # a person asked to try again: what was refused before is forgotten
     progress: Progress  # as applied
     pending: Pending
     applied_seq: int
@@ -115,37 +125,44 @@ def anything_due(tx: Connection, now: datetime) -> bool:
     return tx.execute(select(correlations.c.id).where(correlations.c.due_at <= now).limit(1)).first() is not None
 
 
-def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Held | None:
-    """Lease the incident of the correlation that has been due longest; None when nothing can be claimed."""
+def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Lease | None:
+    """Lease the incident of the correlation that has been due longest; None when nothing can be claimed.
+
+    Nothing is decoded here: a row that cannot be must not keep the others from being claimed.
+    """
     row = tx.execute(_due(now, paused)).first()
     if row is None:
         return None
-    number, incident = _incident_of(tx, row)
+    incident = _newest_incident(tx, row.id)
     if incident is None:
-        number, incident = (
+        incident = plan(
+            tx,
+            row.id,
             1,
-            plan(
-                tx,
-                row.id,
-                1,
-                tenant=row.tenant,
-                target=row.target or "",
-                mapping=row.mapping,
-                correlation_id=row.correlation_id,
-            ),
-        )
-    leased = tx.execute(
+            tenant=row.tenant,
+            target=row.target or "",
+            mapping=row.mapping,
+            correlation_id=row.correlation_id,
+        ).id
+    epoch = tx.execute(
         update(incidents)
-        .where(incidents.c.id == incident.id, or_(incidents.c.lease_until.is_(None), incidents.c.lease_until <= now))
+        .where(incidents.c.id == incident, or_(incidents.c.lease_until.is_(None), incidents.c.lease_until <= now))
         .values(lease_until=now + LEASE, epoch=incidents.c.epoch + 1)
-        .returning(*incidents.c)
-    ).one_or_none()
-    if leased is None:  # leased by another process since our snapshot was taken
+        .returning(incidents.c.epoch)
+    ).scalar_one_or_none()
+    if epoch is None:  # leased by another process since our snapshot was taken
         return None
-    incident = _incident(leased)  # as it is under our lease: a holder whose lease ran out may have settled just now
+    return Lease(correlation=row.id, incident=incident, epoch=epoch)
+
+
+def hold(tx: Connection, lease: Lease) -> Held:
+    """All that a decision looks at, as it is under the lease. Raises msgspec.DecodeError for a row it cannot read."""
+    row = tx.execute(select(correlations).where(correlations.c.id == lease.correlation)).one()
+    incident = _incident(tx.execute(select(incidents).where(incidents.c.id == lease.incident)).one())
     progress = decode(row.applied, Progress) if row.applied is not None else Progress()
     pending = pending_of(tx, row.id, progress, after=row.applied_seq, upto=row.last_seq)
-    last_episode, last_number = _last_begun(tx, row.id, number) if incident.state == "planned" else (None, None)
+    planned = incident.state == "planned"
+    last_episode, last_number = _last_begun(tx, row.id, row.episode) if planned else (None, None)
     newest = pending.newest_seq if _is_newer(pending, progress) else progress.newest_seq
     return Held(
         correlation=row.id,
@@ -154,9 +171,10 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Held | N
         source=row.source,
         mapping=row.mapping,
         target=row.target,
-        number=number,
+        number=row.episode,
         failures=row.failures,
         last_decision=row.last_decision,
+        sync_asked_at=row.sync_asked_at,
         progress=progress,
         pending=pending,
         applied_seq=row.applied_seq,
@@ -164,7 +182,7 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Held | N
         incident=incident,
         last_episode=last_episode,
         last_number=last_number,
-        epoch=leased.epoch,
+        epoch=lease.epoch,
         doubt=_doubt(tx, incident.id),
         alert=_alert(tx, row.id, newest),
     )
@@ -283,13 +301,10 @@ def _due(now: datetime, paused: Collection[str]) -> Any:
     return statement.order_by(correlations.c.due_at).limit(1).with_for_update(skip_locked=True)
 
 
-def _incident_of(tx: Connection, row: Row[Any]) -> tuple[int, Incident | None]:
-    found = tx.execute(
-        select(incidents)
-        .join(episodes, episodes.c.incident == incidents.c.id)
-        .where(episodes.c.correlation == row.id, episodes.c.number == row.episode)
-    ).first()
-    return (row.episode, _incident(found)) if found is not None else (0, None)
+def _newest_incident(tx: Connection, correlation: int) -> int | None:
+    newest = and_(episodes.c.correlation == correlations.c.id, episodes.c.number == correlations.c.episode)
+    query = select(episodes.c.incident).join(correlations, newest).where(correlations.c.id == correlation)
+    return tx.execute(query).scalar()
 
 
 def _incident(row: Row[Any]) -> Incident:

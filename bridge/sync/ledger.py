@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bridge.correlation.policy import Decision, Episode, Kind, Policy, Progress, Reason, Situation, settled
+from bridge.correlation.policy import Decision, Episode, Kind, Policy, Progress, Reason, Situation, settled, the_resolve
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.log.entries import Action, append
 from bridge.metrics import Metrics
@@ -16,7 +16,7 @@ from bridge.settings import Target
 from bridge.store import settle as settling
 from bridge.store.engine import Store
 from bridge.store.settle import LeaseLost
-from bridge.store.work import UNSETTLED, Doubt, Held, Settlement
+from bridge.store.work import UNSETTLED, Doubt, Held, Lease, Settlement
 from bridge.sync.alert import Speaker
 from bridge.sync.doubt import Found
 from bridge.sync.outcomes import REFUSALS, again_at, outcome_word
@@ -155,6 +155,15 @@ class Ledger:
             except LeaseLost:
                 settling.lease_lost(tx, held, now)
 
+    def unreadable(self, lease: Lease) -> None:
+        error = Permanent(
+            "row_unreadable",
+            "What the database holds of this correlation cannot be read by this version: was the bridge downgraded? "
+            "Upgrade it again, then `bridge incidents sync`.",
+        )
+        with self._store.transaction() as tx:
+            settling.unreadable(tx, lease, error, self._store.now(tx))
+
     def lease_lost(self, held: Held) -> None:
         with self._store.transaction() as tx:
             settling.lease_lost(tx, held, self._store.now(tx))
@@ -162,7 +171,11 @@ class Ledger:
     def _refused(self, held: Held, sight: Sight, decision: Decision, error: BridgeError) -> None:
         now, closing = self._store.moment(), decision.kind is Kind.CLOSE
         reason = Reason.CLOSE_REFUSED if closing else Reason.REOPEN_REFUSED
-        episode = replace(sight.episode, close_refused=True) if closing else replace(sight.episode, reopen_refused=True)  # type: ignore[type-var]
+        episode = sight.episode
+        if episode is not None and closing:
+            episode = replace(episode, close_refused_for=the_resolve(sight.progress))
+        elif episode is not None:
+            episode = replace(episode, reopen_refused=True)
         settlement = Settlement(
             kind=decision.kind.value,
             reason=reason.value,

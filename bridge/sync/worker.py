@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
+
 from bridge.correlation.policy import (
     CloseWhen,
     Decision,
@@ -36,7 +38,7 @@ from bridge.store import settle as settling
 from bridge.store import work
 from bridge.store.engine import Store
 from bridge.store.settle import LeaseLost
-from bridge.store.work import LEASE, Doubt, Held, Settlement
+from bridge.store.work import LEASE, Doubt, Held, Lease, Settlement
 from bridge.sync.alert import Alerts, Speaker
 from bridge.sync.doubt import Found, look_again
 from bridge.sync.fields import Writing, fields_for
@@ -77,10 +79,17 @@ class Worker:
 
     def work(self) -> bool:
         """One round. False when nothing could be claimed. Raises Transient when the store does not answer."""
-        held = self._claim()
-        if held is None:
+        lease = self._claim()
+        if lease is None:
             return False
         # The lease is durable. If we die here nothing was sent; it runs out and the next holder begins again.
+        try:
+            with self._store.reading() as tx:
+                held = work.hold(tx, lease)
+        except msgspec.DecodeError:
+            _log.exception("what is stored of correlation %d cannot be read", lease.correlation)
+            self._ledger.unreadable(lease)
+            return True
         try:
             self._round(held)
         except LeaseLost:
@@ -94,7 +103,7 @@ class Worker:
             self._ledger.failed(held, Transient("internal_error", f"{type(error).__name__}: see the service's log"))
         return True
 
-    def _claim(self) -> Held | None:
+    def _claim(self) -> Lease | None:
         with self._store.reading() as tx:
             if not work.anything_due(tx, self._store.now(tx)):
                 return None
@@ -130,6 +139,8 @@ class Worker:
         closes = target.close is not None and target.close.code is not None
         close_when = target.close.when if target.close is not None and closes else CloseWhen.NEVER
         episode = held.incident.episode or held.last_episode
+        if episode is not None and held.sync_asked_at is not None:
+            episode = replace(episode, close_refused_for=None, reopen_refused=False)
         progress = fold(held.progress, held.pending)
         return Sight(
             held=held,

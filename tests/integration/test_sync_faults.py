@@ -8,7 +8,7 @@ from sync_world import World, itsm
 
 from bridge.servicenow.table import TableApi
 from bridge.simulator.faults import FaultKind
-from bridge.store.tables import incidents, intents
+from bridge.store.tables import correlations, incidents, intents
 
 LATE_COMMIT_SECONDS = 310 + 15  # of the target, from the intent's deadline
 
@@ -213,6 +213,19 @@ def test_a_create_that_is_refused_waits_for_a_person_who_is_told_what_to_do(worl
     world.idle()
     assert world.record()["state"] == "1"
     assert world.row().waits_for_person is False
+
+
+def test_a_row_that_cannot_be_read_waits_for_a_person_and_holds_nothing_else_up(anywhere: World) -> None:
+    anywhere.fire("r1")
+    with anywhere.store.transaction() as tx:
+        tx.execute(update(correlations).values(applied=b'{"status": "of another version"}'))
+    anywhere.fire("r2")
+    anywhere.idle()
+    assert [record["correlation_id"] for record in anywhere.records()] == ["r2"]
+    row = anywhere.row("r1")
+    assert (row.failure, row.waits_for_person, row.due_at) == ("row_unreadable", True, None)
+    (failed,) = anywhere.log("failed")
+    assert (failed["correlation_id"], failed["reason"]) == ("r1", "row_unreadable")
 
 
 def test_new_alerts_do_not_free_what_waits_for_a_person(anywhere: World) -> None:

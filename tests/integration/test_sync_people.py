@@ -162,6 +162,51 @@ def test_a_close_that_servicenow_refuses_is_told_once(opened: World) -> None:
     assert "refused to close" in note
 
 
+def test_a_refused_close_is_tried_again_when_a_person_asks(opened: World) -> None:
+    opened.fail(FaultKind.ACL, "PATCH")
+    opened.resolve()
+    opened.idle()
+    opened.ask_sync()
+    opened.idle()
+    assert opened.record()["state"] == "6"
+    assert opened.row().sync_asked_at is None
+
+
+def test_a_close_that_is_refused_again_after_a_person_asked_is_not_told_twice(opened: World) -> None:
+    opened.fail(FaultKind.ACL, "PATCH")
+    opened.resolve()
+    opened.idle()
+    opened.fail(FaultKind.ACL, "PATCH")
+    opened.ask_sync()
+    opened.idle()
+    assert opened.record()["state"] == "1"
+    assert len(opened.notes()) == 1
+
+
+def test_a_close_is_tried_again_when_it_fired_and_was_resolved_since_between_two_rounds(opened: World) -> None:
+    opened.fail(FaultKind.ACL, "PATCH")
+    opened.resolve()
+    opened.idle()
+    opened.clock.advance(minutes=5)
+    opened.fire()
+    opened.resolve()
+    opened.idle()
+    assert opened.record()["state"] == "6"
+
+
+def test_a_refused_reopen_is_tried_again_when_a_person_asks(opened: World) -> None:
+    opened.aim(itsm(max_creates_per_hour=1))  # one was made: the next must wait
+    opened.resolve()
+    opened.idle()
+    opened.fail(FaultKind.ACL, "PATCH")
+    opened.fire()
+    opened.idle()
+    assert opened.record()["state"] == "6"
+    opened.ask_sync()
+    opened.idle()
+    assert opened.record()["state"] != "6"
+
+
 def test_what_was_told_resolved_and_fires_again_is_told(opened: World) -> None:
     opened.person(assigned_to=FRED)
     opened.resolve()

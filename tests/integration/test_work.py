@@ -16,11 +16,11 @@ from bridge.alert import Severity, Status
 from bridge.correlation.policy import AlertFacts, Episode, Kind, Progress, Reason, fold, summarise
 from bridge.errors import Permanent
 from bridge.library import Library
-from bridge.store import intake, settle
+from bridge.store import intake, orders, queries, settle
 from bridge.store.engine import Store
 from bridge.store.settle import LeaseLost
 from bridge.store.tables import alerts, correlations, deliveries, incidents, intents, log_entries
-from bridge.store.work import LEASE, Held, Settlement, claim, pending_of
+from bridge.store.work import LEASE, Held, Settlement, claim, hold, pending_of
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
@@ -38,7 +38,8 @@ def put(store: Store, library: Library, *rules: str, **more: Any) -> None:
 
 def take(store: Store, *, paused: tuple[str, ...] = ()) -> Held | None:
     with store.transaction() as tx:
-        return claim(tx, store.now(tx), paused=paused)
+        lease = claim(tx, store.now(tx), paused=paused)
+        return hold(tx, lease) if lease is not None else None
 
 
 def held_of(store: Store) -> Held:
@@ -144,7 +145,7 @@ def test_a_lease_that_ran_out_is_taken_over_with_a_higher_epoch(store: Store, li
     with store.transaction() as tx:
         second = claim(tx, store.now(tx) + LEASE + timedelta(seconds=1), paused=())
     assert second is not None
-    assert (second.incident.id, second.epoch) == (first.incident.id, first.epoch + 1)
+    assert (second.incident, second.epoch) == (first.incident.id, first.epoch + 1)
 
 
 def test_two_claimers_never_hold_one_incident(store: Store, library: Library) -> None:
@@ -279,8 +280,9 @@ def test_which_creates_the_next_holder_looks_up(
         now = store.now(tx)
         if outcome is not None:
             settle.record_outcome(tx, intent, outcome, now, code=code)
-        later = claim(tx, now + LEASE + timedelta(seconds=1), paused=())
-    assert later is not None
+        lease = claim(tx, now + LEASE + timedelta(seconds=1), paused=())
+        assert lease is not None
+        later = hold(tx, lease)
     assert (later.doubt is not None) is doubted
     if later.doubt is not None:
         assert (later.doubt.id, later.doubt.known, later.doubt.fields) == (intent, known, {"impact": "1"})
@@ -294,3 +296,31 @@ def test_what_was_found_applied_is_not_unlearned(store: Store, library: Library)
         settle.record_outcome(tx, intent, "ambiguous", store.now(tx), code="timed_out")
     row = the(store, intents)
     assert (row.outcome, row.outcome_code, row.sys_id) == ("applied", "looked_up", "s1")
+
+
+def ask(store: Store) -> None:
+    with store.transaction() as tx:
+        orders.ask_sync(tx, queries.find_correlations(tx, "r1"), actor="test", now=store.now(tx))
+
+
+def test_a_person_who_asks_in_mid_round_is_heard_after_it(store: Store, library: Library) -> None:
+    put(store, library, "r1")
+    held = held_of(store)
+    ask(store)
+    finish(store, held)
+    again = held_of(store)
+    assert again.sync_asked_at is not None
+    finish(store, again)
+    assert (the(store, correlations).sync_asked_at, take(store)) == (None, None)
+
+
+def test_a_person_who_asks_in_mid_round_is_heard_although_the_round_fails_for_good(
+    store: Store, library: Library
+) -> None:
+    put(store, library, "r1")
+    held = held_of(store)
+    ask(store)
+    with store.transaction() as tx:
+        settle.fail(tx, held, Permanent("acl", "let us"), store.now(tx), due_at=None)
+    assert not the(store, correlations).waits_for_person
+    assert held_of(store).sync_asked_at is not None

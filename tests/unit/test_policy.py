@@ -278,14 +278,17 @@ RESOLVED_ROWS = {
     "resolved, close never: told once": update(IS_RESOLVED, OPEN, Reason.CLOSE_OFF, policy=NEVER),
     "resolved, close never, told: nothing": nothing(IS_RESOLVED, TOLD_RESOLVED, Reason.CLOSE_OFF, policy=NEVER),
     "resolved, a close was refused: told once": update(
-        IS_RESOLVED, replace(OPEN, close_refused=True), Reason.CLOSE_REFUSED
+        IS_RESOLVED, replace(OPEN, close_refused_for=IS_RESOLVED.resolved_since), Reason.CLOSE_REFUSED
     ),
     "resolved, a close was refused, told: nothing": nothing(
-        IS_RESOLVED, replace(TOLD_RESOLVED, close_refused=True), Reason.CLOSE_REFUSED
+        IS_RESOLVED, replace(TOLD_RESOLVED, close_refused_for=IS_RESOLVED.resolved_since), Reason.CLOSE_REFUSED
+    ),
+    "a close was refused, but for an earlier resolve: close": does(
+        Kind.CLOSE, IS_RESOLVED, replace(OPEN, close_refused_for=NOW - DAY), Reason.RESOLVED
     ),
     "close always does not repeat a refused close": update(
         IS_RESOLVED,
-        replace(OPEN, close_refused=True),
+        replace(OPEN, close_refused_for=IS_RESOLVED.resolved_since),
         Reason.CLOSE_REFUSED,
         policy=Policy(close_when=CloseWhen.ALWAYS),
     ),
@@ -418,20 +421,12 @@ def test_every_reason_is_the_answer_of_some_row() -> None:
             id="left to a person: the resolve is told",
         ),
         pytest.param(
-            replace(OPEN, close_refused=True),
+            replace(OPEN, close_refused_for=IS_RESOLVED.resolved_since),
             Kind.UPDATE,
             Reason.CLOSE_REFUSED,
             IS_RESOLVED,
-            replace(OPEN, told_at=NOW, told_resolved=True, close_refused=True),
+            replace(OPEN, told_at=NOW, told_resolved=True, close_refused_for=IS_RESOLVED.resolved_since),
             id="a refused close stays refused while the resolve stands",
-        ),
-        pytest.param(
-            replace(OPEN, close_refused=True),
-            Kind.NOTHING,
-            Reason.REPEAT,
-            FIRES,
-            OPEN,
-            id="firing forgives a refused close",
         ),
         pytest.param(OPEN, Kind.NOTHING, Reason.IN_STEP, FIRES, OPEN, id="nothing changes nothing"),
         pytest.param(None, Kind.NOTHING, Reason.BRAKE, FIRES, None, id="nothing without an episode is none"),
@@ -733,7 +728,7 @@ open_episodes = st.builds(
     rung=st.integers(0, 9),
     notes=st.integers(0, NOTES_PER_EPISODE_MAX + 1),
     told_resolved=st.booleans(),
-    close_refused=st.booleans(),
+    close_refused_for=st.none() | instants,
     reopen_refused=st.booleans(),
     touched=st.booleans(),
     ended_at=st.none(),
