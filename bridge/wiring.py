@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bridge.library import Library
     from bridge.mapping.compile import Mapping
     from bridge.metrics import Backlog, Metrics
+    from bridge.store.writer import Writer
     from bridge.sync.loop import SyncLoop
     from bridge.web.hooks import SourceDoor
 
@@ -143,7 +144,7 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
         writer=writer,
         metrics=metrics,
         clock=utc_now,
-        checks=_checks(store, library),
+        checks=_checks(store, library, writer),
     )
     return Running(app=app, stop=stop)
 
@@ -193,7 +194,7 @@ def _doors(settings: Settings) -> dict[str, SourceDoor]:
     }
 
 
-def _checks(store: Store, library: Library) -> list[Check]:
+def _checks(store: Store, library: Library, writer: Writer) -> list[Check]:
     from bridge.store.backlog import failing
 
     def database() -> str:
@@ -214,6 +215,7 @@ def _checks(store: Store, library: Library) -> list[Check]:
 
     return [
         Check(name="store", refuses_deliveries=True, problem=database),
+        Check(name="intake", refuses_deliveries=True, problem=writer.problem),
         Check(name="mappings", refuses_deliveries=False, problem=lambda: library.refused),
         Check(name="sync", refuses_deliveries=False, problem=servicenow),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 import time
@@ -97,7 +98,7 @@ def open_store(url: str, clock: Callable[[], datetime], *, pool_size: int = 16) 
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             with contextlib.suppress(OSError):  # the opening that follows says what is wrong
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+                _make_private(Path(parsed.database))
         engine = create_engine(parsed, connect_args={"check_same_thread": False}, **common)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -107,6 +108,13 @@ def open_store(url: str, clock: Callable[[], datetime], *, pool_size: int = 16) 
     with store.reading() as connection:
         _refuse_unless_durable(connection, url, is_sqlite=store.is_sqlite)
     return store
+
+
+def _make_private(path: Path) -> None:
+    """A new database is its owner's alone: it holds alerts. SQLite gives the files beside it the same mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

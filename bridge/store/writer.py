@@ -76,6 +76,10 @@ class Writer:
         if self._thread.ident is not None:
             self._thread.join()
 
+    def problem(self) -> str:
+        """Empty while deliveries can be stored, else what to do."""
+        return "" if self._thread.is_alive() else "the thread that stores deliveries has ended: restart the bridge"
+
     def submit(self, delivery: PreparedDelivery) -> DeliveryAnswer:
         """Blocks until the delivery is durable. Raises Rejected(503), which promises nothing: send it again."""
         ticket = _Ticket(delivery)
@@ -95,11 +99,14 @@ class Writer:
 
     def _run(self) -> None:
         while (tickets := self._next_batch()) is not None:
-            self._observe(tickets)
             began = time.monotonic()
             self._store_batch(tickets)
-            self._observe_commit(time.monotonic() - began)
-            self._on_commit()
+            # All of them are answered: what goes wrong from here must not end the thread on which every delivery waits.
+            try:
+                self._observe(tickets, began)
+                self._on_commit()
+            except Exception:  # noqa: BLE001 (the loop's edge)
+                _log.exception("a batch was stored and could not be told of")
 
     def _next_batch(self) -> list[_Ticket] | None:
         """What waits, up to the bounds of a batch; None when stopped and drained."""
@@ -118,10 +125,10 @@ class Writer:
                 batch.append(self._queue.popleft())
             return batch
 
-    def _observe(self, tickets: Sequence[_Ticket]) -> None:
-        now = time.monotonic()
+    def _observe(self, tickets: Sequence[_Ticket], began: float) -> None:
+        self._observe_commit(time.monotonic() - began)
         for ticket in tickets:
-            self._observe_queue(now - ticket.queued_at)
+            self._observe_queue(began - ticket.queued_at)
 
     def _store_batch(self, tickets: list[_Ticket]) -> None:
         """Every ticket is answered, whatever happens."""

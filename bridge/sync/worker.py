@@ -224,6 +224,8 @@ class Worker:
 
     def _doubt_holds(self, held: Held, doubt: Doubt) -> bool:
         """Look the last write up. False when it is certain that it did not happen: the round may go on."""
+        if doubt.known and held.incident.target not in self._targets:
+            return False  # it was refused there, and nobody can look there any more: the route decides where to go
         target = self._target(held.incident.target)
         now = self._store.moment()  # before the look: what is committed while it looks must not be missed
         found = look_again(

@@ -48,6 +48,19 @@ def test_the_same_delivery_in_parallel_threads_has_one_effect_and_one_first_answ
     assert len(rows(store, alerts)) == 1
 
 
+def test_what_goes_wrong_after_a_commit_does_not_end_the_writer(store: Store, library: Library) -> None:
+    def broken() -> None:
+        raise RuntimeError("a bug")
+
+    writer = Writer(store, on_commit=broken, observe_queue=lambda _: None, observe_commit=lambda _: None)
+    writer.start()
+    for n in range(2):
+        assert writer.submit(delivery(library, alert(n=n))).alerts[0].outcome == "accepted"
+    assert writer.problem() == ""
+    writer.stop()
+    assert "restart the bridge" in writer.problem()
+
+
 def test_a_poisonous_delivery_does_not_hurt_its_neighbours(store: Store, library: Library) -> None:
     batch = [delivery(library, alert(n=1)), poisonous(library), delivery(library, alert(n=2))]
     writer = Writer(store, on_commit=lambda: None, observe_queue=lambda _: None, observe_commit=lambda _: None)

@@ -37,3 +37,15 @@ def test_an_empty_database_says_what_to_do(tmp_path: Path) -> None:
         said = problem(tx)
     store.close()
     assert "run `bridge db upgrade`" in said
+
+
+def test_a_new_database_is_its_owners_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "var"
+    url = f"sqlite:///{folder / 'bridge.db'}"
+    upgrade(url)
+    store = open_store(url, utc_now)
+    with store.reading():
+        modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    store.close()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert set(modes.values()) == {0o600}, modes

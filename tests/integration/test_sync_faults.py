@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from intake_world import library_of
 from sqlalchemy import select, update
-from sync_world import World, itsm
+from sync_world import PROBE, World, itsm
 
 from bridge.servicenow.table import TableApi
 from bridge.simulator.faults import FaultKind
@@ -213,6 +214,21 @@ def test_a_create_that_is_refused_waits_for_a_person_who_is_told_what_to_do(worl
     world.idle()
     assert world.record()["state"] == "1"
     assert world.row().waits_for_person is False
+
+
+def test_a_create_refused_at_a_target_that_is_gone_since_goes_where_the_route_says_now(world: World) -> None:
+    world.aim(itsm(name="old", defaults=(("state", "7"),)))
+    world.library = library_of(world.store, PROBE.replace("to: itsm", "to: old"))
+    world.aim(itsm(name="old", defaults=(("state", "7"),)))
+    world.fire()
+    world.idle()
+    assert world.row().waits_for_person
+    world.library = library_of(world.store, PROBE)
+    world.aim(itsm())
+    world.fire()
+    world.ask_sync()
+    world.idle()
+    assert world.record()["state"] == "1"
 
 
 def test_a_row_that_cannot_be_read_waits_for_a_person_and_holds_nothing_else_up(anywhere: World) -> None:
