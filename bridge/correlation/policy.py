@@ -7,7 +7,6 @@ reason, `settled` says what is true once ServiceNow has taken it. The sync worke
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -301,6 +300,16 @@ def settled(episode: Episode | None, decision: Decision, progress: Progress, now
     return replace(told, told_resolved=True)  # close_off, close_refused, left_to_person
 
 
+def carried(progress: Progress, decision: Decision) -> Progress:
+    """The progress from which the next alerts count, once `decision` has been settled."""
+    if decision.kind is Kind.CLOSE:
+        return ended(progress)
+    if decision.reason in (Reason.ALREADY_CLOSED, Reason.RESOLVED_BEFORE_INCIDENT):
+        # What fired and is resolved without an incident is over: the next episode does not begin with its severity.
+        return replace(progress, severity=None, repeat_count=0)
+    return progress
+
+
 def ended(progress: Progress) -> Progress:
     """The progress from which the next episode counts: severity and repeats start over when one ends.
 
@@ -348,42 +357,6 @@ def _resolved_since(progress: Progress, pending: Pending, status: Status | None)
     if progress.resolved_since is not None and not fired_since:
         return progress.resolved_since
     return pending.resolved_since or progress.resolved_since
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertFacts:
-    """One stored alert as far as its summary needs it."""
-
-    seq: int
-    status: Status
-    severity: Severity
-    event_time: datetime
-    received_at: datetime
-    suppressed: bool = False
-
-
-def summarise(alerts: Iterable[AlertFacts], progress: Progress) -> Pending:
-    """The Pending of these alerts: in memory what `store.work` asks of SQL (a test holds the two together)."""
-    alerts = list(alerts)
-    accepted = [alert for alert in alerts if not alert.suppressed]
-    firing = [alert for alert in accepted if alert.status is Status.FIRING]
-    resolved = [alert for alert in accepted if alert.status is Status.RESOLVED]
-    newest = max(accepted, key=lambda alert: (alert.event_time, alert.seq), default=None)
-    last_firing = max((alert.event_time for alert in firing), default=None)
-    floor = _latest(progress.last_firing_time, last_firing)
-    return Pending(
-        count=len(accepted),
-        firing_count=sum(alert.status is Status.FIRING for alert in alerts),
-        severity=max((alert.severity for alert in firing), default=None),
-        newest_time=newest.event_time if newest else None,
-        newest_seq=newest.seq if newest else 0,
-        newest_status=newest.status if newest else None,
-        last_firing_time=last_firing,
-        first_seen=min((alert.event_time for alert in alerts), default=None),
-        last_seen=max((alert.event_time for alert in alerts), default=None),
-        any_resolved=bool(resolved),
-        resolved_since=min((a.received_at for a in resolved if floor is None or a.event_time >= floor), default=None),
-    )
 
 
 def _older(one: datetime | None, other: datetime | None) -> bool:

@@ -16,18 +16,17 @@ from pathlib import Path
 
 from bridge.alert import Json, MappedAlert, Outcome, Severity, Status, key_of
 from bridge.correlation.policy import (
-    AlertFacts,
     Decision,
     Episode,
     Kind,
     Progress,
     Situation,
+    carried,
     decide,
-    ended,
     fold,
     settled,
-    summarise,
 )
+from bridge.correlation.summary import AlertFacts, summarise
 from bridge.errors import Unmappable
 from bridge.mapping.compile import Mapping
 from bridge.mapping.expectation import Finding, Seen, compare
@@ -226,7 +225,7 @@ class _Bench:
             known.target = known.mapped.target
         rendered = self._rendered(known, decision, situation.progress, now)
         known.episode = settled(known.episode, decision, situation.progress, now)
-        known.progress = ended(situation.progress) if decision.kind is Kind.CLOSE else situation.progress
+        known.progress = carried(situation.progress, decision)
         known.pending = []
         known.wake_at = decision.wake_at
         outcome = Outcome.ACCEPTED

@@ -141,7 +141,7 @@ def settle(
     """
     _fence(tx, held)
     episode = settlement.episode
-    begins, ends = _begins(held, settlement), _ends(held, settlement)
+    begins = _begins(held, settlement)
     values: dict[str, object] = {
         "state": ended_state(episode),
         "episode": encode(episode) if episode is not None else None,
@@ -174,7 +174,7 @@ def settle(
     }
     if episode is not None and episode.open:
         row["target"] = incident.target
-    if ends:  # the next episode's severity counts from here
+    if settlement.progress.severity is None:  # what comes next counts from here
         worst = func.coalesce(func.max(case((alerts.c.status == "firing", alerts.c.severity))), 0)
         later = (
             alerts.c.correlation == held.correlation,
@@ -263,11 +263,6 @@ def written_after(
 
 def _begins(held: Held, settlement: Settlement) -> bool:
     return held.incident.episode is None and settlement.episode is not None
-
-
-def _ends(held: Held, settlement: Settlement) -> bool:
-    was_open = held.incident.episode is None or held.incident.episode.open
-    return was_open and settlement.episode is not None and not settlement.episode.open
 
 
 def _fence(tx: Connection, held: Held) -> None:

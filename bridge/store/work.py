@@ -229,7 +229,7 @@ def creates_since(tx: Connection, target: str, since: datetime, *, but: int | No
 
 
 def pending_of(tx: Connection, correlation: int, progress: Progress, *, after: int, upto: int) -> Pending:
-    """What policy.summarise says of the alerts with after < seq <= upto, asked of SQL: bounded memory."""
+    """What correlation.summary says of the alerts with after < seq <= upto, asked of SQL: bounded memory."""
     span = and_(alerts.c.correlation == correlation, alerts.c.seq > after, alerts.c.seq <= upto)
     instant = alerts.c.event_time.type
     accepted = alerts.c.outcome == "accepted"

@@ -7,7 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bridge.correlation.policy import Decision, Episode, Kind, Policy, Progress, Reason, Situation, settled, the_resolve
+from bridge.correlation.policy import (
+    Decision,
+    Episode,
+    Kind,
+    Policy,
+    Progress,
+    Reason,
+    Situation,
+    carried,
+    settled,
+    the_resolve,
+)
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.log.entries import Action, append
 from bridge.metrics import Metrics
@@ -63,13 +74,11 @@ class Ledger:
         # A plan has no episode yet; the one before it belongs to another incident's row.
         known = sight.episode if held.incident.episode is not None else None
         episode = settled(known, decision, sight.progress, now) if nothing else known
-        # What fired and is resolved without an incident is over: the next episode does not begin with its severity.
-        over = decision.reason in (Reason.ALREADY_CLOSED, Reason.RESOLVED_BEFORE_INCIDENT)
         settlement = Settlement(
             kind=decision.kind.value,
             reason=decision.reason.value,
             read_seq=held.read_seq,
-            progress=replace(sight.progress, severity=None, repeat_count=0) if over else sight.progress,
+            progress=carried(sight.progress, decision) if nothing else sight.progress,
             episode=episode,
             wake_at=decision.wake_at if nothing else None,
         )

@@ -22,6 +22,7 @@ from bridge.correlation.policy import (
     Decision,
     Episode,
     Kind,
+    carried,
     decide,
     ended,
     fold,
@@ -317,12 +318,11 @@ class Worker:
                     return None
                 if held.incident.episode is not None:
                     held = settling.plan_next(tx, held, sight.target.name)
-            progress = ended(sight.progress) if decision.kind is Kind.CLOSE else sight.progress
             settlement = Settlement(
                 kind=decision.kind.value,
                 reason=decision.reason.value,
                 read_seq=held.read_seq,
-                progress=progress,
+                progress=carried(sight.progress, decision),
                 episode=settled(sight.episode, decision, sight.progress, now),
                 wake_at=decision.wake_at,
             )

@@ -13,7 +13,8 @@ from intake_world import alert, delivery, library_of
 from sqlalchemy import insert, select, update
 
 from bridge.alert import Severity, Status
-from bridge.correlation.policy import AlertFacts, Episode, Kind, Progress, Reason, fold, summarise
+from bridge.correlation.policy import Episode, Kind, Progress, Reason, fold
+from bridge.correlation.summary import AlertFacts, summarise
 from bridge.errors import Permanent
 from bridge.library import Library
 from bridge.store import intake, orders, queries, settle

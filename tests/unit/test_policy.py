@@ -16,7 +16,6 @@ from bridge.alert import Severity, Status
 from bridge.correlation.policy import (
     BRAKE_RECHECK,
     NOTES_PER_EPISODE_MAX,
-    AlertFacts,
     CloseWhen,
     Decision,
     End,
@@ -27,12 +26,13 @@ from bridge.correlation.policy import (
     Progress,
     Reason,
     Situation,
+    carried,
     decide,
     ended,
     fold,
     settled,
-    summarise,
 )
+from bridge.correlation.summary import AlertFacts, summarise
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -764,7 +764,7 @@ def after(situation: Situation, decision: Decision, now: datetime) -> Situation:
     progress = situation.progress
     episode = settled(situation.episode, decision, progress, now)
     return Situation(
-        progress=ended(progress) if decision.kind is Kind.CLOSE else progress,
+        progress=carried(progress, decision),
         pending=Pending(),
         applied_changed_time=progress.changed_time,
         episode=episode,
