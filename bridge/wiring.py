@@ -89,31 +89,15 @@ class Running:
 
 def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     """Build and start everything in this process. `stop` drains: what was taken is answered, calls in flight finish."""
-    from bridge.library import Library
-    from bridge.log.entries import Action, Entry, append
     from bridge.metrics import Metrics
-    from bridge.publishing import Reloader, load, put_into_use, replay_quarantine
-    from bridge.store.start import installation_id, void_leases, wake_observed
+    from bridge.publishing import Reloader, replay_quarantine
     from bridge.store.writer import Writer
     from bridge.web.app import create_app
 
     store = open_store(settings.database, steady_clock())
     metrics = Metrics()
-    try:
-        mappings, refused = load(settings, store.moment().date()), ""
-    except Misconfigured as error:  # broken since: a worker that died must come back all the same
-        mappings, refused = dict(prepared.mappings), error.message
-    library = Library(put_into_use(store, mappings, actor="start"))
-    library.refused = refused
-    with store.transaction() as tx:
-        now = store.now(tx)
-        installation = installation_id(tx, now)
-        if store.is_sqlite:  # one process serves it, and this is that process: whoever held a lease is gone
-            void_leases(tx)
-        wake_observed(tx, [name for name, target in settings.targets.items() if target.mode is Mode.WRITE], now)
-        append(
-            tx, Entry(at=now, action=Action.STARTED, actor="serve", detail={"installation": installation, "sync": sync})
-        )
+    library = _library(settings, prepared, store)
+    installation = _begin(settings, store, sync=sync)
     loop = _sync_loop(settings, store, library, metrics, installation) if sync else None
     writer = Writer(
         store,
@@ -134,9 +118,7 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
         writer.stop()
         if loop is not None:
             loop.stop()
-        with store.transaction() as tx:
-            append(tx, Entry(at=store.now(tx), action=Action.STOPPED, actor="serve"))
-        store.close()
+        _end(store)
 
     app = create_app(
         sources=_doors(settings),
@@ -147,6 +129,43 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
         checks=_checks(store, library, writer),
     )
     return Running(app=app, stop=stop)
+
+
+def _library(settings: Settings, prepared: Prepared, store: Store) -> Library:
+    from bridge.library import Library
+    from bridge.publishing import load, put_into_use
+
+    try:
+        mappings, refused = load(settings, store.moment().date()), ""
+    except Misconfigured as error:  # broken since: a worker that died must come back all the same
+        mappings, refused = dict(prepared.mappings), error.message
+    library = Library(put_into_use(store, mappings, actor="start"))
+    library.refused = refused
+    return library
+
+
+def _begin(settings: Settings, store: Store, *, sync: bool) -> str:
+    """What a start changes in the store, in one transaction. Returns the installation's identity."""
+    from bridge.log.entries import Action, Entry, append
+    from bridge.store.start import installation_id, void_leases, wake_observed
+
+    with store.transaction() as tx:
+        now = store.now(tx)
+        installation = installation_id(tx, now)
+        if store.is_sqlite:  # one process serves it, and this is that process: whoever held a lease is gone
+            void_leases(tx)
+        wake_observed(tx, [name for name, target in settings.targets.items() if target.mode is Mode.WRITE], now)
+        detail = {"installation": installation, "sync": sync}
+        append(tx, Entry(at=now, action=Action.STARTED, actor="serve", detail=detail))
+    return installation
+
+
+def _end(store: Store) -> None:
+    from bridge.log.entries import Action, Entry, append
+
+    with store.transaction() as tx:
+        append(tx, Entry(at=store.now(tx), action=Action.STOPPED, actor="serve"))
+    store.close()
 
 
 def _nobody() -> None:

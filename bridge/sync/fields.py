@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bridge.alert import Json, Severity, Status
-from bridge.correlation.policy import Decision, Episode, Kind, Progress, Reason
+from bridge.correlation.policy import Decision, Kind, Reason
 from bridge.mapping.rendered import Facts, Rendered
 from bridge.servicenow.ownership import display_of
 from bridge.servicenow.record import Record
@@ -15,6 +15,7 @@ from bridge.settings import Target
 from bridge.store.work import Held
 from bridge.sync.alert import Speaker
 from bridge.sync.reading import FIRST_STATE, still_ours
+from bridge.sync.sight import Sight
 from bridge.sync.speech import cut, linked, work_note
 
 
@@ -25,13 +26,8 @@ class Writing:
 
 
 def fields_for(
-    held: Held,
-    speaker: Speaker,
-    target: Target,
-    table: TableApi,
+    sight: Sight,
     decision: Decision,
-    progress: Progress,
-    episode: Episode | None,
     record: Record | None,
     *,
     installation: str,
@@ -39,25 +35,13 @@ def fields_for(
     now: datetime,
     deadline: float,
 ) -> Writing:
-    severity = max(progress.severity or Severity.INFO, episode.severity if episode and episode.open else Severity.INFO)
-    facts = Facts(
-        severity=severity,
-        status=progress.status or Status.FIRING,
-        source=held.source,
-        mapping=held.mapping,
-        now=now,
-        first_seen=progress.first_seen or now,
-        last_seen=progress.last_seen or now,
-        repeat_count=progress.repeat_count,
-        correlation_id=held.correlation_id,
-        incident_number=held.incident.number or "",
-        incident_url=table.record_url(target.table, held.incident.sys_id) if held.incident.sys_id else "",
+    """What is sent. `record` as it was just read, None before a create; `deadline` bounds the look-ups."""
+    held, target, speaker = sight.held, sight.target, sight.speaker
+    facts = _facts(sight, now)
+    rendered = speaker.published.mapping.render(
+        speaker.element, decision.kind, facts, target.table, severity_rose=_rises(sight, decision, facts.severity)
     )
-    rose = decision.reason is Reason.SEVERITY_ROSE or (
-        decision.kind is Kind.REOPEN and episode is not None and severity > episode.severity
-    )
-    rendered = speaker.published.mapping.render(speaker.element, decision.kind, facts, target.table, severity_rose=rose)
-    found, missing = _found(rendered, table, deadline)
+    found, missing = _found(rendered, sight.table, deadline)
     told: dict[str, Json] = {"not_found": missing} if missing else {}
     if decision.kind is Kind.CREATE:
         fields = _create(held, speaker, target, rendered, installation=installation, ref=ref) | found
@@ -67,11 +51,37 @@ def fields_for(
         fields |= _transition(held, target, decision, rendered)
         own = rendered.fields.get("work_notes", "")
         fields["work_notes"] = work_note(
-            decision.kind, decision.reason, severity, own=own, count=progress.repeat_count, ref=ref
+            decision.kind, decision.reason, facts.severity, own=own, count=facts.repeat_count, ref=ref
         )
         told |= {"left_to_person": left} if left else {}
     fields, too_long = cut(fields)
     return Writing(fields=fields, told=told | ({"cut": too_long} if too_long else {}))
+
+
+def _facts(sight: Sight, now: datetime) -> Facts:
+    held, progress, episode = sight.held, sight.progress, sight.episode
+    shown = episode.severity if episode is not None and episode.open else Severity.INFO
+    sys_id = held.incident.sys_id
+    return Facts(
+        severity=max(progress.severity or Severity.INFO, shown),
+        status=progress.status or Status.FIRING,
+        source=held.source,
+        mapping=held.mapping,
+        now=now,
+        first_seen=progress.first_seen or now,
+        last_seen=progress.last_seen or now,
+        repeat_count=progress.repeat_count,
+        correlation_id=held.correlation_id,
+        incident_number=held.incident.number or "",
+        incident_url=sight.table.record_url(sight.target.table, sys_id) if sys_id else "",
+    )
+
+
+def _rises(sight: Sight, decision: Decision, severity: Severity) -> bool:
+    """Whether the write shows a severity above the one that the incident shows."""
+    if decision.kind is Kind.REOPEN:
+        return sight.episode is not None and severity > sight.episode.severity
+    return decision.reason is Reason.SEVERITY_ROSE
 
 
 def _create(

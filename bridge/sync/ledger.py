@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from bridge.correlation.policy import (
     Decision,
-    Episode,
     Kind,
-    Policy,
-    Progress,
     Reason,
-    Situation,
     carried,
     settled,
     the_resolve,
@@ -22,41 +18,16 @@ from bridge.correlation.policy import (
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.log.entries import Action, append
 from bridge.metrics import Metrics
-from bridge.servicenow.table import TableApi
-from bridge.settings import Target
 from bridge.store import settle as settling
 from bridge.store.engine import Store
 from bridge.store.settle import LeaseLost
 from bridge.store.work import UNSETTLED, Doubt, Held, Lease, Settlement
-from bridge.sync.alert import Speaker
 from bridge.sync.doubt import Found
 from bridge.sync.outcomes import REFUSALS, again_at, outcome_word
 from bridge.sync.reading import JOURNAL_FIELDS
+from bridge.sync.sight import Sight
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """One look at a held correlation: what the alerts say, where it goes, and by which policy."""
-
-    held: Held
-    speaker: Speaker
-    target: Target
-    table: TableApi
-    policy: Policy
-    progress: Progress  # with the pending alerts folded in
-    episode: Episode | None
-
-    def situation(self, *, brake: bool = False) -> Situation:
-        return Situation(
-            progress=self.progress,
-            pending=self.held.pending,
-            applied_changed_time=self.held.progress.changed_time,
-            episode=self.episode,
-            routed=self.speaker.mapped.target is not None,
-            brake=brake,
-        )
 
 
 class Ledger:

@@ -43,9 +43,10 @@ from bridge.store.work import LEASE, Doubt, Held, Lease, Settlement
 from bridge.sync.alert import Alerts, Speaker
 from bridge.sync.doubt import Found, look_again
 from bridge.sync.fields import Writing, fields_for
-from bridge.sync.ledger import Ledger, Sight
+from bridge.sync.ledger import Ledger
 from bridge.sync.outcomes import window_end
 from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, seen
+from bridge.sync.sight import Sight
 
 CALL_SECONDS_MAX = 15.0  # a deadline for one whole call, look-ups included
 CALLS_PER_ROUND_MAX = 7  # doubt, note, read, list, children, group look-up, write
@@ -267,13 +268,8 @@ class Worker:
     def _write(self, sight: Sight, decision: Decision, record: Record | None) -> None:
         ref = settling.new_ref()
         writing = fields_for(
-            sight.held,
-            sight.speaker,
-            sight.target,
-            sight.table,
+            sight,
             decision,
-            sight.progress,
-            sight.episode,
             record,
             installation=self._installation,
             ref=ref,

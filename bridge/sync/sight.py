@@ -1,0 +1,34 @@
+"""What a round has before it when it decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.correlation.policy import Episode, Policy, Progress, Situation
+from bridge.servicenow.table import TableApi
+from bridge.settings import Target
+from bridge.store.work import Held
+from bridge.sync.alert import Speaker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """One look at a held correlation: what the alerts say, where it goes, and by which policy."""
+
+    held: Held
+    speaker: Speaker
+    target: Target
+    table: TableApi
+    policy: Policy
+    progress: Progress  # with the pending alerts folded in
+    episode: Episode | None
+
+    def situation(self, *, brake: bool = False) -> Situation:
+        return Situation(
+            progress=self.progress,
+            pending=self.held.pending,
+            applied_changed_time=self.held.progress.changed_time,
+            episode=self.episode,
+            routed=self.speaker.mapped.target is not None,
+            brake=brake,
+        )
