@@ -10,7 +10,7 @@ import click
 
 from bridge.cli.opening import actor, opened
 from bridge.cli.options import config_option, example, json_option, limit_option
-from bridge.cli.output import age, plain, show_facts, show_json, show_table, time_text, to_json
+from bridge.cli.output import age, counted, plain, show_facts, show_json, show_table, time_text, to_json
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -129,7 +129,7 @@ def waits(row: CorrelationRow, now: datetime) -> str:
         return f"target {row.target} is paused: `bridge targets resume {row.target}`"
     if row.failures:
         again = "now" if row.due_at <= now else age(row.due_at, now)
-        return f"{failure} (failed {row.failures} times, again {again})"
+        return f"{failure} (failed {counted(row.failures, 'time')}, again {again})"
     return "due now" if row.due_at <= now else f"looks again {age(row.due_at, now)}"
 
 
@@ -169,7 +169,7 @@ def _as_object(row: CorrelationRow, settings: Settings, now: datetime) -> dict[s
 
 
 def _show(row: CorrelationRow, now: datetime) -> None:
-    seen = f"{row.count} alerts, first {time_text(row.first_seen)}, last {time_text(row.last_seen)}"
+    seen = f"{counted(row.count, 'alert')}, first {time_text(row.first_seen)}, last {time_text(row.last_seen)}"
     show_facts(
         [
             ("Correlation ID", row.correlation_id),

@@ -75,6 +75,11 @@ def span(duration: timedelta) -> str:
     return f"{seconds} s"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things: `1 alert`, `2 alerts`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
     """`empty` is said instead of a table without rows: what it means, and what to do."""
     if not rows:

@@ -17,6 +17,7 @@ from bridge.cli.output import plain, time_text, to_json
 from bridge.log.entries import Action, Entry
 from bridge.store.rows import AlertRow, IntentRow, LogRow
 
+INTENT = "intent"  # of an entry's detail: the number of a row of this store, which tells a person nothing
 FIELD_CHARACTERS_MAX = 100  # of a sent value in the text; --json has all of it
 
 
@@ -66,6 +67,7 @@ def entry_text(entry: Entry, *, without: Collection[str] = ()) -> str:
         return _deliveries_text(alerts)
     said = ": ".join(part for part in (entry.outcome, entry.reason) if part)
     where = " ".join(part for part in (entry.number or "", f"at {entry.target}" if entry.target else "") if part)
+    without = {INTENT, *without}
     told = {name: value for name, value in entry.detail.items() if name not in without and value not in (None, "")}
     details = ", ".join(f"{name} {_short(value)}" for name, value in told.items())
     return "; ".join(part for part in (said, where, details) if part)
@@ -86,9 +88,9 @@ def _says(alert: AlertRow) -> str:
 
 
 def _told(entry: Entry, intents: Mapping[int, IntentRow]) -> Step:
-    intent = intents.get(entry.detail.get("intent", 0)) if entry.action is Action.INTENDED else None
+    intent = intents.get(entry.detail.get(INTENT, 0)) if entry.action is Action.INTENDED else None
     sent = intent.fields if intent is not None and isinstance(intent.fields, dict) else {}
-    text = entry_text(entry, without=("intent", "fields") if sent else ())
+    text = entry_text(entry, without=("fields",) if sent else ())
     return Step(at=entry.at, what=entry.action.value, actor=entry.actor, text=text, sent=sent)
 
 
@@ -116,5 +118,5 @@ def _run_rows(run: list[Step]) -> Iterator[tuple[str, str, str]]:
 
 
 def _short(value: Json) -> str:
-    text = " ".join(str(value).split())
+    text = " ".join((plain(value) if isinstance(value, bool) else str(value)).split())
     return text if len(text) <= FIELD_CHARACTERS_MAX else text[: FIELD_CHARACTERS_MAX - 1] + "…"

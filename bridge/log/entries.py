@@ -28,6 +28,7 @@ class Action(StrEnum):
     CLOSED = "closed"
     REOPENED = "reopened"
     ENDED_BY_PERSON = "ended_by_person"
+    RECORD_GONE = "record_gone"  # deleted in ServiceNow; by whom is not known
     FAILED = "failed"
     LEASE_LOST = "lease_lost"
     LOOKED_UP = "looked_up"

@@ -40,8 +40,10 @@ RECORD_FIELDS: tuple[str, ...] = (
     "close_notes",
     "closed_at",
     "closed_by",
+    "closed_by.user_name",  # a reference by itself is a sys_id
     "resolved_at",
     "resolved_by",
+    "resolved_by.user_name",
     "sys_created_on",
     "sys_created_by",
     "sys_updated_on",

@@ -86,7 +86,7 @@ class Ledger:
                     now,
                     outcome=settlement.kind,
                     reason=settlement.reason,
-                    detail={"intent": intent, "looked_up": looked_up},
+                    detail={"intent": intent} | ({"looked_up": True} if looked_up else {}),
                 ),
             )
             code = "looked_up" if looked_up else ""

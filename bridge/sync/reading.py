@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from bridge.alert import Json
 from bridge.correlation.policy import End, Episode, Progress
 from bridge.servicenow.record import Record
 from bridge.settings import Target
@@ -36,6 +37,22 @@ def seen(
     if not episode.open:  # a person opened it again; what fired before was told in its first life
         return replace(episode, open=True, end=None, ended_at=None, touched=True, told_count=progress.repeat_count)
     return replace(episode, touched=touched)
+
+
+def told_of(record: Record | None, *, over: bool) -> dict[str, Json]:
+    """What the log says of a record that a person ended (`over`) or opened again, and who it was; of one gone, nothing.
+
+    A record opened again may still show how, and by whom, it was closed before.
+    """
+    if record is None:
+        return {}
+    last = record.text("sys_updated_by")
+    if not over:
+        return {"state": record.state, "by": last}
+    name = record.text("closed_by.user_name") or record.text("resolved_by.user_name")
+    sys_id = record.text("closed_by") or record.text("resolved_by")
+    by = name or (f"a person (sys_id {sys_id})" if sys_id else last)
+    return {"state": record.state, "by": by, "close_code": record.text("close_code")}
 
 
 def still_ours(

@@ -23,7 +23,7 @@ def work_note(kind: Kind, reason: Reason, severity: Severity, *, own: str, count
     """Our sentence, the mapping's own text, and the [ref] by which the note is recognised after a lost answer."""
     said = _SAID.get(reason, "").format(severity=severity.word.title())
     if kind is Kind.UPDATE and not own and reason is Reason.REPEATS:
-        said = f"Seen {count} times."
+        said = f"Alerts so far: {count}."
     return "\n".join(part for part in (said, own, f"[{ref}]") if part)
 
 

@@ -45,7 +45,7 @@ from bridge.sync.doubt import Found, look_again
 from bridge.sync.fields import Writing, fields_for
 from bridge.sync.ledger import Ledger
 from bridge.sync.outcomes import window_end
-from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, seen
+from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, seen, told_of
 from bridge.sync.sight import Sight
 
 CALL_SECONDS_MAX = 15.0  # a deadline for one whole call, look-ups included
@@ -206,16 +206,11 @@ class Worker:
             episode=after,
             wake_at=now,
         )
-        by = record.text("closed_by") or record.text("resolved_by") or record.text("sys_updated_by") if record else ""
-        detail = {
-            "state": record.state if record else "",
-            "by": by,
-            "close_code": record.text("close_code") if record else "",
-        }
+        told = told_of(record, over=not after.open)
         with self._store.transaction() as tx:
             settling.settle(tx, held, settlement, held.incident, now, decision=f"noticed: {what}")
-            action = Action.REOPENED if after.open else Action.ENDED_BY_PERSON
-            append(tx, settling.entry(held, action, now, reason=what, detail=detail))
+            action = Action.REOPENED if after.open else Action.ENDED_BY_PERSON if record else Action.RECORD_GONE
+            append(tx, settling.entry(held, action, now, reason=what, detail=told))
         return None
 
     def _children(self, sight: Sight) -> bool:

@@ -88,7 +88,7 @@ def test_repeats_are_told_when_their_time_has_come_with_the_count(world: World) 
     assert world.writes() == ["POST"]
     world.pass_time(minutes=15)
     assert world.writes() == ["POST", "PATCH"]
-    assert world.notes()[0].startswith("Seen 5 times.")
+    assert world.notes()[0].startswith("Alerts so far: 5.")
 
 
 def test_the_time_between_two_notes_of_repeats_widens(world: World) -> None:

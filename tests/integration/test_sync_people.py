@@ -84,7 +84,7 @@ def test_repeats_after_a_person_closed_it_are_quiet(opened: World) -> None:
     assert opened.row().open is False
     assert opened.decisions()[-1] == "nothing: closed_by_person"
     (ended,) = opened.log("ended_by_person")
-    assert ended["reason"] == "by_person"
+    assert (ended["reason"], ended["detail"]["by"]) == ("by_person", "analyst")
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_a_deleted_record_is_noticed_and_what_rises_is_a_new_incident(opened: Wo
     opened.fire(level="critical")
     opened.idle()
     assert opened.record()["impact"] == "1"
-    (ended,) = opened.log("ended_by_person")
-    assert ended["reason"] == "deleted"
+    (gone,) = opened.log("record_gone")
+    assert (gone["reason"], "detail" in gone, opened.log("ended_by_person")) == ("deleted", False, [])
 
 
 def test_a_problem_that_returns_after_its_closed_record_was_deleted_is_a_new_incident(opened: World) -> None:
@@ -225,7 +225,8 @@ def test_an_incident_that_a_person_opened_again_is_theirs(opened: World) -> None
     opened.resolve()
     opened.idle()
     assert opened.record()["state"] == "2"
-    assert opened.log("reopened")[0]["reason"] == "reopened_by_person"
+    (reopened,) = opened.log("reopened")
+    assert (reopened["reason"], reopened["detail"]) == ("reopened_by_person", {"state": "2", "by": "analyst"})
 
 
 def test_a_field_that_a_person_edited_is_left_and_named(opened: World) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.alert import Severity, Status
-from bridge.cli.output import age, plain, show_facts, show_json, show_table, time_text, to_json
+from bridge.cli.output import age, counted, plain, show_facts, show_json, show_table, time_text, to_json
 
 NOW = datetime(2026, 11, 24, 22, 31, 5, tzinfo=UTC)
 
@@ -33,6 +33,10 @@ def test_a_time_is_utc_to_the_second() -> None:
 )
 def test_an_age_is_told_in_the_largest_unit_that_fits(before: timedelta, shown: str) -> None:
     assert age(NOW - before, NOW) == shown
+
+
+def test_one_of_a_thing_is_no_plural() -> None:
+    assert (counted(1, "alert"), counted(0, "alert"), counted(2, "time")) == ("1 alert", "0 alerts", "2 times")
 
 
 @given(st.text())

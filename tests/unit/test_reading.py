@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.alert import Severity
+from bridge.alert import Json, Severity
 from bridge.correlation.policy import End, Episode, Progress
 from bridge.servicenow.record import Record
 from bridge.settings import Target
 from bridge.store.work import WrittenField
-from bridge.sync.reading import seen, still_ours
+from bridge.sync.reading import seen, still_ours, told_of
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 OPEN = Episode(open=True, severity=Severity.HIGH, told_count=1, told_at=NOW)
@@ -88,6 +88,49 @@ def test_what_we_closed_and_was_deleted_cannot_be_reopened_and_is_nobodys_end() 
 def test_what_a_person_ended_and_was_deleted_keeps_the_time_of_its_end() -> None:
     ended = replace(CLOSED_BY_US, end=End.BY_PERSON)
     assert look(ended, None) == replace(ended, end=End.DELETED)
+
+
+@pytest.mark.parametrize(
+    ("what", "shown", "over", "told"),
+    [
+        (
+            "who closed it, though somebody else touched it since",
+            record("7", closed_by="b", **{"closed_by.user_name": "fred"}, close_code="Fixed", sys_updated_by="job"),
+            True,
+            {"state": "7", "by": "fred", "close_code": "Fixed"},
+        ),
+        (
+            "who resolved it",
+            record("6", resolved_by="b", **{"resolved_by.user_name": "fred"}),
+            True,
+            {"state": "6", "by": "fred", "close_code": ""},
+        ),
+        (
+            "one whose name may not be read",
+            record("7", closed_by="b", sys_updated_by="job"),
+            True,
+            {"state": "7", "by": "a person (sys_id b)", "close_code": ""},
+        ),
+        (
+            "one that shows no closer",
+            record("3", sys_updated_by="fred"),
+            True,
+            {"state": "3", "by": "fred", "close_code": ""},
+        ),
+        (
+            "opened again: not how and by whom it was closed before",
+            record("2", closed_by="b", **{"closed_by.user_name": "ann"}, close_code="Fixed", sys_updated_by="fred"),
+            False,
+            {"state": "2", "by": "fred"},
+        ),
+        ("gone: nobody knows", None, True, {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) > 1 else "",
+)
+def test_what_the_log_says_of_what_people_did(
+    what: str, shown: Record | None, *, over: bool, told: dict[str, Json]
+) -> None:
+    assert told_of(shown, over=over) == told, what
 
 
 WRITTEN = {"impact": WrittenField(sent=("3", "2"), read="2")}

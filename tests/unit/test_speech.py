@@ -18,7 +18,7 @@ def note(reason: Reason, own: str = "", kind: Kind = Kind.UPDATE) -> str:
     [
         (Reason.SEVERITY_ROSE, "The severity rose to High."),
         (Reason.FIRES_AGAIN, "The source reports that it fires again."),
-        (Reason.REPEATS, "Seen 7 times."),
+        (Reason.REPEATS, "Alerts so far: 7."),
         (Reason.LEFT_TO_PERSON, "left to you to close"),
         (Reason.CLOSE_OFF, "not closed here by the bridge"),
         (Reason.CLOSE_REFUSED, "ServiceNow refused to close"),
