@@ -126,7 +126,7 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
         writer=writer,
         metrics=metrics,
         clock=utc_now,
-        checks=_checks(store, library, writer),
+        checks=_checks(settings, store, library, writer),
     )
     return Running(app=app, stop=stop)
 
@@ -213,8 +213,8 @@ def _doors(settings: Settings) -> dict[str, SourceDoor]:
     }
 
 
-def _checks(store: Store, library: Library, writer: Writer) -> list[Check]:
-    from bridge.store.backlog import failing
+def _checks(settings: Settings, store: Store, library: Library, writer: Writer) -> list[Check]:
+    from bridge.store.backlog import failing, paused
 
     def database() -> str:
         try:
@@ -230,6 +230,13 @@ def _checks(store: Store, library: Library, writer: Writer) -> list[Check]:
         except Transient:
             return ""  # told by the store's own check
 
+    def brakes() -> str:
+        try:
+            with store.reading() as tx:
+                return paused(tx, settings.targets)
+        except Transient:
+            return ""  # likewise
+
     from bridge.web.health import Check
 
     return [
@@ -237,6 +244,7 @@ def _checks(store: Store, library: Library, writer: Writer) -> list[Check]:
         Check(name="intake", refuses_deliveries=True, problem=writer.problem),
         Check(name="mappings", refuses_deliveries=False, problem=lambda: library.refused),
         Check(name="sync", refuses_deliveries=False, problem=servicenow),
+        Check(name="targets", refuses_deliveries=False, problem=brakes),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,13 +110,15 @@ def sync_command(words: tuple[str, ...], config: Path, *, everything: bool, as_j
     if bool(words) == everything:
         raise click.UsageError("name correlations or incidents, or say --all")
     with opened(config) as (_, store):
-        asked = _ask_for_all(store) if everything else _ask_for(store, words)
+        asked, paused = _ask_for_all(store) if everything else _ask_for(store, words)
     if as_json:
-        show_json({"asked": asked})
+        show_json({"asked": asked, "paused": sorted(paused)})
         return
     click.echo(
         f"Asked for {asked} of them; `bridge incidents list` shows what comes of it." if asked else "Nothing waits."
     )
+    for target in sorted(paused):
+        click.echo(f"Nothing is written to {target} before `bridge targets resume {target}`: it is paused.")
 
 
 def waits(row: CorrelationRow, now: datetime) -> str:
@@ -189,25 +192,31 @@ def _show(row: CorrelationRow, now: datetime) -> None:
     )
 
 
-def _ask_for(store: Store, words: tuple[str, ...]) -> int:
+def _ask_for(store: Store, words: tuple[str, ...]) -> tuple[int, set[str]]:
+    """(how many, the paused targets among theirs)"""
     from bridge.store.orders import ask_sync
 
     with store.transaction() as tx:
         rows = {row.row_id: row for one in words for row in found_by(tx, one)}
         ask_sync(tx, list(rows.values()), actor=actor(), now=store.now(tx))
-    return len(rows)
+    return len(rows), _paused(rows.values())
 
 
-def _ask_for_all(store: Store) -> int:
+def _ask_for_all(store: Store) -> tuple[int, set[str]]:
     from bridge.store.orders import ask_sync
     from bridge.store.queries import list_correlations
 
-    asked, before = 0, None
+    asked, paused, before = 0, set[str](), None
     while True:
         with store.transaction() as tx:
             rows = list_correlations(tx, limit=SYNC_PAGE, before=before, stuck_only=True)
             ask_sync(tx, rows, actor=actor(), now=store.now(tx))
         # Committed: these are due. If we die here the older ones still wait, and the command may be given again.
         if not rows:
-            return asked
+            return asked, paused
+        paused |= _paused(rows)
         asked, before = asked + len(rows), rows[-1].row_id
+
+
+def _paused(rows: Iterable[CorrelationRow]) -> set[str]:
+    return {row.target for row in rows if row.target is not None and row.paused_at is not None}

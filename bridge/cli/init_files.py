@@ -93,7 +93,7 @@ fields:
     impact: 2
     urgency: {by: severity, table: {critical: 1, high: 1, medium: 2}, default: 3}
   update:
-    work_notes: "Alerts so far: {{ repeat_count }}, the last at {{ last_seen | date('%Y-%m-%d %H:%M UTC') }}. {{ message }}"
+    work_notes: "Alerts so far: {{ repeat_count }}, last at {{ last_seen | date('%Y-%m-%d %H:%M UTC') }}. {{ message }}"
   close:
     close_notes: "Resolved at the source at {{ now | date('%Y-%m-%d %H:%M UTC') }}."
 

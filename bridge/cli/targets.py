@@ -29,8 +29,8 @@ def list_command(config: Path, limit: int, *, as_json: bool) -> None:
     from bridge.store.queries import target_state
 
     with opened(config) as (settings, store), store.reading() as tx:
-        found = [(target, target_state(tx, target.name)) for target in list(settings.targets.values())[:limit]]
         now = store.now(tx)
+        found = [(target, target_state(tx, target.name, now=now)) for target in list(settings.targets.values())[:limit]]
     if as_json:
         show_json(
             [

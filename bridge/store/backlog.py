@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, func, select
 from bridge.alert import Outcome
 from bridge.metrics import Backlog
 from bridge.store.tables import alerts, correlations
+from bridge.store.work import paused_targets
 
 
 def backlog(tx: Connection, now: datetime) -> Backlog:
@@ -34,3 +36,9 @@ def failing(tx: Connection) -> str:
     )
     counts = [f"{code}: {count}" for code, count in tx.execute(query)]
     return f"work waits ({', '.join(counts)}): see `bridge incidents list`" if counts else ""
+
+
+def paused(tx: Connection, targets: Collection[str]) -> str:
+    """A sentence on those of `targets` that a person has paused; empty when there are none."""
+    names = sorted(paused_targets(tx).intersection(targets))
+    return f"paused: {', '.join(names)}; `bridge targets resume {' '.join(names)}` ends it" if names else ""

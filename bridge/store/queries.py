@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -223,11 +224,11 @@ def list_log(
     return _log(tx, conditions, limit=limit, before=before)
 
 
-def target_state(tx: Connection, name: str) -> TargetState:
+def target_state(tx: Connection, name: str, *, now: datetime) -> TargetState:
     """The state of one target; one that was never paused and has no incidents too."""
     paused = tx.execute(select(target_states).where(target_states.c.name == name)).one_or_none()
     open_incidents = select(func.count()).where(incidents.c.target == name, incidents.c.state == "open")
-    due = select(func.count()).where(correlations.c.target == name, correlations.c.due_at.is_not(None))
+    due = select(func.count()).where(correlations.c.target == name, correlations.c.due_at <= now)
     person = select(func.count()).where(correlations.c.target == name, correlations.c.waits_for_person)
     return TargetState(
         name=name,

@@ -119,5 +119,5 @@ class TargetState:
     paused_at: datetime | None
     paused_by: str | None
     open_incidents: int
-    due: int  # correlations that wait to be looked at
+    due: int  # correlations that are due now, as the metric counts them
     waiting_for_person: int

@@ -276,6 +276,12 @@ def test_a_target_counts_what_waits_for_it(bridge_: Bridge) -> None:
     assert (target["due"], target["open_incidents"]) == (2, 0)
 
 
+def test_what_is_due_later_is_not_counted_as_due(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.change(due_at=NOW + timedelta(days=36500))
+    assert bridge_.json("targets", "list")[0]["due"] == 0
+
+
 # --- incidents
 
 
@@ -400,8 +406,15 @@ def test_sync_of_all_asks_only_for_what_failed(bridge_: Bridge) -> None:
     with bridge_.store.transaction() as tx:
         tx.execute(update(correlations).where(correlations.c.key == "r1").values(waits_for_person=True))
         tx.execute(update(correlations).where(correlations.c.key == "r3").values(failures=1))
-    assert bridge_.json("incidents", "sync", "--all") == {"asked": 2}
+    assert bridge_.json("incidents", "sync", "--all") == {"asked": 2, "paused": []}
     assert [row.key for row in rows(bridge_.store, correlations) if row.due_at is not None] == ["r1", "r3"]
+
+
+def test_sync_names_the_paused_targets_of_what_it_asked_for(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.run("targets", "pause", "itsm")
+    assert bridge_.json("incidents", "sync", "r1") == {"asked": 1, "paused": ["itsm"]}
+    assert "`bridge targets resume itsm`: it is paused." in bridge_.run("incidents", "sync", "r1")
 
 
 def test_sync_needs_to_know_what(bridge_: Bridge) -> None:
