@@ -10,7 +10,7 @@ import click
 
 from bridge.cli.opening import actor, opened
 from bridge.cli.options import config_option, example, json_option, limit_option
-from bridge.cli.output import age, show_json, show_table
+from bridge.cli.output import age, counted, show_json, show_table
 
 if TYPE_CHECKING:
     from bridge.library import Library
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group(epilog=example("bridge quarantine list", "bridge quarantine replay --all"))
 def quarantine() -> None:
-    """See and replay alerts that could not be mapped."""
+    """See, replay and discard alerts that could not be mapped."""
 
 
 @quarantine.command("list", epilog=example("bridge quarantine list", "bridge quarantine list --json"))
@@ -72,6 +72,47 @@ def replay_command(ids: tuple[str, ...], config: Path, *, everything: bool, as_j
         click.echo("`bridge quarantine list` says why.")
 
 
+@quarantine.command(
+    "discard",
+    epilog=example(
+        "bridge quarantine discard 12-0 12-3 --reason 'a test of the vendor'",
+        "bridge quarantine discard --all --source old-siem --reason 'switched off in May'",
+    ),
+)
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--all", "everything", is_flag=True, help="All that is quarantined now.")
+@click.option("--source", metavar="NAME", help="With --all: only of this source.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it stands in the log, with your name.")
+@config_option
+@json_option("One object")
+def discard_command(
+    ids: tuple[str, ...], config: Path, source: str | None, reason: str, *, everything: bool, as_json: bool
+) -> None:
+    """Take out of quarantine what can never be mapped.
+
+    Such an alert counts as dropped, with the reason `discarded`, and is not replayed any more. Its delivery is kept.
+    """
+    if bool(ids) == everything:
+        raise click.UsageError("name the alerts to discard, or say --all")
+    if source is not None and not everything:
+        raise click.UsageError("--source goes with --all")
+    if not reason.strip():
+        raise click.BadParameter("say why, for those who read the log", param_hint="--reason")
+    from bridge.store.discard import discard
+
+    wanted = [_alert_id(text) for text in ids]
+    discarded = 0
+    with opened(config) as (_, store):
+        _refuse_absent(store, wanted)
+        for page in list(_pages(store, wanted if ids else None, source)):  # what arrives from now on was not meant
+            with store.transaction() as tx:
+                discarded += discard(tx, page, reason=reason.strip(), actor=actor(), now=store.now(tx))
+    if as_json:
+        show_json({"discarded": discarded})
+        return
+    click.echo(f"{counted(discarded, 'alert')} discarded." if discarded else "Nothing was discarded.")
+
+
 def _alert_id(text: str) -> AlertId:
     from bridge.store.queries import alert_id_of
 
@@ -107,7 +148,7 @@ def _replay(settings: Settings, store: Store, library: Library, wanted: list[Ale
     return total
 
 
-def _pages(store: Store, wanted: list[AlertId] | None) -> Iterator[Sequence[AlertId]]:
+def _pages(store: Store, wanted: list[AlertId] | None, source: str | None = None) -> Iterator[Sequence[AlertId]]:
     from bridge.store.replay import PAGE, quarantined
 
     if wanted is not None:
@@ -117,7 +158,7 @@ def _pages(store: Store, wanted: list[AlertId] | None) -> Iterator[Sequence[Aler
     after = (0, -1)
     while True:
         with store.reading() as tx:
-            page = quarantined(tx, source=None, after=after)
+            page = quarantined(tx, source=source, after=after)
         if not page:
             return
         yield page

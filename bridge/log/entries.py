@@ -22,6 +22,7 @@ class Action(StrEnum):
     DELIVERED = "delivered"  # one per delivery, listing its alerts and their outcomes
     QUARANTINED = "quarantined"
     REPLAYED = "replayed"
+    DISCARDED = "discarded"  # taken out of quarantine by a person
     DECIDED = "decided"
     INTENDED = "intended"
     WRITTEN = "written"  # created, updated

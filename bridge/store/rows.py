@@ -19,7 +19,7 @@ class AlertRow:
     outcome: str  # alert.Outcome
     reason: str  # "new", "repeat", a suppression's name, a quarantine code, …
     detail: str | None  # quarantine: the sentence for a person
-    correlation_id: str | None  # None: quarantined
+    correlation_id: str | None  # None: quarantined or discarded
     status: str | None
     severity: Severity | None
     event_time: datetime | None

@@ -145,10 +145,10 @@ alerts = Table(
     # True: stands for the whole delivery from `position` on (undecodable, or more alerts than are taken).
     Column("covers_rest", Boolean, nullable=False),
     Column("outcome", Text, nullable=False),  # alert.Outcome
-    Column("reason", Text, nullable=False),  # "new", "repeat", a suppression's name, "route_drop", a quarantine code, …
+    Column("reason", Text, nullable=False),  # "new", "repeat", a suppression's name, "route_drop", "discarded", …
     Column("detail", Text),  # quarantine: the sentence for a person
     Column("correlation", Id, ForeignKey("correlations.id")),  # NULL: quarantined or dropped
-    Column("correlation_id", Text),  # as answered; NULL: quarantined
+    Column("correlation_id", Text),  # as answered; NULL: quarantined or discarded
     Column("seq", BigInteger),  # within the correlation; NULL where correlation is NULL
     Column("status", Text),
     Column("severity", SmallInteger),

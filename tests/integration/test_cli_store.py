@@ -235,6 +235,55 @@ def test_a_broken_mapping_replays_nothing(bridge_: Bridge) -> None:
     assert "probe.yaml:" in bridge_.run("quarantine", "replay", "--all", status=2)
 
 
+def test_what_is_discarded_leaves_quarantine_and_the_log_says_who_and_why(bridge_: Bridge) -> None:
+    bridge_.take({"name": "r8"}, {"name": "r9"})
+    assert bridge_.run("quarantine", "discard", "1-1", "--reason", "a test") == "1 alert discarded.\n"
+    assert [a["id"] for a in bridge_.json("quarantine", "list")] == ["1-0"]
+    shown = bridge_.json("alerts", "show", "1-1")
+    assert (shown["outcome"], shown["reason"], shown["detail"]) == ("dropped", "discarded", None)
+    (entry,) = bridge_.json("log", "show", "--action", "discarded")
+    assert (entry["actor"], entry["reason"], entry["delivery"]) == ("cli:robin", "a test", 1)
+    assert entry["detail"] == {"positions": [1], "quarantined": ["empty_identity"]}
+
+
+def test_all_of_one_source_are_discarded(bridge_: Bridge) -> None:
+    bridge_.take({"name": "r8"}, {"name": "r9"})
+    discard = ("quarantine", "discard", "--all", "--reason", "a test", "--source")
+    assert bridge_.run(*discard, "nobody") == "Nothing was discarded.\n"
+    assert bridge_.json(*discard, "probe") == {"discarded": 2}
+    assert len(bridge_.json("log", "show", "--action", "discarded")) == 1
+
+
+def test_what_was_discarded_is_not_replayed(bridge_: Bridge) -> None:
+    bridge_.take({"name": "r8"})
+    bridge_.run("quarantine", "discard", "--all", "--reason", "a test")
+    (bridge_.folder / "mappings/probe.yaml").write_text(FIXED)
+    assert bridge_.json("quarantine", "replay", "--all") == {"mapped": 0, "waiting": 0}
+
+
+@pytest.mark.parametrize("name", ["1-0", "9-9"])
+def test_what_is_not_in_quarantine_is_told_and_nothing_is_discarded(bridge_: Bridge, name: str) -> None:
+    bridge_.take(alert("r1"), {"name": "r9"})
+    told = bridge_.run("quarantine", "discard", "1-1", name, "--reason", "x", status=1)
+    assert f"alert {name} is not in quarantine" in told
+    assert [a["id"] for a in bridge_.json("quarantine", "list")] == ["1-1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--reason", "x"), "name the alerts to discard, or say --all"),
+        (("1-0", "--all", "--reason", "x"), "name the alerts to discard, or say --all"),
+        (("1-0",), "Missing option '--reason'"),
+        (("1-0", "--reason", " "), "say why"),
+        (("1-0", "--source", "probe", "--reason", "x"), "--source goes with --all"),
+        (("one", "--reason", "x"), "one is not the ID of an alert"),
+    ],
+)
+def test_discard_needs_to_know_what_and_why(bridge_: Bridge, words: tuple[str, ...], told: str) -> None:
+    assert told in bridge_.run("quarantine", "discard", *words, status=2)
+
+
 # --- targets
 
 

@@ -8,6 +8,7 @@ import msgspec
 from intake_world import PROBE, alert, body_of, delivery, delivery_of, library_of, rows
 
 from bridge.library import Library
+from bridge.store.discard import discard
 from bridge.store.engine import Store
 from bridge.store.intake import commit
 from bridge.store.prepare import PreparedDelivery
@@ -76,6 +77,17 @@ def test_a_remainder_is_taken_from_where_it_began(store: Store) -> None:
     take(store, delivery_of(library_of(store, few), body_of(*[alert(rule=f"r{n}") for n in range(5)])))
     assert replay_all(store, library_of(store)) == Replayed(mapped=3, waiting=0)
     assert [row.correlation_id for row in rows(store, alerts)] == [f"r{n}" for n in range(5)]
+
+
+def test_only_what_is_still_quarantined_is_discarded(store: Store) -> None:
+    take(store, delivery(library_of(store), {"name": "r9"}))
+    with store.reading() as connection:
+        ids = quarantined(connection, source=None)
+    replay_all(store, library_of(store, FIXED))
+    with store.transaction() as tx:
+        assert discard(tx, ids, reason="a test", actor="cli:test", now=LATER) == 0
+    assert rows(store, alerts)[0].outcome == "accepted"
+    assert msgspec.json.decode(rows(store, log_entries)[-1].entry)["action"] == "replayed"
 
 
 def test_pages_go_on_after_the_last_one(store: Store) -> None:
