@@ -66,9 +66,10 @@ def _listener(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        message = f"cannot listen on {host}:{port}: {error.strerror or error}"
+        # Of create_server the text goes on with the address as Python writes it; of a name that is unknown it does not.
+        why = (error.strerror or str(error)).partition(" (while ")[0]
         raise click.BadParameter(
-            f"{message}; choose another port, or stop what uses it", param_hint="--bind"
+            f"cannot listen on {host}:{port}: {why}; choose another port, or stop what uses it", param_hint="--bind"
         ) from error
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import logging
+import os
 import secrets
 import time
 from datetime import datetime
@@ -15,6 +17,8 @@ from bridge.errors import Misconfigured, Problem
 from bridge.store.tables import correlations, incidents, installation
 
 LOCK_SECONDS_MAX = 10.0  # a predecessor that drains gets this long
+
+_log = logging.getLogger(__name__)
 
 
 def installation_id(tx: Connection, now: datetime) -> str:
@@ -41,10 +45,13 @@ def wake_observed(tx: Connection, targets: list[str], now: datetime) -> None:
 
 
 def lock_sqlite(engine: Engine, *, seconds_max: float = LOCK_SECONDS_MAX) -> IO[str]:
-    """Hold `<db>.lock` while the file returned stays open. Raises Misconfigured when another serves this database."""
+    """Hold `<db>.lock` while the file returned stays open. Raises Misconfigured when another serves this database.
+
+    The file names the process that holds it, for whoever waits.
+    """
     path = Path(f"{engine.url.database}.lock")
     file = path.open("a")
-    until = time.monotonic() + seconds_max
+    until, told = time.monotonic() + seconds_max, False
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -52,7 +59,18 @@ def lock_sqlite(engine: Engine, *, seconds_max: float = LOCK_SECONDS_MAX) -> IO[
             if time.monotonic() >= until:
                 file.close()
                 hint = "stop the other one, or give this one a database of its own"
-                raise Misconfigured([Problem(str(path), 0, 0, "another bridge serves this database", hint)]) from None
+                raise Misconfigured([Problem(str(path), 0, 0, _served_by(path), hint)]) from None
+            if not told:
+                _log.warning("%s: waiting %d s for it to stop", _served_by(path), seconds_max)
+                told = True
             time.sleep(0.1)
         else:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
             return file
+
+
+def _served_by(path: Path) -> str:
+    text = path.read_text(errors="replace")
+    return "another bridge serves this database" + (f" (process {text})" if text.isdecimal() else "")

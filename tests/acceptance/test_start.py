@@ -63,6 +63,7 @@ def test_a_port_that_is_taken_is_one_readable_line(folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = serve(folder, "--bind", f"127.0.0.1:{taken.getsockname()[1]}")
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = serve(folder, "--bind", address)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "in use" in done.stderr
+    assert f"cannot listen on {address}: Address already in use; choose another port" in done.stderr
