@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import requests
@@ -41,6 +41,7 @@ class Client:
         on_call: Callable[[str, float], None] = _uncounted,
     ) -> None:
         self.url = instance.url
+        self._host = urlsplit(instance.url).netloc.rpartition("@")[2]  # as messages name it: never with credentials
         self._instance = instance
         self.monotonic = monotonic
         self._on_call = on_call
@@ -103,7 +104,7 @@ class Client:
             try:
                 raw = self._exchange(request, (min(remaining, CONNECT_SECONDS_MAX), remaining))
             except (requests.RequestException, HTTPError, OSError) as error:
-                raise outcome.of_failure(error, call, writes=writes) from error
+                raise outcome.of_failure(error, call, host=self._host, writes=writes) from error
             if call.expired:  # an answer that the watchdog cut short can look like a whole one
                 raise outcome.unsure("timed_out", outcome.TIMED_OUT, writes=writes)
         return outcome.meaning_of(raw, table=table, writes=writes)

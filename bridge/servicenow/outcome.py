@@ -96,10 +96,10 @@ def meaning_of(raw: Raw, *, table: str, writes: bool) -> Answer:
     raise unsure(*_why_open(raw), writes=writes, retry_after=_retry_after(raw))
 
 
-def of_failure(error: Exception, call: Call, *, writes: bool) -> BridgeError:
-    """The outcome of a call that got no whole answer."""
+def of_failure(error: Exception, call: Call, *, host: str, writes: bool) -> BridgeError:
+    """The outcome of a call to `host` that got no whole answer."""
     if not call.sent:
-        return deadline_passed() if call.expired else _not_sent(error)
+        return deadline_passed() if call.expired else _not_sent(error, host)
     if call.expired or isinstance(error, requests.Timeout):
         return unsure("timed_out", TIMED_OUT, writes=writes)
     return unsure("connection_lost", "The connection broke before the whole answer was read.", writes=writes)
@@ -110,13 +110,13 @@ def unsure(code: str, message: str, *, writes: bool, retry_after: float | None =
     return Ambiguous(code, message) if writes else Transient(code, message, retry_after=retry_after)
 
 
-def _not_sent(error: Exception) -> Transient:
+def _not_sent(error: Exception, host: str) -> Transient:
     cause: object = error.args[0] if error.args else error
     cause = getattr(cause, "reason", cause)
     for kind, code, remedy in NOT_SENT:
         if isinstance(cause, kind):
-            return Transient(code, f"ServiceNow was not reached. {remedy}")
-    return Transient("connect_failed", "ServiceNow was not reached.")
+            return Transient(code, f"ServiceNow at {host} was not reached. {remedy}")
+    return Transient("connect_failed", f"ServiceNow at {host} was not reached.")
 
 
 def _permanent(raw: Raw, table: str) -> Permanent:

@@ -11,7 +11,7 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import msgspec
 
@@ -22,8 +22,12 @@ NESTING_MAX = 32  # of one alert
 KEYS_MAX = 2_000  # of one alert
 STRING_BYTES_MAX = 64 * 1024  # of one string, in UTF-8
 BOM = b"\xef\xbb\xbf"
+PLACE_CHARACTERS_MAX = 100  # of a place in a message
 ALL_CURLY = bytes.maketrans(b"[]", b"{}")
 NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+
+# Where a value stands: (where its parent stands, its key or index); the top is None.
+Place: TypeAlias = "tuple[Place, str | int] | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,7 @@ def _decode_slowly(raw: bytes) -> Json:
     except UnicodeDecodeError as error:
         raise Unmappable("not_utf8", f"The body is not UTF-8 (byte {error.start}).") from error
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise Unmappable("not_json", f"The body is not JSON: {error.msg} ({place}).") from error
+        raise Unmappable("not_json", _why_not_json(text, error)) from error
     except RecursionError as error:
         raise Unmappable("too_deep", f"The alert is nested deeper than {NESTING_MAX}.") from error
     except ValueError as error:  # Python's own bound on the digits of an integer
@@ -131,18 +134,39 @@ def _float(digits: str) -> float:
     return number
 
 
+def _why_not_json(text: str, error: json.JSONDecodeError) -> str:
+    if not text.strip():
+        return "The body is empty: look at what the sender's template gives."
+    place = f"line {error.lineno}, column {error.colno}"
+    if error.msg.startswith("Invalid control character"):
+        code = ord(text[error.pos])
+        return f"The body is not JSON: a text holds a bare U+{code:04X} ({place}): let the sender write \\u{code:04x}."
+    return f"The body is not JSON: {error.msg} ({place})."
+
+
 def _refuse_bad_text(value: Json) -> None:
     """NUL cannot be stored as text, half of a surrogate pair cannot be written as UTF-8."""
-    stack = [value]
+    stack: list[tuple[Json, Place]] = [(value, None)]
     while stack:
-        node = stack.pop()
+        node, place = stack.pop()
         if type(node) is dict:
-            stack.extend(node)
-            stack.extend(node.values())
+            stack.extend([(key, (place, key)) for key in node])
+            stack.extend([(child, (place, key)) for key, child in node.items()])
         elif type(node) is list:
-            stack.extend(node)
+            stack.extend([(child, (place, index)) for index, child in enumerate(node)])
         elif type(node) is str and not _is_storable(node):
-            raise Unmappable("bad_text", "The body holds a text with NUL or with half of a surrogate pair.")
+            what = "NUL" if "\0" in node else "half of a surrogate pair"
+            message = f"The text at {_path(place)} holds {what}, which cannot be stored: let the sender leave it out."
+            raise Unmappable("bad_text", message)
+
+
+def _path(place: Place) -> str:
+    """`.alerts[0].name`, bounded, in ASCII."""
+    steps = []
+    while place is not None:
+        place, step = place
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{step[:PLACE_CHARACTERS_MAX]!a}".replace("'", ""))
+    return "".join(reversed(steps))[:PLACE_CHARACTERS_MAX] or "the top"
 
 
 def _is_storable(text: str) -> bool:

@@ -166,6 +166,7 @@ def test_a_refused_connection_is_not_applied() -> None:
     with table_api(f"http://127.0.0.1:{port}") as api, pytest.raises(Transient) as caught:
         create(api)
     assert caught.value.code == "connect_failed"
+    assert f"ServiceNow at 127.0.0.1:{port} was not reached." in caught.value.message
 
 
 def test_a_name_that_cannot_be_resolved_is_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:

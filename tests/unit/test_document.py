@@ -48,6 +48,40 @@ def test_what_is_refused_and_why(raw: bytes, code: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "The body is empty: look at what the sender's template gives."),
+        (b"\xef\xbb\xbf \n", "The body is empty: look at what the sender's template gives."),
+        (b'{"a" 1}', "The body is not JSON: Expecting ':' delimiter (line 1, column 6)."),
+        (
+            b'{"a": "one\ntwo"}',
+            "The body is not JSON: a text holds a bare U+000A (line 1, column 11): let the sender write \\u000a.",
+        ),
+        (
+            b'{"alerts": [{"name": "a"}, {"name": "a\\u0000b"}]}',
+            "The text at .alerts[1].name holds NUL, which cannot be stored: let the sender leave it out.",
+        ),
+        (
+            b'{"a": {"\\udc00": 1}}',
+            "The text at .a.\\udc00 holds half of a surrogate pair, which cannot be stored: "
+            "let the sender leave it out.",
+        ),
+        (b'"\\u0000"', "The text at the top holds NUL, which cannot be stored: let the sender leave it out."),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place_and_the_remedy(raw: bytes, message: str) -> None:
+    with pytest.raises(Unmappable) as caught:
+        decode(raw)
+    assert caught.value.message == message
+
+
+def test_a_place_in_a_message_is_bounded() -> None:
+    with pytest.raises(Unmappable) as caught:
+        decode(json.dumps({"x" * 9_000: {"y" * 9_000: "\0"}}).encode())
+    assert len(caught.value.message) < 250
+
+
+@pytest.mark.parametrize(
     ("raw", "value"),
     [
         (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
