@@ -9,7 +9,7 @@ import click
 
 from bridge.cli.opening import opened
 from bridge.cli.options import config_option, example, json_option, limit_option
-from bridge.cli.output import age, show_facts, show_json, show_table, to_json
+from bridge.cli.output import age, plain, show_facts, show_json, show_table, to_json
 
 if TYPE_CHECKING:
     from bridge.alert import Json
@@ -83,14 +83,13 @@ def _body(raw: bytes | None) -> Json:
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        from bridge.cli.output import plain
-
         return plain(raw.decode("utf-8", "backslashreplace"))
 
 
 def _as_object(story: AlertStory) -> dict[str, Json]:
     return {
         **to_json(story.alert),
+        "event_time_replaced": _replaced(story) or None,
         "seq": story.seq,
         "incident": story.number,
         "delivery": to_json(story.delivery),
@@ -98,8 +97,15 @@ def _as_object(story: AlertStory) -> dict[str, Json]:
     }
 
 
+def _replaced(story: AlertStory) -> str:
+    from bridge.store.correlation_state import replaced_time
+
+    return replaced_time(story.alert.event_time, story.alert.received_at)
+
+
 def _show(story: AlertStory) -> None:
     alert, delivery, revision = story.alert, story.delivery, story.revision
+    replaced = _replaced(story)
     whole = f"one of {delivery.alerts} alerts" if delivery.alerts > 1 else "its only alert"
     body = f"{delivery.body_bytes} bytes of {delivery.content_type}" if delivery.body_bytes is not None else "erased"
     show_facts(
@@ -113,7 +119,7 @@ def _show(story: AlertStory) -> None:
             ("Incident", story.number),
             ("Status", alert.status),
             ("Severity", alert.severity),
-            ("Happened", alert.event_time),
+            ("Happened", f"{plain(alert.event_time)} ({replaced})" if replaced else alert.event_time),
             ("Received", alert.received_at),
             ("Target", alert.target),
             ("Stands for", "the rest of its delivery" if alert.covers_rest else None),

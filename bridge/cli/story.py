@@ -99,7 +99,8 @@ def _deliveries_text(alerts: list[Json]) -> str:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
     quarantined = {alert.get("reason", "") for alert in alerts if alert.get("outcome") == "quarantined"}
     why = f" ({', '.join(sorted(quarantined))})" if quarantined else ""
-    return f"{counts}{why}" if counts else "no alerts"
+    times = sorted({alert["event_time"] for alert in alerts if isinstance(alert, dict) and "event_time" in alert})
+    return "; ".join([f"{counts}{why}" or "no alerts", *(f"event_time {text}" for text in times)])
 
 
 def _runs(steps: Sequence[Step]) -> Iterator[list[Step]]:

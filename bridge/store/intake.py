@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from bridge.alert import Outcome, key_of
 from bridge.log.entries import Action, Entry, encode
 from bridge.store import intake_sql as sql
-from bridge.store.correlation_state import CorrelationState, event_time_of
+from bridge.store.correlation_state import AHEAD_TAKEN, RECEIVED_TAKEN, CorrelationState, event_time_of
 from bridge.store.prepare import PreparedAlert, PreparedDelivery
 from bridge.store.tables import to_us
 
@@ -268,12 +268,23 @@ def _entry(
 
 
 def log_line(one: SettledAlert) -> dict[str, int | str | None]:
-    return {
+    line = {
         "position": one.alert.position,
         "correlation_id": one.alert.mapped.correlation_id if one.alert.mapped else None,
         "outcome": one.outcome.value,
         "reason": one.reason,
     }
+    replaced = _replaced_time(one)
+    return line | {"event_time": replaced} if replaced else line
+
+
+def _replaced_time(one: SettledAlert) -> str:
+    """What stands in for the time that the alert's mapping reads; a mapping that reads none is no news."""
+    if one.event_time is None or (mapped := one.alert.mapped) is None:
+        return ""
+    if mapped.event_time is None:
+        return RECEIVED_TAKEN if one.alert.timed else ""
+    return AHEAD_TAKEN if one.event_time < to_us(mapped.event_time) else ""
 
 
 def _entry_row(entry: Entry, at: int) -> sql.Row:

@@ -19,6 +19,7 @@ FINGERPRINT_BYTES = 16
 class PreparedAlert:
     position: int  # index of the element that `each` yields
     mapped: MappedAlert | None  # None: quarantined, for the reason in `code` and `detail`
+    timed: bool = False  # the mapping reads a time
     code: str = ""
     detail: str = ""
     covers_rest: bool = False  # stands for everything from `position` on
@@ -85,7 +86,8 @@ def _map_element(mapping: Mapping, position: int, element: Json, *, checked: boo
     try:
         if not checked:
             refuse_beyond_limits(element)
-        return PreparedAlert(position=position, mapped=mapping.map(element, now=now))
+        mapped = mapping.map(element, now=now)
+        return PreparedAlert(position=position, mapped=mapped, timed=mapping.event_time is not None)
     except Unmappable as error:
         return _quarantined(position, error)
 

@@ -164,6 +164,23 @@ def test_an_alert_is_shown_with_its_delivery_and_revision(bridge_: Bridge) -> No
     assert "body" not in shown
 
 
+@pytest.mark.parametrize(
+    ("at", "replaced"),
+    [
+        ("soon", "none readable, received time taken"),
+        ("2999-01-01T00:00:00Z", "more than 5 min ahead, received time + 5 min taken"),
+        ("2026-03-10T11:00:00Z", None),
+    ],
+)
+def test_an_event_time_that_was_not_taken_is_told(bridge_: Bridge, at: str, replaced: str | None) -> None:
+    bridge_.take(alert("r1", at=at))
+    assert bridge_.json("alerts", "show", "1-0")["event_time_replaced"] == replaced
+    (entry,) = bridge_.json("log", "show")
+    assert entry["detail"]["alerts"][0].get("event_time") == replaced
+    for words in (("alerts", "show", "1-0"), ("log", "show")):
+        assert (replaced or "taken") in bridge_.run(*words) or replaced is None
+
+
 def test_the_body_of_an_alert_is_shown_when_asked_for(bridge_: Bridge) -> None:
     bridge_.take(alert("r1"))
     assert bridge_.json("alerts", "show", "1-0", "--raw")["body"] == {"alerts": [{"rule": "r1"}]}

@@ -112,6 +112,10 @@ def test_a_step_of_an_alert_carries_its_severity_in_json() -> None:
             "1 quarantined (no_match)",
         ),
         (entry(1, 0, Action.DELIVERED, detail={"alerts": []}), "no alerts"),
+        (
+            entry(1, 0, Action.DELIVERED, detail={"alerts": [{"outcome": "accepted", "event_time": "not readable"}]}),
+            "1 accepted; event_time not readable",
+        ),
         (entry(1, 0, Action.WRITTEN, outcome="create", detail={"intent": 7}), "create"),
         (entry(1, 0, Action.WRITTEN, detail={"intent": 7, "looked_up": True}), "looked_up yes"),
         (entry(1, 0, Action.RECORD_GONE, reason="deleted", number="INC1"), "deleted; INC1"),
