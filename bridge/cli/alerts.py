@@ -12,7 +12,10 @@ from bridge.cli.options import config_option, example, json_option, limit_option
 from bridge.cli.output import age, plain, show_facts, show_json, show_table, to_json
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from bridge.alert import Json
+    from bridge.errors import Permanent
     from bridge.store.rows import AlertStory
 
 
@@ -53,14 +56,13 @@ def list_command(config: Path, limit: int, *, as_json: bool) -> None:
 @click.option("--raw", is_flag=True, help="The delivery's body as well, as it was received.")
 def show_command(alert_id: str, config: Path, limit: int, *, as_json: bool, raw: bool) -> None:  # noqa: ARG001
     """Everything that is known of one alert."""
-    from bridge.errors import Permanent
     from bridge.store.queries import alert_id_of, body_of, show_alert
 
     with opened(config) as (_, store), store.reading() as tx:
         key = alert_id_of(alert_id)
         story = show_alert(tx, key) if key is not None else None
         if story is None:
-            raise Permanent("no_such_alert", f"there is no alert {alert_id}; `bridge alerts list` shows their IDs")
+            raise _no_such_alert(tx, alert_id)
         body = _body(body_of(tx, story.delivery.id)) if raw else None
     if as_json:
         show_json(_as_object(story) | ({"body": body} if raw else {}))
@@ -72,6 +74,15 @@ def show_command(alert_id: str, config: Path, limit: int, *, as_json: bool, raw:
             click.echo(body or "The body was erased.")
         else:
             show_json(body)
+
+
+def _no_such_alert(tx: Connection, words: str) -> Permanent:
+    from bridge.errors import Permanent
+    from bridge.store.queries import alert_id_of, show_alert
+
+    first = alert_id_of(f"{words}-0")  # the number of a delivery is half of an ID
+    hint = f" (did you mean {words}-0?)" if first is not None and show_alert(tx, first) is not None else ""
+    return Permanent("no_such_alert", f"there is no alert {words}{hint}; `bridge alerts list` shows their IDs")
 
 
 def _body(raw: bytes | None) -> Json:

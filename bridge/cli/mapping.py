@@ -35,7 +35,7 @@ def test(names: tuple[str, ...], config: Path | None, *, as_json: bool) -> None:
     Example:
       bridge mapping test elastic github
 
-    Exits 1 when a test fails, 2 when a file cannot be used.
+    Exits 1 when a test fails or a mapping is wrong, 2 when bridge.yaml is or there is no such mapping.
     """
     from bridge.errors import Misconfigured
     from bridge.mapping.load import load_mappings
@@ -43,11 +43,15 @@ def test(names: tuple[str, ...], config: Path | None, *, as_json: bool) -> None:
 
     try:
         folder, tables = _folder_and_tables(config)
-        wanted = names or tuple(sorted(path.stem for path in folder.glob("*.yaml")))
-        mappings = load_mappings(folder, wanted)
     except Misconfigured as error:
         click.echo(error.message, err=True)
         raise SystemExit(2) from error
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    try:
+        mappings = load_mappings(folder, names or known)
+    except Misconfigured as error:
+        click.echo(error.message, err=True)
+        raise SystemExit(1 if set(known).issuperset(names) else 2) from error
     if not mappings:
         click.echo(f"{folder}: there is no mapping here; name a folder with --config, or write one", err=True)
         raise SystemExit(2)

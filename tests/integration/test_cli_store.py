@@ -199,6 +199,11 @@ def test_an_unknown_alert_is_told(bridge_: Bridge, name: str) -> None:
     assert bridge_.run("alerts", "show", name, status=1) == expected
 
 
+def test_the_number_of_a_delivery_leads_to_its_first_alert(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    assert "there is no alert 1 (did you mean 1-0?)" in bridge_.run("alerts", "show", "1", status=1)
+
+
 # --- quarantine
 
 

@@ -179,7 +179,8 @@ def test_an_undecodable_delivery_is_kept_whole(store: Store, library: Library) -
 
 
 def test_the_log_lists_every_alert_of_a_delivery(store: Store, library: Library) -> None:
-    take(store, delivery(library, alert(), alert(rule="r2", kind="unwanted")))
+    at = "2026-03-10T11:00:00Z"
+    take(store, delivery(library, alert(at=at), alert(rule="r2", kind="unwanted", at=at)))
     (row,) = rows(store, log_entries)
     entry = msgspec.json.decode(row.entry)
     assert entry["actor"] == "source:probe"

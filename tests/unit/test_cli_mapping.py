@@ -71,6 +71,20 @@ def test_an_unknown_name_exits_2_and_names_the_nearest(folder: Path) -> None:
     assert (result.exit_code, "did you mean `github`?" in result.stderr) == (2, True)
 
 
+def test_a_mapping_that_is_wrong_exits_1_and_is_named_as_bridge_check_names_it(folder: Path) -> None:
+    file = folder / "github.yaml"
+    file.write_text(file.read_text("utf-8").replace("\nroute:", "\nroutes:"), "utf-8")
+    result = _run("github")
+    assert (result.exit_code, result.stderr.startswith("mappings/github.yaml:")) == (1, True)
+
+
+def test_a_configuration_that_is_wrong_exits_2(folder: Path) -> None:
+    config = folder.parent / "bridge.yaml"
+    config.write_text("database: [")
+    result = _run()
+    assert (result.exit_code, result.stderr.startswith("bridge.yaml:")) == (2, True)
+
+
 def test_a_folder_without_mappings_exits_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BRIDGE_CONFIG", raising=False)
