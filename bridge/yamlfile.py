@@ -15,6 +15,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from bridge.alert import Json
 from bridge.errors import Misconfigured, Problem
@@ -79,6 +80,12 @@ def parse_yaml(raw: bytes, name: str) -> YamlFile:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         raise Misconfigured([Problem(name, line, column, f"is not YAML: {error.problem or error.context}")]) from error
+    except ReaderError as error:
+        at = text.index(chr(error.character))
+        line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+        message = f"the character U+{error.character:04X} is not taken as it is"
+        hint = "delete it, or escape it in double quotes"
+        raise Misconfigured([Problem(name, line, column, message, hint)]) from error
     except (YAMLError, RecursionError, ValueError) as error:
         raise Misconfigured([Problem(name, 0, 0, f"is not YAML: {str(error).splitlines()[0]}")]) from error
     walk = _Walk(name)

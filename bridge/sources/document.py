@@ -102,7 +102,9 @@ def _decode_slowly(raw: bytes) -> Json:
         text = raw.decode()
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
     except UnicodeDecodeError as error:
-        raise Unmappable("not_utf8", f"The body is not UTF-8 (byte {error.start}).") from error
+        raise Unmappable(
+            "not_utf8", f"The body is not UTF-8 (byte {error.start}): let the sender encode it so."
+        ) from error
     except json.JSONDecodeError as error:
         raise Unmappable("not_json", _why_not_json(text, error)) from error
     except RecursionError as error:

@@ -52,6 +52,7 @@ def test_what_is_refused_and_why(raw: bytes, code: str) -> None:
     [
         (b"", "The body is empty: look at what the sender's template gives."),
         (b"\xef\xbb\xbf \n", "The body is empty: look at what the sender's template gives."),
+        (b'"\xff"', "The body is not UTF-8 (byte 1): let the sender encode it so."),
         (b'{"a" 1}', "The body is not JSON: Expecting ':' delimiter (line 1, column 6)."),
         (
             b'{"a": "one\ntwo"}',

@@ -100,7 +100,12 @@ def test_a_refusal_names_its_place(text: str, expected: str) -> None:
         pytest.param(b"a: 1e999", "a.yaml:1:4: 1e999 is not a number that can be used", id="a fraction too large"),
         pytest.param(b"a: \xff\n", "a.yaml: is not UTF-8 (byte 3)", id="not UTF-8"),
         pytest.param("a: 1".encode("utf-16"), "a.yaml: is not UTF-8 (byte 0)", id="UTF-16"),
-        pytest.param(b"a: \x00\n", "a.yaml: is not YAML: ", id="a control character"),
+        pytest.param(
+            b"a: 1\nb: x\x1b[2J\n",
+            "a.yaml:2:5: the character U+001B is not taken as it is (delete it, or escape it in double quotes)",
+            id="a control character",
+        ),
+        pytest.param(b"\x00", "a.yaml:1:1: the character U+0000 is not taken as it is", id="a NUL at the start"),
         pytest.param(
             b"#" * (YAML_BYTES_MAX + 1),
             f"a.yaml: is {YAML_BYTES_MAX + 1} bytes long; at most {YAML_BYTES_MAX} are read",
