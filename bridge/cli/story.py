@@ -119,5 +119,6 @@ def _run_rows(run: list[Step]) -> Iterator[tuple[str, str, str]]:
 
 
 def _short(value: Json) -> str:
-    text = " ".join((plain(value) if isinstance(value, bool) else str(value)).split())
+    words = value if isinstance(value, list) else [plain(value) if isinstance(value, bool) else value]
+    text = " ".join(" ".join(map(str, words)).split())
     return text if len(text) <= FIELD_CHARACTERS_MAX else text[: FIELD_CHARACTERS_MAX - 1] + "…"

@@ -117,6 +117,7 @@ def test_a_step_of_an_alert_carries_its_severity_in_json() -> None:
             "1 accepted; event_time not readable",
         ),
         (entry(1, 0, Action.WRITTEN, outcome="create", detail={"intent": 7}), "create"),
+        (entry(1, 0, Action.DISCARDED, reason="a test", detail={"positions": [0, 3]}), "a test; positions 0 3"),
         (entry(1, 0, Action.WRITTEN, detail={"intent": 7, "looked_up": True}), "looked_up yes"),
         (entry(1, 0, Action.RECORD_GONE, reason="deleted", number="INC1"), "deleted; INC1"),
     ],
