@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -50,6 +50,14 @@ class Observable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JoinKey:
+    """What an alert has in common with those it may share an incident with, by one rule of its mapping's `join`."""
+
+    digest: str  # hex: over the mapping's name, the rule and the values. Equal means alike; the target is not in it
+    within: timedelta  # how old the open incident may be
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MappedAlert:
     """What intake needs to know of one alert. Built by `Mapping.map`; pure; no ServiceNow field is rendered yet."""
 
@@ -61,6 +69,8 @@ class MappedAlert:
     target: str | None  # the route's target; None: the route says drop
     route: str  # the route's place for the log: "route[0]"
     suppressed_by: str | None  # name of the first suppression that matched
+    former_id: str | None = None  # as `correlation_id`: by the mapping's `formerly`; None when it gives no other
+    join_keys: tuple[JoinKey, ...] = ()  # in the order of the mapping's rules; a rule without all its values has none
 
 
 def key_of(correlation_id: str) -> str:

@@ -5,31 +5,35 @@ All that an alert can bring about here is Unmappable; everything else was refuse
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from bridge.alert import Json, MappedAlert, Severity, Status
+from bridge.alert import JoinKey, Json, MappedAlert, Severity, Status
 from bridge.correlation.identity import identify
 from bridge.correlation.policy import Kind, Policy
 from bridge.errors import Unmappable
 from bridge.mapping.conditions import Condition
+from bridge.mapping.correlation import Join
 from bridge.mapping.evaluate import Getter, Scope
 from bridge.mapping.model import TABLE_KIND
 from bridge.mapping.render import Field, Fields, Finder, Output
 from bridge.mapping.rendered import Facts, Rendered
+from bridge.mapping.suppression import Suppression
 from bridge.yamlfile import YamlFile
 
+
+def digest_of(files: dict[str, str]) -> str:
+    """Each path and text with its length before it: no two sets of files hash alike."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        for part in (path.encode(), files[path].encode()):
+            digest.update(len(part).to_bytes(8) + part)
+    return digest.hexdigest()
+
+
 NO_ROUTE = "no_route"  # stands for the place of the route when none matched: the alert is dropped
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suppression:
-    name: str
-    reason: str
-    ticket: str
-    ends_at: datetime | None  # None: permanent
-    when: Condition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,21 +59,24 @@ class Mapping:
     version: str
     owner: str
     display: str  # correlation.display
-    digest: str  # SHA-256 of the mapping and its includes together, in hex
+    digest: str  # SHA-256 of the mapping, its includes and its look-up tables together, in hex
     files: dict[str, str]  # path below the mappings folder -> text: enough to compile it again
     yaml: YamlFile  # the mapping's own file, for the places of its tests: ("tests", 0, "expect")
     tests: list[Json]  # `tests:` as plain data, checked for its shape
     policy: Policy  # `close_when` is the target's to set
+    attach: bool  # the raw alert goes with the create, as an attachment
+    joins: tuple[Join, ...]
     targets: frozenset[str]  # the names that its routes send to
     personal: frozenset[str]  # the extracts that hold personal data
     suppressions: tuple[Suppression, ...]
     routes: tuple[Route, ...]
     matches: Condition | None
     each: Each | None
-    blank: list[Json]  # one UNSET for every extract; copied for every alert
+    blank: list[Json]  # one UNSET for all that is worked out once; copied for every alert
     event_time: Getter | None
     severity: Callable[[Scope], Severity]
     identity: Callable[[Scope], str]
+    former: Callable[[Scope], str | None] | None
     closing: Condition | None
     fields: Fields
     observables: tuple[tuple[str, tuple[Getter, ...]], ...]
@@ -96,7 +103,10 @@ class Mapping:
         return elements[:limit], len(elements) > limit
 
     def map(self, element: Json, *, now: datetime | None = None) -> MappedAlert:
-        """What intake needs to know of one alert. `now` judges when a suppression ends; without it the alert's time."""
+        """What intake needs to know of one alert.
+
+        `now` judges the end of a suppression and the hours of its window; without it the alert's time does.
+        """
         scope = Scope(element, self.name, self.blank.copy())
         severity = scope.severity = self.severity(scope)
         text = self.identity(scope)
@@ -104,8 +114,10 @@ class Mapping:
         status = scope.status = Status.RESOLVED if closing else Status.FIRING
         event_time = self.event_time(scope) if self.event_time is not None else None
         route = self._route(scope)
+        correlation_id = identify(text)
+        former_id = self.former(scope) if self.former is not None else None
         return MappedAlert(
-            correlation_id=identify(text),
+            correlation_id=correlation_id,
             correlation_text=text,
             status=status,
             severity=severity,
@@ -114,6 +126,8 @@ class Mapping:
             route=route.place if route else NO_ROUTE,
             # A closing alert is always accepted: a suppressed one would leave its incident open for ever.
             suppressed_by=None if closing else self._suppressed_by(scope, now or event_time),
+            former_id=None if former_id == correlation_id else former_id,
+            join_keys=self._join_keys(scope) if self.joins else (),
         )
 
     def render(self, element: Json, kind: Kind, facts: Facts, table: str, *, severity_rose: bool = False) -> Rendered:
@@ -153,6 +167,10 @@ class Mapping:
     def _suppressed_by(self, scope: Scope, now: datetime | None) -> str | None:
         for suppression in self.suppressions:
             over = suppression.ends_at is not None and now is not None and now >= suppression.ends_at
-            if not over and suppression.when(scope):
+            if not over and suppression.when(scope) and (not suppression.window or suppression.window.holds(now)):
                 return suppression.name
         return None
+
+    def _join_keys(self, scope: Scope) -> tuple[JoinKey, ...]:
+        keys = (join.key(self.name, scope) for join in self.joins)
+        return tuple(key for key in keys if key is not None)

@@ -16,7 +16,8 @@ from bridge.mapping.evaluate import (
     compile_times,
     memoised,
 )
-from bridge.mapping.language import LanguageError, Text, names_in, parse_expression, parse_text
+from bridge.mapping.language import Expression, LanguageError, Text, names_in, parse_expression, parse_text
+from bridge.mapping.lookups import Lookups
 from bridge.mapping.model import EXTRACT_DEPTH_MAX, EXTRACT_NAME, EXTRACTS_MAX, Node, Report
 
 
@@ -27,27 +28,39 @@ def _nothing(_: object) -> None:
 class Compiler:
     """Compiles the values of one mapping. On a problem it reports, and goes on with a closure that yields nothing."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, lookups: Lookups) -> None:
         self.report = report
-        self.names = Names()
+        self.names = Names(lookups)
+        self.trees: dict[str, Expression | Text] = {}  # of the extracts
+        self.slots = 0  # for values that are worked out once per alert
         self._depths: dict[str, int] = {}
 
     def expression(self, node: Node, known: frozenset[str], *, times: bool = False) -> tuple[Getter, set[str]]:
         """A value that is an expression where it has no holes, and the names it mentions."""
+        tree = self.tree(node)
+        return self.compiled(tree, node, known, times=times), names_in(tree)
+
+    def compiled(self, tree: Expression | Text, node: Node, known: frozenset[str], *, times: bool = False) -> Getter:
+        """The closure of what `tree` read from this node."""
+        try:
+            if isinstance(tree, Text):
+                return compile_text(tree, self.names, known, nothing_if_empty=True)
+            return (compile_times if times else compile_expression)(tree, self.names, known)
+        except LanguageError as error:
+            self.report.error(node, error.message, error.hint)
+            return _nothing
+
+    def tree(self, node: Node) -> Expression | Text:
+        """A value as `expression` reads it; an empty text after a problem."""
         source = node.value
         if not isinstance(source, str) or not source.strip():
             self.report.error(node, "an expression is expected here", 'a path (.a.b), a name, or a literal: "text"')
-            return _nothing, set()
+            return Text(())
         try:
-            if "{{" in source:
-                tree = parse_text(source)
-                return compile_text(tree, self.names, known, nothing_if_empty=True), names_in(tree)
-            expression = parse_expression(source)
-            compiled = (compile_times if times else compile_expression)(expression, self.names, known)
-            return compiled, names_in(expression)
+            return parse_text(source) if "{{" in source else parse_expression(source)
         except LanguageError as error:
             self.report.error(node, error.message, error.hint)
-            return _nothing, set()
+            return Text(())
 
     def text(self, node: Node, known: frozenset[str], *, empty: bool = False) -> tuple[Getter, set[str]]:
         """A value that is text, with holes or without, and the names it mentions."""
@@ -95,8 +108,14 @@ class Compiler:
             if index + 1 < len(lines) and self.report.is_cut_tail(*lines[index + 1]):
                 self.names.extracts[name] = _nothing  # told at the tail, with the whole line
                 continue
-            getter, used = self.expression(line, BEFORE_SEVERITY)
-            self._depths[name] = 1 + max((self._depths.get(other, 0) for other in used), default=0)
+            tree = self.trees[name] = self.tree(line)
+            getter = self.compiled(tree, line, BEFORE_SEVERITY)
+            self._depths[name] = 1 + max((self._depths.get(other, 0) for other in names_in(tree)), default=0)
             if self._depths[name] > EXTRACT_DEPTH_MAX:
                 self.report.error(line, f"more than {EXTRACT_DEPTH_MAX} extracts build on one another here")
-            self.names.extracts[name] = memoised(index, getter)
+            self.names.extracts[name] = self.once(getter)
+
+    def once(self, getter: Getter) -> Getter:
+        """A getter that is worked out once per alert."""
+        self.slots += 1
+        return memoised(self.slots - 1, getter)

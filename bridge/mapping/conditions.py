@@ -14,13 +14,15 @@ from collections.abc import Callable
 
 from bridge.alert import SEVERITY_OF, Json
 from bridge.mapping.evaluate import Getter, Names, Scope, compile_path
-from bridge.mapping.functions import compile_pattern, seen_by_pattern
 from bridge.mapping.language import LanguageError, Name, Path, nearest, parse_expression
+from bridge.mapping.lookups import Lookups
 from bridge.mapping.model import Node, Report
+from bridge.mapping.pattern import compile_pattern, seen_by_pattern
 from bridge.mapping.values import is_nothing, number_of, text_of
 
 Condition = Callable[[Scope], bool]
 Test = Callable[[Json], bool]  # of one value of the alert, never of a list
+Builder = Callable[[list[Node], Report], Test]
 
 _COMBINE = ("any", "all", "not")
 _COMPARE = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
@@ -69,17 +71,16 @@ def _compile_field(key: str, node: Node, names: Names, known: frozenset[str], re
     if modifier == "exists":
         return _exists(getter, node, report)
     values = [child for child in node.elements() if is_severity is False or _is_severity_word(child, report)]
+    build = _in_lookup(names.lookups) if modifier == "in_lookup" else _TESTS[modifier]
     if "all" in modifiers:
-        return _all([_holds(getter, _test(modifier, [child], report)) for child in values])
-    return _holds(getter, _test(modifier, values, report))
+        return _all([_holds(getter, _test(build, [child], report)) for child in values])
+    return _holds(getter, _test(build, values, report))
 
 
 def _modifier(modifiers: list[str]) -> str:
     """The one modifier besides `all`; "" for plain equality."""
-    known = [*_TESTS, "exists", "at_least", "at_most", "all"]
+    known = [*_TESTS, "exists", "in_lookup", "at_least", "at_most", "all"]
     for word in modifiers:
-        if word == "in_lookup":
-            raise LanguageError("the modifier `in_lookup` is not yet supported")
         if word not in known:
             raise LanguageError(f"there is no modifier `{word}`", nearest(word, [name for name in known if name]))
     others = [word for word in modifiers if word != "all"]
@@ -122,12 +123,12 @@ def _holds(getter: Getter, test: Test) -> Condition:
     return holds
 
 
-def _test(modifier: str, nodes: list[Node], report: Report) -> Test:
+def _test(build: Builder, nodes: list[Node], report: Report) -> Test:
     for node in nodes:
         if isinstance(node.value, (dict, list)):
             report.error(node, "a plain value or a list of them is expected here")
             return _never
-    return _TESTS[modifier](nodes, report)
+    return build(nodes, report)
 
 
 def _wanted(nodes: list[Node]) -> list[str]:
@@ -211,7 +212,25 @@ def _packed(value: Json) -> bytes:
         return b""
 
 
-def _compared(modifier: str) -> Callable[[list[Node], Report], Test]:
+def _in_lookup(lookups: Lookups) -> Builder:
+    """`table.column`: the value is among the cells of that column."""
+
+    def build(nodes: list[Node], report: Report) -> Test:
+        cells: frozenset[str] = frozenset()
+        for node in nodes:
+            table, _, column = report.text(node).partition(".")
+            try:
+                if not column:
+                    raise LanguageError(f"`{table}` names no column", "table.column, such as accepted_risks.arn")
+                cells |= lookups.column(table, column)
+            except LanguageError as error:
+                report.error(node, error.message, error.hint)
+        return lambda value: value is not None and text_of(value).lower() in cells
+
+    return build
+
+
+def _compared(modifier: str) -> Builder:
     compare = _COMPARE[modifier]
 
     def build(nodes: list[Node], report: Report) -> Test:
@@ -231,7 +250,7 @@ def _compared(modifier: str) -> Callable[[list[Node], Report], Test]:
     return build
 
 
-_TESTS: dict[str, Callable[[list[Node], Report], Test]] = {
+_TESTS: dict[str, Builder] = {
     "": _equals,
     "contains": _contains,
     "startswith": _startswith,

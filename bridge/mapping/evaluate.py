@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bridge.alert import Json, Severity, Status
-from bridge.mapping.functions import Step, build_step
+from bridge.mapping.functions import build_step
 from bridge.mapping.language import (
     Coalesce,
     Expression,
@@ -22,7 +22,9 @@ from bridge.mapping.language import (
     Text,
     nearest,
 )
+from bridge.mapping.lookups import Lookups
 from bridge.mapping.rendered import Facts
+from bridge.mapping.steps import Step
 from bridge.mapping.values import LIST_ITEMS_MAX, TEXT_CHARS_MAX, text_of, time_of
 
 UNSET = object()
@@ -67,10 +69,11 @@ WHEN_RENDERED = frozenset(FACTS)
 
 
 class Names:
-    """The names that an expression may use: the extracts compiled so far, and the facts known at its stage."""
+    """The names that an expression may use: the extracts compiled so far, the facts of its stage, look-up tables."""
 
-    def __init__(self) -> None:
+    def __init__(self, lookups: Lookups) -> None:
         self.extracts: dict[str, Getter] = {}
+        self.lookups = lookups
 
     def getter(self, name: str, known: frozenset[str]) -> Getter:
         if name in self.extracts:
@@ -98,7 +101,7 @@ def compile_expression(tree: Expression, names: Names, known: frozenset[str]) ->
         return names.getter(tree.name, known)
     if isinstance(tree, Pipe):
         source = compile_expression(tree.source, names, known)
-        return _pipe(source, tuple(build_step(call) for call in tree.calls))
+        return _pipe(source, tuple(build_step(call, names.lookups) for call in tree.calls))
     return coalesce(tuple(compile_expression(alternative, names, known) for alternative in tree.alternatives))
 
 

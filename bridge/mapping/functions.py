@@ -1,224 +1,257 @@
-"""The functions of a pipe: one literal dict, each a builder that checks its arguments once and returns a closure. Pure.
+"""The functions of a pipe: one literal dict of what people are told of each, and of how it is built. Pure.
 
-Functions of text take every element of a list; nothing stays nothing. None of them raises for any value, and none
-makes more than TEXT_CHARS_MAX of text.
+A test runs every example; the reference is made from `usage`, `doc`, `example` and `gives`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import re2
-
-from bridge.alert import Json
-from bridge.mapping.language import Call, LanguageError, nearest
-from bridge.mapping.values import (
-    LIST_ITEMS_MAX,
-    TEXT_CHARS_MAX,
-    clean,
-    cut,
-    is_nothing,
-    json_text,
-    number_of,
-    text_of,
-    time_of,
-)
-
-PATTERN_CHARS_MAX = 4096  # text that a regular expression looks at; the rest is not seen
-
-Step = Callable[[Json], Json]
-Argument = str | int | float
+from bridge.mapping import steps, webtext
+from bridge.mapping.language import Call, LanguageError, Word, nearest
+from bridge.mapping.lookups import Lookups
+from bridge.mapping.steps import Step
+from bridge.mapping.values import clean, number_of, time_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
+    usage: str  # as it is written behind a pipe; brackets around what may be left out
+    doc: str  # one line
+    example: str  # an expression that needs no alert …
+    gives: str  # … and its text
     build: Callable[..., Step]
     kinds: tuple[type, ...] = ()  # of the arguments, in order
     required: int = 0
+    keywords: tuple[str, ...] = ()  # columns of a look-up table; all are required
+    asks_tables: bool = False  # `build` takes the Lookups first
 
 
-def build_step(call: Call) -> Step:
+def build_step(call: Call, lookups: Lookups) -> Step:
     """The closure of one call. Raises LanguageError for an unknown function or wrong arguments."""
-    if call.function in FUNCTIONS_LATER:
-        raise LanguageError(f"the function `{call.function}` is not yet supported")
     function = FUNCTIONS.get(call.function)
     if function is None:
         raise LanguageError(f"there is no function `{call.function}`", nearest(call.function, sorted(FUNCTIONS)))
-    given, most = len(call.arguments), len(function.kinds)
-    if not function.required <= given <= most:
-        wanted = str(most) if most == function.required else f"{function.required} to {most}"
-        raise LanguageError(f"`{call.function}` takes {wanted} arguments, not {given}")
-    for argument, kind in zip(call.arguments, function.kinds, strict=False):
-        if not isinstance(argument, kind):
-            wanted = "a whole number" if kind is int else "a text in quotes"
-            raise LanguageError(f"`{call.function}` takes {wanted}, not `{argument}`")
+    _check_arguments(call, function)
+    if function.asks_tables:
+        return function.build(lookups, *call.arguments, **dict(call.keywords))
     return function.build(*call.arguments)
 
 
-def _on_text(change: Callable[[str], Json]) -> Step:
-    """A function of text as a step: over every element of a list, and nothing from nothing."""
-
-    def step(value: Json) -> Json:
-        if value.__class__ is str:
-            return change(value)
-        if value is None:
-            return None
-        if value.__class__ is list:
-            return [change(text_of(item)) for item in value[:LIST_ITEMS_MAX] if item is not None]
-        return change(text_of(value))
-
-    return step
-
-
-def _plain(change: Callable[[str], Json]) -> Callable[[], Step]:
-    return lambda: _on_text(change)
-
-
-def _title(text: str) -> str:
-    return " ".join(word.capitalize() for word in text[:TEXT_CHARS_MAX].split(" "))
-
-
-def _truncate(length: int) -> Step:
-    if not 1 <= length <= TEXT_CHARS_MAX:
-        raise LanguageError(f"`truncate` takes 1 to {TEXT_CHARS_MAX} characters, not {length}")
-    return _on_text(lambda text: cut(text, length))
-
-
-def _replace(old: str, new: str) -> Step:
-    if not old:
-        raise LanguageError("`replace` needs a text to replace", 'replace("old", "new")')
-    most = TEXT_CHARS_MAX // max(len(new), 1)  # so many times at most: the result stays bounded while it is made
-    return _on_text(lambda text: text.replace(old, new, most)[:TEXT_CHARS_MAX])
-
-
-def _split(separator: str) -> Step:
-    if not separator:
-        raise LanguageError("`split` needs a separator", 'split(":")')
-
-    def step(value: Json) -> Json:
-        return None if value is None else text_of(value).split(separator, LIST_ITEMS_MAX)[:LIST_ITEMS_MAX]
-
-    return step
-
-
-def _join(separator: str = ", ") -> Step:
-    def step(value: Json) -> Json:
-        if value.__class__ is not list:
-            return value
-        texts = [text for item in value[:LIST_ITEMS_MAX] if (text := text_of(item))]
-        return separator.join(texts)[:TEXT_CHARS_MAX] if texts else None
-
-    return step
-
-
-def _first(value: Json) -> Json:
-    return (value[0] if value else None) if value.__class__ is list else value
-
-
-def _last(value: Json) -> Json:
-    return (value[-1] if value else None) if value.__class__ is list else value
-
-
-def _unique(value: Json) -> Json:
-    if value.__class__ is not list:
-        return value
-    firsts: dict[str, Json] = {}
-    for item in value[:LIST_ITEMS_MAX]:
-        firsts.setdefault(text_of(item), item)
-    return list(firsts.values())
-
-
-def _count(value: Json) -> Json:
-    return len(value) if value.__class__ is list else int(value is not None)
-
-
-def _default(text: str) -> Step:
-    return lambda value: text if is_nothing(value) else value
-
-
-DATE_DEFAULT = "%Y-%m-%d %H:%M:%S UTC"
-_DIRECTIVES = "YmdHMSyjbBaA%"
-
-
-def _date(form: str = DATE_DEFAULT) -> Step:
-    if unknown := [letter for letter in re.findall(r"%(.|$)", form) if letter not in _DIRECTIVES or not letter]:
-        known = " ".join("%" + letter for letter in _DIRECTIVES)
-        raise LanguageError(f"`date` does not know `%{unknown[0]}`", f"known: {known}; times are UTC")
-
-    def step(value: Json) -> Json:
-        moment = time_of(value)
-        return None if moment is None else moment.strftime(form)
-
-    return step
-
-
-def _hash(digits: int = 64) -> Step:
-    if not 8 <= digits <= 64:
-        raise LanguageError(f"`hash` gives 8 to 64 hex digits, not {digits}")
-    return _on_text(lambda text: hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:digits])
-
-
-def _json(value: Json) -> Json:
-    return None if value is None else json_text(value)
-
-
-def _basename(text: str) -> str:
-    return text.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
-
-
-def _regex(pattern: str, group: int | None = None) -> Step:
-    compiled = compile_pattern(pattern)
-    wanted = group if group is not None else min(compiled.groups, 1)
-    if not 0 <= wanted <= compiled.groups:
-        raise LanguageError(f"the pattern has {compiled.groups} groups, there is no group {wanted}")
-
-    def change(text: str) -> Json:
-        match = compiled.search(seen_by_pattern(text))
-        return match.group(wanted) if match else None
-
-    return _on_text(change)
-
-
-def compile_pattern(pattern: str) -> re2._Regexp:
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        return re2.compile(pattern, options)
-    except (re2.error, UnicodeError) as error:
-        reason = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
-        raise LanguageError(f"RE2 does not take the pattern `{pattern}`: {reason}") from error
-
-
-def seen_by_pattern(text: str) -> str:
-    """What a pattern looks at: bounded, and without halves of surrogate pairs, which RE2 cannot encode."""
-    text = text[:PATTERN_CHARS_MAX]
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+def _check_arguments(call: Call, function: Function) -> None:
+    name, usage = call.function, f"{call.function} is written {function.usage}"
+    given, most = len(call.arguments), len(function.kinds)
+    if not function.required <= given <= most:
+        wanted = str(most) if most == function.required else f"{function.required} to {most}"
+        raise LanguageError(f"`{name}` takes {wanted} arguments, not {given}", usage)
+    for argument, kind in zip(call.arguments, function.kinds, strict=False):
+        if not isinstance(argument, str if kind is Word else kind):
+            wanted = "a whole number" if kind is int else "the name of a table" if kind is Word else "a text in quotes"
+            raise LanguageError(f"`{name}` takes {wanted}, not `{argument}`", usage)
+        if kind is str and isinstance(argument, Word):
+            raise LanguageError(f"`{name}` takes a text in quotes, not the name `{argument}`", f'"{argument}"')
+    keywords = [keyword for keyword, _ in call.keywords]
+    if sorted(keywords) != sorted(function.keywords):
+        unknown = next((keyword for keyword in keywords if keyword not in function.keywords), None)
+        needed = " and ".join(f"{keyword}=" for keyword in function.keywords)
+        raise LanguageError(f"`{name}` " + (f"has no `{unknown}=`" if unknown else f"needs {needed}"), usage)
+    for keyword, value in call.keywords:
+        if not isinstance(value, str):
+            raise LanguageError(f"`{keyword}=` is the name of a column, not `{value}`", usage)
 
 
 FUNCTIONS: dict[str, Function] = {
-    "basename": Function(_plain(_basename)),
-    "count": Function(lambda: _count),
-    "date": Function(_date, (str,)),
-    "default": Function(_default, (str,), 1),
-    "first": Function(lambda: _first),
-    "hash": Function(_hash, (int,)),
-    "join": Function(_join, (str,)),
-    "json": Function(lambda: _json),
-    "last": Function(lambda: _last),
-    "lower": Function(_plain(str.lower)),
-    "number": Function(lambda: number_of),
-    "regex": Function(_regex, (str, int), 1),
-    "replace": Function(_replace, (str, str), 2),
-    "split": Function(_split, (str,), 1),
-    "time": Function(lambda: time_of),
-    "title": Function(_plain(_title)),
-    "trim": Function(_plain(clean)),
-    "truncate": Function(_truncate, (int,), 1),
-    "unique": Function(lambda: _unique),
-    "upper": Function(_plain(str.upper)),
+    "basename": Function(
+        usage="basename",
+        doc="The last part of a path, of Windows or Unix.",
+        example=r'"C:\Windows\cmd.exe" | basename',
+        gives="cmd.exe",
+        build=steps.plain(steps.basename),
+    ),
+    "count": Function(
+        usage="count",
+        doc="How many elements a list has; 1 for one value, 0 for nothing.",
+        example='"a,b,c" | split(",") | count',
+        gives="3",
+        build=lambda: steps.count,
+    ),
+    "date": Function(
+        usage='date[("form")]',
+        doc="A time in UTC, written with %Y %m %d %H %M %S %y %j %b %B %a %A; what is no time is nothing.",
+        example='"2026-03-10T09:14:02Z" | date("%d.%m.%Y %H:%M")',
+        gives="10.03.2026 09:14",
+        build=steps.date,
+        kinds=(str,),
+    ),
+    "default": Function(
+        usage='default("text")',
+        doc="The text where there is nothing; `??` does the same for a whole alternative.",
+        example='" " | default("none")',
+        gives="none",
+        build=steps.default,
+        kinds=(str,),
+        required=1,
+    ),
+    "defang": Function(
+        usage="defang",
+        doc="URLs that nothing makes a link of; a lone host, address or mail address as well.",
+        example='"see https://evil.example/a.php" | defang',
+        gives="see hxxps://evil[.]example/a.php",
+        build=steps.bounded(webtext.defang),
+    ),
+    "domain": Function(
+        usage="domain",
+        doc="The domain of a URL, a mail address or a host's full name, in lower case; an IP address has none.",
+        example='"https://user@Mail.Corp.example:8443/x" | domain',
+        gives="mail.corp.example",
+        build=steps.plain(webtext.domain),
+    ),
+    "duration": Function(
+        usage="duration",
+        doc="A number of seconds, or a text such as 90s, 15m, 2h5m, as a person says it: its two largest units.",
+        example='"7500" | duration',
+        gives="2 h 5 min",
+        build=lambda: steps.duration,
+    ),
+    "first": Function(
+        usage="first",
+        doc="The first element of a list.",
+        example='"a,b,c" | split(",") | first',
+        gives="a",
+        build=lambda: steps.first,
+    ),
+    "hash": Function(
+        usage="hash[(digits)]",
+        doc="The SHA-256 of the text in hex, or its first 8 to 64 digits.",
+        example='"WKS-0421" | hash(12)',
+        gives="48b2f7e2bd2c",
+        build=steps.hashed,
+        kinds=(int,),
+    ),
+    "join": Function(
+        usage='join[("separator")]',
+        doc='The elements of a list as one text, with ", " or the separator between them.',
+        example='"a,b" | split(",") | join(" and ")',
+        gives="a and b",
+        build=steps.join,
+        kinds=(str,),
+    ),
+    "json": Function(
+        usage="json",
+        doc="The value as compact JSON.",
+        example='"a,b" | split(",") | json',
+        gives='["a","b"]',
+        build=lambda: steps.json,
+    ),
+    "last": Function(
+        usage="last",
+        doc="The last element of a list.",
+        example='"arn:aws:s3:::invoices" | split(":") | last',
+        gives="invoices",
+        build=lambda: steps.last,
+    ),
+    "lookup": Function(
+        usage="lookup(table, by=column, take=column)",
+        doc="The cell of lookups/<table>.csv in the row whose `by` column is this text, whatever its case.",
+        example='"wks-0421" | lookup(hosts, by=hostname, take=team) ?? "SOC L1"',
+        gives="Payments",
+        build=steps.lookup,
+        kinds=(Word,),
+        required=1,
+        keywords=("by", "take"),
+        asks_tables=True,
+    ),
+    "lower": Function(
+        usage="lower",
+        doc="The text in lower case.",
+        example='"WKS-0421" | lower',
+        gives="wks-0421",
+        build=steps.plain(str.lower),
+    ),
+    "number": Function(
+        usage="number",
+        doc="The value as a number; what is none is nothing.",
+        example='"7.50" | number',
+        gives="7.5",
+        build=lambda: number_of,
+    ),
+    "regex": Function(
+        usage='regex("pattern"[, group])',
+        doc="What an RE2 pattern finds in the first 4,096 characters: the group asked for, its first group, or all.",
+        example=r'"user id=42 logged in" | regex("id=(\d+)")',
+        gives="42",
+        build=steps.regex,
+        kinds=(str, int),
+        required=1,
+    ),
+    "replace": Function(
+        usage='replace("old", "new")',
+        doc="The text with every `old` replaced; no pattern.",
+        example='"a_b_c" | replace("_", " ")',
+        gives="a b c",
+        build=steps.replace,
+        kinds=(str, str),
+        required=2,
+    ),
+    "split": Function(
+        usage='split("separator")',
+        doc="A list of the parts of a text.",
+        example='"a:b" | split(":") | json',
+        gives='["a","b"]',
+        build=steps.split,
+        kinds=(str,),
+        required=1,
+    ),
+    "strip_html": Function(
+        usage="strip_html",
+        doc="The text of an HTML page or fragment, as a reader sees it, without empty lines.",
+        example='"<p>Ports 80 &amp; 443</p><script>x()</script>" | strip_html',
+        gives="Ports 80 & 443",
+        build=steps.bounded(webtext.strip_html),
+    ),
+    "time": Function(
+        usage="time",
+        doc="A time from ISO 8601 or an epoch of any unit; `not set`, as products write it, is nothing.",
+        example='"1773134042" | time',
+        gives="2026-03-10T09:14:02Z",
+        build=lambda: time_of,
+    ),
+    "title": Function(
+        usage="title",
+        doc="Every word with a capital.",
+        example='"high risk" | title',
+        gives="High Risk",
+        build=steps.plain(steps.title),
+    ),
+    "trim": Function(
+        usage="trim",
+        doc="Without blanks around it and without control characters.",
+        example='"  a " | trim | json',
+        gives='"a"',
+        build=steps.plain(clean),
+    ),
+    "truncate": Function(
+        usage="truncate(characters)",
+        doc="At most so many characters; what is cut ends in `…`.",
+        example='"Suspicious PowerShell" | truncate(12)',
+        gives="Suspicious …",
+        build=steps.truncate,
+        kinds=(int,),
+        required=1,
+    ),
+    "unique": Function(
+        usage="unique",
+        doc="A list with every element once.",
+        example='"a,b,a" | split(",") | unique | join(",")',
+        gives="a,b",
+        build=lambda: steps.unique,
+    ),
+    "upper": Function(
+        usage="upper",
+        doc="The text in upper case.",
+        example='"de" | upper',
+        gives="DE",
+        build=steps.plain(str.upper),
+    ),
 }
-
-FUNCTIONS_LATER = frozenset({"lookup", "duration", "domain", "defang", "strip_html"})

@@ -2,6 +2,7 @@
 
     expression   alternative ?? alternative …
     alternative  source | function | function(arguments) …
+    arguments    "literal", 3, word, name=word …
     source       .path    "literal"    name
     text         anything {{ expression }} anything
 
@@ -47,12 +48,22 @@ class Name:
     name: str
 
 
+class Word(str):
+    """An argument without quotes: the name of a table or a column, never a value."""
+
+    __slots__ = ()
+
+
+Argument = str | int | float
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One function of a pipe, with its literal arguments."""
+    """One function of a pipe, with its literal arguments and those that have a name: `by=hostname`."""
 
     function: str
-    arguments: tuple[str | int | float, ...] = ()
+    arguments: tuple[Argument, ...] = ()
+    keywords: tuple[tuple[str, Argument], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,19 +238,32 @@ class _Parser:
         if self.kind != "name":
             self.unexpected("the name of a function")
         self.advance()
-        arguments: list[str | int | float] = []
+        arguments: list[Argument] = []
+        keywords: dict[str, Argument] = {}
         if self.kind == "open":
             self.advance()
             while self.kind != "close":
-                arguments.append(self.argument())
+                self.argument(arguments, keywords)
                 if self.kind == "comma":
                     self.advance()
                 elif self.kind != "close":
                     self.unexpected("`,` or `)`")
             self.advance()
-        return Call(function, tuple(arguments))
+        return Call(function, tuple(arguments), tuple(keywords.items()))
 
-    def argument(self) -> str | int | float:
+    def argument(self, arguments: list[Argument], keywords: dict[str, Argument]) -> None:
+        value = self.literal()
+        if not isinstance(value, Word) or self.kind != "equals":
+            if keywords:
+                raise LanguageError(f"`{value}` stands behind an argument with a name", "those come last")
+            arguments.append(value)
+            return
+        self.advance()
+        if value in keywords:
+            raise LanguageError(f"`{value}=` stands here twice", "keep one of them")
+        keywords[str(value)] = self.literal()
+
+    def literal(self) -> Argument:
         kind, token = self.kind, self.token
         if kind not in ("string", "number", "name"):
             self.unexpected("a literal argument or `)`")
@@ -248,10 +272,7 @@ class _Parser:
             return _unquoted(token)
         if kind == "number":
             return float(token) if "." in token else int(token[:10])
-        if self.kind == "equals":  # by=hostname
-            self.advance()
-            return f"{token}={self.argument()}"
-        return token
+        return Word(token)
 
 
 def _path(token: str) -> Path:

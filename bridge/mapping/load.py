@@ -1,27 +1,26 @@
 """Mapping files from the disk, or from the stored text of a revision, to compiled mappings.
 
-A mapping and what it includes are one thing: they are compiled, hashed and stored together. Shared files lie inside
-the mappings folder and include nothing themselves.
+A mapping, what it includes and the look-up tables that it asks are one thing: they are compiled, hashed and stored
+together. They lie inside the mappings folder; shared files include nothing themselves.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from bridge.errors import Misconfigured, Problem
 from bridge.mapping.compile import Mapping
 from bridge.mapping.language import nearest
+from bridge.mapping.lookups import LOOKUP_BYTES_MAX, Lookups, Table, parse_table
 from bridge.mapping.model import NAME, Node, Report
 from bridge.mapping.sections import compile_mapping
 from bridge.yamlfile import YAML_BYTES_MAX, YamlFile, parse_yaml
 
 INCLUDES_MAX = 20
-
-Read = Callable[[str], YamlFile]
 
 
 def load_mappings(folder: Path, names: Iterable[str], *, today: date | None = None) -> dict[str, Mapping]:
@@ -29,18 +28,12 @@ def load_mappings(folder: Path, names: Iterable[str], *, today: date | None = No
 
     With `today`, a suppression that would last for more than twelve months is refused.
     """
+    files = _Folder(folder)
     problems: list[Problem] = []
-    parsed: dict[str, YamlFile] = {}
-
-    def read(path: str) -> YamlFile:
-        if path not in parsed:
-            parsed[path] = _read(folder, path)
-        return parsed[path]
-
     mappings = {}
     for name in sorted(set(names)):
         try:
-            mappings[name] = _compile(name, read, today)
+            mappings[name] = _compile(name, files, today)
         except Misconfigured as error:
             problems.extend(error.problems)
     if problems:
@@ -50,29 +43,76 @@ def load_mappings(folder: Path, names: Iterable[str], *, today: date | None = No
 
 def compile_files(name: str, files: dict[str, str]) -> Mapping:
     """A mapping from the text of its files, as `Mapping.files` holds them."""
-
-    def read(path: str) -> YamlFile:
-        if path not in files:
-            raise Misconfigured([Problem(path, 0, 0, "is not among the files of this revision")])
-        return _parse(files[path].encode(), path)
-
-    return _compile(name, read, None)
+    return _compile(name, _Stored(files), None)
 
 
-def _read(folder: Path, path: str) -> YamlFile:
-    file = folder / path
-    shown = str(file)
-    if not file.is_file():
-        known = sorted(found.stem for found in folder.glob("*.yaml"))
-        raise Misconfigured([Problem(shown, 0, 0, "there is no such file", nearest(file.stem, known))])
-    if not file.resolve().is_relative_to(folder.resolve()):
-        raise Misconfigured([Problem(shown, 0, 0, "leads out of the mappings folder")])
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(YAML_BYTES_MAX + 1)
-    except OSError as error:
-        raise Misconfigured([Problem(shown, 0, 0, f"cannot be read: {error.strerror}")]) from error
-    return _parse(raw, shown)
+class _Files(Protocol):
+    """Where the files of mappings come from. Paths are below the mappings folder; a file that is not there is None."""
+
+    def yaml(self, path: str) -> YamlFile | None: ...
+
+    def table(self, path: str) -> Table | None: ...
+
+    def missing(self, path: str) -> Problem: ...
+
+
+class _Stored:
+    """The files of one revision."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self._files = files
+
+    def yaml(self, path: str) -> YamlFile | None:
+        return _parse(self._files[path].encode(), path) if path in self._files else None
+
+    def table(self, path: str) -> Table | None:
+        return parse_table(self._files[path].encode(), path) if path in self._files else None
+
+    def missing(self, path: str) -> Problem:
+        return Problem(path, 0, 0, "is not among the files of this revision")
+
+
+class _Folder:
+    """The mappings folder. What several mappings share is read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._yaml: dict[str, YamlFile] = {}
+        self._tables: dict[str, Table] = {}
+
+    def yaml(self, path: str) -> YamlFile | None:
+        if path not in self._yaml:
+            raw = self._read(path, YAML_BYTES_MAX)
+            if raw is None:
+                return None
+            self._yaml[path] = _parse(raw, str(self._folder / path))
+        return self._yaml[path]
+
+    def table(self, path: str) -> Table | None:
+        if path not in self._tables:
+            raw = self._read(path, LOOKUP_BYTES_MAX)
+            if raw is None:
+                return None
+            self._tables[path] = parse_table(raw, str(self._folder / path))
+        return self._tables[path]
+
+    def missing(self, path: str) -> Problem:
+        file = self._folder / path
+        known = sorted(found.stem for found in self._folder.glob("*.yaml"))
+        return Problem(str(file), 0, 0, "there is no such file", nearest(file.stem, known))
+
+    def _read(self, path: str, most: int) -> bytes | None:
+        """At most one byte more than `most`: enough to see that there are too many."""
+        file = self._folder / path
+        if not file.is_file():
+            return None
+        if not file.resolve().is_relative_to(self._folder.resolve()):
+            raise Misconfigured([Problem(str(file), 0, 0, "leads out of the mappings folder")])
+        try:
+            with file.open("rb") as stream:
+                return stream.read(most + 1)
+        except OSError as error:
+            raise Misconfigured([Problem(str(file), 0, 0, f"cannot be read: {error.strerror}")]) from error
 
 
 def _parse(raw: bytes, name: str) -> YamlFile:
@@ -82,23 +122,26 @@ def _parse(raw: bytes, name: str) -> YamlFile:
         raise Misconfigured([_with_corrected_line(problem, raw) for problem in error.problems]) from error
 
 
-def _compile(name: str, read: Read, today: date | None) -> Mapping:
+def _compile(name: str, files: _Files, today: date | None) -> Mapping:
     if NAME.fullmatch(name) is None:
         raise Misconfigured([Problem(name, 0, 0, "is not a mapping's name", "lower-case letters, digits, - and _")])
     own = f"{name}.yaml"
-    main = read(own)
+    main = files.yaml(own)
+    if main is None:
+        raise Misconfigured([files.missing(own)])
     report = Report()
     root = Node(main, (), main.value)
-    shared = _included(root, read, report)
-    files = {own: main.source, **{path: node.file.source for path, node in shared.items()}}
+    shared = _included(root, own, files, report)
+    texts = {own: main.source, **{path: node.file.source for path, node in shared.items()}}
     merged = _merge(root, list(shared.values())) if isinstance(main.value, dict) else root
-    mapping = compile_mapping(merged, name, yaml=main, files=files, digest=_digest(files), report=report, today=today)
+    lookups = Lookups(files.table, report.problems)
+    mapping = compile_mapping(merged, name, yaml=main, files=texts, lookups=lookups, report=report, today=today)
     if mapping is None:
         raise Misconfigured(list(dict.fromkeys(report.problems)))
     return mapping
 
 
-def _included(root: Node, read: Read, report: Report) -> dict[str, Node]:
+def _included(root: Node, own: str, files: _Files, report: Report) -> dict[str, Node]:
     """The shared files by their path. Problems inside them are reported with their own places."""
     include = root.get("include")
     shared: dict[str, Node] = {}
@@ -109,20 +152,26 @@ def _included(root: Node, read: Read, report: Report) -> dict[str, Node]:
         path = report.text(node)
         if not path or not _stays_inside(path):
             report.error(node, f"`{path}` is not a file inside the mappings folder", "_shared/routes.yaml")
-            continue
-        try:
-            file = read(path)
-        except Misconfigured as error:
-            missing = any(problem.message == "there is no such file" for problem in error.problems)
-            if missing:
-                report.error(node, f"there is no file `{path}` in the mappings folder")
-            else:
-                report.problems.extend(error.problems)
-            continue
-        if file.value is not None:
+        elif path == own:
+            report.error(node, "a mapping does not include itself")
+        elif (file := _shared(path, node, files, report)) is not None and file.value is not None:
             shared[path] = Node(file, (), file.value)
-            report.keys(shared[path], "shared")
+            if shared[path].get("include") is not None:
+                report.error(node, f"`{path}` includes files itself", "name them all here: includes are one deep")
+            else:
+                report.keys(shared[path], "shared")
     return shared
+
+
+def _shared(path: str, node: Node, files: _Files, report: Report) -> YamlFile | None:
+    try:
+        file = files.yaml(path)
+    except Misconfigured as error:
+        report.problems.extend(error.problems)
+        return None
+    if file is None:
+        report.error(node, f"there is no file `{path}` in the mappings folder")
+    return file
 
 
 def _stays_inside(path: str) -> bool:
@@ -172,15 +221,6 @@ def _is_section(node: Node) -> bool:
 def _concatenated(*nodes: Node) -> Node:
     elements = tuple(element for node in nodes for element in node.elements())
     return Node(nodes[0].file, nodes[0].path, [element.value for element in elements], listed=elements)
-
-
-def _digest(files: dict[str, str]) -> str:
-    """Each path and text with its length before it: no two sets of files hash alike."""
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        for part in (path.encode(), files[path].encode()):
-            digest.update(len(part).to_bytes(8) + part)
-    return digest.hexdigest()
 
 
 _LINE = re.compile(r"(\s*(?:- )?(?:\"[^\"]*\"|'[^']*'|[^\s:'\"][^:'\"]*):\s+)(\S.*?)\s*")

@@ -21,22 +21,28 @@ EXTRACT_DEPTH_MAX = 32  # how many extracts may build on one another
 OUTPUT_BYTES_MAX = 64 * 1024  # rendered for one alert, fields and observables together
 OBSERVABLE_CHARS_MAX = 1024  # a longer one is no observable
 UNTIL_DAYS_MAX = 366  # a suppression ends within twelve months
+SEVERITY_RANGES_MAX = 20
+JOIN_RULES_MAX = 10
+JOIN_VALUES_MAX = 10  # of one rule
 
 FILE = {"required": ("mapping", "version", "owner", "correlation", "route", "fields")}
 # Each row: the keys taken, and those of a later version.
 SECTIONS = {
     "mapping": (
         "mapping version owner include match each extract time personal severity correlation suppress route fields "
-        "observables tests",
-        "attach outputs",
+        "observables attach tests",
+        "outputs",
     ),
-    "shared": ("match each extract time personal severity correlation suppress route fields observables", "attach"),
+    "shared": ("match each extract time personal severity correlation suppress route fields observables attach", ""),
     "each": ("in limit", ""),
-    "severity": ("from table default raise_to lower_to", ""),
-    "correlation": ("id display update_every reopen after_person close_when close_after", "join formerly"),
+    "severity": ("from table ranges default raise_to lower_to", ""),
+    "range": ("gt gte lt lte to", ""),
+    "correlation": ("id formerly display update_every reopen after_person close_when close_after join", ""),
+    "join": ("same within", ""),
     "reopen": ("within else", ""),
     "after_person": ("closed false_positive", ""),
-    "suppress": ("name reason ticket until permanent when", "window"),
+    "suppress": ("name reason ticket until permanent window when", ""),
+    "window": ("days from to tz", ""),
     "route": ("when to assignment_group else_group", ""),
     "fields": ("create update close reopen on", ""),
     "on": ("sir itsm", ""),

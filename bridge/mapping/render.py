@@ -46,10 +46,10 @@ class Field:
 Fields = dict[tuple[str, str], tuple[Field, ...]]  # (kind, table kind or "") -> columns
 
 
-def compile_fields(node: Node, compiler: Compiler) -> Fields:
+def compile_fields(node: Node | None, compiler: Compiler) -> Fields:
     """Every combination of kind and table, what `on:` says laid over what is common."""
     report = compiler.report
-    if not report.keys(node, "fields", ("create",)):
+    if node is None or not report.keys(node, "fields", ("create",)):
         return {}
     common = _kinds(node, compiler)
     if common.get("reopen") is None:
@@ -183,7 +183,9 @@ def _always(finder: Finder) -> Finder:
     return lambda _: found
 
 
-def compile_observables(node: Node, compiler: Compiler) -> tuple[tuple[str, tuple[Getter, ...]], ...]:
+def compile_observables(node: Node | None, compiler: Compiler) -> tuple[tuple[str, tuple[Getter, ...]], ...]:
+    if node is None:
+        return ()
     if not isinstance(node.value, dict):
         compiler.report.error(node, "a map of kind: expression is expected here", "{ip: [.source.ip]}")
     result = []

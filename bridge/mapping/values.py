@@ -15,6 +15,7 @@ from bridge.alert import Json
 TEXT_CHARS_MAX = 64 * 1024  # longest text that any step of a mapping makes; longer is cut
 LIST_ITEMS_MAX = 1000  # elements that a fan-out or a split yields; the rest is left out
 TIME_CHARS_MAX = 64
+DURATION_SECONDS_MAX = 10**11  # longer than three thousand years: no duration
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FILETIME_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
@@ -150,6 +151,33 @@ def _time_of_number(number: int | float) -> datetime | None:
         return EPOCH + timedelta(microseconds=number // 1000)
     except OverflowError:
         return None
+
+
+_UNITS = {"d": 86400, "h": 3600, "min": 60, "s": 1}
+_SECONDS_OF = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "min": 60, "s": 1, "ms": 0.001}
+_SPELLED = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s?(ms|min|[wdhms])\s?")
+
+
+def seconds_of(value: Json) -> int | None:
+    """A duration in whole seconds: a number of seconds, or `90s`, `2h5m`, `1.5h`; None for what is neither."""
+    seconds = number_of(value)
+    if seconds is None and value.__class__ is str and 0 < len(text := value.strip()) <= TIME_CHARS_MAX:
+        if _SPELLED.sub("", text):
+            return None
+        seconds = sum(float(number) * _SECONDS_OF[unit] for number, unit in _SPELLED.findall(text))
+    return int(seconds) if seconds is not None and 0 <= seconds <= DURATION_SECONDS_MAX else None
+
+
+def duration_text(seconds: int) -> str:
+    """The two largest units, as a person says it: `2 h 5 min`."""
+    parts = []
+    for unit, size in _UNITS.items():
+        count, seconds = divmod(seconds, size)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+        if len(parts) == 2:
+            break
+    return " ".join(part for part in parts if part) or "0 s"
 
 
 def cut(text: str, length: int) -> str:

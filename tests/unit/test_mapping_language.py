@@ -34,7 +34,7 @@ from bridge.mapping.language import (
         ('.a ?? "x"', Coalesce((Path(("a",)), Literal("x")))),
         (".a | time ?? .b", Coalesce((Pipe(Path(("a",)), (Call("time"),)), Path(("b",))))),
         (".a | truncate(3) | join(', ')", Pipe(Path(("a",)), (Call("truncate", (3,)), Call("join", (", ",))))),
-        ("h | lookup(hosts, by=name)", Pipe(Name("h"), (Call("lookup", ("hosts", "by=name")),))),
+        ("h | lookup(hosts, by=name)", Pipe(Name("h"), (Call("lookup", ("hosts",), (("by", "name"),)),))),
     ],
 )
 def test_an_expression_parses(source: str, tree: object) -> None:

@@ -1,0 +1,176 @@
+"""The `correlation:` section: which problem an alert is about, how it was called before, what it may join. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bridge.alert import JoinKey, Json
+from bridge.correlation.identity import identify
+from bridge.correlation.policy import Policy
+from bridge.errors import Unmappable
+from bridge.mapping.compiler import Compiler
+from bridge.mapping.evaluate import BEFORE_SEVERITY, FACTS, Getter, Scope, compile_text
+from bridge.mapping.language import LanguageError, Text, names_in
+from bridge.mapping.model import JOIN_RULES_MAX, JOIN_VALUES_MAX, Node, Report
+from bridge.mapping.origin import IsLiteral, Origins, always
+from bridge.mapping.values import clean, text_of
+
+JOIN_DIGITS = 32  # hex digits of a join key's digest
+
+Steps = tuple[str | tuple[Getter, str], ...]  # literal text, or a hole and how it is written
+
+
+def compile_identity(node: Node | None, compiler: Compiler) -> Callable[[Scope], str]:
+    """The text of the correlation ID. A part that is empty sends the alert to quarantine: there is never an ID ":"."""
+    steps = _steps(node, compiler)
+
+    def identity(scope: Scope) -> str:
+        texts = []
+        for step in steps:
+            if isinstance(step, str):
+                texts.append(step)
+                continue
+            getter, source = step
+            text = getter(scope)
+            if not text or not clean(text):
+                raise Unmappable(
+                    "empty_identity",
+                    f"the part {{{{ {source} }}}} of correlation.id is empty in this alert: name a field it carries",
+                )
+            texts.append(text)
+        return "".join(texts)
+
+    return identity
+
+
+def compile_former(node: Node | None, compiler: Compiler) -> Callable[[Scope], str | None] | None:
+    """`formerly`: the correlation ID that an earlier mapping gave; None where one of its parts is empty."""
+    if node is None:
+        return None
+    steps = _steps(node, compiler)
+
+    def former(scope: Scope) -> str | None:
+        texts = [step if isinstance(step, str) else step[0](scope) for step in steps]
+        return identify("".join(texts)) if all(text and clean(text) for text in texts) else None
+
+    return former
+
+
+def _steps(node: Node | None, compiler: Compiler) -> Steps:
+    if node is None:
+        return ()
+    tree = compiler.text_tree(node)
+    if not tree.holes and tree.parts:
+        hint = '"{{ rule }}:{{ host }}"'
+        compiler.report.error(node, "the ID names no part of the alert: all alerts would be one problem", hint)
+    steps: list[str | tuple[Getter, str]] = []
+    for part in tree.parts:
+        if isinstance(part, str):
+            steps.append(part)
+            continue
+        try:
+            steps.append((compile_text(Text((part,)), compiler.names, BEFORE_SEVERITY), part.source))
+        except LanguageError as error:
+            compiler.report.error(node, error.message, error.hint)
+    return tuple(steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """One rule of `join`: alerts with the same values belong together."""
+
+    same: tuple[str, ...]  # as written, in the order of their text
+    within: timedelta
+    values: tuple[tuple[Getter, IsLiteral | None], ...]
+
+    def key(self, mapping: str, scope: Scope) -> JoinKey | None:
+        """None when a value is empty or comes from a literal fallback: then nothing says that two are alike."""
+        digest = hashlib.sha256(_behind_length(mapping))
+        for source, (getter, is_literal) in zip(self.same, self.values, strict=True):
+            text = clean(text_of(getter(scope))).lower()
+            if not text or (is_literal is not None and is_literal(scope)):
+                return None
+            digest.update(_behind_length(source) + _behind_length(text))
+        return JoinKey(digest=digest.hexdigest()[:JOIN_DIGITS], within=self.within)
+
+
+def _behind_length(text: str) -> bytes:
+    raw = text.encode("utf-8", "surrogatepass")
+    return len(raw).to_bytes(8) + raw
+
+
+def compile_joins(node: Node | None, compiler: Compiler) -> tuple[Join, ...]:
+    """A rule is known by the texts of its `same`: their order, its place and its `within` may change."""
+    report = compiler.report
+    children = node.elements() if node is not None else []
+    if node is not None and len(children) > JOIN_RULES_MAX:
+        report.error(node, f"has {len(children)} join rules; at most {JOIN_RULES_MAX} are taken")
+    origins = Origins(compiler)
+    joins: dict[tuple[str, ...], Join] = {}
+    for child in children:
+        if not report.keys(child, "join", ("same", "within")):
+            continue
+        same, within = child.get("same"), child.get("within")
+        if same is None or within is None:
+            continue
+        told = len(report.problems)
+        span = report.duration(within)
+        if not span and len(report.problems) == told:
+            report.error(within, "`within` is longer than nothing", "4h")
+        values = _same(same, compiler, origins)
+        join = Join(same=tuple(values), within=span, values=tuple(values.values()))
+        if join.same and join.same in joins:
+            report.error(child, "a join rule with the same values stands here twice", "keep one of them")
+        joins[join.same] = join
+    return tuple(joins.values())
+
+
+def _same(node: Node, compiler: Compiler, origins: Origins) -> dict[str, tuple[Getter, IsLiteral | None]]:
+    """Each value by its text, in the order of the texts."""
+    report = compiler.report
+    children = node.elements()
+    if not 1 <= len(children) <= JOIN_VALUES_MAX:
+        report.error(node, f"`same` has 1 to {JOIN_VALUES_MAX} values, not {len(children)}", "same: [host, user]")
+    values: dict[str, tuple[Getter, IsLiteral | None]] = {}
+    for child in children:
+        tree = compiler.tree(child)
+        if facts := sorted(names_in(tree) & FACTS.keys()):
+            report.error(child, f"`{facts[0]}` does not tell which alerts belong together", "an extract or a path")
+            continue
+        getter = compiler.compiled(tree, child, BEFORE_SEVERITY)
+        try:
+            is_literal = origins.is_literal(tree)
+        except LanguageError:  # of `compiled` as well, and told by it
+            continue
+        if is_literal is always and tree != Text(()):
+            report.error(child, "is a literal, the same for all alerts", "an extract or a path")
+        values[str(child.value)] = (getter, is_literal)
+    return dict(sorted(values.items()))
+
+
+_REOPEN_ELSE = {"create": True, "nothing": False}
+
+
+def compile_policy(node: Node, report: Report) -> Policy:
+    values: dict[str, Json] = {}
+    if (every := node.get("update_every")) is not None:
+        values["update_every"] = tuple(report.duration(child) for child in every.elements())
+        if not values["update_every"] or min(values["update_every"]) < timedelta(minutes=1):
+            report.error(every, "an interval of update_every is at least 1m", "[15m, 1h, 4h, 24h]")
+    if (after := node.get("close_after")) is not None:
+        values["close_after"] = report.duration(after)
+    if (reopen := node.get("reopen")) is not None and report.keys(reopen, "reopen"):
+        if (within := reopen.get("within")) is not None:
+            values["reopen_within"] = report.duration(within)
+        if (otherwise := reopen.get("else")) is not None:
+            if otherwise.value not in _REOPEN_ELSE:
+                report.error(otherwise, "`else` is create or nothing")
+            values["reopen_else_create"] = _REOPEN_ELSE.get(str(otherwise.value), True)
+    if (person := node.get("after_person")) is not None and report.keys(person, "after_person"):
+        for key, child in person.items():
+            values[f"after_person_{key}"] = report.duration(child)
+    known = {key: value for key, value in values.items() if key in Policy.__slots__}
+    return Policy(**known)
