@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from bridge.alert import JoinKey, Json, MappedAlert, Severity, Status
+from bridge.alert import JoinKey, Json, MappedAlert, Severity, Status, key_of
 from bridge.correlation.identity import identify
 from bridge.correlation.policy import Kind, Policy
 from bridge.errors import Unmappable
@@ -126,7 +126,7 @@ class Mapping:
             route=route.place if route else NO_ROUTE,
             # A closing alert is always accepted: a suppressed one would leave its incident open for ever.
             suppressed_by=None if closing else self._suppressed_by(scope, now or event_time),
-            former_id=None if former_id == correlation_id else former_id,
+            former_id=former_id if former_id and key_of(former_id) != key_of(correlation_id) else None,
             join_keys=self._join_keys(scope) if self.joins else (),
         )
 

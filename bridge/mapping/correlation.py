@@ -16,7 +16,7 @@ from bridge.mapping.evaluate import BEFORE_SEVERITY, FACTS, Getter, Scope, compi
 from bridge.mapping.language import LanguageError, Text, names_in
 from bridge.mapping.model import JOIN_RULES_MAX, JOIN_VALUES_MAX, Node, Report
 from bridge.mapping.origin import IsLiteral, Origins, always
-from bridge.mapping.values import clean, text_of
+from bridge.mapping.values import clean, is_nothing, text_of
 
 JOIN_DIGITS = 32  # hex digits of a join key's digest
 
@@ -53,8 +53,13 @@ def compile_former(node: Node | None, compiler: Compiler) -> Callable[[Scope], s
     steps = _steps(node, compiler)
 
     def former(scope: Scope) -> str | None:
-        texts = [step if isinstance(step, str) else step[0](scope) for step in steps]
-        return identify("".join(texts)) if all(text and clean(text) for text in texts) else None
+        texts = []
+        for step in steps:
+            text = step if isinstance(step, str) else step[0](scope)
+            if not isinstance(step, str) and (not text or not clean(text)):
+                return None
+            texts.append(text)
+        return identify("".join(texts))
 
     return former
 
@@ -90,7 +95,8 @@ class Join:
         """None when a value is empty or comes from a literal fallback: then nothing says that two are alike."""
         digest = hashlib.sha256(_behind_length(mapping))
         for source, (getter, is_literal) in zip(self.same, self.values, strict=True):
-            text = clean(text_of(getter(scope))).lower()
+            value = getter(scope)
+            text = "" if is_nothing(value) else clean(text_of(value)).lower()
             if not text or (is_literal is not None and is_literal(scope)):
                 return None
             digest.update(_behind_length(source) + _behind_length(text))
@@ -145,7 +151,7 @@ def _same(node: Node, compiler: Compiler, origins: Origins) -> dict[str, tuple[G
             is_literal = origins.is_literal(tree)
         except LanguageError:  # of `compiled` as well, and told by it
             continue
-        if is_literal is always and tree != Text(()):
+        if is_literal is always:
             report.error(child, "is a literal, the same for all alerts", "an extract or a path")
         values[str(child.value)] = (getter, is_literal)
     return dict(sorted(values.items()))

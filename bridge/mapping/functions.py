@@ -125,7 +125,7 @@ FUNCTIONS: dict[str, Function] = {
         usage="hash[(digits)]",
         doc="The SHA-256 of the text in hex, or its first 8 to 64 digits.",
         example='"WKS-0421" | hash(12)',
-        gives="48b2f7e2bd2c",
+        gives="648c1abf124c",
         build=steps.hashed,
         kinds=(int,),
     ),

@@ -104,11 +104,11 @@ class _Folder:
     def _read(self, path: str, most: int) -> bytes | None:
         """At most one byte more than `most`: enough to see that there are too many."""
         file = self._folder / path
-        if not file.is_file():
-            return None
-        if not file.resolve().is_relative_to(self._folder.resolve()):
-            raise Misconfigured([Problem(str(file), 0, 0, "leads out of the mappings folder")])
         try:
+            if not file.is_file():
+                return None
+            if not file.resolve().is_relative_to(self._folder.resolve()):
+                raise Misconfigured([Problem(str(file), 0, 0, "leads out of the mappings folder")])
             with file.open("rb") as stream:
                 return stream.read(most + 1)
         except OSError as error:
@@ -156,8 +156,9 @@ def _included(root: Node, own: str, files: _Files, report: Report) -> dict[str, 
             report.error(node, "a mapping does not include itself")
         elif (file := _shared(path, node, files, report)) is not None and file.value is not None:
             shared[path] = Node(file, (), file.value)
-            if shared[path].get("include") is not None:
-                report.error(node, f"`{path}` includes files itself", "name them all here: includes are one deep")
+            if (further := shared[path].get("include")) is not None:
+                hint = f"name it in {own}"
+                report.error(further, "an included file includes nothing itself", hint, at_key=True)
             else:
                 report.keys(shared[path], "shared")
     return shared

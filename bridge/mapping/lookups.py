@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from bridge.errors import Misconfigured, Problem
 from bridge.mapping.language import LanguageError, nearest
+from bridge.mapping.values import cut
 
 LOOKUP_BYTES_MAX = 4 * 1024 * 1024
 LOOKUP_ROWS_MAX = 50_000
@@ -57,7 +58,7 @@ class Table:
                 continue
             first_line, first = firsts.setdefault(key.lower(), (line, value))
             if first != value:
-                message = f"`{key}` has another {take} here than in line {first_line}"
+                message = f"`{cut(' '.join(key.split()), 80)}` has another {take} here than in line {first_line}"
                 problems.append(_at(self.file, self.source, line, value_index, message, "keep one of them"))
             if len(problems) == PROBLEMS_SHOWN_MAX:
                 break

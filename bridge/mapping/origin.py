@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from bridge.alert import Json
 from bridge.mapping.compiler import Compiler
-from bridge.mapping.evaluate import BEFORE_SEVERITY, Getter, Scope, compile_expression
+from bridge.mapping.evaluate import BEFORE_SEVERITY, FACTS, Getter, Scope, compile_expression
 from bridge.mapping.functions import build_step
 from bridge.mapping.language import Call, Coalesce, Expression, Literal, Name, Path, Pipe, Text
 from bridge.mapping.values import is_nothing
@@ -36,14 +36,16 @@ class Origins:
             return self._of_pipe(tree)
         if isinstance(tree, Coalesce):
             return self._of_alternatives(tree)
-        return _any([self.is_literal(hole.expression) for hole in tree.holes]) if tree.holes else always
+        if tree.parts and not tree.holes:
+            return always
+        return _any([self.is_literal(hole.expression) for hole in tree.holes])
 
     def _of_extract(self, name: str) -> IsLiteral | None:
         """Extracts build on one another: each is asked once per alert."""
         if name not in self._extracts:
             tree = self._compiler.trees.get(name)
-            asked = self.is_literal(tree) if tree is not None else always  # a fact is the same for all
-            self._extracts[name] = self._compiler.once(asked) if asked not in (None, always) else asked
+            asked = self.is_literal(tree) if tree is not None else always if name in FACTS else None
+            self._extracts[name] = asked if asked is None or asked is always else self._compiler.once(asked)
         return self._extracts[name]
 
     def _of_alternatives(self, tree: Coalesce) -> IsLiteral | None:

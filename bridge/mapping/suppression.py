@@ -114,6 +114,8 @@ def _window(node: Node, report: Report) -> Window | None:
     first, last = (_clock(one, report) if one is not None else None for one in (start, end))
     if end is not None and first is not None and first == last:
         report.error(end, "the window ends when it begins", "leave `from` and `to` out for whole days")
+    if days is not None and not days.elements():
+        report.error(days, "names no day", "days: [sat, sun], or leave it out for every day")
     found = _zone(zone, report) if zone is not None else None
     numbers = frozenset(_day(day, report) for day in days.elements()) if days is not None else frozenset(range(7))
     if found is None:

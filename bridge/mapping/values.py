@@ -170,7 +170,7 @@ def seconds_of(value: Json) -> int | None:
 
 def duration_text(seconds: int) -> str:
     """The two largest units, as a person says it: `2 h 5 min`."""
-    parts = []
+    parts: list[str] = []
     for unit, size in _UNITS.items():
         count, seconds = divmod(seconds, size)
         if count or parts:

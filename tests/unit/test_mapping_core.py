@@ -8,47 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_mapping import ALERT, DEFAULTS, FACTS, NOW, mapping, value_of
 
 from bridge.alert import Observable, Severity, Status
 from bridge.correlation.policy import Kind
 from bridge.errors import Unmappable
-from bridge.mapping.compile import NO_ROUTE, Mapping
-from bridge.mapping.load import compile_files
+from bridge.mapping.compile import NO_ROUTE
 from bridge.mapping.model import OUTPUT_BYTES_MAX
-from bridge.mapping.rendered import Facts, Find
-
-NOW = datetime(2026, 11, 24, 21, 5, tzinfo=UTC)
-FACTS = Facts(
-    severity=Severity.HIGH,
-    status=Status.FIRING,
-    source="tool",
-    mapping="m",
-    now=NOW,
-    first_seen=NOW,
-    last_seen=NOW,
-    repeat_count=4,
-    correlation_id="r:h",
-)
-DEFAULTS = {
-    "correlation": 'id: "{{ .rule }}:{{ .host }}"',
-    "route": "[{to: itsm}]",
-    "fields": 'create: {short_description: "{{ .rule }}"}',
-}
-ALERT = {"rule": "r", "host": "h"}
-
-
-def mapping(**sections: str) -> Mapping:
-    """A mapping with these sections, each given as YAML, and the least of the others."""
-    text = "mapping: m\nversion: 1\nowner: soc@corp.example\n"
-    for key, value in (DEFAULTS | sections).items():
-        text += f"{key}:\n" + "".join(f"  {line}\n" for line in value.splitlines())
-    return compile_files("m", {"m.yaml": text})
-
-
-def value_of(expression: str, alert: object) -> str:
-    """What the expression yields for the alert, as a field shows it."""
-    compiled = mapping(extract=f"x: '{expression}'", fields='create: {u_x: "{{ x }}"}')
-    return compiled.render(alert, Kind.CREATE, FACTS, "incident").fields.get("u_x", "")
+from bridge.mapping.rendered import Find
 
 
 def holds(condition: str, alert: object, **sections: str) -> bool:
