@@ -46,11 +46,19 @@ class CorrelationState:
     first_seen: int = 0
     last_seen: int = 0
     open: bool = False
+    applied_seq: int = 0
     due_at: int | None = None
     failures: int = 0
     waits_for_person: bool = False
-    # not a column
+    # not columns
     changed: bool = False
+    new_keys: tuple[str, ...] = ()  # that lead here from now on
+    taken_keys: tuple[str, ...] = ()  # those of them that led to another correlation, which is over
+
+    @property
+    def is_live(self) -> bool:
+        """An episode is open, or may yet be: an alert waits to be applied."""
+        return self.open or self.last_seq > self.applied_seq
 
     def settle(self, alert: MappedAlert, *, source: str, mapping: str, event_time: int, now: int) -> Settled:
         """Take one alert in. A closing alert is always accepted; an open episode stays where it was routed."""

@@ -16,6 +16,7 @@ from bridge.alert import Outcome, key_of
 from bridge.log.entries import Action, Entry, encode
 from bridge.store import intake_sql as sql
 from bridge.store.correlation_state import AHEAD_TAKEN, RECEIVED_TAKEN, CorrelationState, event_time_of
+from bridge.store.naming import Naming
 from bridge.store.prepare import PreparedAlert, PreparedDelivery
 from bridge.store.tables import to_us
 
@@ -92,7 +93,7 @@ def settle_alerts(
     settled = [
         [_settle(alert, delivery, states, received_us, now_us) for alert in delivery.alerts] for delivery in deliveries
     ]
-    return list(states.values()), settled
+    return list({id(state): state for state in states.values()}.values()), settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,26 +197,15 @@ def _answered_reason(reason: str, detail: str | None) -> str:
     return f"{reason}: {detail}" if detail else reason
 
 
-def _lock(tx: Connection, deliveries: Iterable[PreparedDelivery]) -> dict[tuple[str, str], CorrelationState]:
-    """The state of every correlation that the deliveries touch; new ones have no id yet."""
-    fresh: dict[tuple[str, str], CorrelationState] = {}
-    for delivery in deliveries:
-        for alert in delivery.alerts:
-            if (mapped := alert.mapped) is None:
-                continue
-            pair = (delivery.tenant, key_of(mapped.correlation_id))
-            if pair not in fresh:
-                fresh[pair] = CorrelationState(
-                    id=None,
-                    tenant=delivery.tenant,
-                    key=pair[1],
-                    correlation_id=mapped.correlation_id,
-                    correlation_text=mapped.correlation_text,
-                    source=delivery.source,
-                    mapping=delivery.mapping,
-                    target=mapped.target,
-                )
-    return fresh | sql.lock_correlations(tx, fresh)
+def _lock(tx: Connection, deliveries: Sequence[PreparedDelivery]) -> dict[tuple[str, str], CorrelationState]:
+    """The state of every correlation that the deliveries touch, by the IDs of their alerts; new ones have no id yet."""
+    asked = [(delivery, alert.mapped) for delivery in deliveries for alert in delivery.alerts if alert.mapped]
+    pairs = {(delivery.tenant, key_of(mapped.correlation_id)) for delivery, mapped in asked}
+    formers = {(delivery.tenant, key_of(mapped.former_id)) for delivery, mapped in asked if mapped.former_id}
+    naming = Naming(sql.lock_correlations(tx, pairs | formers))
+    for delivery, mapped in asked:
+        naming.name(mapped, tenant=delivery.tenant, source=delivery.source, mapping=delivery.mapping)
+    return naming.states
 
 
 def _settle(
@@ -239,6 +229,8 @@ def write_states(tx: Connection, states: Iterable[CorrelationState]) -> None:
     touched = [state for state in states if state.changed]
     sql.insert_correlations(tx, [state for state in touched if state.id is None])
     sql.update_correlations(tx, [state for state in touched if state.id is not None])
+    sql.forget_keys(tx, [(state.tenant, key) for state in touched for key in state.taken_keys])
+    sql.register_keys(tx, [(state.tenant, key, state.id) for state in touched for key in state.new_keys])
 
 
 def _entries(row_id: int, delivery: PreparedDelivery, settled: list[SettledAlert], now: datetime) -> list[Entry]:

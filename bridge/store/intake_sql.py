@@ -62,7 +62,9 @@ ENTRY = _names(
     log_entries.c.delivery,
     log_entries.c.entry,
 )
-STATE = _names(*(correlations.c[name] for name in CorrelationState.__slots__ if name != "changed"))  # id first
+STATE = _names(
+    *(correlations.c[name] for name in CorrelationState.__slots__ if name not in ("changed", "new_keys", "taken_keys"))
+)  # id first
 SETTLED = _names(  # what intake writes in a row that is there; all else belongs to sync
     correlations.c.source,
     correlations.c.mapping,
@@ -77,7 +79,7 @@ SETTLED = _names(  # what intake writes in a row that is there; all else belongs
     correlations.c.last_seen,
     correlations.c.due_at,
 )
-BORN = (*STATE[1:], *_names(correlations.c.episode, correlations.c.applied_seq))
+BORN = (*STATE[1:], *_names(correlations.c.episode))
 
 
 class LostRace(Transient):
@@ -130,19 +132,23 @@ def stored_alerts(tx: Connection, delivery_ids: Sequence[int]) -> list[Row]:
 
 
 def lock_correlations(tx: Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], CorrelationState]:
-    """The rows of these (tenant, key), locked in one order by everybody: opposite orders would deadlock."""
-    found = {}
+    """What these (tenant, key) lead to, locked in one order by everybody: opposite orders would deadlock.
+
+    Keys that lead to the same correlation are given the same state.
+    """
+    found: dict[tuple[str, str], CorrelationState] = {}
+    by_id: dict[int, CorrelationState] = {}
     for tenant, group in groupby(sorted(keys), key=lambda pair: pair[0]):
         wanted = [key for _, key in group]
         for chunk in _chunks(wanted):
             rows = tx.exec_driver_sql(
-                f"SELECT {', '.join(STATE)} FROM correlations WHERE tenant = {_mark(tx)}"
-                f" AND key IN ({_marks(tx, len(chunk))}) ORDER BY key{_for_update(tx)}",
+                f"SELECT k.key, {', '.join(f'c.{name}' for name in STATE)} FROM correlation_keys k"
+                f" JOIN correlations c ON c.id = k.correlation WHERE k.tenant = {_mark(tx)}"
+                f" AND k.key IN ({_marks(tx, len(chunk))}) ORDER BY c.id{_for_update(tx)}",
                 (tenant, *chunk),
             )
-            for row in rows:
-                state = CorrelationState(*row)
-                found[tenant, state.key] = state
+            for key, *row in rows:
+                found[tenant, key] = by_id.setdefault(row[0], CorrelationState(*row))
     return found
 
 
@@ -150,7 +156,7 @@ def insert_correlations(tx: Connection, states: Sequence[CorrelationState]) -> N
     """Sets the id of each. Raises LostRace when another process was quicker with one of them."""
     born = {(state.tenant, state.key): state for state in states}
     for chunk in _chunks([born[pair] for pair in sorted(born)]):
-        rows = [(*(getattr(state, name) for name in STATE[1:]), 0, 0) for state in chunk]
+        rows = [(*(getattr(state, name) for name in STATE[1:]), 0) for state in chunk]
         result = tx.exec_driver_sql(
             f"INSERT INTO correlations ({', '.join(BORN)}) VALUES {_tuples(tx, len(rows), len(BORN))}"
             f" ON CONFLICT (tenant, key) DO NOTHING RETURNING tenant, key, id",
@@ -160,6 +166,25 @@ def insert_correlations(tx: Connection, states: Sequence[CorrelationState]) -> N
             raise LostRace
         for tenant, key, row_id in result:
             born[tenant, key].id = row_id
+
+
+def register_keys(tx: Connection, rows: Sequence[Row]) -> None:
+    """(tenant, key, correlation) each. Raises LostRace when another process has just given one of them away."""
+    for chunk in _chunks(sorted(rows)):
+        result = tx.exec_driver_sql(
+            f"INSERT INTO correlation_keys (tenant, key, correlation) VALUES {_tuples(tx, len(chunk), 3)}"
+            f" ON CONFLICT (tenant, key) DO NOTHING RETURNING key",
+            _flat(chunk),
+        ).all()
+        if len(result) < len(chunk):
+            raise LostRace
+
+
+def forget_keys(tx: Connection, pairs: Sequence[tuple[str, str]]) -> None:
+    """Keys that led to another correlation, which is over; their rows are locked."""
+    for tenant, key in pairs:
+        statement = f"DELETE FROM correlation_keys WHERE tenant = {_mark(tx)} AND key = {_mark(tx)}"
+        tx.exec_driver_sql(statement, (tenant, key))
 
 
 def update_correlations(tx: Connection, states: Sequence[CorrelationState]) -> None:

@@ -31,6 +31,7 @@ from bridge.store.rows import (
 )
 from bridge.store.tables import (
     alerts,
+    correlation_keys,
     correlations,
     deliveries,
     episodes,
@@ -147,7 +148,8 @@ def find_correlations(tx: Connection, words: str) -> list[CorrelationRow]:
         keys.add(key_of(identify(words)))
     except Unmappable:
         return []
-    found = tx.execute(_correlations().where(correlations.c.key.in_(keys)).order_by(correlations.c.id)).all()
+    named = select(correlation_keys.c.correlation).where(correlation_keys.c.key.in_(keys))
+    found = tx.execute(_correlations().where(correlations.c.id.in_(named)).order_by(correlations.c.id)).all()
     if not found:
         of_number = (
             select(episodes.c.correlation)

@@ -129,6 +129,16 @@ correlations = Table(
     Column("sync_asked_at", Instant),  # a person asked to try again, refusals forgotten; NULL: heeded since
     UniqueConstraint("tenant", "key"),
 )
+# Every ID that leads to a correlation: its own, and those under which a change of the mapping's `correlation.id` has
+# made it known besides. Intake asks here, so that a process with the old revision and one with the new agree.
+correlation_keys = Table(
+    "correlation_keys",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("key", Text, primary_key=True),  # alert.key_of of an ID
+    Column("correlation", Id, ForeignKey("correlations.id"), nullable=False),
+    sqlite_with_rowid=False,
+)
 Index(
     "correlations_due",
     correlations.c.due_at,

@@ -77,6 +77,7 @@ class AlertSource:
 
     delivery_id: int
     position: int
+    correlation_id: str  # as it was mapped when it was taken in
     revision_id: int | None
     body: bytes | None  # None: erased
 
@@ -354,13 +355,15 @@ def _doubt(tx: Connection, incident: int) -> Doubt | None:
 
 def _alert(tx: Connection, correlation: int, seq: int) -> AlertSource | None:
     row = tx.execute(
-        select(alerts.c.delivery_id, alerts.c.position, alerts.c.revision_id, deliveries.c.body)
+        select(
+            alerts.c.delivery_id, alerts.c.position, alerts.c.correlation_id, alerts.c.revision_id, deliveries.c.body
+        )
         .join(deliveries, deliveries.c.id == alerts.c.delivery_id)
         .where(alerts.c.correlation == correlation, alerts.c.seq == seq)
     ).first()
     if row is None:
         return None
-    return AlertSource(delivery_id=row.delivery_id, position=row.position, revision_id=row.revision_id, body=row.body)
+    return AlertSource(**row._asdict())
 
 
 def _is_newer(pending: Pending, progress: Progress) -> bool:

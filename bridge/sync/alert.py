@@ -73,6 +73,7 @@ def _speaker(document: Json, source: AlertSource, published: Published, held: He
         mapped = published.mapping.map(element)
     except (Unmappable, IndexError):
         return None
-    if key_of(mapped.correlation_id) != key_of(held.correlation_id):
+    right = {key_of(held.correlation_id), key_of(source.correlation_id)}  # they differ when it was carried over
+    if right.isdisjoint({key_of(mapped.correlation_id), key_of(mapped.former_id or "")}):
         return None
     return Speaker(element=element, published=published, mapped=mapped)

@@ -20,7 +20,7 @@ from bridge.library import Library
 from bridge.store import intake, orders, queries, settle
 from bridge.store.engine import Store
 from bridge.store.settle import LeaseLost
-from bridge.store.tables import alerts, correlations, deliveries, incidents, intents, log_entries
+from bridge.store.tables import alerts, correlation_keys, correlations, deliveries, incidents, intents, log_entries
 from bridge.store.work import LEASE, Held, Settlement, claim, hold, pending_of
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -126,7 +126,7 @@ def test_what_sql_says_of_pending_alerts_is_what_the_pure_summary_says(store: St
         progress = fold(Progress(), summarise(facts[:split], Progress()))
         with store.transaction() as tx:
             found = pending_of(tx, correlation, progress, after=split, upto=len(facts))
-            for table in (alerts, log_entries, deliveries, correlations):
+            for table in (alerts, log_entries, deliveries, correlation_keys, correlations):
                 tx.execute(table.delete())
         assert found == summarise(facts[split:], progress), seed
 
