@@ -90,7 +90,7 @@ def _modifier(modifiers: list[str]) -> str:
 
 
 def _is_severity_word(node: Node, report: Report) -> bool:
-    if node.value in SEVERITY_OF:
+    if isinstance(node.value, str) and node.value in SEVERITY_OF:
         return True
     report.error(node, f"`{node.value}` is not a severity", nearest(str(node.value), list(SEVERITY_OF)))
     return False

@@ -172,7 +172,7 @@ def compile_policy(node: Node, report: Report) -> Policy:
         if (within := reopen.get("within")) is not None:
             values["reopen_within"] = report.duration(within)
         if (otherwise := reopen.get("else")) is not None:
-            if otherwise.value not in _REOPEN_ELSE:
+            if str(otherwise.value) not in _REOPEN_ELSE:
                 report.error(otherwise, "`else` is create or nothing")
             values["reopen_else_create"] = _REOPEN_ELSE.get(str(otherwise.value), True)
     if (person := node.get("after_person")) is not None and report.keys(person, "after_person"):

@@ -150,7 +150,9 @@ def _included(root: Node, own: str, files: _Files, report: Report) -> dict[str, 
         report.error(nodes[INCLUDES_MAX], f"more than {INCLUDES_MAX} files are included")
     for node in nodes[:INCLUDES_MAX]:
         path = report.text(node)
-        if not path or not _stays_inside(path):
+        if not path:
+            continue
+        if not _stays_inside(path):
             report.error(node, f"`{path}` is not a file inside the mappings folder", "_shared/routes.yaml")
         elif path == own:
             report.error(node, "a mapping does not include itself")

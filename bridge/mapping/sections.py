@@ -143,11 +143,12 @@ def _each(node: Node | None, compiler: Compiler) -> Each | None:
 def _personal(node: Node | None, compiler: Compiler) -> frozenset[str]:
     names = set()
     for child in node.elements() if node is not None else []:
-        if child.value in compiler.names.extracts:
-            names.add(str(child.value))
+        name = str(child.value)
+        if name in compiler.names.extracts:
+            names.add(name)
         else:
-            hint = nearest(str(child.value), list(compiler.names.extracts))
-            compiler.report.error(child, f"`{child.value}` is not an extract", hint)
+            hint = nearest(name, list(compiler.names.extracts))
+            compiler.report.error(child, f"`{name}` is not an extract", hint)
     return frozenset(names)
 
 

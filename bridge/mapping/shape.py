@@ -18,10 +18,11 @@ def check_tests(node: Node | None, report: Report) -> list[Json]:
     for test in node.elements():
         if not report.keys(test, "test", ("name", "alert", "expect")):
             continue
-        name = test.get("name")
-        if name is not None and report.text(name) in names:
-            report.error(name, f"a test `{name.value}` stands here twice", "each has a name of its own")
-        names.add(name.value if name is not None else None)
+        if (name := test.get("name")) is not None:
+            text = report.text(name)
+            if text in names:
+                report.error(name, f"a test `{text}` stands here twice", "each has a name of its own")
+            names.add(text)
         _check_step(test, report)
         then = test.get("then")
         for step in then.elements() if then is not None else []:

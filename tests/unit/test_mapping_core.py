@@ -311,22 +311,39 @@ def test_extracts_that_double_each_other_stay_bounded() -> None:
 
 
 EVERYTHING = mapping(
-    match="any: [{.a|exists: true}, {not: {.a: x}}]",
+    tables={"t": "a,b\na,\u00fc\nx," + "y" * 4000 + "\n10.1.2.3,net\n"},
+    match="any: [{.a|exists: true}, {not: {.a|in_lookup: t.a}}]",
     each="{in: '.a[]'}",
     extract="""a: .a ?? ."b.c" ?? "x"
 b: .a[].b[].c | unique | join("+") | title | truncate(9)
 c: '.a[0].b | split("a") | last | upper | trim | replace("a", "bbbb")'
 d: .a | time ?? .b | number ?? .a | json
 e: '.a[] | regex("(a+)b?") | first | hash(9) | basename'
-f: "{{ .a }}-{{ .b | date }}-{{ .a | count }}-{{ . }}" """,
+f: "{{ .a }}-{{ .b | date }}-{{ .a | count }}-{{ . }}"
+g: '.a | lookup(t, by=a, take=b) ?? .b | domain ?? f | defang ?? "none"'
+h: '. | json | strip_html | defang | strip_html'
+i: '.a | duration ?? .b | regex("x") | default("y")'""",
     time=".a ?? .b",
     personal="[a]",
-    severity="{from: .a, table: {a: high}, raise_to: {critical: {.a|re: 'a+', .b|gte: 1}}}",
-    correlation='id: "{{ a }}:{{ .b }}"\nclose_when: {.b|contains: a, .a|cidr: 10.0.0.0/8}',
-    suppress="[{name: n, reason: r, permanent: true, when: {.a|startswith: a, .b|endswith: b}}]",
+    attach="true",
+    severity="""from: .a
+table: {a: high}
+ranges: [{gt: 0, lte: 5, to: low}, {lt: 0, to: info}]
+raise_to: {critical: {.a|re: 'a+', .b|gte: 1}}""",
+    correlation="""id: "{{ a }}:{{ .b }}"
+formerly: "{{ g }} {{ .a }}"
+close_when: {.b|contains: a, .a|cidr: 10.0.0.0/8}
+join: [{same: [a, g], within: 4h}, {same: [i, .b, "{{ .a }}{{ g }}"], within: 1h}, {same: [.], within: 1d}]""",
+    suppress="""- {name: n, reason: r, permanent: true, when: {.a|startswith: a, .b|endswith: b}}
+- name: w
+  reason: r
+  until: 2026-12-31
+  when: {.a|exists: true}
+  window: {days: [tue, wed], from: "22:00", to: "04:00", tz: Asia/Kathmandu}""",
     route="[{when: {c|lt: 3, severity|at_least: high}, to: sir}, {to: itsm, assignment_group: '{{ f }}'}]",
     fields="""create:
   description: "{{ a }}{{ b }}{{ c }}{{ d }}{{ e }}{{ f }}"
+  u_more: "{{ g }}{{ h }}{{ i }}"
   cmdb_ci: {find: cmdb_ci, by: {name: "{{ .a }}"}}
   u_x: {by: .a, table: {a: b}, default: "{{ .b }}"}
 update: {work_notes: "{{ . }}"}""",
@@ -338,7 +355,7 @@ SCALARS = (
     st.none()
     | st.booleans()
     | st.integers()
-    | st.sampled_from([10**400, -(10**18), 10**17])
+    | st.sampled_from([10**400, -(10**18), 10**17, "a.b/c@d.ef", "<b>http://x.y", "&#" + "9" * 5000 + ";", "1h2m"])
     | st.floats()
     | TIMES
     | st.text(st.characters() | st.characters(categories=["Cs"]))
@@ -351,8 +368,11 @@ JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(KEY
 def test_any_json_value_maps_or_is_unmappable_and_always_renders_within_bounds(document: Any) -> None:
     try:
         EVERYTHING.split(document)
-        mapped = EVERYTHING.map(document, now=NOW)
-        assert 1 <= len(mapped.correlation_id) <= 100
+        for now in (NOW, None):
+            mapped = EVERYTHING.map(document, now=now)
+            assert 1 <= len(mapped.correlation_id) <= 100
+            assert mapped.former_id is None or 1 <= len(mapped.former_id) <= 100
+            assert len(mapped.join_keys) <= len(EVERYTHING.joins)
     except Unmappable:
         pass
     for kind in Kind:

@@ -11,7 +11,6 @@ from bridge.alert import Severity
 from bridge.errors import Misconfigured
 from bridge.mapping.load import compile_files, load_mappings
 
-EXAMPLES = Path(__file__).parent / "mapping_examples"
 HEAD = "mapping: m\nversion: 1\nowner: soc@corp.example\n"
 REST = 'correlation: {id: "{{ .rule }}"}\nroute: [{to: itsm}]\nfields: {create: {u_x: "{{ .rule }}"}}\n'
 
@@ -26,9 +25,9 @@ def problems(text: str, **others: str) -> list[str]:
     ("line", "place", "words"),
     [
         ("extracts: {}", "4:1", "did you mean `extract`"),
-        ("attach: true", "4:1", "not yet supported"),
+        ("outputs: {}", "4:1", "not yet supported"),
         ("extract: {a: .b | lowr}", "4:14", "did you mean `lower`"),
-        ("extract: {a: .b | lookup(x)}", "4:14", "not yet supported"),
+        ("extract: {a: .b | lookup(x)}", "4:14", "needs by= and take="),
         ("extract: {a: .b | truncate}", "4:14", "takes 1 arguments, not 0"),
         ("extract: {a: .b | truncate('x')}", "4:14", "a whole number"),
         ("extract: {a: .b | truncate(3, 4)}", "4:31", "a: '.b | truncate(3, 4)'"),
@@ -43,7 +42,7 @@ def problems(text: str, **others: str) -> list[str]:
         ("extract: {a: '.b[x]'}", "4:14", "an index is a number"),
         ("match: {rule: x}", "4:9", "there is no name `rule`"),
         ("match: {.a|contain: x}", "4:9", "did you mean `contains`"),
-        ("match: {.a|in_lookup: x.y}", "4:9", "not yet supported"),
+        ("match: {.a|in_lookup: x.y}", "4:23", "there is no look-up table `x`"),
         ("match: {.a|re|contains: x}", "4:9", "do not go together"),
         ("match: {.a|re: '('}", "4:16", "RE2 does not take"),
         ("match: {.a|cidr: 10.0.0.1/8}", "4:18", "is not a network"),
@@ -57,7 +56,7 @@ def problems(text: str, **others: str) -> list[str]:
         ("suppress: [{name: a, reason: b, when: {.a: b}}]", "4:12", "has an end"),
         ("suppress: [{name: a, reason: b, when: {.a: b}, until: soon}]", "4:55", "is not a date"),
         ("suppress: [{name: a, when: {.a: b}, permanent: true}]", "4:12", "`reason` is missing"),
-        ("suppress: [{name: a, reason: b, when: {.a: b}, permanent: true, window: {}}]", "4:65", "not yet supported"),
+        ("suppress: [{name: a, reason: b, when: {.a: b}, permanent: true, window: {tz: UTC}}]", "4:73", "days, hours"),
         ("each: {in: .a, limit: 2000}", "4:23", "1 to 1000"),
         ("personal: [user]", "4:12", "is not an extract"),
         ("severity: {from: .a, table: {A: hihg}}", "4:33", "did you mean `high`"),
@@ -84,7 +83,7 @@ def test_a_mistake_is_told_with_its_place_and_a_hint(line: str, place: str, word
     [
         ('correlation: {id: "all"}', "names no part of the alert"),
         ('correlation: {id: "{{ severity }}"}', "not known yet"),
-        ('correlation: {id: "{{ .a }}", join: []}', "`join` is not yet supported"),
+        ('correlation: {id: "{{ .a }}", join: [{same: [a], within: 4h}]}', "there is no name `a`"),
         ('correlation: {id: "{{ .a }}", reopen: {within: 7 days}}', "is not a duration"),
         ('correlation: {id: "{{ .a }}", reopen: {else: maybe}}', "create or nothing"),
         ('correlation: {id: "{{ .a }}", update_every: [0s]}', "at least 1m"),
@@ -170,7 +169,50 @@ fields: {create: {u_x: "{{ env }}"}}
 def test_a_problem_of_a_shared_file_has_that_files_place() -> None:
     own = HEAD + "include: [a.yaml]\n" + REST
     assert problems(own, **{"a.yaml": "extract:\n  a: .b | lowr\n"})[0].startswith("a.yaml:2:6: ")
-    assert "no key `include`" in problems(own, **{"a.yaml": "include: [m.yaml]\n"})[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("include: [b.yaml]\n", "a.yaml:1:1: an included file includes nothing itself (name it in m.yaml)"),
+        ("include: [m.yaml]\n", "a.yaml:1:1: an included file includes nothing itself"),
+        ("include: [a.yaml]\n", "a.yaml:1:1: an included file includes nothing itself"),
+        ("a: [&x [lol, lol], *x, *x]\n", "a.yaml:1:5: anchors and aliases are not taken"),
+        ("severity: {default: low}\nseverity: {}\n", "a.yaml:2:1: the key 'severity' stands here twice"),
+        ("x: " + "y" * 300_000, "a.yaml: is 300003 bytes long; at most 262144 are read"),
+        ("a: " + "[" * 100 + "]" * 100, "a.yaml:1:36: is nested deeper than 32"),
+        ("- a\n", "a.yaml:1:1: a map with the keys"),
+        ("a: b: c", "a.yaml:1:5: is not YAML"),
+        ("mapping: n\n", "a.yaml:1:1: there is no key `mapping`"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_a_shared_file_may_not_hold_has_its_place(content: str, problem: str) -> None:
+    found = problems(HEAD + "include: [a.yaml]\n" + REST, **{"a.yaml": content})
+    assert found[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("include", "problem"),
+    [
+        ("[m.yaml]", "m.yaml:4:11: a mapping does not include itself"),
+        ("m.yaml", "m.yaml:4:10: a mapping does not include itself"),
+        ("[b.yaml]", "m.yaml:4:11: there is no file `b.yaml`"),
+        ("[./a.yaml]", "m.yaml:4:11: `./a.yaml` is not a file inside"),
+        ("['_shared\\a.yaml']", "m.yaml:4:11: "),
+        ("[[a.yaml]]", "m.yaml:4:11: a text is expected"),
+        (f"[{', '.join(['a.yaml'] * 21)}]", "m.yaml:4:171: more than 20 files"),
+    ],
+)
+def test_a_file_that_cannot_be_included_is_told_where_it_is_named(include: str, problem: str) -> None:
+    found = problems(f"{HEAD}include: {include}\n{REST}", **{"a.yaml": "severity: {default: low}\n"})
+    assert found[0].startswith(problem)
+
+
+def test_a_name_that_no_file_can_have_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(f"{HEAD}include: [{'x' * 5000}.yaml]\n{REST}")
+    with pytest.raises(Misconfigured, match="cannot be read: File name too long"):
+        load_mappings(tmp_path, ["m"])
 
 
 def test_the_stored_files_compile_to_the_same_mapping(tmp_path: Path) -> None:
@@ -208,16 +250,3 @@ def test_a_suppression_for_more_than_a_year_is_refused_by_who_knows_the_day(tmp_
     with pytest.raises(Misconfigured, match="twelve months"):
         load_mappings(tmp_path, ["m"], today=day)
     load_mappings(tmp_path, ["m"])
-
-
-def test_of_the_examples_only_what_is_not_yet_supported_is_refused() -> None:
-    with pytest.raises(Misconfigured) as caught:
-        load_mappings(EXAMPLES, ["elastic", "aws-securityhub"], today=date(2026, 11, 24))
-    refused = {(Path(problem.file).name, problem.message) for problem in caught.value.problems}
-    assert refused == {
-        ("elastic.yaml", "the function `lookup` is not yet supported"),
-        ("elastic.yaml", "`join` is not yet supported"),
-        ("elastic.yaml", "`window` is not yet supported"),
-        ("aws-securityhub.yaml", "the function `lookup` is not yet supported"),
-        ("aws-securityhub.yaml", "the modifier `in_lookup` is not yet supported"),
-    }
