@@ -152,7 +152,7 @@ def _same(node: Node, compiler: Compiler, origins: Origins) -> dict[str, tuple[G
         except LanguageError:  # of `compiled` as well, and told by it
             continue
         if is_literal is always:
-            report.error(child, "is a literal, the same for all alerts", "an extract or a path")
+            report.error(child, "comes from a literal, the same for all alerts", "an extract or a path")
         values[str(child.value)] = (getter, is_literal)
     return dict(sorted(values.items()))
 

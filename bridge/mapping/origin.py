@@ -93,4 +93,6 @@ def always(_: Scope) -> bool:
 
 def _any(asked: list[IsLiteral | None]) -> IsLiteral | None:
     parts = tuple(ask for ask in asked if ask is not None)
+    if always in parts:
+        return always
     return (lambda scope: any(ask(scope) for ask in parts)) if parts else None
