@@ -1,61 +1,108 @@
-"""`bridge check`: everything that can be known to be wrong before anything runs, all at once."""
+"""`bridge check`: everything that can be known to be wrong before anything runs, all at once, and what likely is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
 from bridge.cli.options import config_option, example, json_option
 from bridge.cli.output import plain, show_json
-from bridge.errors import Misconfigured, Problem
+from bridge.errors import Misconfigured, Problem, Unmappable
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from bridge.alert import Json
     from bridge.mapping.compile import Mapping
     from bridge.settings import Settings
+
+FORMATS = ("text", "json", "sarif")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     configuration: tuple[Problem, ...] = ()
     mappings: tuple[Problem, ...] = ()
+    lints: tuple[tuple[Problem, str], ...] = ()  # each with the ID of its lint
     sources: int = 0
     targets: int = 0
     mapping_files: int = 0
 
-    @property
-    def status(self) -> int:
-        """2: nothing would start. 1: a mapping is wrong."""
-        return 2 if self.configuration else 1 if self.mappings else 0
+    def status(self, *, strict: bool) -> int:
+        """2: nothing would start. 1: a mapping is wrong, or with `strict` a lint has something to say."""
+        return 2 if self.configuration else 1 if self.mappings or (strict and self.lints) else 0
 
 
-@click.command(epilog=example("bridge check", "bridge check --config /etc/bridge/bridge.yaml --json"))
+@click.command(
+    epilog=example(
+        "bridge check", "bridge check --strict --format sarif", "bridge check --config /etc/bridge/bridge.yaml --json"
+    )
+)
 @config_option
-@json_option("An array with one object for each problem")
-def check(config: Path, *, as_json: bool) -> None:
+@click.option("--strict", is_flag=True, help="Exit 1 for a lint too.")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), help="Default: text. SARIF is for code hosts and editors."
+)
+@json_option("An array with one object for each problem and lint: --format json")
+def check(config: Path, *, strict: bool, form: str | None, as_json: bool) -> None:
     """Check bridge.yaml, the secrets it refers to, and all mappings.
+
+    A lint (IB101 and the like, explained in docs/lints.md) is allowed and likely not meant: a warning.
 
     Exits 2 when the configuration is wrong, 1 when a mapping is, 0 when all is well.
     """
     from bridge.wiring import utc_now
 
+    if as_json and form not in (None, "json"):
+        raise click.UsageError(f"--json is --format json: leave one of --json and --format {form} out")
     checked = checked_file(config, today=utc_now().date())
-    problems = [*checked.configuration, *checked.mappings]
-    if as_json:
-        show_json(problems)
+    if as_json or form == "json":
+        show_json(_found(checked))
+    elif form == "sarif":
+        from bridge.cli.sarif import sarif
+
+        show_json(sarif(_found(checked)))
     else:
-        for problem in problems:
-            click.echo(" ".join(plain(problem).split()))
-        if not problems:
-            click.echo(
-                f"{config}: all is well (sources: {checked.sources}, targets: {checked.targets}, "
-                f"mappings: {checked.mapping_files})."
-            )
-    raise click.exceptions.Exit(checked.status)
+        _show_text(config, checked)
+    raise click.exceptions.Exit(checked.status(strict=strict))
+
+
+def _found(checked: Checked) -> list[Json]:
+    errors = [(problem, None) for problem in (*checked.configuration, *checked.mappings)]
+    return [
+        {
+            "file": problem.file,
+            "line": problem.line,
+            "column": problem.column,
+            "level": "error" if ident is None else "warning",
+            "id": ident,
+            "message": problem.message,
+            "hint": problem.hint,
+        }
+        for problem, ident in (*errors, *checked.lints)
+    ]
+
+
+def _show_text(config: Path, checked: Checked) -> None:
+    """`file:line:col: message (hint)`; of a lint its ID stands before the message."""
+    for problem in (*checked.configuration, *checked.mappings):
+        click.echo(" ".join(plain(problem).split()))
+    for problem, ident in checked.lints:
+        told = Problem(problem.file, problem.line, problem.column, f"{ident} {problem.message}", problem.hint)
+        click.echo(" ".join(plain(told).split()))
+    if checked.status(strict=False) == 0:
+        count = len(checked.lints)
+        lints = (
+            f"nothing is wrong, {count} lint{'s' if count > 1 else ''}: see docs/lints.md" if count else "all is well"
+        )
+        click.echo(
+            f"{config}: {lints} (sources: {checked.sources}, targets: {checked.targets}, "
+            f"mappings: {checked.mapping_files})."
+        )
 
 
 def checked_file(config: Path, *, today: date) -> Checked:
@@ -66,10 +113,11 @@ def checked_file(config: Path, *, today: date) -> Checked:
     except Misconfigured as error:
         return Checked(configuration=tuple(error.problems))
     secrets = check_secrets(settings)
-    wrong, count = _mapping_problems(settings, today)
+    wrong, compiled, count = _compiled(settings, today)
     return Checked(
         configuration=tuple(secrets or _verifier_problems(settings)),
         mappings=tuple(wrong),
+        lints=tuple(_lints(settings, compiled, today)),
         sources=len(settings.sources),
         targets=len(settings.targets),
         mapping_files=count,
@@ -94,14 +142,12 @@ def _verifier_problems(settings: Settings) -> list[Problem]:
     return found
 
 
-def _mapping_problems(settings: Settings, today: date) -> tuple[list[Problem], int]:
-    """Of every mapping in the folder, in use or not, and of every one that a source names."""
+def _compiled(settings: Settings, today: date) -> tuple[list[Problem], dict[str, Mapping], int]:
+    """Every mapping in the folder, in use or not, and every one that a source names: what is wrong, and the others."""
     from bridge.mapping.load import load_mappings
     from bridge.settings_routes import route_problems
 
-    folder = settings.mappings_path
-    if folder.is_relative_to(Path.cwd()):
-        folder = folder.relative_to(Path.cwd())  # places are shown as a person would write them
+    folder = _folder(settings)
     names = {path.stem for path in folder.glob("*.yaml")} | {source.mapping for source in settings.sources.values()}
     compiled: dict[str, Mapping] = {}
     found: list[Problem] = []
@@ -111,4 +157,41 @@ def _mapping_problems(settings: Settings, today: date) -> tuple[list[Problem], i
         except Misconfigured as error:
             found += error.problems
     found += route_problems(settings, compiled)
-    return sorted(set(found)), len(names)
+    return sorted(set(found)), compiled, len(names)
+
+
+def _lints(settings: Settings, mappings: dict[str, Mapping], today: date) -> list[tuple[Problem, str]]:
+    """Of the mappings that compile. Without an instance's schema, against what every instance has."""
+    from bridge.mapping.lint.registry import lint
+    from bridge.mapping.lint.standard import STANDARD
+    from bridge.mapping.lint.subject import Against
+    from bridge.mapping.trial import TABLES
+
+    against = Against(
+        schema=STANDARD,
+        tables=TABLES | {name: target.table for name, target in settings.targets.items()},
+        hosts=frozenset(urlsplit(instance.url).hostname or "" for instance in settings.instances.values()) - {""},
+        today=today,
+    )
+    return lint(mappings, _samples(_folder(settings), mappings), against)
+
+
+def _samples(folder: Path, mappings: dict[str, Mapping]) -> dict[str, Json]:
+    """The documents that tests name. One that cannot be read is for `bridge mapping test` to tell."""
+    from bridge.mapping.lint.subject import samples_named
+    from bridge.sources.document import decode
+
+    found = {}
+    for path in sorted(set().union(*(samples_named(mapping) for mapping in mappings.values()))):
+        try:
+            found[path] = decode((folder / path).read_bytes()).value
+        except (OSError, Unmappable):
+            continue
+    return found
+
+
+def _folder(settings: Settings) -> Path:
+    folder = settings.mappings_path
+    if folder.is_relative_to(Path.cwd()):
+        return folder.relative_to(Path.cwd())  # places are shown as a person would write them
+    return folder

@@ -16,8 +16,8 @@ from bridge.correlation.policy import Kind, Policy
 from bridge.errors import Unmappable
 from bridge.mapping.conditions import Condition
 from bridge.mapping.correlation import Join
-from bridge.mapping.evaluate import Getter, Scope
-from bridge.mapping.model import TABLE_KIND
+from bridge.mapping.evaluate import Getter, Names, Scope
+from bridge.mapping.model import TABLE_KIND, Node
 from bridge.mapping.render import Field, Fields, Finder, Output
 from bridge.mapping.rendered import Facts, Rendered
 from bridge.mapping.suppression import Suppression
@@ -62,6 +62,8 @@ class Mapping:
     digest: str  # SHA-256 of the mapping, its includes and its look-up tables together, in hex
     files: dict[str, str]  # path below the mappings folder -> text: enough to compile it again
     yaml: YamlFile  # the mapping's own file, for the places of its tests: ("tests", 0, "expect")
+    tree: Node  # as it is written, with its includes merged in: for lints, and for the places of all that is here
+    names: Names  # its extracts, compiled: to work out one more expression for an alert
     tests: list[Json]  # `tests:` as plain data, checked for its shape
     policy: Policy  # `close_when` is the target's to set
     attach: bool  # the raw alert goes with the create, as an attachment

@@ -24,9 +24,10 @@ Condition = Callable[[Scope], bool]
 Test = Callable[[Json], bool]  # of one value of the alert, never of a list
 Builder = Callable[[list[Node], Report], Test]
 
-_COMBINE = ("any", "all", "not")
+COMBINE = ("any", "all", "not")
 _COMPARE = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
-_KEY = re.compile(r"""((?:"(?:[^"\\]|\\.)*"|[^"|])+)((?:\|[^|]*)*)""")
+# A key of a condition: the field, then its modifiers.
+KEY = re.compile(r"""((?:"(?:[^"\\]|\\.)*"|[^"|])+)((?:\|[^|]*)*)""")
 
 
 def compile_condition(node: Node, names: Names, known: frozenset[str], report: Report) -> Condition:
@@ -40,7 +41,7 @@ def compile_condition(node: Node, names: Names, known: frozenset[str], report: R
 
 
 def _compile_key(key: str, node: Node, names: Names, known: frozenset[str], report: Report) -> Condition:
-    if key in _COMBINE:
+    if key in COMBINE:
         parts = [compile_condition(child, names, known, report) for child in node.elements()]
         if key == "not":
             return _not(_any(parts))
@@ -53,7 +54,7 @@ def _compile_key(key: str, node: Node, names: Names, known: frozenset[str], repo
 
 
 def _compile_field(key: str, node: Node, names: Names, known: frozenset[str], report: Report) -> Condition:
-    match = _KEY.fullmatch(key)
+    match = KEY.fullmatch(key)
     if match is None:
         raise LanguageError(f"`{key}` is not a field", 'field|modifier, such as .a.b|contains or ."a.b"|exists')
     field, modifiers = parse_expression(match[1]), [word for word in match[2].split("|") if word]

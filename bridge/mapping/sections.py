@@ -73,6 +73,8 @@ def compile_mapping(
         digest=digest_of(files),
         files=files,
         yaml=yaml,
+        tree=root,
+        names=compiler.names,
         tests=check_tests(root.get("tests"), report),
         policy=compile_policy(correlation, report),
         attach=_attach(root.get("attach"), report),

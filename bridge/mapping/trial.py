@@ -70,7 +70,7 @@ def _try(mapping: Mapping, folder: Path, tables: MappingType[str, str], test: Js
     for number, (path, step) in enumerate(steps, 1):
         try:
             findings = compare(mapping.yaml, path, _title(number, step), step["expect"], bench.step(step, path))
-        except _CannotRun as problem:
+        except CannotRun as problem:
             place = mapping.yaml.problem((*path, problem.key), "")
             findings = [Finding.of(place, _title(number, step), problem.key, why=str(problem))]
         if findings:
@@ -93,7 +93,7 @@ def _listed(value: Json) -> list[Json]:
     return value if isinstance(value, list) else [value]
 
 
-class _CannotRun(Exception):
+class CannotRun(Exception):
     """A step that cannot be carried out, and the key that is to blame."""
 
     def __init__(self, key: str, message: str) -> None:
@@ -147,7 +147,7 @@ class _Bench:
         due = min((known.wake_at for known in self.correlations.values() if known.wake_at), default=self.now)
         if due < self.now:
             wait = f"{{wait: {_written(due - before)}, expect: …}}"
-            raise _CannotRun(key, f"a timer falls due before this: put `- {wait}` before it, and shorten it by as much")
+            raise CannotRun(key, f"a timer falls due before this: put `- {wait}` before it, and shorten it by as much")
 
     def _wait(self) -> Seen:
         now = self.now or START
@@ -191,23 +191,23 @@ class _Bench:
         at = step.get("element", self.test.get("element", 0))
         try:
             unchanged = self.mapping.map(self._element(document, at), now=self.now).event_time
-        except (Unmappable, _CannotRun):
+        except (Unmappable, CannotRun):
             unchanged = None
-        element = self._element(_changed(document, step.get("change", {})), at)
+        element = self._element(changed(document, step.get("change", {})), at)
         return self.mapping.map(element, now=self.now), element, unchanged
 
     def _sample(self, name: str) -> Json:
         try:
             raw = (self.folder / name).read_bytes()
         except OSError as error:
-            raise _CannotRun("alert", f"{self.folder / name} cannot be read: {error.strerror}") from error
+            raise CannotRun("alert", f"{self.folder / name} cannot be read: {error.strerror}") from error
         return decode(raw).value
 
     def _element(self, document: Json, at: int) -> Json:
         elements, _ = self.mapping.split(document)
         if at >= len(elements):
             count = len(elements)
-            raise _CannotRun("element", f"the delivery has {count} alerts, there is no element {at}: the first is 0")
+            raise CannotRun("element", f"the delivery has {count} alerts, there is no element {at}: the first is 0")
         return elements[at]
 
     def _decided(self, known: _Known, mapped: MappedAlert, event_time: datetime, now: datetime) -> Seen:
@@ -239,7 +239,7 @@ class _Bench:
         table = self.tables.get(known.target or "")
         if table is None:
             declared = ", ".join(sorted(self.tables))
-            raise _CannotRun("alert", f"the route's target `{known.target}` is not known (known: {declared})")
+            raise CannotRun("alert", f"the route's target `{known.target}` is not known (known: {declared})")
         shown = known.episode.severity if known.episode and decision.kind is not Kind.CREATE else Severity.INFO
         severity = max(progress.severity or shown, shown)
         facts = Facts(
@@ -296,8 +296,11 @@ def _seen(
     )
 
 
-def _changed(document: Json, change: Json) -> Json:
-    """A copy of the document with the values of `change` set; keys that are missing on the way are made."""
+def changed(document: Json, change: Json) -> Json:
+    """A copy of the document with the values of `change` set; keys that are missing on the way are made.
+
+    Raises CannotRun for a path that leads nowhere in this document.
+    """
     document = deepcopy(document)
     for path, value in change.items():
         node = document
@@ -315,7 +318,7 @@ def _child(node: Json, step: str | int | None, path: str, missing: Json) -> Json
         return node[step]
     if isinstance(step, int) and isinstance(node, list) and step < len(node):
         return node[step]
-    raise _CannotRun("change", f"`{path}` leads nowhere in this sample")
+    raise CannotRun("change", f"`{path}` leads nowhere in this sample")
 
 
 def _set(node: Json, step: str | int | None, path: str, value: Json) -> None:
@@ -324,7 +327,7 @@ def _set(node: Json, step: str | int | None, path: str, value: Json) -> None:
     elif isinstance(step, int) and isinstance(node, list) and step <= len(node):
         node[step : step + 1] = [value]  # one behind the last is added
     else:
-        raise _CannotRun("change", f"`{path}` leads nowhere in this sample")
+        raise CannotRun("change", f"`{path}` leads nowhere in this sample")
 
 
 def _written(duration: timedelta) -> str:
