@@ -96,11 +96,9 @@ def _show_text(config: Path, checked: Checked) -> None:
         click.echo(" ".join(plain(told).split()))
     if checked.status(strict=False) == 0:
         count = len(checked.lints)
-        lints = (
-            f"nothing is wrong, {count} lint{'s' if count > 1 else ''}: see docs/lints.md" if count else "all is well"
-        )
+        but = f", but for {count} lint{'s' if count > 1 else ''} (docs/lints.md explains them)" if count else ""
         click.echo(
-            f"{config}: {lints} (sources: {checked.sources}, targets: {checked.targets}, "
+            f"{config}: all is well{but} (sources: {checked.sources}, targets: {checked.targets}, "
             f"mappings: {checked.mapping_files})."
         )
 

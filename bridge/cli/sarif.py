@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
-from bridge import __version__
 from bridge.alert import Json
 from bridge.mapping.lint.registry import LINTS
 
@@ -26,7 +25,7 @@ def sarif(found: list[Json]) -> Json:
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": {"name": "bridge", "semanticVersion": __version__, "rules": rules}},
+                "tool": {"driver": {"name": "bridge", "rules": rules}},
                 "columnKind": "unicodeCodePoints",
                 "results": [_result(one, index) for one in found],
             }

@@ -99,7 +99,7 @@ def takes_foreign_alerts(subject: Subject) -> Iterator[Finding]:
         if takes(subject.mapping, document):
             hint = "ask for a field that only this source's alerts have: {.a.b|exists: true}"
             if match is not None:
-                yield Finding(match, f"`match` holds for {name} of another mapping", hint)
+                yield Finding(match, f"`match` holds for {name} of another mapping", hint, at_key=True)
             else:
                 yield Finding(head, f"there is no `match`: this takes {name} of another mapping as well", hint)
             return

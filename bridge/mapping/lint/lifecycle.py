@@ -15,7 +15,7 @@ def no_way_to_close(subject: Subject) -> Iterator[Finding]:
     correlation = subject.root.get("correlation")
     if correlation is not None and correlation.get("close_when") is None:
         message = "there is no `close_when`: a person closes every incident that this opens"
-        yield Finding(correlation, message, "close_when: {.status: resolved}")
+        yield Finding(correlation, message, "close_when: {.status: resolved}", at_key=True)
 
 
 def no_time(subject: Subject) -> Iterator[Finding]:
