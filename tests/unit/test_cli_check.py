@@ -23,11 +23,14 @@ mapping: probe
 version: 1
 owner: tests@corp.example
 extract: {rule: .rule}
+time: .at
 severity: {from: .severity, table: {high: high}, default: low}
-correlation: {id: "{{ rule }}", display: Probe}
+correlation: {id: "{{ rule }}", display: Probe, close_when: {.status: resolved}}
 route: [{to: itsm}]
 fields: {create: {short_description: "{{ rule }}"}}
+tests: [{name: it opens, alert: samples/probe.json, expect: {action: create}}]
 """
+SAMPLE = '{"rule": "Malware", "severity": "high", "status": "firing", "at": "2026-03-02T08:15:00Z"}'
 
 
 @pytest.fixture
@@ -36,7 +39,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("BRIDGE_CONFIG", raising=False)
     (tmp_path / "bridge.yaml").write_text(BRIDGE)
     (tmp_path / "password").write_text("canary-check")
-    (tmp_path / "mappings").mkdir()
+    (tmp_path / "mappings/samples").mkdir(parents=True)
+    (tmp_path / "mappings/samples/probe.json").write_text(SAMPLE)
     (tmp_path / "mappings/probe.yaml").write_text(PROBE)
     return tmp_path
 
@@ -102,7 +106,7 @@ def test_a_route_to_an_unknown_target_has_its_place(folder: Path, capsys: pytest
     edit(folder / "mappings/probe.yaml", "to: itsm", "to: sir")
     status, out = check(capsys)
     assert status == 1
-    assert out.startswith("mappings/probe.yaml:7:14: there is no target `sir` (add it under `targets` of bridge.yaml")
+    assert out.startswith("mappings/probe.yaml:8:14: there is no target `sir` (add it under `targets` of bridge.yaml")
 
 
 def test_a_route_does_not_leave_its_tenant(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,8 +128,70 @@ def test_json_has_an_object_for_each_problem(folder: Path, capsys: pytest.Captur
     edit(folder / "mappings/probe.yaml", "to: itsm", "to: sir")
     status, out = check(capsys, "--json")
     (problem,) = json.loads(out)
-    assert (status, problem["file"], problem["line"], problem["column"]) == (1, "mappings/probe.yaml", 7, 14)
+    assert (problem["level"], problem["id"]) == ("error", None)
+    assert (status, problem["file"], problem["line"], problem["column"]) == (1, "mappings/probe.yaml", 8, 14)
 
 
 def test_json_of_a_good_configuration_is_an_empty_array(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(capsys, "--json") == (0, "[]\n")
+
+
+@pytest.fixture
+def linted(folder: Path) -> Path:
+    """With one lint: nothing closes what the mapping opens."""
+    edit(folder / "mappings/probe.yaml", ", close_when: {.status: resolved}", "")
+    return folder
+
+
+def test_a_lint_is_told_with_its_id_and_is_no_error(linted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out = check(capsys)
+    first, last = out.splitlines()
+    assert first.startswith("mappings/probe.yaml:7:1: IB201 there is no `close_when`: ")
+    assert last.startswith("bridge.yaml: all is well, but for 1 lint (docs/lints.md explains them) (sources: 1, ")
+    assert status == 0
+
+
+def test_strict_exits_1_on_a_lint(linted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(capsys, "--strict")[0] == 1
+
+
+def test_strict_exits_0_without_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(capsys, "--strict")[0] == 0
+
+
+def test_a_lint_that_is_explained_is_not_told(linted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(linted / "mappings/probe.yaml", "display: Probe}", "display: Probe}  # IB201: it never says so")
+    assert check(capsys, "--strict") == (0, "bridge.yaml: all is well (sources: 1, targets: 2, mappings: 1).\n")
+
+
+def test_a_lint_that_is_named_without_a_reason_is_told(linted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(linted / "mappings/probe.yaml", "display: Probe}", "display: Probe}  # IB201:")
+    assert check(capsys, "--strict")[0] == 1
+
+
+@pytest.mark.parametrize("option", [("--json",), ("--format", "json"), ("--json", "--format", "json")])
+def test_json_tells_a_lint_as_a_warning(linted: Path, capsys: pytest.CaptureFixture[str], option: tuple[str]) -> None:
+    status, out = check(capsys, *option)
+    (lint,) = json.loads(out)
+    assert (status, lint["level"], lint["id"], lint["line"], lint["column"]) == (0, "warning", "IB201", 7, 1)
+
+
+def test_json_and_another_format_do_not_go_together(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--json", "--format", "sarif"]) == 2
+    assert "leave one of --json and --format sarif out" in capsys.readouterr().err
+
+
+def test_a_sample_that_is_no_json_is_left_to_the_test_runner(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "mappings/samples/probe.json").write_text("{")
+    status, out = check(capsys)
+    assert status == 0
+    assert "IB104" in out
+
+
+def test_a_broken_mapping_does_not_keep_the_others_from_being_linted(
+    linted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (linted / "mappings/spare.yaml").write_text("mapping: spare\n")
+    status, out = check(capsys)
+    assert status == 1
+    assert "IB201" in out
