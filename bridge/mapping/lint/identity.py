@@ -25,22 +25,25 @@ class Part:
     node: Node
     tree: Tree
     name: str  # "the part {{ host }} of the ID"
+    joins: bool  # a join value that is empty, or our own literal, joins nothing
 
 
 def parts_of(subject: Subject) -> Iterator[Part]:
     for use in subject.uses:
         if use.section == "id" and isinstance(use.tree, Text):
             for hole in use.tree.holes:
-                yield Part(node=use.node, tree=hole.expression, name=f"the part {{{{ {hole.source} }}}} of the ID")
+                yield Part(
+                    node=use.node, tree=hole.expression, name=f"the part {{{{ {hole.source} }}}} of the ID", joins=False
+                )
         elif use.section == "join":
-            yield Part(node=use.node, tree=use.tree, name=f"the join value `{use.node.value}`")
+            yield Part(node=use.node, tree=use.tree, name=f"the join value `{use.node.value}`", joins=True)
 
 
 def may_be_empty(subject: Subject) -> Iterator[Finding]:
     for part in parts_of(subject):
         hint = "name a value that every alert carries, or another alert's after `??`"
         if (alert := _empty_in(part, subject)) is not None:
-            effect = "nothing joins on it" if part.name.startswith("the join") else "such an alert waits in quarantine"
+            effect = "such an alert joins nothing" if part.joins else "such an alert waits in quarantine"
             yield Finding(part.node, f"{part.name} is empty in {alert.sample}: {effect}", hint)
         elif (text := _text_of_several(part.tree, subject)) is not None:
             message = f"{part.name} is a text of {len(text.holes)} values: it is not empty when only one of them is"
@@ -73,8 +76,10 @@ def _text_of_several(tree: Tree, subject: Subject) -> Text | None:
 def falls_back(subject: Subject) -> Iterator[Finding]:
     for part in parts_of(subject):
         if (literal := _fallback(part.tree, subject)) is not None:
-            message = f'{part.name} falls back to "{literal}": all alerts that lack it become one problem'
-            hint = "leave the literal out: an alert without identity waits in quarantine, and is not lost"
+            effect = "alerts that lack it join nothing" if part.joins else "all alerts that lack it become one problem"
+            message = f'{part.name} falls back to "{literal}": {effect}'
+            hint = "" if part.joins else ": an alert without identity waits in quarantine, and is not lost"
+            hint = f"leave the literal out{hint}"
             yield Finding(part.node, message, hint)
 
 
@@ -108,8 +113,9 @@ def carries_time(subject: Subject) -> Iterator[Finding]:
         if not why and (alert := _time_in(part, subject)) is not None:
             why = f"is a time in {alert.sample}"
         if why:
+            effect = "no two alerts would join" if part.joins else "every alert would be a problem of its own"
             hint = "name what the problem is about, not when it was seen"
-            yield Finding(part.node, f"{part.name} {why}: every alert would be a problem of its own", hint)
+            yield Finding(part.node, f"{part.name} {why}: {effect}", hint)
 
 
 def _time_like(leaf: Path | Literal | Name | Call, times: set[Path | Literal | Name | Call]) -> str:

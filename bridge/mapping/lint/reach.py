@@ -50,15 +50,17 @@ def left_for(reach: Reach, before: list[Reach]) -> frozenset[Severity]:
 
 
 def possible(severity: Node | None) -> frozenset[Severity]:
-    """The severities that a mapping can tell; all of them where that cannot be said."""
+    """The severities that a mapping can tell. Without a table the source's own words count: any of them."""
     if severity is None:
         return frozenset({Severity.MEDIUM})
     default, table = severity.get("default"), severity.get("table")
     found = {default.value if default is not None else Severity.MEDIUM.word}
     if severity.get("from") is not None:
-        if table is None or not isinstance(table.value, dict):
+        if table is None:
             return ALL
+        ranges = severity.get("ranges")
         found |= {row.value for _, row in table.items()}
+        found |= {to.value for row in (ranges.elements() if ranges is not None else []) if (to := row.get("to"))}
     for bound in ("raise_to", "lower_to"):
         node = severity.get(bound)
         found |= {word for word, _ in node.items()} if node is not None else set()
@@ -81,9 +83,9 @@ def _conjuncts(node: Node) -> Iterator[tuple[str, Node]]:
 def _severities(key: str, node: Node) -> frozenset[Severity] | None:
     """What a key that compares the severity takes; None for any other key."""
     field, modifiers = split_key(key)
-    words = [SEVERITY_OF[one.value] for one in node.elements() if one.value in SEVERITY_OF]
     if field.strip() != "severity":
         return None
+    words = [SEVERITY_OF[one.value] for one in node.elements() if one.value in SEVERITY_OF]
     if modifiers == ():
         return frozenset(words)
     if modifiers == ("at_least",) and words:

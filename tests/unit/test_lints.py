@@ -1,0 +1,214 @@
+"""What lints tell apart, beyond the examples of docs/lints.md."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from linting import AGAINST, SAMPLES, lines_marked, lines_told, of_instance, told, with_sections
+
+from bridge.alert import Severity
+from bridge.mapping.lint.identity import carries_time, falls_back, may_be_empty
+from bridge.mapping.lint.registry import lint
+from bridge.mapping.lint.schema import Column
+from bridge.mapping.lint.standard import STANDARD
+from bridge.mapping.lint.subject import Against, Subject, samples_named
+from bridge.mapping.load import compile_files, load_mappings
+from bridge.mapping.model import Node
+from bridge.mapping.trial import TABLES
+from bridge.simulator.tables import TABLES as SIMULATED
+from bridge.sources.document import decode
+from bridge.yamlfile import parse_yaml
+
+ROOT = Path(__file__).parents[2]
+
+CASES = re.findall(
+    r"^## (\w+): (.+)\n\n```yaml\n([\s\S]*?)^```$", (Path(__file__).parent / "lint_cases.md").read_text("utf-8"), re.M
+)
+
+
+@pytest.mark.parametrize(("ident", "why", "sections"), CASES, ids=[f"{ident}: {why}" for ident, why, _ in CASES])
+def test_a_lint_is_told_of_the_marked_lines_only(ident: str, why: str, sections: str) -> None:
+    text = with_sections(sections)
+    assert lines_told(ident, text) == lines_marked(text)
+
+
+def test_every_case_is_found() -> None:
+    text = (Path(__file__).parent / "lint_cases.md").read_text("utf-8")
+    assert len(CASES) == text.count("\n## ")
+
+
+# Shared files, schemas, and what the language gets later
+
+
+ROUTES = "route:\n  - {when: {severity|at_least: high}, to: sir}\n  - {to: itsm}\n"
+
+
+def test_a_finding_in_a_shared_file_has_its_place_there() -> None:
+    text = with_sections("route:\n").replace("owner:", "include: [_shared/routes.yaml]\nowner:")
+    found = [(problem.file, problem.line) for problem, ident in told(text, routes=ROUTES) if ident == "IB103"]
+    assert found == [("_shared/routes.yaml", 2)]
+
+
+def test_an_explanation_in_a_shared_file_counts() -> None:
+    text = with_sections("route:\n").replace("owner:", "include: [_shared/routes.yaml]\nowner:")
+    shared = ROUTES.replace("route:", "route:\n  # IB103: as agreed")
+    assert [ident for _, ident in told(text, routes=shared) if ident == "IB103"] == []
+
+
+def test_a_route_of_ones_own_that_hides_shared_ones_is_told_where_it_stands() -> None:
+    text = with_sections("route:\n  - {to: itsm}\n").replace("owner:", "include: [_shared/routes.yaml]\nowner:")
+    found = [problem for problem, ident in told(text, routes=ROUTES) if ident == "IB101"]
+    assert {(problem.file, problem.line) for problem in found} == {
+        ("probe.yaml", text.splitlines().index("route:") + 2)
+    }
+    assert "_shared/routes.yaml:2" in found[0].message
+
+
+def test_an_extract_of_a_shared_file_may_be_for_another_mapping() -> None:
+    text = with_sections("").replace("owner:", "include: [_shared/more.yaml]\nowner:")
+    assert [ident for _, ident in told(text, more="extract: {page: .url}\n") if ident == "IB402"] == []
+
+
+CUSTOM = 'fields:\n  create:\n    short_description: x\n    u_rule: "{{ rule }}"  # here\n'
+
+
+def test_a_custom_column_is_not_known_without_an_instance() -> None:
+    assert lines_told("IB501", with_sections(CUSTOM)) == []
+
+
+def test_a_custom_column_that_the_instance_has_not_is_told() -> None:
+    text = with_sections(CUSTOM)
+    assert lines_told("IB501", text, of_instance()) == lines_marked(text)
+
+
+def test_a_custom_column_that_the_instance_has_is_fine() -> None:
+    assert lines_told("IB501", with_sections(CUSTOM), of_instance(u_rule=Column(type="string"))) == []
+
+
+def test_the_choices_of_an_instance_count() -> None:
+    text = with_sections("fields:\n  create:\n    short_description: x\n    category: cloud  # here\n")
+    choices = Column(type="string", choices=frozenset({"network"}))
+    assert lines_told("IB503", text, of_instance(category=choices)) == lines_marked(text)
+
+
+def test_without_the_groups_of_an_instance_none_is_unknown() -> None:
+    text = with_sections("route:\n  - {to: itsm, assignment_group: Whoever}\n")
+    assert lines_told("IB504", text, replace(AGAINST, schema=STANDARD)) == []
+
+
+def test_the_columns_by_which_a_record_is_looked_for_are_checked_where_the_table_is_known() -> None:
+    find = 'find: cmdb_ci_computer, by: {nam: "{{ host }}"}'
+    text = with_sections(f"fields:\n  create:\n    short_description: x\n    cmdb_ci: {{{find}}}  # here\n")
+    schema = replace(AGAINST.schema, tables={**STANDARD.tables, "cmdb_ci_computer": {"name": Column(type="string")}})
+    assert lines_told("IB501", text) == []
+    assert lines_told("IB501", text, replace(AGAINST, schema=schema)) == lines_marked(text)
+
+
+def test_a_target_of_a_name_of_its_own_is_checked_by_its_table() -> None:
+    text = with_sections("route:\n  - {to: desk}\nfields:\n  create: {short_description: x, priority: 1}  # here\n")
+    assert lines_told("IB505", text, replace(AGAINST, tables={"desk": "incident"})) == lines_marked(text)
+
+
+@pytest.mark.parametrize("table", ["incident", "sn_si_incident"])
+def test_the_built_in_columns_are_those_of_the_simulator(table: str) -> None:
+    assert set(STANDARD.tables[table]) == SIMULATED[table].columns
+
+
+# Whole mappings
+
+
+def of_folder(folder: Path) -> list[str]:
+    mappings = load_mappings(folder, [path.stem for path in folder.glob("*.yaml")])
+    names = set().union(*(samples_named(mapping) for mapping in mappings.values()))
+    samples = {name: decode((folder / name).read_bytes()).value for name in names}
+    against = Against(schema=STANDARD, tables=TABLES, hosts=frozenset(), today=date(2026, 6, 1))
+    return [f"{ident} {problem}" for problem, ident in lint(mappings, samples, against)]
+
+
+def test_the_shipped_mappings_raise_nothing() -> None:
+    assert of_folder(ROOT / "mappings") == []
+
+
+def test_only_commands_ask_for_lints() -> None:
+    """They are warnings: serving, reloading and publishing do not even know them."""
+    askers = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "bridge").rglob("*.py")
+        if "bridge.mapping.lint" in path.read_text("utf-8") and "lint" not in path.parent.name
+    }
+    assert {path.rpartition("/")[0] for path in askers} == {"bridge/cli"}
+
+
+SEVERITIES = [severity.word for severity in Severity]
+KEYS = st.dictionaries(
+    st.sampled_from(["severity", "severity|at_least", "severity|at_most", ".a", ".b"]), st.integers(0, 4), max_size=3
+)
+
+
+@given(st.lists(KEYS, min_size=1, max_size=5))
+def test_no_alert_gets_to_a_route_that_is_told_as_never_reached(routes: list[dict[str, int]]) -> None:
+    lines = []
+    for route in routes:
+        words = {
+            key: SEVERITIES[at] if "severity" in key else ["x", "[x, y]", "y", "[y, z]", "X"][at]
+            for key, at in route.items()
+        }
+        when = ", ".join(f"{key}: {word}" for key, word in words.items())
+        lines.append(f"  - {{when: {{{when}}}, to: itsm}}" if when else "  - {to: itsm}")
+    text = with_sections("route:\n" + "\n".join(lines) + "\n")
+    mapping = compile_files("probe", {"probe.yaml": text})
+    taken = {
+        mapping.map({"rule": "r", "host": "h", "level": word, "a": a, "b": b}).route
+        for word in SEVERITIES
+        for a in ("x", "y", "z", None)
+        for b in ("x", "y", "z", None)
+    }
+    first = text.splitlines().index("route:") + 2
+    told_of = {f"route[{line - first}]" for line in lines_told("IB101", text)}
+    assert not told_of & taken
+
+
+# `join` by its nodes
+
+
+JOINED = """\
+extract:
+  rule: .rule
+  host: .host
+  user: .user
+  both: "{{ .rule }}/{{ .host }}"
+correlation:
+  id: "{{ rule }}:{{ host }}"
+  close_when: {.status: resolved}
+  join:
+    - {same: [%s], within: 4h}
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "lints"),
+    [
+        ("host", set()),
+        (".owner", {"may_be_empty"}),
+        ("both", {"may_be_empty"}),
+        ("'.host ?? \"unknown\"'", {"falls_back"}),
+        (".time", {"carries_time"}),
+    ],
+)
+def test_a_join_value_is_looked_at_as_a_part_of_the_id(value: str, lints: set[str]) -> None:
+    text = with_sections(JOINED % value)
+    written = parse_yaml(text.encode(), "probe.yaml")
+    compiled = compile_files("probe", {"probe.yaml": re.sub(r"  join:\n.*\n", "", text)})
+    compiled = replace(compiled, tree=Node(written, (), written.value))
+    subject = Subject(compiled, AGAINST, {"samples/probe.json": SAMPLES["samples/probe.json"]}, {})
+    found = {
+        one.__name__: [finding.message for finding in one(subject) if "join" in finding.message]
+        for one in (may_be_empty, falls_back, carries_time)
+    }
+    assert {name for name, messages in found.items() if messages} == lints
