@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 
 from bridge.correlation.policy import Kind
-from bridge.mapping.functions import DATE_DEFAULT
 from bridge.mapping.language import Call, Coalesce, Literal, Name, Pipe, Text, nearest
 from bridge.mapping.lint.schema import Column
 from bridge.mapping.lint.subject import Finding, Subject
 from bridge.mapping.lint.uses import Tree, columns_of, field_uses, groups, leaves, node_is_map, rows, scalar
 from bridge.mapping.model import Node
+from bridge.mapping.steps import DATE_DEFAULT
 
 WRITES = (Kind.CREATE, Kind.UPDATE, Kind.CLOSE, Kind.REOPEN)
 # Characters that a name of the language takes at most; those that are not here have no bound.
