@@ -31,6 +31,7 @@ route: [{to: itsm}]
 fields: {create: {short_description: "{{ .alertname }}"}}
 tests: [{name: it opens, alert: samples/other.json, expect: {action: create}}]
 """
+HOSTS = "hostname,team\nweb-01,SOC L1\n"  # a look-up table
 # With groups, which the built-in schema does not know.
 KNOWN = Schema(tables=STANDARD.tables, groups=frozenset({"SOC L1", "SOC L2"}), of_instance=False)
 AGAINST = Against(schema=KNOWN, tables=TABLES, hosts=frozenset({"acme.service-now.com"}), today=date(2026, 6, 1))
@@ -52,7 +53,7 @@ def told(text: str, against: Against = AGAINST, **shared: str) -> list[tuple[Pro
     """What is told of the mapping `probe` of this text; `shared` are its includes, `_shared/<name>.yaml`."""
     files = {f"_shared/{name}.yaml": content for name, content in shared.items()}
     mappings = {
-        "probe": compile_files("probe", {"probe.yaml": text, **files}),
+        "probe": compile_files("probe", {"probe.yaml": text, "lookups/hosts.csv": HOSTS, **files}),
         "other": compile_files("other", {"other.yaml": OTHER}),
     }
     return [(problem, ident) for problem, ident in lint(mappings, SAMPLES, against) if problem.file != "other.yaml"]

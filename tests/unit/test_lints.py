@@ -10,20 +10,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from linting import AGAINST, SAMPLES, lines_marked, lines_told, of_instance, told, with_sections
+from linting import AGAINST, lines_marked, lines_told, of_instance, told, with_sections
 
 from bridge.alert import Severity
-from bridge.mapping.lint.identity import carries_time, falls_back, may_be_empty
 from bridge.mapping.lint.registry import lint
 from bridge.mapping.lint.schema import Column
 from bridge.mapping.lint.standard import STANDARD
-from bridge.mapping.lint.subject import Against, Subject, samples_named
+from bridge.mapping.lint.subject import Against, samples_named
 from bridge.mapping.load import compile_files, load_mappings
-from bridge.mapping.model import Node
 from bridge.mapping.trial import TABLES
 from bridge.simulator.tables import TABLES as SIMULATED
 from bridge.sources.document import decode
-from bridge.yamlfile import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +40,7 @@ def test_every_case_is_found() -> None:
     assert len(CASES) == text.count("\n## ")
 
 
-# Shared files, schemas, and what the language gets later
+# Shared files and schemas
 
 
 ROUTES = "route:\n  - {when: {severity|at_least: high}, to: sir}\n  - {to: itsm}\n"
@@ -172,43 +169,3 @@ def test_no_alert_gets_to_a_route_that_is_told_as_never_reached(routes: list[dic
     first = text.splitlines().index("route:") + 2
     told_of = {f"route[{line - first}]" for line in lines_told("IB101", text)}
     assert not told_of & taken
-
-
-# `join` by its nodes
-
-
-JOINED = """\
-extract:
-  rule: .rule
-  host: .host
-  user: .user
-  both: "{{ .rule }}/{{ .host }}"
-correlation:
-  id: "{{ rule }}:{{ host }}"
-  close_when: {.status: resolved}
-  join:
-    - {same: [%s], within: 4h}
-"""
-
-
-@pytest.mark.parametrize(
-    ("value", "lints"),
-    [
-        ("host", set()),
-        (".owner", {"may_be_empty"}),
-        ("both", {"may_be_empty"}),
-        ("'.host ?? \"unknown\"'", {"falls_back"}),
-        (".time", {"carries_time"}),
-    ],
-)
-def test_a_join_value_is_looked_at_as_a_part_of_the_id(value: str, lints: set[str]) -> None:
-    text = with_sections(JOINED % value)
-    written = parse_yaml(text.encode(), "probe.yaml")
-    compiled = compile_files("probe", {"probe.yaml": re.sub(r"  join:\n.*\n", "", text)})
-    compiled = replace(compiled, tree=Node(written, (), written.value))
-    subject = Subject(compiled, AGAINST, {"samples/probe.json": SAMPLES["samples/probe.json"]}, {})
-    found = {
-        one.__name__: [finding.message for finding in one(subject) if "join" in finding.message]
-        for one in (may_be_empty, falls_back, carries_time)
-    }
-    assert {name for name, messages in found.items() if messages} == lints

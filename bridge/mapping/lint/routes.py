@@ -54,11 +54,15 @@ def depends_on_severity(subject: Subject) -> Iterator[Finding]:
 
 
 def without_test(subject: Subject) -> Iterator[Finding]:
+    """One that is never reached is told as that."""
     taken = {mapped.route for _, mapped in subject.mapped}
+    before: list[Reach] = []
     for node, route in zip(subject.routes, subject.mapping.routes, strict=True):
-        if route.place not in taken:
+        reach = reach_of(node)
+        if route.place not in taken and left_for(reach, before):
             message = f"no test of `{subject.mapping.name}` has an alert that takes this route"
             yield Finding(node, message, "add one to `tests`, with `expect: {route: …}`")
+        before.append(reach)
 
 
 def _names_severity(route: Node) -> bool:
