@@ -47,11 +47,12 @@ class Checked:
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), help="Default: text. SARIF is for code hosts and editors."
 )
-@json_option("An array with one object for each problem and lint: --format json")
+@json_option("An array with one object for each problem and lint")
 def check(config: Path, *, strict: bool, form: str | None, as_json: bool) -> None:
     """Check bridge.yaml, the secrets it refers to, and all mappings.
 
-    A lint (IB101 and the like, explained in docs/lints.md) is allowed and likely not meant: a warning.
+    A lint (IB101 and the like, see docs/lints.md) is allowed and likely not meant: a warning. One that is meant is
+    explained in the mapping, in a comment on its line or above it: `# IB103: why`.
 
     Exits 2 when the configuration is wrong, 1 when a mapping is, 0 when all is well.
     """

@@ -67,6 +67,13 @@ def test_a_route_of_ones_own_that_hides_shared_ones_is_told_where_it_stands() ->
     assert "_shared/routes.yaml:2" in found[0].message
 
 
+def test_a_shared_route_that_shared_ones_hide_is_told_there() -> None:
+    text = with_sections("route:\n").replace("owner:", "include: [_shared/routes.yaml]\nowner:")
+    found = [problem for problem, ident in told(text, routes=f"{ROUTES}  - {{to: drop}}\n") if ident == "IB101"]
+    assert [(problem.file, problem.line) for problem in found] == [("_shared/routes.yaml", 4)]
+    assert "_shared/routes.yaml:3 takes all that it would" in found[0].message
+
+
 def test_an_extract_of_a_shared_file_may_be_for_another_mapping() -> None:
     text = with_sections("").replace("owner:", "include: [_shared/more.yaml]\nowner:")
     assert [ident for _, ident in told(text, more="extract: {page: .url}\n") if ident == "IB402"] == []
@@ -169,3 +176,18 @@ def test_no_alert_gets_to_a_route_that_is_told_as_never_reached(routes: list[dic
     first = text.splitlines().index("route:") + 2
     told_of = {f"route[{line - first}]" for line in lines_told("IB101", text)}
     assert not told_of & taken
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["rule", "host", "user", "level"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_no_lint_fails_on_any_sample(document: object) -> None:
+    mappings = {"probe": compile_files("probe", {"probe.yaml": with_sections("")})}
+    lint(mappings, {"samples/probe.json": document}, AGAINST)

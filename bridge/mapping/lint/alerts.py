@@ -7,9 +7,9 @@ from difflib import get_close_matches
 
 from bridge.alert import SEVERITY_OF, Json
 from bridge.mapping.language import Path, names_in
-from bridge.mapping.lint.subject import Finding, Subject, takes
+from bridge.mapping.lint.subject import SHOWN_CHARS, Finding, Subject, takes
 from bridge.mapping.lint.uses import leaves, path_text
-from bridge.mapping.values import is_nothing, number_of, text_of
+from bridge.mapping.values import cut, is_nothing, number_of, text_of
 
 
 def path_in_no_sample(subject: Subject) -> Iterator[Finding]:
@@ -87,8 +87,10 @@ def severity_not_in_table(subject: Subject) -> Iterator[Finding]:
             continue
         known.add(word.lower())
         result = default.value if default is not None else "medium"
-        message = f"the severity `{word}` of {alert.sample} is not in the table: such an alert is {result}"
-        yield Finding(use.node, message, f"add it: table: {{{word}: …}}")
+        message = (
+            f"the severity `{cut(word, SHOWN_CHARS)}` of {alert.sample} is not in the table: such an alert is {result}"
+        )
+        yield Finding(use.node, message, f"add it: table: {{{cut(word, SHOWN_CHARS)}: …}}")
 
 
 def takes_foreign_alerts(subject: Subject) -> Iterator[Finding]:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from bridge.correlation.policy import Kind
 from bridge.mapping.language import Call, Coalesce, Literal, Name, Pipe, Text, nearest
 from bridge.mapping.lint.schema import Column
-from bridge.mapping.lint.subject import Finding, Subject
+from bridge.mapping.lint.subject import SHOWN_CHARS, Finding, Subject
 from bridge.mapping.lint.uses import Tree, columns_of, field_uses, groups, leaves, node_is_map, rows, scalar
 from bridge.mapping.model import Node
 from bridge.mapping.steps import DATE_DEFAULT
+from bridge.mapping.values import cut
 
 WRITES = (Kind.CREATE, Kind.UPDATE, Kind.CLOSE, Kind.REOPEN)
 # Characters that a name of the language takes at most; those that are not here have no bound.
@@ -111,7 +112,9 @@ def _found_by(subject: Subject) -> Iterator[tuple[str, str, Node]]:
 
 def _no_choice(node: Node, value: str, table: str, column: str, known: Column) -> Finding:
     choices = ", ".join(sorted(known.choices, key=lambda one: (len(one), one)))
-    return Finding(node, f"`{value}` is no choice of `{column}` of `{table}`", f"its values: {choices}")
+    return Finding(
+        node, f"`{cut(value, SHOWN_CHARS)}` is no choice of `{column}` of `{table}`", f"its values: {choices}"
+    )
 
 
 def _literals(tree: Tree, subject: Subject) -> list[str]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from bridge.alert import key_of
 from bridge.mapping.language import Call, Coalesce, Literal, Name, Path, Pipe, Text
-from bridge.mapping.lint.subject import Alert, Finding, Subject
+from bridge.mapping.lint.subject import SHOWN_CHARS, Alert, Finding, Subject
 from bridge.mapping.lint.uses import Tree, leaves, path_text
 from bridge.mapping.model import Node
-from bridge.mapping.values import is_nothing, text_of
+from bridge.mapping.values import cut, is_nothing, text_of
 
 _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _TIME_WORDS = frozenset({"time", "timestamp", "date", "datetime", "ts", "at", "seen", "epoch"})
@@ -146,6 +146,7 @@ def differs_by_case(subject: Subject) -> Iterator[Finding]:
         text = mapped.correlation_text
         first = firsts.setdefault(key_of(text), text)
         if first != text and node is not None:
-            message = f"`{first}` and `{text}` are two alerts and one problem: IDs are compared without regard to case"
+            both = f"`{cut(first, SHOWN_CHARS)}` and `{cut(text, SHOWN_CHARS)}`"
+            message = f"{both} are two alerts and one problem: IDs are compared without regard to case"
             yield Finding(node, message, "if the case tells them apart: {{ … | hash(16) }}")
             return

@@ -13,25 +13,30 @@ from bridge.mapping.model import Node
 
 def never_reached(subject: Subject) -> Iterator[Finding]:
     told = possible(subject.root.get("severity"))
-    before: list[Reach] = []
-    for index, route in enumerate(subject.routes):
+    before: list[tuple[Node, Reach]] = []
+    for route in subject.routes:
         reach = reach_of(route)
-        own = route.file is subject.mapping.yaml
         if not reach.severities:
-            yield Finding(route, "no alert gets to this route: its bounds of the severity exclude one another")
-        elif not left_for(reach, before):
-            takers = [subject.routes[at] for at in range(index) if before[at].takes(reach)]
-            if own:
-                hint = "the first match wins: put the narrower route first, or delete this one"
-                yield Finding(route, f"no alert gets to this route: {_places(takers)} all that it would", hint)
-            elif takers[-1].file is subject.mapping.yaml:
-                message = f"this takes all that {_place(route)} would: that route is never reached"
-                yield Finding(takers[-1], message, "include no routes, or narrow this one with `when`")
-        elif own and not reach.severities & told:
+            hint = "at_least is the lower bound, at_most the upper"
+            yield Finding(route, "no alert gets to this route: its bounds of the severity exclude one another", hint)
+        elif not left_for(reach, [one for _, one in before]):
+            takers = [node for node, one in before if one.takes(reach) and one.severities & reach.severities]
+            yield _taken_before(route, takers)
+        elif route.file is subject.mapping.yaml and not reach.severities & told:
             words = ", ".join(severity.word for severity in sorted(told))
             hint = f"the severities that it can tell: {words}"
             yield Finding(route, "no alert gets to this route: `severity` tells none that it takes", hint)
-        before.append(reach)
+        before.append((route, reach))
+
+
+def _taken_before(route: Node, takers: list[Node]) -> Finding:
+    """Told at the route itself, unless that is shared and the mapping's own routes hide it."""
+    last = takers[-1]
+    if last.file is not route.file:
+        message = f"this takes all that {_place(route)} would: that route is never reached"
+        return Finding(last, message, "include no routes, or narrow this one with `when`")
+    hint = "the first match wins: put the narrower route first, or delete this one"
+    return Finding(route, f"no alert gets to this route: {_places(takers)} all that it would", hint)
 
 
 def no_catch_all(subject: Subject) -> Iterator[Finding]:

@@ -19,6 +19,8 @@ from bridge.mapping.model import Node
 from bridge.mapping.rendered import Facts, Rendered
 from bridge.mapping.trial import START, CannotRun, changed
 
+SHOWN_CHARS = 80  # of a value that a message quotes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Against:
