@@ -71,7 +71,7 @@ def test_a_shared_route_that_shared_ones_hide_is_told_there() -> None:
     text = with_sections("route:\n").replace("owner:", "include: [_shared/routes.yaml]\nowner:")
     found = [problem for problem, ident in told(text, routes=f"{ROUTES}  - {{to: drop}}\n") if ident == "IB101"]
     assert [(problem.file, problem.line) for problem in found] == [("_shared/routes.yaml", 4)]
-    assert "_shared/routes.yaml:3 takes all that it would" in found[0].message
+    assert "_shared/routes.yaml:2 and _shared/routes.yaml:3 take all that it would" in found[0].message
 
 
 def test_an_extract_of_a_shared_file_may_be_for_another_mapping() -> None:

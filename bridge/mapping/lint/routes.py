@@ -19,8 +19,7 @@ def never_reached(subject: Subject) -> Iterator[Finding]:
         if not reach.severities:
             hint = "at_least is the lower bound, at_most the upper"
             yield Finding(route, "no alert gets to this route: its bounds of the severity exclude one another", hint)
-        elif not left_for(reach, [one for _, one in before]):
-            takers = [node for node, one in before if one.takes(reach) and one.severities & reach.severities]
+        elif takers := _takers(reach, before):
             yield _taken_before(route, takers)
         elif route.file is subject.mapping.yaml and not reach.severities & told:
             words = ", ".join(severity.word for severity in sorted(told))
@@ -29,12 +28,22 @@ def never_reached(subject: Subject) -> Iterator[Finding]:
         before.append((route, reach))
 
 
+def _takers(reach: Reach, before: list[tuple[Node, Reach]]) -> list[Node]:
+    """The routes that take all of a route's alerts before it; none, when some get there."""
+    left, takers = reach.severities, []
+    for node, one in before:
+        if one.takes(reach) and one.severities & left:
+            left -= one.severities
+            takers.append(node)
+    return [] if left else takers
+
+
 def _taken_before(route: Node, takers: list[Node]) -> Finding:
     """Told at the route itself, unless that is shared and the mapping's own routes hide it."""
-    last = takers[-1]
-    if last.file is not route.file:
-        message = f"this takes all that {_place(route)} would: that route is never reached"
-        return Finding(last, message, "include no routes, or narrow this one with `when`")
+    own = [node for node in takers if node.file is not route.file]
+    if own:
+        message = f"this takes what {_place(route)} would: that route is never reached"
+        return Finding(own[-1], message, "include no routes, or narrow this one with `when`")
     hint = "the first match wins: put the narrower route first, or delete this one"
     return Finding(route, f"no alert gets to this route: {_places(takers)} all that it would", hint)
 
