@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -58,6 +58,15 @@ class Metrics:
     def watch(self, backlog: Callable[[], Backlog | None]) -> None:
         """Ask `backlog` at every scrape; None, when the store does not answer, leaves its gauges out."""
         self.registry.register(_BacklogCollector(backlog))
+
+    def watch_mappings(self, refused: Callable[[], bool]) -> None:
+        """Ask `refused` at every scrape: is a change of the mappings kept out of use?"""
+        gauge = Gauge(
+            "bridge_mappings_refused",
+            "1 while a change of the mappings is refused and the old ones stay in use: /readyz says why.",
+            registry=self.registry,
+        )
+        gauge.set_function(lambda: float(refused()))
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

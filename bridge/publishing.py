@@ -1,68 +1,322 @@
-"""Putting mapping files into use: compiled, checked against the targets, registered, swapped, quarantine replayed."""
+"""Putting mappings into use. What is in use is a fact in the store, the same for every process: here it is changed,
+after everything was compiled, checked against the targets and tried on the mappings' own tests, and here it is read.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingType
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
+from types import MappingProxyType
 
-from watchfiles import watch
+from sqlalchemy import Connection
 
-from bridge.errors import Misconfigured, Transient
-from bridge.library import Library, Published
+from bridge.alert import Json
+from bridge.errors import Misconfigured, Permanent, Problem
+from bridge.library import REVISION_DIGITS, Library, Published
 from bridge.log.entries import Action, Entry, append
 from bridge.mapping.compile import Mapping
-from bridge.mapping.load import load_mappings
-from bridge.settings import Settings
+from bridge.mapping.load import compile_files, load_mappings
+from bridge.mapping.trial import TABLES, Trial, try_mapping
+from bridge.settings import Reload, Settings
 from bridge.settings_routes import route_problems
+from bridge.store import removal, revisions
 from bridge.store.engine import Store
 from bridge.store.replay import quarantined, replay
-from bridge.store.revisions import register
+from bridge.store.revisions import Author, KnownBy, Publication
+from bridge.yamlfile import load_yaml
 
 _log = logging.getLogger(__name__)
 
+ON_DISK = Author(name="", known_by=KnownBy.NOBODY)
+FOUND = "found changed on disk"  # the note of what no person published
 
-def load(settings: Settings, today: date) -> dict[str, Mapping]:
-    """The mappings on disk, compiled. Raises Misconfigured with every problem, routes to nowhere included."""
-    names = {source.mapping for source in settings.sources.values()}
-    mappings = load_mappings(settings.mappings_path, names, today=today)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InUse:
+    """What is published, compiled."""
+
+    newest: int  # revisions.newest when it was read: another number means that there is news
+    current: dict[str, Published]
+    disk: dict[str, str]  # mapping -> digest that the disk held when it was published, where that is known
+    kept: frozenset[str] = frozenset()  # removed elsewhere, and kept because a source of this process needs it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """Who publishes, and why."""
+
+    author: Author
+    note: str
+    actor: str  # "reload", "start", "cli:robin"
+    what: str = "published"  # published | rolled_back; the log's outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One mapping of which something else is in use now. Digests; None: nothing."""
+
+    mapping: str
+    old: str | None
+    new: str | None
+    let_go: int = 0  # correlations that a removal let go
+
+
+# --- the disk
+
+
+def load(settings: Settings, today: date, names: Iterable[str] | None = None) -> dict[str, Mapping]:
+    """The mappings on disk, compiled; those of the sources, or those named.
+
+    Raises Misconfigured with every problem, routes to nowhere included.
+    """
+    wanted = used_by(settings) if names is None else names
+    mappings = load_mappings(settings.mappings_path, wanted, today=today)
     if problems := route_problems(settings, mappings):
         raise Misconfigured(problems)
     return mappings
 
 
+def on_disk(
+    settings: Settings, store: Store, names: Iterable[str]
+) -> tuple[dict[str, Mapping | None], dict[str, str | None]]:
+    """(the named mappings as they are on disk, the digest in use of every published one). No names: those that sources
+    use or that are published. None: it is published, but neither the disk nor a source has it any more.
+
+    Raises Misconfigured as `load` does.
+    """
+    with store.reading() as tx:
+        before = {name: row.digest for name, row in revisions.in_use(tx).items()}
+    published = {name for name, digest in before.items() if digest is not None}
+    wanted = set(names) or used_by(settings) | published
+    gone = {
+        name
+        for name in wanted & published - used_by(settings)
+        if not (settings.mappings_path / f"{name}.yaml").is_file()
+    }
+    found = load(settings, store.moment().date(), wanted - gone)
+    return {**found, **dict.fromkeys(sorted(gone))}, before
+
+
+def used_by(settings: Settings) -> set[str]:
+    return {source.mapping for source in settings.sources.values()}
+
+
+def refuse_failing(settings: Settings, mappings: Iterable[Mapping]) -> None:
+    """Runs the mappings' own tests. Raises Misconfigured with everything that is not as they expect it."""
+    tables = TABLES | {name: target.table for name, target in settings.targets.items()}
+    tried = [trial for mapping in mappings for trial in try_mapping(mapping, settings.mappings_path, tables)]
+    if problems := [problem for trial in tried for problem in _failures(trial)]:
+        raise Misconfigured(problems)
+
+
+def _failures(trial: Trial) -> list[Problem]:
+    hint = f"`bridge mapping test {trial.mapping}` shows it whole"
+    file, _, line = trial.place.rpartition(":")
+    return [
+        Problem(file, int(line), 0, f"the test `{trial.name}` fails at {finding.step}, {finding.key}", hint)
+        for finding in trial.findings
+    ]
+
+
+# --- changing what is in use
+
+
 def publish(settings: Settings, store: Store, *, actor: str) -> dict[str, Published]:
-    """The mappings on disk, each a revision that the store knows. Raises Misconfigured as `load` does."""
-    return put_into_use(store, load(settings, store.moment().date()), actor=actor)
+    """What is in use. Under `reload: auto` what changed on disk since the last publication is published first.
+
+    Raises Misconfigured as `load`, `refuse_failing` and `in_use` do.
+    """
+    if settings.reload is Reload.AUTO:
+        with store.reading() as tx:
+            before = revisions.in_use(tx)
+        publish_found(settings, store, load(settings, store.moment().date()), seen=_disk(before.values()), actor=actor)
+    return in_use(settings, store).current
 
 
-def put_into_use(store: Store, mappings: MappingType[str, Mapping], *, actor: str) -> dict[str, Published]:
-    """Compiled mappings, each a revision that the store knows."""
+def publish_or_keep(settings: Settings, store: Store) -> None:
+    """At start: as `publish`. Where that is refused, and all that the sources need was published before, that serves.
+
+    Raises Misconfigured where there is nothing to fall back on.
+    """
+    try:
+        publish(settings, store, actor="start")
+    except Misconfigured as refused:
+        try:
+            in_use(settings, store)
+        except Misconfigured:
+            raise refused from None
+        _log.warning("mappings refused, what was published before is served: %s", refused.message)
+
+
+def publish_found(
+    settings: Settings, store: Store, mappings: MappingType[str, Mapping], *, seen: MappingType[str, str], actor: str
+) -> None:
+    """Put into use what the disk holds and did not hold when it was `seen`. Raises Misconfigured: a test fails."""
+    new = {name: mapping for name, mapping in mappings.items() if mapping.digest != seen.get(name)}
+    if not new:
+        return
+    with store.reading() as tx:
+        before = revisions.in_use(tx)
+    refuse_failing(settings, [one for one in new.values() if one.digest != _digest(before.get(one.name))])
+    signed = Signed(author=ON_DISK, note=FOUND, actor=actor)
+    put_into_use(store, new, disk={name: mapping.digest for name, mapping in new.items()}, signed=signed)
+
+
+def put_into_use(
+    store: Store,
+    mappings: MappingType[str, Mapping | None],
+    *,
+    disk: MappingType[str, str | None],
+    signed: Signed,
+    release: bool = False,
+) -> list[Change]:
+    """All of them in one transaction; what is in use already is left as it is. None removes a mapping.
+
+    `disk`: the digest that the disk holds of each; None where that is not known. Raises Permanent(still_kept) when one
+    that is removed still keeps correlations in step, unless they are to be released.
+    """
     with store.transaction() as tx:
-        now = store.now(tx)
-        current = {
-            name: Published(
-                mapping=mapping,
-                revision_id=register(tx, mapping=name, digest=mapping.digest, files=mapping.files, now=now),
+        revisions.lock(tx)
+        now, before = store.now(tx), revisions.in_use(tx)
+        changes = []
+        for name, mapping in mappings.items():
+            last = before.get(name)
+            if _digest(last) == (mapping.digest if mapping is not None else None):
+                continue
+            revision, let_go, on_disk = None, 0, None
+            if mapping is not None:
+                revision = revisions.register(tx, mapping=name, digest=mapping.digest, files=mapping.files, now=now)
+                on_disk = disk.get(name) or (last.disk_digest if last is not None else None)
+            else:
+                let_go = _let_go(tx, name, now, release=release)
+            revisions.publish(
+                tx,
+                mapping=name,
+                revision_id=revision,
+                author=signed.author,
+                note=signed.note,
+                disk_digest=on_disk,
+                now=now,
             )
-            for name, mapping in mappings.items()
-        }
-        revisions = {name: mapping.digest[:12] for name, mapping in sorted(mappings.items())}
-        append(tx, Entry(at=now, action=Action.MAPPINGS_LOADED, actor=actor, detail={"revisions": revisions}))
-    return current
+            new = mapping.digest if mapping is not None else None
+            changes.append(Change(mapping=name, old=_digest(last), new=new, let_go=let_go))
+        append(tx, *(_entry(change, signed, now) for change in changes))
+    # Committed: this is what is in use. Every process takes it at its next look, those that start from now on at once.
+    return changes
+
+
+def _let_go(tx: Connection, name: str, now: datetime, *, release: bool) -> int:
+    count = removal.still_kept(tx, name)
+    if count and not release:
+        raise Permanent(
+            "still_kept",
+            f"the mapping {name} still keeps {count} correlations in step (`bridge incidents list`): end them first, "
+            "or say --release, and their incidents stay as they are for people to end",
+        )
+    return removal.let_go(tx, name, now) if count else 0
+
+
+def _entry(change: Change, signed: Signed, now: datetime) -> Entry:
+    detail: dict[str, Json] = {
+        "author": signed.author.name,
+        "author_known_by": signed.author.known_by.value,
+        "author_verified": signed.author.known_by.verified,
+        "note": signed.note,
+        "old_revision": (change.old or "")[:REVISION_DIGITS],
+    }
+    if change.let_go:
+        detail["let_go"] = change.let_go
+    return Entry(
+        at=now,
+        action=Action.PUBLISHED,
+        actor=signed.actor,
+        outcome=signed.what if change.new is not None else "removed",
+        mapping=change.mapping,
+        revision=change.new[:REVISION_DIGITS] if change.new is not None else None,
+        detail=detail,
+    )
+
+
+# --- what is in use
+
+
+def in_use(settings: Settings, store: Store, *, known: MappingType[str, Published] = MappingProxyType({})) -> InUse:
+    """What is published. Of `known`, what is in use still is not compiled again; what was removed while a source of
+    ours needs it is kept.
+
+    Raises Misconfigured when a source's mapping is not published, does not compile any more, or routes to nowhere.
+    """
+    with store.reading() as tx:
+        newest = revisions.newest(tx)
+        rows = revisions.in_use(tx)
+        ids = {name: row.revision_id for name, row in rows.items() if row.revision_id is not None}
+        new = [name for name, row_id in ids.items() if name not in known or known[name].revision_id != row_id]
+        stored = {name: revisions.load(tx, ids[name])[1] for name in new}
+    current = {name: known[name] for name in ids if name not in stored}
+    problems: list[Problem] = []
+    for name, files in stored.items():
+        try:
+            current[name] = Published(mapping=compile_files(name, files), revision_id=ids[name])
+        except Misconfigured as error:  # the language it was published in was another one
+            problems += error.problems
+    missing = used_by(settings) - ids.keys()
+    kept = {name: known[name] for name in missing if name in known}
+    current |= kept
+    problems += _unpublished(settings, missing - kept.keys())
+    problems += route_problems(settings, {name: published.mapping for name, published in current.items()})
+    if problems:
+        raise Misconfigured(problems)
+    return InUse(newest=newest, current=current, disk=_disk(rows.values()), kept=frozenset(kept))
+
+
+def _unpublished(settings: Settings, names: set[str]) -> list[Problem]:
+    file = load_yaml(settings.file) if names else None
+    return [
+        file.problem(
+            ("sources", source.name, "mapping"),
+            f"the mapping {source.mapping} was never published, or was removed",
+            f"bridge mapping publish {source.mapping} --note WHY",
+        )
+        for source in settings.sources.values()
+        if file is not None and source.mapping in names
+    ]
+
+
+def _digest(publication: Publication | None) -> str | None:
+    return publication.digest if publication is not None else None
+
+
+def _disk(rows: Iterable[Publication]) -> dict[str, str]:
+    return {row.mapping: row.disk_digest for row in rows if row.disk_digest is not None}
+
+
+def log_taken(tx: Connection, current: MappingType[str, Published], *, actor: str, now: datetime) -> None:
+    """A process has taken these into use."""
+    taken = {name: published.revision for name, published in sorted(current.items())}
+    append(tx, Entry(at=now, action=Action.MAPPINGS_LOADED, actor=actor, detail={"revisions": taken}))
+
+
+# --- what waited for it
 
 
 def replay_quarantine(
-    settings: Settings, store: Store, library: Library, mappings: Iterable[str], *, actor: str
+    settings: Settings,
+    store: Store,
+    library: Library,
+    mappings: Iterable[str],
+    *,
+    actor: str,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Map again what waits for these mappings; how many alerts left quarantine."""
+    """Map again what waits for these mappings; how many alerts left quarantine. `stopped` is asked before each page."""
     mapping_of = {source.name: source.mapping for source in settings.sources.values()}
     mapped = 0
     for source in [name for name, mapping in mapping_of.items() if mapping in set(mappings)]:
         after = (0, -1)
-        while True:
+        while not stopped():
             with store.reading() as tx:
                 page = quarantined(tx, source=source, after=after)
             if not page:
@@ -72,55 +326,3 @@ def replay_quarantine(
             # Committed: this page is done for good. If we die here the rest still waits.
             mapped, after = mapped + done.mapped, page[-1]
     return mapped
-
-
-class Reloader:
-    """Watches the mappings folder. A set with an error is refused whole: the old one goes on, and says why."""
-
-    def __init__(self, settings: Settings, store: Store, library: Library) -> None:
-        self._settings = settings
-        self._store = store
-        self._library = library
-        self._unreplayed: set[str] = set()  # mappings in use whose quarantine has yet to be mapped again
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="mappings", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        # rust_timeout: how soon `stop` is noticed and a reload that failed is tried again, in milliseconds.
-        folder, again = self._settings.mappings_path, False
-        for changes in watch(folder, stop_event=self._stop, rust_timeout=500, yield_on_timeout=True):
-            if not changes and not again:
-                continue
-            again = False
-            try:
-                self._reload()
-            except Transient as error:  # the store is away; nobody saves the file a second time because of that
-                again = True
-                self._library.refused = error.message
-                _log.warning("mappings not reloaded, trying again: %s", error.message)
-            except Exception:  # noqa: BLE001 (the loop's edge: a bug must not end reloading unseen)
-                self._library.refused = "the mappings could not be reloaded: see the service's log"
-                _log.exception("mappings not reloaded")
-
-    def _reload(self) -> None:
-        try:
-            current = publish(self._settings, self._store, actor="reload")
-        except Misconfigured as error:
-            self._library.refused = error.message
-            _log.warning("mappings refused, the old ones stay in use: %s", error.message)
-            with self._store.transaction() as tx:
-                detail = {"problems": [str(problem) for problem in error.problems]}
-                append(tx, Entry(at=self._store.now(tx), action=Action.MAPPINGS_REFUSED, actor="reload", detail=detail))
-            return
-        self._unreplayed |= self._library.swap(current)
-        if self._unreplayed:
-            mapped = replay_quarantine(self._settings, self._store, self._library, self._unreplayed, actor="reload")
-            names, self._unreplayed = ", ".join(sorted(self._unreplayed)), set()
-            _log.info("mappings in use: %s changed; %d alerts left quarantine", names, mapped)

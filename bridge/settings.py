@@ -72,6 +72,13 @@ class Instance:
     limits: Limits = Limits()
 
 
+class Reload(StrEnum):
+    """What a serving process does about mapping files that change."""
+
+    AUTO = "auto"  # it publishes what it finds
+    PUBLISH_ONLY = "publish_only"  # nothing: it serves what was published by a command
+
+
 class Mode(StrEnum):
     OBSERVE = "observe"  # decide and log, call nothing that writes
     WRITE = "write"
@@ -108,6 +115,7 @@ class Settings:
     file: Path
     database: str  # SQLAlchemy URL; SQLite paths absolute
     mappings_path: Path
+    reload: Reload
     server_threads: int
     signing_key: Path | None  # Ed25519 private key of the correlation log
     instances: dict[str, Instance]

@@ -26,6 +26,7 @@ from bridge.settings import (
     Instance,
     Limits,
     Mode,
+    Reload,
     Secret,
     Settings,
     Source,
@@ -50,7 +51,6 @@ LATER_KEYS = {
     "source": ("envelope", "expect_every"),
     "hmac": ("header", "prefix", "hash", "encoding", "template", "tolerance", "order"),
 }
-LATER_RELOADS = ("publish_only",)
 LATER_WRITES = ("import_set", "unique")
 LATER_INSTANCE_SCHEMES = ("api_key", "oauth_password", "oauth_client_credentials", "oauth_jwt_bearer")
 LATER_SOURCE_SCHEMES = ("basic", "sns", "oidc", "query", "mtls")
@@ -87,7 +87,7 @@ def _settings(root: Section, path: Path) -> Settings:
     database = _database(root, folder)
     mappings = root.section("mappings")
     mappings_path = folder / mappings.text("path", "mappings")
-    mappings.word("reload", ("auto",), "auto", later=LATER_RELOADS)
+    reload = Reload(mappings.word("reload", tuple(Reload), Reload.AUTO))
     mappings.finish()
     server = root.section("server")
     threads = server.integer("threads", SERVER_THREADS_DEFAULT, least=1, most=SERVER_THREADS_MAX)
@@ -103,6 +103,7 @@ def _settings(root: Section, path: Path) -> Settings:
         file=path,
         database=database,
         mappings_path=mappings_path,
+        reload=reload,
         server_threads=threads,
         signing_key=signing_key,
         instances=instances,

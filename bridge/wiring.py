@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from collections.abc import Mapping as MappingType
@@ -18,8 +19,7 @@ from bridge.store.schema import upgrade_store
 if TYPE_CHECKING:
     from flask import Flask
 
-    from bridge.library import Library
-    from bridge.mapping.compile import Mapping
+    from bridge.library import Library, Published
     from bridge.metrics import Backlog, Metrics
     from bridge.store.writer import Writer
     from bridge.sync.loop import SyncLoop
@@ -55,7 +55,6 @@ class Prepared:
     """What every process of a bridge begins with."""
 
     lock: IO[str] | None  # of an SQLite database: to be kept open for life
-    mappings: MappingType[str, Mapping]  # as they were found good
 
 
 def prepare(settings: Settings) -> Prepared:
@@ -63,20 +62,22 @@ def prepare(settings: Settings) -> Prepared:
 
     Raises Misconfigured.
     """
-    from bridge.publishing import load
+    from bridge.publishing import publish_or_keep
     from bridge.store.start import lock_sqlite
 
     if problems := check_secrets(settings):
         raise Misconfigured(problems)
     _doors(settings)
-    mappings = load(settings, utc_now().date())
-    store = open_store(settings.database, utc_now, pool_size=2)
-    try:
-        lock = lock_sqlite(store.engine) if store.is_sqlite else None
+    # The store is closed again: a connection must not cross the fork.
+    with (
+        contextlib.closing(open_store(settings.database, utc_now, pool_size=2)) as store,
+        contextlib.ExitStack() as undo,
+    ):
+        lock = undo.enter_context(lock_sqlite(store.engine)) if store.is_sqlite else None
         upgrade_store(store)
-    finally:
-        store.close()  # a connection must not cross the fork
-    return Prepared(lock=lock, mappings=mappings)
+        publish_or_keep(settings, store)
+        undo.pop_all()  # the lock is kept
+    return Prepared(lock=lock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,17 +88,20 @@ class Running:
     stop: Callable[[], None]
 
 
-def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
+def run(settings: Settings, *, sync: bool) -> Running:
     """Build and start everything in this process. `stop` drains: what was taken is answered, calls in flight finish."""
+    from bridge.library import Library
     from bridge.metrics import Metrics
-    from bridge.publishing import Reloader, replay_quarantine
+    from bridge.publishing import in_use, replay_quarantine, used_by
+    from bridge.reloader import Reloader
     from bridge.store.writer import Writer
     from bridge.web.app import create_app
 
     store = open_store(settings.database, steady_clock())
     metrics = Metrics()
-    library = _library(settings, prepared, store)
-    installation = _begin(settings, store, sync=sync)
+    taken = in_use(settings, store)
+    library = Library(taken.current)
+    installation = _begin(settings, store, taken.current, sync=sync)
     loop = _sync_loop(settings, store, library, metrics, installation) if sync else None
     writer = Writer(
         store,
@@ -106,8 +110,10 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
         observe_commit=metrics.commit_seconds.observe,
     )
     metrics.watch(lambda: _backlog(store))
-    reloader = Reloader(settings, store, library)
-    replay_quarantine(settings, store, library, {source.mapping for source in settings.sources.values()}, actor="start")
+    metrics.watch_mappings(lambda: bool(library.refused))
+    reloader = Reloader(settings, store, library, taken)
+    reloader.look(files=True)  # what changed since `prepare`, as before a worker that died comes back
+    replay_quarantine(settings, store, library, used_by(settings), actor="start")
     writer.start()
     reloader.start()
     if loop is not None:
@@ -131,22 +137,10 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     return Running(app=app, stop=stop)
 
 
-def _library(settings: Settings, prepared: Prepared, store: Store) -> Library:
-    from bridge.library import Library
-    from bridge.publishing import load, put_into_use
-
-    try:
-        mappings, refused = load(settings, store.moment().date()), ""
-    except Misconfigured as error:  # broken since: a worker that died must come back all the same
-        mappings, refused = dict(prepared.mappings), error.message
-    library = Library(put_into_use(store, mappings, actor="start"))
-    library.refused = refused
-    return library
-
-
-def _begin(settings: Settings, store: Store, *, sync: bool) -> str:
+def _begin(settings: Settings, store: Store, current: MappingType[str, Published], *, sync: bool) -> str:
     """What a start changes in the store, in one transaction. Returns the installation's identity."""
     from bridge.log.entries import Action, Entry, append
+    from bridge.publishing import log_taken
     from bridge.store.start import installation_id, void_leases, wake_observed
 
     with store.transaction() as tx:
@@ -157,6 +151,7 @@ def _begin(settings: Settings, store: Store, *, sync: bool) -> str:
         wake_observed(tx, [name for name, target in settings.targets.items() if target.mode is Mode.WRITE], now)
         detail = {"installation": installation, "sync": sync}
         append(tx, Entry(at=now, action=Action.STARTED, actor="serve", detail=detail))
+        log_taken(tx, current, actor="start", now=now)
     return installation
 
 
@@ -242,7 +237,7 @@ def _checks(settings: Settings, store: Store, library: Library, writer: Writer) 
     return [
         Check(name="store", refuses_deliveries=True, problem=database),
         Check(name="intake", refuses_deliveries=True, problem=writer.problem),
-        Check(name="mappings", refuses_deliveries=False, problem=lambda: library.refused),
+        Check(name="mappings", refuses_deliveries=False, problem=lambda: library.problem),
         Check(name="sync", refuses_deliveries=False, problem=servicenow),
         Check(name="targets", refuses_deliveries=False, problem=brakes),
     ]

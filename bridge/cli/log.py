@@ -13,7 +13,7 @@ from bridge.cli.output import show_json, show_table
 from bridge.cli.story import entry_as_json, entry_text
 
 if TYPE_CHECKING:
-    from bridge.log.entries import Action
+    from bridge.log.entries import Action, Entry
 
 
 @click.group(epilog=example("bridge log show --limit 20"))
@@ -49,12 +49,16 @@ def show_command(
             row.entry.at,
             row.entry.action,
             row.entry.actor,
-            row.entry.correlation_id or row.entry.target or "",
+            row.entry.correlation_id or row.entry.target or _revision(row.entry),
             entry_text(row.entry),
         )
         for row in found
     ]
     show_table(("ENTRY", "AT", "ACTION", "ACTOR", "ABOUT", "WHAT"), rows, empty="No entries.")
+
+
+def _revision(entry: Entry) -> str:
+    return f"{entry.mapping} {entry.revision or ''}".rstrip() if entry.action == "published" else ""
 
 
 def _action(word: str | None) -> Action | None:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.mapping_publish import publish_command, rollback_command
+from bridge.cli.mapping_revisions import diff_command, revisions_command
+
 if TYPE_CHECKING:
     from bridge.mapping.expectation import Finding
     from bridge.mapping.trial import Trial
@@ -20,6 +23,12 @@ CONFIG_DEFAULT = "bridge.yaml"
 @click.group()
 def mapping() -> None:
     """Work with mapping files."""
+
+
+mapping.add_command(publish_command)
+mapping.add_command(revisions_command)
+mapping.add_command(diff_command)
+mapping.add_command(rollback_command)
 
 
 @mapping.command()

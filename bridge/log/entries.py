@@ -36,7 +36,8 @@ class Action(StrEnum):
     SYNC_ASKED = "sync_asked"
     PAUSED = "paused"
     RESUMED = "resumed"
-    MAPPINGS_LOADED = "mappings_loaded"
+    PUBLISHED = "published"  # a mapping's revision was put into use, rolled back to, or removed
+    MAPPINGS_LOADED = "mappings_loaded"  # a process has taken what is published
     MAPPINGS_REFUSED = "mappings_refused"
     STARTED = "started"
     STOPPED = "stopped"

@@ -251,6 +251,7 @@ def _entry(
         tenant=delivery.tenant,
         source=delivery.source,
         mapping=delivery.mapping,
+        revision=delivery.revision,
         delivery=row_id,
         detail={
             "fingerprint": delivery.fingerprint.hex(),

@@ -31,6 +31,7 @@ class PreparedDelivery:
     tenant: str
     mapping: str
     revision_id: int
+    revision: str  # as the log names it
     sender_id: str | None
     content_type: str
     body: bytes

@@ -111,6 +111,7 @@ def _replay_delivery(
         tenant=row.tenant,
         mapping=published.mapping.name,
         revision_id=published.revision_id,
+        revision=published.revision,
         sender_id=row.sender_id,
         content_type=row.content_type,
         body=row.body,
@@ -123,7 +124,7 @@ def _replay_delivery(
         alerts.delete().where(alerts.c.delivery_id == row.id, alerts.c.position.in_([one.position for one in waiting]))
     )
     sql.insert_alerts(tx, [one.row(row.id, to_us(received_at), published.revision_id) for one in settled[0]])
-    append(tx, _entry(row.id, delivery, settled[0], digest=published.mapping.digest, actor=actor, now=now))
+    append(tx, _entry(row.id, delivery, settled[0], actor=actor, now=now))
     still = sum(one.outcome is Outcome.QUARANTINED for one in settled[0])
     return Replayed(mapped=len(settled[0]) - still, waiting=still)
 
@@ -146,13 +147,7 @@ def _gone(position: int) -> PreparedAlert:
 
 
 def _entry(
-    delivery_id: int,
-    delivery: PreparedDelivery,
-    settled: Sequence[SettledAlert],
-    *,
-    digest: str,
-    actor: str,
-    now: datetime,
+    delivery_id: int, delivery: PreparedDelivery, settled: Sequence[SettledAlert], *, actor: str, now: datetime
 ) -> Entry:
     return Entry(
         at=now,
@@ -161,7 +156,7 @@ def _entry(
         tenant=delivery.tenant,
         source=delivery.source,
         mapping=delivery.mapping,
-        revision=digest[:12],
+        revision=delivery.revision,
         delivery=delivery_id,
         detail={"alerts": [log_line(one) for one in settled]},
     )

@@ -12,8 +12,9 @@ from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, sele
 
 from bridge.correlation.policy import Decision
 from bridge.errors import BridgeError
+from bridge.library import REVISION_DIGITS
 from bridge.log.entries import Action, Entry, append
-from bridge.store.tables import Instant, alerts, correlations, incidents, intents
+from bridge.store.tables import Instant, alerts, correlations, incidents, intents, revisions
 from bridge.store.work import UNSETTLED, Held, Incident, Lease, Settlement, WrittenField, encode, ended_state, plan
 
 
@@ -101,14 +102,27 @@ def intend(
         "deadline": deadline,
     }
     intent = tx.execute(intents.insert().values(**values).returning(intents.c.id)).scalar_one()
-    detail = {"intent": intent, "ref": ref, "fields": sorted(fields)}
     append(
         tx,
         entry(
-            held, Action.INTENDED, now, outcome=settlement.kind, reason=settlement.reason, target=target, detail=detail
+            held,
+            Action.INTENDED,
+            now,
+            outcome=settlement.kind,
+            reason=settlement.reason,
+            target=target,
+            revision=rendered_by(tx, intent),
+            detail={"intent": intent, "ref": ref, "fields": sorted(fields)},
         ),
     )
     return int(intent)
+
+
+def rendered_by(tx: Connection, intent: int) -> str | None:
+    """The revision that rendered the fields of a write, as the log names it."""
+    query = select(revisions.c.digest).join(intents, intents.c.revision_id == revisions.c.id)
+    digest = tx.execute(query.where(intents.c.id == intent)).scalar()
+    return digest[:REVISION_DIGITS] if digest is not None else None
 
 
 def new_ref() -> str:

@@ -77,6 +77,24 @@ revisions = Table(
     UniqueConstraint("mapping", "digest"),
 )
 
+# What is in use: of each mapping the newest row. Rows are only ever added, one publisher at a time (revisions.lock), so
+# the highest id tells every process whether anything was published since it last looked.
+publications = Table(
+    "publications",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("mapping", Text, nullable=False),
+    Column("revision_id", Id, ForeignKey("revisions.id")),  # NULL: the mapping was removed
+    Column("published_at", Instant, nullable=False),
+    Column("author", Text, nullable=False),  # "": nobody is known, the files were found changed on disk
+    Column("author_known_by", Text, nullable=False),  # revisions.KnownBy
+    Column("note", Text, nullable=False),
+    # The digest of the mapping on disk at that time. After a rollback it differs from the revision's; as long as the
+    # disk holds this and nothing newer, the rollback stays in use. NULL: the disk held nothing that could be used.
+    Column("disk_digest", Text),
+)
+Index("publications_by_mapping", publications.c.mapping, publications.c.id)
+
 deliveries = Table(
     "deliveries",
     metadata,

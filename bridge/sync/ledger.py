@@ -86,6 +86,7 @@ class Ledger:
                     now,
                     outcome=settlement.kind,
                     reason=settlement.reason,
+                    revision=settling.rendered_by(tx, intent),
                     detail={"intent": intent} | ({"looked_up": True} if looked_up else {}),
                 ),
             )

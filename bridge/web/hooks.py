@@ -95,6 +95,7 @@ def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime
         tenant=door.tenant,
         mapping=door.mapping,
         revision_id=published.revision_id,
+        revision=published.revision,
         sender_id=unwrapped.sender_id,
         content_type=request.content_type[:CONTENT_TYPE_CHARS_MAX] if request.content_type else "",
         body=body,

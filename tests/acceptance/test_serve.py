@@ -98,6 +98,8 @@ def test_a_mapping_fixed_on_disk_empties_the_quarantine_by_itself(own_bridge: Ma
     body = b'{"title": "Renamed", "host": "web-01", "severity": "high", "status": "firing", "message": "x"}'
     assert bridge.post("try", body).json()["alerts"][0]["outcome"] == "quarantined"
     mapping = bridge.folder / "mappings/try.yaml"
+    sample = bridge.folder / "mappings/samples/try.json"  # the mapping's tests must pass before it is used
+    sample.write_text(sample.read_text().replace('"rule"', '"title"'))
     mapping.write_text(mapping.read_text().replace(".rule", ".title").replace("rule|exists", "title|exists"))
     bridge.wait_for(lambda: bridge.command("quarantine", "list") == [])
     bridge.wait_for(lambda: len(bridge.records()) == 1)

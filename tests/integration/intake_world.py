@@ -73,6 +73,7 @@ def delivery_of(library: Library, body: bytes, *, sender_id: str | None = None) 
         tenant="default",
         mapping="probe",
         revision_id=published.revision_id,
+        revision=published.revision,
         sender_id=sender_id,
         content_type="application/json",
         body=body,

@@ -148,7 +148,7 @@ MISTAKES = {
     "retention is for later": ("retention: {log: 9d}", "1:1: `retention` is not yet honoured"),
     "attention is for later": ("attention: {}", "1:1: `attention` is not yet honoured"),
     "anchors are for later": ("log: {anchors: []}", "`anchors` is not yet honoured"),
-    "publishing is for later": ("mappings: {reload: publish_only}", "`reload: publish_only` is not yet honoured (today only auto)"),
+    "reload knows two words": ("mappings: {reload: never}", "`never` is not a word for `reload` (one of auto, publish_only)"),
     "a section is not a word": ("server: fast", "1:9: `server` must hold `key: value` lines"),
     "a list is no file": ("- a", "1:1: must hold `key: value` lines"),
     "a switch is no number": ("server: {threads: true}", "`threads` must be a whole number from 1 to 512"),
