@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.mapping_plan import plan_command
 from bridge.cli.mapping_publish import publish_command, rollback_command
 from bridge.cli.mapping_revisions import diff_command, revisions_command
 
@@ -25,6 +26,7 @@ def mapping() -> None:
     """Work with mapping files."""
 
 
+mapping.add_command(plan_command)
 mapping.add_command(publish_command)
 mapping.add_command(revisions_command)
 mapping.add_command(diff_command)

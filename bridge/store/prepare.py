@@ -9,7 +9,7 @@ from datetime import datetime
 from bridge.alert import Json, MappedAlert
 from bridge.errors import Unmappable
 from bridge.mapping.compile import Mapping
-from bridge.sources.document import decode, refuse_beyond_limits
+from bridge.sources.document import Document, decode, refuse_beyond_limits
 
 ALERTS_MAX = 1_000  # taken of one delivery; the rest is quarantined as one remainder
 FINGERPRINT_BYTES = 16
@@ -55,6 +55,14 @@ def map_content(mapping: Mapping, content: bytes, *, now: datetime, start: int =
     """Decode, split and map; alerts before position `start` are left out. Whatever is wrong becomes quarantine."""
     try:
         document = decode(content)
+    except Unmappable as error:
+        return (_quarantined(start, error, covers_rest=True),)
+    return map_document(mapping, document, now=now, start=start)
+
+
+def map_document(mapping: Mapping, document: Document, *, now: datetime, start: int = 0) -> tuple[PreparedAlert, ...]:
+    """The same, of content that is decoded."""
+    try:
         elements, more = mapping.split(document.value)
     except Unmappable as error:
         return (_quarantined(start, error, covers_rest=True),)

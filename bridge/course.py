@@ -1,0 +1,205 @@
+"""What a mapping would have made of a sequence of deliveries: intake's settling and the worker's decisions, by the very
+functions that do it in earnest, on the alerts' own received times. No store, no ServiceNow.
+
+The target counts as there to write to; people as staying away; no brake; no call fails. A decision is taken as soon as
+an alert arrives, or when a timer falls due.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from bridge.alert import MappedAlert, Outcome, Severity, Status, key_of
+from bridge.correlation.policy import (
+    AlertFacts,
+    CloseWhen,
+    Decision,
+    Episode,
+    Kind,
+    Progress,
+    Reason,
+    Situation,
+    decide,
+    ended,
+    fold,
+    settled,
+    summarise,
+)
+from bridge.mapping.compile import Mapping
+from bridge.mapping.rendered import Facts
+from bridge.store.correlation_state import CorrelationState
+from bridge.store.prepare import PreparedAlert
+from bridge.store.tables import to_us
+
+AHEAD_MAX = timedelta(minutes=5)  # an event time further in the future counts as this, as at intake
+OVER = (Reason.ALREADY_CLOSED, Reason.RESOLVED_BEFORE_INCIDENT)
+# Nothing is written now, and one alert is enough to know what will be: once for each write that follows.
+LATER = {Reason.REPEAT: Kind.UPDATE, Reason.QUIET_TIME: Kind.CLOSE}
+
+Key = tuple[str, str]  # (tenant, correlation ID as it is compared)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one alert brought about."""
+
+    outcome: Outcome
+    mapped: MappedAlert | None  # None: quarantined
+    reason: str  # of the outcome
+    writes: Kind | None = None  # what is written because of it, now or when a timer falls due
+    target: str | None = None  # where
+    facts: Facts | None = None  # to render it with
+    severity_rose: bool = False
+
+
+@dataclass(slots=True)
+class _Problem:
+    """One correlation as the course has brought it about."""
+
+    state: CorrelationState
+    progress: Progress = field(default_factory=Progress)
+    pending: list[AlertFacts] = field(default_factory=list)
+    episode: Episode | None = None
+    newest: AlertFacts | None = None  # of the accepted ones, by event time, then seq
+    routed_to: str | None = None  # the newest's route
+    target: str | None = None  # of the last episode
+    wake_at: datetime | None = None
+    foretold: bool = False  # the next update or close has been a step's `writes` already
+
+
+class Course:
+    """One mapping's course over the deliveries, which are given in the order of their receipt."""
+
+    def __init__(self, mapping: Mapping, closes: MappingType[str, CloseWhen]) -> None:
+        self.mapping = mapping
+        self.decisions: Counter[Kind] = Counter()  # but for NOTHING
+        self.outcomes: Counter[Outcome] = Counter()
+        self._policies = {name: replace(mapping.policy, close_when=when) for name, when in closes.items()}
+        self._problems: dict[Key, _Problem] = {}
+        self._timers: list[tuple[datetime, Key]] = []
+
+    def open_keys(self) -> set[Key]:
+        """The problems that have an open incident now."""
+        return {key for key, problem in self._problems.items() if problem.state.open}
+
+    def advance(self, now: datetime) -> None:
+        """Time goes by: what falls due until then is decided."""
+        timers = self._timers
+        while timers and timers[0][0] <= now:
+            due, key = heapq.heappop(timers)
+            problem = self._problems[key]
+            if problem.wake_at == due:
+                self._decide(problem, key, due)
+
+    def take(self, alert: PreparedAlert, *, tenant: str, source: str, now: datetime) -> Step:
+        """One alert that was received at `now`."""
+        mapped = alert.mapped
+        if mapped is None:
+            self.outcomes[Outcome.QUARANTINED] += 1
+            return Step(Outcome.QUARANTINED, None, alert.code)
+        key = (tenant, key_of(mapped.correlation_id))
+        problem = self._problems.get(key)
+        if problem is None:
+            problem = _Problem(_fresh(key, mapped, source, self.mapping.name))
+        event_time = now if mapped.event_time is None else min(mapped.event_time, now + AHEAD_MAX)
+        at, received = to_us(event_time), to_us(now)
+        done = problem.state.settle(mapped, source=source, mapping=self.mapping.name, event_time=at, now=received)
+        self.outcomes[done.outcome] += 1
+        if done.seq is None:
+            return Step(done.outcome, mapped, done.reason)
+        self._problems[key] = problem
+        facts = AlertFacts(
+            seq=done.seq,
+            status=mapped.status,
+            severity=mapped.severity,
+            event_time=event_time,
+            received_at=now,
+            suppressed=done.outcome is Outcome.SUPPRESSED,
+        )
+        problem.pending.append(facts)
+        if done.outcome is Outcome.SUPPRESSED:  # counted with the next decision, but no reason for one
+            return Step(done.outcome, mapped, done.reason)
+        newest = problem.newest
+        if newest is None or (facts.event_time, facts.seq) > (newest.event_time, newest.seq):
+            problem.newest, problem.routed_to = facts, mapped.target
+        return self._accepted(problem, key, mapped, done.reason, source, now)
+
+    def _accepted(
+        self, problem: _Problem, key: Key, mapped: MappedAlert, reason: str, source: str, now: datetime
+    ) -> Step:
+        shown = problem.episode.severity if problem.state.open and problem.episode is not None else Severity.INFO
+        decision, progress = self._decide(problem, key, now)
+        writes: Kind | None = None
+        if decision.kind is not Kind.NOTHING:
+            writes = decision.kind
+        elif decision.reason in LATER and not problem.foretold:
+            writes, problem.foretold = LATER[decision.reason], True
+        if writes is None:
+            return Step(Outcome.ACCEPTED, mapped, reason)
+        severity = max(progress.severity or shown, shown)
+        facts = Facts(
+            severity=severity,
+            status=progress.status or Status.FIRING,
+            source=source,
+            mapping=self.mapping.name,
+            now=now,
+            first_seen=progress.first_seen or now,
+            last_seen=progress.last_seen or now,
+            repeat_count=progress.repeat_count,
+            correlation_id=mapped.correlation_id,
+        )
+        rose = writes is not Kind.CREATE and severity > shown
+        return Step(Outcome.ACCEPTED, mapped, reason, writes, problem.target, facts, rose)
+
+    def _decide(self, problem: _Problem, key: Key, now: datetime) -> tuple[Decision, Progress]:
+        """What the worker does with a correlation that is due; (the decision, the progress that it was taken on)."""
+        before = problem.progress
+        pending = summarise(problem.pending, before)
+        progress = fold(before, pending)
+        situation = Situation(
+            progress=progress,
+            pending=pending,
+            applied_changed_time=before.changed_time,
+            episode=problem.episode,
+            routed=problem.routed_to is not None,
+        )
+        decision = decide(situation, self._policies.get(problem.target or "", self.mapping.policy), now)
+        problem.pending = []
+        problem.episode = settled(problem.episode, decision, progress, now)
+        problem.progress = progress
+        if decision.kind is not Kind.NOTHING:
+            self.decisions[decision.kind] += 1
+            _written(problem, decision, progress)
+        elif decision.reason in OVER:  # what fired and is over lends nothing to what comes next
+            problem.progress = replace(progress, severity=None, repeat_count=0)
+        problem.wake_at = decision.wake_at
+        if decision.wake_at is not None:
+            heapq.heappush(self._timers, (decision.wake_at, key))
+        return decision, progress
+
+
+def _written(problem: _Problem, decision: Decision, progress: Progress) -> None:
+    problem.foretold = False
+    if decision.kind is Kind.CREATE:
+        problem.target = problem.routed_to
+    if decision.kind is Kind.CLOSE:
+        problem.progress = ended(progress)
+        problem.state.severity = 0  # the next episode's counts from here
+    problem.state.open = problem.episode is not None and problem.episode.open
+
+
+def _fresh(key: Key, mapped: MappedAlert, source: str, mapping: str) -> CorrelationState:
+    return CorrelationState(
+        id=None,
+        tenant=key[0],
+        key=key[1],
+        correlation_id=mapped.correlation_id,
+        correlation_text=mapped.correlation_text,
+        source=source,
+        mapping=mapping,
+        target=mapped.target,
+    )
