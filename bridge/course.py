@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 
 from bridge.alert import MappedAlert, Outcome, Severity, Status, key_of
 from bridge.correlation.policy import (
-    AlertFacts,
     CloseWhen,
     Decision,
     Episode,
@@ -23,12 +22,12 @@ from bridge.correlation.policy import (
     Progress,
     Reason,
     Situation,
+    carried,
     decide,
-    ended,
     fold,
     settled,
-    summarise,
 )
+from bridge.correlation.summary import AlertFacts, summarise
 from bridge.mapping.compile import Mapping
 from bridge.mapping.rendered import Facts
 from bridge.store.correlation_state import CorrelationState
@@ -36,7 +35,6 @@ from bridge.store.prepare import PreparedAlert
 from bridge.store.tables import to_us
 
 AHEAD_MAX = timedelta(minutes=5)  # an event time further in the future counts as this, as at intake
-OVER = (Reason.ALREADY_CLOSED, Reason.RESOLVED_BEFORE_INCIDENT)
 # Nothing is written now, and one alert is enough to know what will be: once for each write that follows.
 LATER = {Reason.REPEAT: Kind.UPDATE, Reason.QUIET_TIME: Kind.CLOSE}
 
@@ -170,25 +168,22 @@ class Course:
         decision = decide(situation, self._policies.get(problem.target or "", self.mapping.policy), now)
         problem.pending = []
         problem.episode = settled(problem.episode, decision, progress, now)
-        problem.progress = progress
+        problem.progress = carried(progress, decision)
+        if problem.progress.severity is None:
+            problem.state.severity = 0  # the next episode's counts from here
         if decision.kind is not Kind.NOTHING:
             self.decisions[decision.kind] += 1
-            _written(problem, decision, progress)
-        elif decision.reason in OVER:  # what fired and is over lends nothing to what comes next
-            problem.progress = replace(progress, severity=None, repeat_count=0)
+            _written(problem, decision)
         problem.wake_at = decision.wake_at
         if decision.wake_at is not None:
             heapq.heappush(self._timers, (decision.wake_at, key))
         return decision, progress
 
 
-def _written(problem: _Problem, decision: Decision, progress: Progress) -> None:
+def _written(problem: _Problem, decision: Decision) -> None:
     problem.foretold = False
     if decision.kind is Kind.CREATE:
         problem.target = problem.routed_to
-    if decision.kind is Kind.CLOSE:
-        problem.progress = ended(progress)
-        problem.state.severity = 0  # the next episode's counts from here
     problem.state.open = problem.episode is not None and problem.episode.open
 
 

@@ -23,7 +23,7 @@ def still_kept(tx: Connection, mapping: str) -> int:
 
 def let_go(tx: Connection, mapping: str, now: datetime) -> int:
     """In the caller's transaction; how many. A round that holds one finds its lease lost, and settles nothing."""
-    kept = select(correlations.c.id).where(_kept(mapping)).order_by(correlations.c.tenant, correlations.c.key)
+    kept = select(correlations.c.id).where(_kept(mapping)).order_by(correlations.c.id)
     held = tx.execute(kept.with_for_update()).all()  # in intake's order
     nothing_due = {"due_at": None, "failures": 0, "failure": None, "failure_text": None, "waits_for_person": False}
     tx.execute(update(correlations).where(_kept(mapping)).values(**nothing_due, last_decision=LET_GO))

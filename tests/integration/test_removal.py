@@ -99,8 +99,9 @@ def test_a_new_alert_takes_a_correlation_up_again_where_it_was_left(anywhere: Wo
 def test_a_round_that_held_one_when_it_was_let_go_settles_nothing(anywhere: World) -> None:
     anywhere.fire("r1")
     with anywhere.store.transaction() as tx:
-        held = work.claim(tx, anywhere.store.now(tx), paused=())
-    assert held is not None
+        lease = work.claim(tx, anywhere.store.now(tx), paused=())
+        assert lease is not None
+        held = work.hold(tx, lease)
     with anywhere.store.transaction() as tx:
         let_go(tx, "probe", anywhere.store.now(tx))
     settlement = Settlement(kind=Kind.NOTHING.value, reason="repeat", read_seq=1, progress=held.progress, episode=None)
