@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from linting import AGAINST, lines_marked, lines_told, of_instance, told, with_sections
 
@@ -155,6 +155,7 @@ KEYS = st.dictionaries(
 )
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(KEYS, min_size=1, max_size=5))
 def test_no_alert_gets_to_a_route_that_is_told_as_never_reached(routes: list[dict[str, int]]) -> None:
     lines = []
@@ -187,6 +188,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=40)
 @given(JSON)
 def test_no_lint_fails_on_any_sample(document: object) -> None:
     mappings = {"probe": compile_files("probe", {"probe.yaml": with_sections("")})}
