@@ -19,6 +19,7 @@ from bridge.mapping.evaluate import (
 from bridge.mapping.language import Expression, LanguageError, Text, names_in, parse_expression, parse_text
 from bridge.mapping.lookups import Lookups
 from bridge.mapping.model import EXTRACT_DEPTH_MAX, EXTRACT_NAME, EXTRACTS_MAX, Node, Report
+from bridge.mapping.watch import UNWATCHED, Watch
 
 
 def _nothing(_: object) -> None:
@@ -28,9 +29,10 @@ def _nothing(_: object) -> None:
 class Compiler:
     """Compiles the values of one mapping. On a problem it reports, and goes on with a closure that yields nothing."""
 
-    def __init__(self, report: Report, lookups: Lookups) -> None:
+    def __init__(self, report: Report, lookups: Lookups, watch: Watch = UNWATCHED) -> None:
         self.report = report
-        self.names = Names(lookups)
+        self.watch = watch
+        self.names = Names(lookups, watch)
         self.trees: dict[str, Expression | Text] = {}  # of the extracts
         self.slots = 0  # for values that are worked out once per alert
         self._depths: dict[str, int] = {}
@@ -44,8 +46,10 @@ class Compiler:
         """The closure of what `tree` read from this node."""
         try:
             if isinstance(tree, Text):
-                return compile_text(tree, self.names, known, nothing_if_empty=True)
-            return (compile_times if times else compile_expression)(tree, self.names, known)
+                getter = compile_text(tree, self.names, known, nothing_if_empty=True)
+            else:
+                getter = (compile_times if times else compile_expression)(tree, self.names, known)
+            return self.watch.part("value", node, getter)
         except LanguageError as error:
             self.report.error(node, error.message, error.hint)
             return _nothing
@@ -66,7 +70,8 @@ class Compiler:
         """A value that is text, with holes or without, and the names it mentions."""
         tree = self.text_tree(node, empty=empty)
         try:
-            return compile_text(tree, self.names, known, nothing_if_empty=len(tree.parts) == 1), names_in(tree)
+            text = compile_text(tree, self.names, known, nothing_if_empty=len(tree.parts) == 1)
+            return self.watch.part("value", node, text), names_in(tree)
         except LanguageError as error:
             self.report.error(node, error.message, error.hint)
             return _nothing, set()
@@ -87,8 +92,8 @@ class Compiler:
         return None if "{{" in text else text
 
     def literal_text(self, source: str) -> Getter:
-        """A text of ours."""
-        return compile_text(parse_text(source), self.names, frozenset(FACTS))
+        """A text of ours, of facts alone."""
+        return compile_text(parse_text(source), Names(self.names.lookups), frozenset(FACTS))
 
     def extracts(self, node: Node) -> None:
         """Compiles `extract:` in order: a line may use the lines before it."""
@@ -113,7 +118,7 @@ class Compiler:
             self._depths[name] = 1 + max((self._depths.get(other, 0) for other in names_in(tree)), default=0)
             if self._depths[name] > EXTRACT_DEPTH_MAX:
                 self.report.error(line, f"more than {EXTRACT_DEPTH_MAX} extracts build on one another here")
-            self.names.extracts[name] = self.once(getter)
+            self.names.extracts[name] = self.watch.part("extract", line, self.once(getter))
 
     def once(self, getter: Getter) -> Getter:
         """A getter that is worked out once per alert."""

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 
 from bridge.alert import SEVERITY_OF, Json
-from bridge.mapping.evaluate import Getter, Names, Scope, compile_path
+from bridge.mapping.evaluate import Getter, Names, Scope, compile_expression
 from bridge.mapping.language import LanguageError, Name, Path, nearest, parse_expression
 from bridge.mapping.lookups import Lookups
 from bridge.mapping.model import Node, Report
@@ -32,6 +32,10 @@ KEY = re.compile(r"""((?:"(?:[^"\\]|\\.)*"|[^"|])+)((?:\|[^|]*)*)""")
 
 def compile_condition(node: Node, names: Names, known: frozenset[str], report: Report) -> Condition:
     """The closure of one condition. Problems go to the report; what they spoil never holds."""
+    return names.watch.part("condition", node, _condition(node, names, known, report))
+
+
+def _condition(node: Node, names: Names, known: frozenset[str], report: Report) -> Condition:
     if isinstance(node.value, list):
         return _any([compile_condition(child, names, known, report) for child in node.elements()])
     if not isinstance(node.value, dict) or not node.value:
@@ -41,6 +45,10 @@ def compile_condition(node: Node, names: Names, known: frozenset[str], report: R
 
 
 def _compile_key(key: str, node: Node, names: Names, known: frozenset[str], report: Report) -> Condition:
+    return names.watch.part("key", node, _key(key, node, names, known, report))
+
+
+def _key(key: str, node: Node, names: Names, known: frozenset[str], report: Report) -> Condition:
     if key in COMBINE:
         parts = [compile_condition(child, names, known, report) for child in node.elements()]
         if key == "not":
@@ -60,7 +68,7 @@ def _compile_field(key: str, node: Node, names: Names, known: frozenset[str], re
     field, modifiers = parse_expression(match[1]), [word for word in match[2].split("|") if word]
     if not isinstance(field, (Path, Name)):
         raise LanguageError(f"`{match[1]}` is not a field", "a path (.a.b) or the name of an extract")
-    getter = compile_path(field) if isinstance(field, Path) else names.getter(field.name, known)
+    getter = compile_expression(field, names, known)
     modifier = _modifier(modifiers)
     is_severity = isinstance(field, Name) and field.name == "severity"
     if modifier in ("at_least", "at_most"):

@@ -77,7 +77,8 @@ def _steps(node: Node | None, compiler: Compiler) -> Steps:
             steps.append(part)
             continue
         try:
-            steps.append((compile_text(Text((part,)), compiler.names, BEFORE_SEVERITY), part.source))
+            getter = compile_text(Text((part,)), compiler.names, BEFORE_SEVERITY)
+            steps.append((compiler.watch.part("value", node, getter), part.source))
         except LanguageError as error:
             compiler.report.error(node, error.message, error.hint)
     return tuple(steps)

@@ -26,6 +26,7 @@ from bridge.mapping.lookups import Lookups
 from bridge.mapping.rendered import Facts
 from bridge.mapping.steps import Step
 from bridge.mapping.values import LIST_ITEMS_MAX, TEXT_CHARS_MAX, text_of, time_of
+from bridge.mapping.watch import UNWATCHED, Watch
 
 UNSET = object()
 WORD_OF = {severity: severity.word for severity in Severity}
@@ -71,9 +72,10 @@ WHEN_RENDERED = frozenset(FACTS)
 class Names:
     """The names that an expression may use: the extracts compiled so far, the facts of its stage, look-up tables."""
 
-    def __init__(self, lookups: Lookups) -> None:
+    def __init__(self, lookups: Lookups, watch: Watch = UNWATCHED) -> None:
         self.extracts: dict[str, Getter] = {}
         self.lookups = lookups
+        self.watch = watch
 
     def getter(self, name: str, known: frozenset[str]) -> Getter:
         if name in self.extracts:
@@ -92,6 +94,10 @@ def _listed(names: Mapping[str, object] | frozenset[str]) -> str:
 
 def compile_expression(tree: Expression, names: Names, known: frozenset[str]) -> Getter:
     """The closure of one expression. Raises LanguageError."""
+    return names.watch.expression(tree, _expression(tree, names, known))
+
+
+def _expression(tree: Expression, names: Names, known: frozenset[str]) -> Getter:
     if isinstance(tree, Path):
         return compile_path(tree)
     if isinstance(tree, Literal):
@@ -108,7 +114,8 @@ def compile_expression(tree: Expression, names: Names, known: frozenset[str]) ->
 def compile_times(tree: Expression, names: Names, known: frozenset[str]) -> Getter:
     """The closure of `time:`, every alternative read as a time: one that is "not set" or unreadable falls on."""
     alternatives = tree.alternatives if isinstance(tree, Coalesce) else (tree,)
-    return coalesce(tuple(_pipe(compile_expression(one, names, known), (time_of,)) for one in alternatives))
+    times = coalesce(tuple(_pipe(compile_expression(one, names, known), (time_of,)) for one in alternatives))
+    return names.watch.expression(tree, times)
 
 
 def _pipe(source: Getter, steps: tuple[Step, ...]) -> Getter:

@@ -18,12 +18,15 @@ from bridge.mapping.language import nearest
 from bridge.mapping.lookups import LOOKUP_BYTES_MAX, Lookups, Table, parse_table
 from bridge.mapping.model import NAME, Node, Report
 from bridge.mapping.sections import compile_mapping
+from bridge.mapping.watch import UNWATCHED, Watch
 from bridge.yamlfile import YAML_BYTES_MAX, YamlFile, parse_yaml
 
 INCLUDES_MAX = 20
 
 
-def load_mappings(folder: Path, names: Iterable[str], *, today: date | None = None) -> dict[str, Mapping]:
+def load_mappings(
+    folder: Path, names: Iterable[str], *, today: date | None = None, watch: Watch = UNWATCHED
+) -> dict[str, Mapping]:
     """The named mappings. Raises Misconfigured with every problem of every file; then none of them is to be used.
 
     With `today`, a suppression that would last for more than twelve months is refused.
@@ -33,7 +36,7 @@ def load_mappings(folder: Path, names: Iterable[str], *, today: date | None = No
     mappings = {}
     for name in sorted(set(names)):
         try:
-            mappings[name] = _compile(name, files, today)
+            mappings[name] = _compile(name, files, today, watch)
         except Misconfigured as error:
             problems.extend(error.problems)
     if problems:
@@ -41,9 +44,9 @@ def load_mappings(folder: Path, names: Iterable[str], *, today: date | None = No
     return mappings
 
 
-def compile_files(name: str, files: dict[str, str]) -> Mapping:
+def compile_files(name: str, files: dict[str, str], *, watch: Watch = UNWATCHED) -> Mapping:
     """A mapping from the text of its files, as `Mapping.files` holds them."""
-    return _compile(name, _Stored(files), None)
+    return _compile(name, _Stored(files), None, watch)
 
 
 class _Files(Protocol):
@@ -122,7 +125,7 @@ def _parse(raw: bytes, name: str) -> YamlFile:
         raise Misconfigured([_with_corrected_line(problem, raw) for problem in error.problems]) from error
 
 
-def _compile(name: str, files: _Files, today: date | None) -> Mapping:
+def _compile(name: str, files: _Files, today: date | None, watch: Watch) -> Mapping:
     if NAME.fullmatch(name) is None:
         raise Misconfigured([Problem(name, 0, 0, "is not a mapping's name", "lower-case letters, digits, - and _")])
     own = f"{name}.yaml"
@@ -135,7 +138,9 @@ def _compile(name: str, files: _Files, today: date | None) -> Mapping:
     texts = {own: main.source, **{path: node.file.source for path, node in shared.items()}}
     merged = _merge(root, list(shared.values())) if isinstance(main.value, dict) else root
     lookups = Lookups(files.table, report.problems)
-    mapping = compile_mapping(merged, name, yaml=main, files=texts, lookups=lookups, report=report, today=today)
+    mapping = compile_mapping(
+        merged, name, yaml=main, files=texts, lookups=lookups, report=report, today=today, watch=watch
+    )
     if mapping is None:
         raise Misconfigured(list(dict.fromkeys(report.problems)))
     return mapping

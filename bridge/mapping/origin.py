@@ -72,7 +72,8 @@ class Origins:
         return _any(asked)
 
     def _value(self, tree: Expression) -> Getter:
-        return compile_expression(tree, self._compiler.names, BEFORE_SEVERITY)
+        getter = compile_expression(tree, self._compiler.names, BEFORE_SEVERITY)
+        return self._compiler.watch.part("origin", None, getter)
 
 
 def _nothing_in(source: Getter, calls: tuple[Call, ...], compiler: Compiler) -> IsLiteral:

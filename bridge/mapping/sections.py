@@ -29,6 +29,7 @@ from bridge.mapping.render import compile_fields, compile_group, compile_observa
 from bridge.mapping.severity import compile_severity
 from bridge.mapping.shape import check_tests
 from bridge.mapping.suppression import compile_suppressions
+from bridge.mapping.watch import Watch
 from bridge.yamlfile import YamlFile
 
 
@@ -41,11 +42,13 @@ def compile_mapping(
     lookups: Lookups,
     report: Report,
     today: date | None,
+    watch: Watch,
 ) -> Mapping | None:
     """The mapping of a file with its includes merged in, whose texts are `files`; None when the report has problems."""
     if not report.keys(root, "mapping", FILE["required"]):
         return None
-    compiler = Compiler(report, lookups)
+    watch.whole(root)
+    compiler = Compiler(report, lookups, watch)
     _check_head(root, name, report)
     matches = _when(root.get("match"), compiler, BEFORE_SEVERITY)  # before the extracts: paths only
     each = _each(root.get("each"), compiler)
@@ -139,7 +142,7 @@ def _each(node: Node | None, compiler: Compiler) -> Each | None:
     except LanguageError as error:
         report.error(source, error.message, error.hint)
         return None
-    return Each(elements=getter, limit=limit, source=str(source.value))
+    return Each(elements=compiler.watch.part("value", source, getter), limit=limit, source=str(source.value))
 
 
 def _personal(node: Node | None, compiler: Compiler) -> frozenset[str]:
@@ -169,7 +172,7 @@ def _routes(node: Node | None, compiler: Compiler) -> tuple[Route, ...]:
             Route(
                 place=f"route[{index}]",
                 target=None if to == "drop" else to,
-                when=_when(child.get("when"), compiler, AFTER_STATUS),
+                when=compiler.watch.part("route", child, _when(child.get("when"), compiler, AFTER_STATUS)),
                 group=compile_group(child, compiler),
             )
         )

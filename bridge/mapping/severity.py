@@ -24,9 +24,9 @@ def compile_severity(node: Node | None, compiler: Compiler) -> Callable[[Scope],
         return lambda _: Severity.MEDIUM
     source, default, ranges = node.get("from"), node.get("default"), node.get("ranges")
     getter = compiler.expression(source, BEFORE_SEVERITY)[0] if source is not None else None
-    table = _table(node.get("table"), report)
+    table = compiler.watch.table(node.get("table"), _table(node.get("table"), report))
     otherwise = _word(default, report) if default is not None else Severity.MEDIUM
-    in_range = _in_range(_ranges(ranges, report), otherwise) if ranges is not None else None
+    in_range = _in_range(_ranges(ranges, compiler), otherwise) if ranges is not None else None
     raises = _bounds(node.get("raise_to"), compiler)
     lowers = _bounds(node.get("lower_to"), compiler)
 
@@ -47,7 +47,7 @@ def compile_severity(node: Node | None, compiler: Compiler) -> Callable[[Scope],
                 result = word
         return result
 
-    return severity
+    return compiler.watch.part("severity", node, severity)
 
 
 def _table(node: Node | None, report: Report) -> dict[str, Severity]:
@@ -101,9 +101,9 @@ _BOUNDS = {"gt": ("low", False), "gte": ("low", True), "lt": ("high", False), "l
 _SIGNS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 
 
-def _ranges(node: Node, report: Report) -> tuple[Range, ...]:
+def _ranges(node: Node, compiler: Compiler) -> tuple[Range, ...]:
     """`[{gte: 9, to: critical}, {gte: 7, to: high}]`, the words of conditions; the first that holds wins."""
-    children = node.elements()
+    children, report = node.elements(), compiler.report
     if len(children) > SEVERITY_RANGES_MAX:
         report.error(node, f"has {len(children)} ranges; at most {SEVERITY_RANGES_MAX} are taken")
     result: list[Range] = []
@@ -113,7 +113,7 @@ def _ranges(node: Node, report: Report) -> tuple[Range, ...]:
             continue
         if any(earlier.covers(found) for earlier in result):
             report.error(child, "is never reached: a range before it takes all its numbers", "the narrower range first")
-        result.append(found)
+        result.append(compiler.watch.row(child, found))
     return tuple(result)
 
 

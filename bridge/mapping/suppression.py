@@ -65,7 +65,7 @@ def compile_suppressions(node: Node | None, compiler: Compiler, today: date | No
             reason=reason,
             ticket=ticket,
             ends_at=_end(child, report, today),
-            window=_window(window, report) if window is not None else None,
+            window=compiler.watch.row(window, _window(window, report)) if window is not None else None,
             when=compile_condition(when, compiler.names, AFTER_STATUS, report) if when is not None else _never,
         )
     return tuple(result.values())
