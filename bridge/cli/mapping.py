@@ -13,12 +13,12 @@ import click
 from bridge.cli.mapping_plan import plan_command
 from bridge.cli.mapping_publish import publish_command, rollback_command
 from bridge.cli.mapping_revisions import diff_command, revisions_command
+from bridge.cli.mapping_explain import explain
+from bridge.cli.mapping_folder import folder_and_tables
 
 if TYPE_CHECKING:
     from bridge.mapping.expectation import Finding
     from bridge.mapping.trial import Trial
-
-CONFIG_DEFAULT = "bridge.yaml"
 
 
 @click.group()
@@ -31,6 +31,7 @@ mapping.add_command(publish_command)
 mapping.add_command(revisions_command)
 mapping.add_command(diff_command)
 mapping.add_command(rollback_command)
+mapping.add_command(explain)
 
 
 @mapping.command()
@@ -53,7 +54,7 @@ def test(names: tuple[str, ...], config: Path | None, *, as_json: bool) -> None:
     from bridge.mapping.trial import try_mapping
 
     try:
-        folder, tables = _folder_and_tables(config)
+        folder, tables = folder_and_tables(config)
     except Misconfigured as error:
         click.echo(error.message, err=True)
         raise SystemExit(2) from error
@@ -69,20 +70,6 @@ def test(names: tuple[str, ...], config: Path | None, *, as_json: bool) -> None:
     trials = {name: try_mapping(one, folder, tables) for name, one in mappings.items()}
     click.echo(_as_json(trials) if as_json else _as_text(trials))
     raise SystemExit(0 if all(trial.passed for ran in trials.values() for trial in ran) else 1)
-
-
-def _folder_and_tables(config: Path | None) -> tuple[Path, dict[str, str]]:
-    from bridge.mapping.trial import TABLES
-
-    if config is None and not Path(CONFIG_DEFAULT).exists():
-        return Path("mappings"), TABLES
-    from bridge.settings_load import load
-
-    settings = load(config or Path(CONFIG_DEFAULT))
-    folder = settings.mappings_path
-    if folder.is_relative_to(Path.cwd()):
-        folder = folder.relative_to(Path.cwd())  # places are shown as a person would write them
-    return folder, TABLES | {name: target.table for name, target in settings.targets.items()}
 
 
 def _as_json(trials: Mapping[str, list[Trial]]) -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -102,6 +102,11 @@ def show_facts(facts: Sequence[tuple[str, object]]) -> None:
         if value not in (None, ""):
             table.add_row(name, _cell(value))
     _print(table)
+
+
+def show_lines(lines: Iterable[Text]) -> None:
+    """Lines with styles of their own; what stands in them went through `plain`."""
+    _print(Group(*lines))
 
 
 def show_json(value: object) -> None:
