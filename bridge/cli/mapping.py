@@ -13,6 +13,7 @@ import click
 from bridge.cli.mapping_plan import plan_command
 from bridge.cli.mapping_publish import publish_command, rollback_command
 from bridge.cli.mapping_revisions import diff_command, revisions_command
+from bridge.cli.mapping_coverage import coverage
 from bridge.cli.mapping_explain import explain
 from bridge.cli.mapping_folder import folder_and_tables
 
@@ -31,6 +32,7 @@ mapping.add_command(publish_command)
 mapping.add_command(revisions_command)
 mapping.add_command(diff_command)
 mapping.add_command(rollback_command)
+mapping.add_command(coverage)
 mapping.add_command(explain)
 
 

@@ -35,6 +35,7 @@ STYLES = {
     "paused": "yellow",
     "firing": "red",
     "resolved": "green",
+    "never": "yellow",
 }
 
 

@@ -203,7 +203,7 @@ class _Story:
         """The fields of every kind of write, and the observables of the create."""
         if mapped.target is None:
             return Rendered()
-        table, facts = self.setting.tables.get(mapped.target, ""), self._facts(mapped)
+        table, facts = self.setting.tables.get(mapped.target, ""), first_facts(self.mapping, mapped, self.setting)
         created = Rendered()
         for kind in Kind:
             if kind is Kind.NOTHING:
@@ -224,21 +224,6 @@ class _Story:
         if steps:
             self._add("observables", None, steps)
         return created
-
-    def _facts(self, mapped: MappedAlert) -> Facts:
-        """Those of the first alert of a problem."""
-        seen = mapped.event_time or self.setting.now
-        return Facts(
-            severity=mapped.severity,
-            status=mapped.status,
-            source=self.setting.source,
-            mapping=self.mapping.name,
-            now=self.setting.now,
-            first_seen=seen,
-            last_seen=seen,
-            repeat_count=1,
-            correlation_id=mapped.correlation_id,
-        )
 
     def _fields(
         self, name: str, kind: Kind, table: str, rendered: Rendered, events: list[Event], columns: Iterable[str]
@@ -273,6 +258,22 @@ class _Story:
 
     def _add(self, name: str, value: Json, steps: Iterable[Step], why: str = "") -> None:
         self.sections.append(Section(name=name, value=value, steps=tuple(steps), why=why))
+
+
+def first_facts(mapping: Mapping, mapped: MappedAlert, setting: Setting) -> Facts:
+    """What is known when the alert is the first of its problem."""
+    seen = mapped.event_time or setting.now
+    return Facts(
+        severity=mapped.severity,
+        status=mapped.status,
+        source=setting.source,
+        mapping=mapping.name,
+        now=setting.now,
+        first_seen=seen,
+        last_seen=seen,
+        repeat_count=1,
+        correlation_id=mapped.correlation_id,
+    )
 
 
 def _outcome(mapped: MappedAlert) -> tuple[Outcome, str]:

@@ -56,16 +56,24 @@ class Trial:
         return not self.findings
 
 
-def try_mapping(mapping: Mapping, folder: Path, tables: MappingType[str, str] = TABLES) -> list[Trial]:
-    """Runs every test of a mapping. `folder` is the mappings folder, `tables` has the table of every target."""
-    return [_try(mapping, folder, tables, test, index) for index, test in enumerate(mapping.tests)]
+def try_mapping(
+    mapping: Mapping, folder: Path, tables: MappingType[str, str] = TABLES, *, beside: Mapping | None = None
+) -> list[Trial]:
+    """Runs every test of a mapping. `folder` is the mappings folder, `tables` has the table of every target.
+
+    A test looks at its sample before the test's changes as well. With `beside`, the same mapping once more, that one
+    does so, and `mapping` sees what the tests post and nothing else.
+    """
+    return [_try(mapping, beside or mapping, folder, tables, test, index) for index, test in enumerate(mapping.tests)]
 
 
-def _try(mapping: Mapping, folder: Path, tables: MappingType[str, str], test: Json, index: int) -> Trial:
+def _try(
+    mapping: Mapping, beside: Mapping, folder: Path, tables: MappingType[str, str], test: Json, index: int
+) -> Trial:
     then = test.get("then", [])
     own: type_path = ("tests", index)
     steps = [(own, test), *(((*own, "then", at), step) for at, step in enumerate(_listed(then)))]
-    bench = _Bench(mapping, folder, tables, test)
+    bench = _Bench(mapping, beside, folder, tables, test)
     findings: list[Finding] = []
     for number, (path, step) in enumerate(steps, 1):
         try:
@@ -123,8 +131,11 @@ class _Known:
 class _Bench:
     """Carries one test from step to step: the clock, and the correlations so far."""
 
-    def __init__(self, mapping: Mapping, folder: Path, tables: MappingType[str, str], test: Json) -> None:
+    def __init__(
+        self, mapping: Mapping, beside: Mapping, folder: Path, tables: MappingType[str, str], test: Json
+    ) -> None:
         self.mapping = mapping
+        self.beside = beside
         self.folder = folder
         self.tables = tables
         self.test = test
@@ -190,10 +201,10 @@ class _Bench:
         document = self._sample(step.get("alert", self.test["alert"]))
         at = step.get("element", self.test.get("element", 0))
         try:
-            unchanged = self.mapping.map(self._element(document, at), now=self.now).event_time
+            unchanged = self.beside.map(_element(self.beside, document, at), now=self.now).event_time
         except (Unmappable, CannotRun):
             unchanged = None
-        element = self._element(changed(document, step.get("change", {})), at)
+        element = _element(self.mapping, changed(document, step.get("change", {})), at)
         return self.mapping.map(element, now=self.now), element, unchanged
 
     def _sample(self, name: str) -> Json:
@@ -202,13 +213,6 @@ class _Bench:
         except OSError as error:
             raise CannotRun("alert", f"{self.folder / name} cannot be read: {error.strerror}") from error
         return decode(raw).value
-
-    def _element(self, document: Json, at: int) -> Json:
-        elements, _ = self.mapping.split(document)
-        if at >= len(elements):
-            count = len(elements)
-            raise CannotRun("element", f"the delivery has {count} alerts, there is no element {at}: the first is 0")
-        return elements[at]
 
     def _decided(self, known: _Known, mapped: MappedAlert, event_time: datetime, now: datetime) -> Seen:
         """What the worker does with a correlation that is due, up to the write; and the settling after it."""
@@ -254,6 +258,14 @@ class _Bench:
             correlation_id=known.mapped.correlation_id,
         )
         return self.mapping.render(known.element, decision.kind, facts, table, severity_rose=severity > shown)
+
+
+def _element(mapping: Mapping, document: Json, at: int) -> Json:
+    elements, _ = mapping.split(document)
+    if at >= len(elements):
+        count = len(elements)
+        raise CannotRun("element", f"the delivery has {count} alerts, there is no element {at}: the first is 0")
+    return elements[at]
 
 
 def _outcome(mapped: MappedAlert, known: _Known) -> Outcome:

@@ -55,13 +55,21 @@ def alert_id_of(text: str) -> AlertId | None:
 
 
 def list_alerts(
-    tx: Connection, *, limit: int, before: AlertId | None = None, outcome: Outcome | None = None
+    tx: Connection,
+    *,
+    limit: int,
+    before: AlertId | None = None,
+    outcome: Outcome | None = None,
+    sources: Sequence[str] | None = None,
 ) -> list[AlertRow]:
+    """`sources`: of these only."""
     query = _alerts().order_by(alerts.c.delivery_id.desc(), alerts.c.position.desc()).limit(min(limit, ROWS_MAX))
     if before is not None:
         query = query.where(tuple_(alerts.c.delivery_id, alerts.c.position) < tuple_(*before))
     if outcome is not None:
         query = query.where(alerts.c.outcome == outcome.value)
+    if sources is not None:
+        query = query.where(deliveries.c.source.in_(sources))
     return [_alert_row(row) for row in tx.execute(query)]
 
 
