@@ -14,6 +14,7 @@ from bridge.cli.mapping_plan import plan_command
 from bridge.cli.mapping_publish import publish_command, rollback_command
 from bridge.cli.mapping_revisions import diff_command, revisions_command
 from bridge.cli.mapping_coverage import coverage
+from bridge.cli.mapping_docs import docs
 from bridge.cli.mapping_explain import explain
 from bridge.cli.mapping_folder import folder_and_tables
 
@@ -33,6 +34,7 @@ mapping.add_command(revisions_command)
 mapping.add_command(diff_command)
 mapping.add_command(rollback_command)
 mapping.add_command(coverage)
+mapping.add_command(docs)
 mapping.add_command(explain)
 
 

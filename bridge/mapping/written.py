@@ -43,9 +43,11 @@ def written_key(key: str, node: Node) -> str:
 
 
 def written_value(value: Json) -> str:
-    """A plain value, or a list of them, as YAML."""
+    """A value as YAML on one line."""
     if isinstance(value, list):
         return "[" + ", ".join(written_value(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {written_value(item)}" for key, item in value.items()) + "}"
     if value is None:
         return "null"
     text = text_of(value)
