@@ -64,7 +64,10 @@ def place_of(node: Node | None) -> str:
 
 
 class Recorder(Watch):
-    """Of one mapping: give it to `load_mappings` with one name, or to `compile_files`."""
+    """Of one mapping: give it to `load_mappings` with one name, or to `compile_files`.
+
+    The compiler asks some texts itself, those without holes: `take` before the first alert.
+    """
 
     __slots__ = ("_events", "_pending", "parts", "root")
 
