@@ -50,8 +50,9 @@ class Covered:
 @optional_config
 @json_option("An array with one object for each mapping")
 def coverage(names: tuple[str, ...], last: int | None, config: Path | None, *, as_json: bool) -> None:
-    """Count the alerts that came to each route, table row, suppression, `??` alternative and alternative of `match`.
+    """Count the alerts that come to each place.
 
+    Places are routes, rows of tables, suppressions, and the alternatives of `??` and of `match`.
     The alerts are those of the mappings' tests. With --last they are stored ones, each mapped by the file as it is now
     and rendered as if it opened an incident. What no alert came to is marked `never`. Exits 0 whatever the count.
     """

@@ -48,12 +48,15 @@ class Given:
 @optional_config
 @json_option("One object")
 def explain(mapping: str, alert: str, element: int | None, config: Path | None, *, as_json: bool) -> None:
-    """Say what MAPPING makes of ALERT: every step with its value, its place, and what it won or lost against.
+    """Say what MAPPING makes of ALERT, and why.
+
+    Every step is told in order: its value, its place in the file, which of several was taken, and why others lost.
 
     ALERT is a JSON file with a whole delivery, `-` for standard input, or the ID of a stored alert such as 12-0, which
     is explained as of the time when it was received. It counts as the first alert of its problem.
     """
     from bridge.cli.output import show_json, show_lines
+    from bridge.errors import Unmappable
     from bridge.mapping.explain import NoElement, Setting
     from bridge.mapping.explain import explain as explained
     from bridge.sources.document import decode
@@ -67,6 +70,8 @@ def explain(mapping: str, alert: str, element: int | None, config: Path | None, 
     setting = Setting(now=given.received_at, source=given.source or mapping, tables=tables)
     try:
         explanation = explained(compiled, recorder, decode(given.body), at, setting)
+    except Unmappable as error:  # no document at all: nothing of it reached the mapping
+        raise Unmappable(error.code, f"{alert}: {error.message}") from error
     except NoElement as error:
         raise click.UsageError(str(error)) from error
     if as_json:

@@ -19,7 +19,7 @@ from bridge.settings import Settings
 from bridge.store.engine import Store, open_store
 from bridge.store.intake import commit
 from bridge.store.prepare import PreparedDelivery
-from bridge.store.tables import correlations, episodes, incidents, intents, log_entries, revisions
+from bridge.store.tables import correlations, deliveries, episodes, incidents, intents, log_entries, revisions
 
 BRIDGE = """\
 database: %s
@@ -202,6 +202,66 @@ def test_an_unknown_alert_is_told(bridge_: Bridge, name: str) -> None:
 def test_the_number_of_a_delivery_leads_to_its_first_alert(bridge_: Bridge) -> None:
     bridge_.take(alert("r1"))
     assert "there is no alert 1 (did you mean 1-0?)" in bridge_.run("alerts", "show", "1", status=1)
+
+
+# --- mappings, over what is stored
+
+
+def test_a_stored_alert_is_explained_as_of_its_receipt(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"), alert("r2", level="high", kind="noisy"))
+    told = bridge_.json("mapping", "explain", "probe", "1-1")
+    received = bridge_.json("alerts", "show", "1-1")["received_at"]
+    assert (told["correlation_id"], told["severity"], told["outcome"]) == ("r2", "high", "suppressed")
+    assert (told["element"], told["elements"], told["now"]) == (1, 2, received)
+
+
+def test_a_stored_alert_is_explained_by_the_file_as_it_is_now(bridge_: Bridge) -> None:
+    bridge_.take({"name": "r9"})
+    assert bridge_.json("mapping", "explain", "probe", "1-0")["reason"] == "empty_identity"
+    (bridge_.folder / "mappings/probe.yaml").write_text(FIXED)
+    assert bridge_.json("mapping", "explain", "probe", "1-0")["correlation_id"] == "r9"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["9-0"], 1, "there is no alert 9-0; `bridge alerts list` shows their IDs"),
+        (["1-0", "--element", "1"], 2, "--element goes with a file: 1-0 names one alert"),
+    ],
+)
+def test_a_stored_alert_that_cannot_be_explained_is_named(
+    bridge_: Bridge, words: list[str], status: int, says: str
+) -> None:
+    bridge_.take(alert("r1"))
+    assert says in bridge_.run("mapping", "explain", "probe", *words, status=status)
+
+
+def test_an_erased_alert_cannot_be_explained_and_is_not_counted(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.take(alert("r2"))
+    with bridge_.store.transaction() as tx:
+        tx.execute(update(deliveries).where(deliveries.c.id == 1).values(body=None))
+    assert "the body of 1-0 was erased" in bridge_.run("mapping", "explain", "probe", "1-0", status=1)
+    (told,) = bridge_.json("mapping", "coverage", "probe", "--last", "9")
+    assert told["by"] == "1 stored alert; the bodies of 1 more are erased"
+
+
+def test_coverage_counts_the_newest_stored_alerts(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1", kind="unwanted"), alert("r2", level="low"))
+    bridge_.take(alert("r3", level="high"), {"name": "no rule"})
+    bridge_.take_body(b"not JSON")
+    (told,) = bridge_.json("mapping", "coverage", "probe", "--last", "4")
+    hits = {point["what"]: point["hits"] for point in told["points"]}
+    assert told["by"] == "4 stored alerts"
+    assert (hits["route[0] to drop"], hits["route[1] to itsm"]) == (0, 2)
+    assert (hits["severity.table: low: low"], hits["severity.table: high: high"]) == (1, 1)
+
+
+def test_coverage_over_the_store_leaves_out_the_alerts_of_other_mappings(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    (bridge_.folder / "mappings/other.yaml").write_text(PROBE.replace("probe", "other"))
+    (told,) = bridge_.json("mapping", "coverage", "other", "--last", "4")
+    assert (told["by"], told["hit"]) == ("0 stored alerts", 0)
 
 
 # --- quarantine
