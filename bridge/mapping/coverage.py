@@ -18,7 +18,7 @@ from bridge.mapping.explain import Setting, first_facts
 from bridge.mapping.model import Node
 from bridge.mapping.recording import Event, Part, Recorder, place_of
 from bridge.mapping.values import text_of
-from bridge.mapping.written import written, written_condition
+from bridge.mapping.written import written, written_condition, written_value
 
 Place = tuple[Part, str]  # a part, and of a table the row in it
 
@@ -86,20 +86,19 @@ def _hits(event: Event) -> Iterator[Place]:
     if part.alternatives:
         if event.winner is not None:
             yield event.winner, ""
+    elif part.kind == "severity":
+        if not any(inner.value for inner in (*event.of_kind("table"), *event.of_kind("row"))):
+            yield part, ""  # the default
     elif part.kind == "table":
-        yield part, _row_key(event.value)
+        yield part, event.value or ""
     elif part.kind == "value" or event.value:
         yield part, ""
     for inner in event.events:
         yield from _hits(inner)
 
 
-def _row_key(row: str | None) -> str:
-    return "default" if row is None else f"row {row}"
-
-
 def _places(parts: list[Part], root: Node) -> Iterator[tuple[Place, Sort, str, str]]:
-    names = {_key(when): _text(child, "name") for child in _elements(root, "suppress") if (when := child.get("when"))}
+    names = _suppressions(root)
     routes = 0
     for part in parts:
         node = part.node
@@ -114,30 +113,37 @@ def _places(parts: list[Part], root: Node) -> Iterator[tuple[Place, Sort, str, s
             yield (part, ""), Sort.ROUTE, f"route[{routes}] to {_text(node, 'to')}", part.place
             routes += 1
         elif part.kind == "table":
-            yield from _severity_rows(part, node, root)
-        elif part.kind == "condition":
+            yield from _severity_rows(part, node)
+        elif part.kind == "severity" and (default := node.get("default")) is not None:
+            what = f"severity.default: {text_of(default.value)}"
+            yield (part, ""), Sort.ROW, what, place_of(default)
+        elif part.kind in ("condition", "row"):
             yield from _conditions(part, node, names, root)
         elif part.kind == "value" and (row := _value_row(node)):
             yield (part, ""), Sort.ROW, row, part.place
 
 
-def _severity_rows(part: Part, table: Node, root: Node) -> Iterator[tuple[Place, Sort, str, str]]:
+def _suppressions(root: Node) -> dict[tuple[int, object], str]:
+    """The name of each suppression, by what is asked last of it: its window, or else its condition."""
+    last = [(child, child.get("window") or child.get("when")) for child in _elements(root, "suppress")]
+    return {_key(asked): _text(child, "name") for child, asked in last if asked is not None}
+
+
+def _severity_rows(part: Part, table: Node) -> Iterator[tuple[Place, Sort, str, str]]:
     for value, child in table.items():
-        place = place_of(child)
-        yield (part, _row_key(value.lower())), Sort.ROW, f"severity.table: {value}: {text_of(child.value)}", place
-    severity = root.get("severity")
-    if severity is not None and (default := severity.get("default")) is not None:
-        what = f"severity.default: {text_of(default.value)}"
-        yield (part, _row_key(None)), Sort.ROW, what, place_of(default)
+        what = f"severity.table: {value}: {text_of(child.value)}"
+        yield (part, value.lower()), Sort.ROW, what, place_of(child)
 
 
 def _conditions(
     part: Part, node: Node, names: dict[tuple[int, object], str], root: Node
 ) -> Iterator[tuple[Place, Sort, str, str]]:
-    """Those that something hangs on: an alternative of `match`, a suppression, a bound of the severity."""
+    """Those that something hangs on: an alternative of `match`, a suppression, a range or a bound of the severity."""
     if _key(node) in names:
         yield (part, ""), Sort.SUPPRESSION, f"suppress: {names[_key(node)]}", part.place
-    elif node.path[0] == "severity":
+    elif node.path[0] == "severity" and part.kind == "row":
+        yield (part, ""), Sort.ROW, f"severity.ranges: {written_value(node.value)}", part.place
+    elif node.path[0] == "severity" and len(node.path) == 3:
         yield (part, ""), Sort.ROW, _dotted(node), part.place
     elif node.path[0] == "match" and _is_alternative(node, root.get("match")):
         yield (part, ""), Sort.MATCH, f"match: {written_condition(node)}", part.place

@@ -22,8 +22,14 @@ from bridge.mapping.explanation import (
     Explanation,
     Section,
     Step,
+    bound_step,
     condition_step,
+    field_step,
+    hole_steps,
+    severity_step,
     value_step,
+    window_step,
+    without_values,
 )
 from bridge.mapping.model import OUTPUT_BYTES_MAX, TABLE_KIND, Node
 from bridge.mapping.recording import Event, Recorder, place_of
@@ -105,7 +111,7 @@ class _Story:
         looked = [value_step("in", event) for event in events if event.part.kind == "value"]
         if looked:
             count = None if elements is None else len(elements)
-            self._add("each", count, [_without_values(step) for step in looked])
+            self._add("each", count, [without_values(step) for step in looked])
 
     def _extracts(self, element: Json) -> None:
         """In order; in service each is worked out when it is first needed, which gives the same."""
@@ -126,17 +132,18 @@ class _Story:
             mapped = self.mapping.map(element, now=self.setting.now)
             return mapped
         finally:
-            self._tell_map(self.recorder.take(), mapped)
+            self._tell_map(self.recorder.take(), element, mapped)
 
-    def _tell_map(self, events: list[Event], mapped: MappedAlert | None) -> None:
+    def _tell_map(self, events: list[Event], element: Json, mapped: MappedAlert | None) -> None:
         """The sections that `map` went through, in the order of the language. None: the alert has no identity."""
         if mapped and self.mapping.event_time is not None:
             self._add("time", mapped.event_time, [value_step("time", event) for event in _under(events, "time")])
         self._severity(events, mapped)
-        identity = [event for event in _under(events, "correlation") if event.part.kind == "value"]
-        self._add("correlation", mapped.correlation_id if mapped else None, _holes(identity))
+        steps = hole_steps([event for event in _under(events, "correlation") if event.part.path[1:2] == ("id",)])
         if mapped is None:
+            self._add("correlation", None, steps)
             return
+        self._add("correlation", mapped.correlation_id, [*steps, *self._former(events, mapped), *self._joins(element)])
         word = mapped.severity.word
         if self.mapping.closing is not None:
             asked = [event for event in _under(events, "correlation") if event.part.kind == "condition"]
@@ -152,18 +159,41 @@ class _Story:
         if whole is None or node is None:
             self._add("severity", word, [], "the mapping has no `severity`: medium")
             return
-        steps = []
-        for event in whole.events:
-            if event.part.kind == "value":
-                steps.append(value_step("from", event))
-            elif event.part.kind == "table":
-                steps.append(_row(event, node))
+        steps = [value_step("from", event) for event in whole.of_kind("value")]
+        steps.append(severity_step(whole, node))
         for key in ("raise_to", "lower_to"):
             bounds = node.get(key)
             for bound, child in bounds.items() if bounds is not None else ():
                 asked = next((event for event in whole.events if event.part.path == child.path), None)
-                steps.append(_bound(f"{key}: {bound}", child, asked))
+                steps.append(bound_step(f"{key}: {bound}", child, asked))
         self._add("severity", word, steps)
+
+    def _former(self, events: list[Event], mapped: MappedAlert) -> list[Step]:
+        node = _deep(self.root, "correlation", "formerly")
+        if node is None:
+            return []
+        parts = hole_steps([event for event in _under(events, "correlation") if event.part.path[1:2] == ("formerly",)])
+        why = "" if mapped.former_id else "empty, or as it is now"
+        step = Step(what="formerly", place=place_of(node), value=mapped.former_id, why=why, parts=tuple(parts))
+        return [step]
+
+    def _joins(self, element: Json) -> list[Step]:
+        """The rules are asked once more, each by itself: the alert tells only which of them gave a key."""
+        scope = Scope(element, self.mapping.name, self.mapping.blank.copy())
+        steps = []
+        for join, node in zip(self.mapping.joins, _listed(self.root, "correlation", "join"), strict=True):
+            key = join.key(self.mapping.name, scope)
+            asked = [event for event in self.recorder.take() if event.part.path[1:2] == ("join",)]
+            step = Step(
+                what=f"join {written_value(node.value)}",
+                place=place_of(node),
+                verdict=TAKEN if key else LOST,
+                value=key.digest if key else None,
+                why="" if key else "a value is empty, or a literal",
+                parts=tuple(value_step(str(event.part.node and event.part.node.value), event) for event in asked),
+            )
+            steps.append(step)
+        return steps
 
     def _suppressions(self, events: list[Event], mapped: MappedAlert) -> None:
         asked = {event.part.closure: event for event in _under(events, "suppress")}
@@ -177,8 +207,10 @@ class _Story:
                 steps.append(replace(step, verdict=LOST, why="not in force at this time"))
             else:
                 over = suppression.name == mapped.suppressed_by
-                parts = (condition_step(event, mapped.severity.word),)
-                steps.append(replace(step, verdict=TAKEN if over else LOST, parts=parts))
+                parts = [condition_step(event, mapped.severity.word)]
+                if (window := asked.get(suppression.window)) is not None:
+                    parts.append(window_step(window, self.setting.now))
+                steps.append(replace(step, verdict=TAKEN if over else LOST, parts=tuple(parts)))
         if steps:
             closes = mapped.status is Status.RESOLVED
             self._add("suppress", mapped.suppressed_by, steps, "an alert that closes is accepted" if closes else "")
@@ -244,7 +276,7 @@ class _Story:
             return replace(step, why="the bridge's own text")
         if len(own) == 1 and own[0].part.path == node.path:
             return replace(step, parts=value_step(column, own[0]).parts)
-        return replace(step, parts=tuple(_of_field(event, node) for event in own))
+        return replace(step, parts=tuple(field_step(event, node) for event in own))
 
     def _column(self, column: str, kind: Kind, table: str) -> Node | None:
         """Where a column of a kind of write is said: `on:` its table, else for all tables."""
@@ -289,8 +321,8 @@ def _under(events: list[Event], section: str) -> list[Event]:
     return [event for event in events if event.part.path[:1] == (section,)]
 
 
-def _listed(root: Node, section: str) -> list[Node]:
-    node = root.get(section)
+def _listed(root: Node, *keys: str) -> list[Node]:
+    node = _deep(root, *keys)
     return node.elements() if node is not None else []
 
 
@@ -300,42 +332,5 @@ def _deep(node: Node | None, *keys: str) -> Node | None:
     return node
 
 
-def _without_values(step: Step) -> Step:
-    return replace(step, value=None, parts=tuple(_without_values(part) for part in step.parts))
-
-
-def _holes(identity: list[Event]) -> list[Step]:
-    """The parts of the correlation ID, each with the place of the whole."""
-    return [replace(part, place=event.part.place) for event in identity for part in value_step("id", event).parts]
-
-
-def _row(event: Event, severity: Node) -> Step:
-    """The row of the severity table that has the value, or the default. Without a table our own words are rows."""
-    if event.value is None:
-        default = severity.get("default")
-        word = written_value(default.value) if default is not None else "medium"
-        return Step(what=f"default: {word}", place=place_of(default), verdict=TAKEN, why="no row has this value")
-    rows = event.part.node.items() if event.part.node is not None else ()
-    for value, child in rows:
-        if value.lower() == event.value:
-            return Step(what=f"table {value}: {child.value}", place=place_of(child), verdict=TAKEN)
-    return Step(what=f"{event.value} is a word of ours", verdict=TAKEN)
-
-
-def _bound(what: str, node: Node, asked: Event | None) -> Step:
-    if asked is None:
-        return Step(what=what, place=place_of(node), verdict=NOT_ASKED, why="it would change nothing")
-    parts = (condition_step(asked, ""),)
-    return Step(what=what, place=place_of(node), verdict=TAKEN if asked.value else LOST, parts=parts)
-
-
 def _to(route: Route) -> str:
     return route.target or "drop"
-
-
-def _of_field(event: Event, field: Node) -> Step:
-    """A part of `{by: …, table: …}` or `{find: …, by: …}`."""
-    inside = event.part.path[len(field.path) :]
-    step = value_step(" ".join(str(key) for key in inside), event)
-    is_row = inside[0] in ("table", "default")
-    return replace(step, verdict=TAKEN) if is_row else step

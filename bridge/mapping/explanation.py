@@ -1,6 +1,7 @@
 """What an explanation says: steps in the order in which an alert meets them, each with its parts. Pure values.
 
-`steps_of` turns what was recorded of values and conditions into steps; `explain` puts the sections together.
+The functions turn what was recorded of one thing, such as a value or a condition, into its step; `explain` puts the
+sections together.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from bridge.mapping.model import Node
 from bridge.mapping.recording import Event, Part, place_of
 from bridge.mapping.rendered import Find
 from bridge.mapping.values import is_nothing
-from bridge.mapping.written import written, written_key
+from bridge.mapping.written import written, written_key, written_value
 
 TAKEN, LOST, NOT_ASKED = "taken", "lost", "not asked"  # of several, the one that counts; before it; after it
 HOLDS, FAILS = "holds", "fails"  # of a condition and its keys
@@ -126,6 +127,57 @@ def _key_step(event: Event, node: Node, severity: str) -> Step:
 
 def _verdict(event: Event) -> str:
     return HOLDS if event.value else FAILS
+
+
+def hole_steps(identity: list[Event]) -> list[Step]:
+    """The parts of the correlation ID, each with the place of the whole."""
+    return [replace(part, place=event.part.place) for event in identity for part in value_step("id", event).parts]
+
+
+def severity_step(whole: Event, severity: Node) -> Step:
+    """The row of the table that has the value, the range that holds it, or the default."""
+    for table in whole.of_kind("table"):
+        if table.value is not None:
+            return _table_row(table)
+    for row in whole.of_kind("row"):
+        if row.value and row.part.node is not None:
+            return Step(what=f"ranges {written_value(row.part.node.value)}", place=row.part.place, verdict=TAKEN)
+    default = severity.get("default")
+    word = written_value(default.value) if default is not None else "medium"
+    why = "no row has this value" if whole.of_kind("table") else ""
+    return Step(what=f"default: {word}", place=place_of(default), verdict=TAKEN, why=why)
+
+
+def _table_row(table: Event) -> Step:
+    for value, child in table.part.node.items() if table.part.node is not None else ():
+        if value.lower() == table.value:
+            return Step(what=f"table {value}: {child.value}", place=place_of(child), verdict=TAKEN)
+    return Step(what=f"{table.value} is a word of ours", verdict=TAKEN)  # without a table our own words are its rows
+
+
+def window_step(event: Event, now: datetime) -> Step:
+    """The hours of a suppression, which saw the time."""
+    what = f"window {written_value(event.part.node.value)}" if event.part.node is not None else "window"
+    return Step(what=what, place=event.part.place, verdict=_verdict(event), value=now)
+
+
+def bound_step(what: str, node: Node, asked: Event | None) -> Step:
+    if asked is None:
+        return Step(what=what, place=place_of(node), verdict=NOT_ASKED, why="it would change nothing")
+    parts = (condition_step(asked, ""),)
+    return Step(what=what, place=place_of(node), verdict=TAKEN if asked.value else LOST, parts=parts)
+
+
+def field_step(event: Event, field: Node) -> Step:
+    """A part of `{by: …, table: …}` or `{find: …, by: …}`."""
+    inside = event.part.path[len(field.path) :]
+    step = value_step(" ".join(str(key) for key in inside), event)
+    is_row = inside[0] in ("table", "default")
+    return replace(step, verdict=TAKEN) if is_row else step
+
+
+def without_values(step: Step) -> Step:
+    return replace(step, value=None, parts=tuple(without_values(part) for part in step.parts))
 
 
 def find_text(find: Find | None) -> str:

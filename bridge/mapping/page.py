@@ -86,8 +86,9 @@ def _severity(root: Node) -> Iterator[str]:
     source = severity.get("from")
     yield f"From {_code(_text(source))}:" if source is not None else "By these rules:"
     rows = [(_code(value), _value(child)) for value, child in _items(severity.get("table"))]
-    if (ranges := severity.get("table")) is not None and isinstance(ranges.value, list):
-        rows = [(_code(written_value(row.value)), "") for row in ranges.elements()]
+    for row in _elements(severity, "ranges"):
+        bounds = {key: child.value for key, child in row.items() if key != "to"}
+        rows.append((_code(written_value(bounds)), _value(row.get("to") or row)))
     default = severity.get("default")
     rows.append(("anything else", _plain(_text(default)) if default is not None else "medium"))
     for key, says in (("raise_to", "at least"), ("lower_to", "at most")):

@@ -18,8 +18,8 @@ from bridge.mapping.watch import Watch
 class Part:
     """One place of a mapping that gives something.
 
-    Kinds: value (an expression or a text), expression (a part of one), extract, severity, table (of severities),
-    condition, key (of a condition), route.
+    Kinds: value (an expression or a text), expression (a part of one), extract, severity, table (of severities), row (a
+    range or a window), condition, key (of a condition), route, origin (asked only whether a literal speaks).
     """
 
     kind: str
@@ -43,7 +43,9 @@ class Event:
 
     part: Part
     document: Json = None  # what it was asked about: an alert, or a whole delivery; of a table None
-    value: Json = None  # what it gave; of a table the key of the row, None when no row has the value
+    value: Json = (
+        None  # what it gave; of a table the key of the row, None when no row has the value; of a row if it holds
+    )
     events: list[Event] = field(default_factory=list)  # what it asked in turn, in order
 
     def of_kind(self, kind: str) -> list[Event]:
@@ -107,6 +109,12 @@ class Recorder(Watch):
         self.parts.append(part)
         return _Rows(table, lambda key: self._note(part, None, key))
 
+    def row(self, node: Node, row: Any) -> Any:
+        part = Part(kind="row", node=node)
+        part.closure = _Row(row, lambda holds: self._note(part, None, holds))
+        self.parts.append(part)
+        return part.closure
+
     def _watched(self, part: Part, closure: Any) -> Any:
         def watched(scope: Scope) -> Json:
             event = self._note(part, scope.document, None)
@@ -142,3 +150,19 @@ class _Rows(dict[str, Any]):
     def get(self, key: str, default: Any = None) -> Any:
         self._tell(key if key in self else None)
         return super().get(key, default)
+
+
+class _Row:
+    """A range or a window, telling whether it held."""
+
+    def __init__(self, row: Any, tell: Callable[[bool], object]) -> None:
+        self._row = row
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._row, name)
+
+    def holds(self, value: Any) -> bool:
+        holds = bool(self._row.holds(value))
+        self._tell(holds)
+        return holds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bridge.alert import Json
-from bridge.mapping.language import Call, Coalesce, Expression, Name, Path, Pipe
+from bridge.mapping.language import Argument, Call, Coalesce, Expression, Name, Path, Pipe, Word
 from bridge.mapping.model import Node
 from bridge.mapping.values import text_of
 
@@ -55,8 +55,13 @@ def written_value(value: Json) -> str:
 
 
 def _call(call: Call) -> str:
-    arguments = ", ".join(_quoted(one) if isinstance(one, str) else str(one) for one in call.arguments)
-    return f"{call.function}({arguments})" if arguments else call.function
+    arguments = [_argument(one) for one in call.arguments]
+    arguments += [f"{name}={_argument(one)}" for name, one in call.keywords]
+    return f"{call.function}({', '.join(arguments)})" if arguments else call.function
+
+
+def _argument(argument: Argument) -> str:
+    return _quoted(argument) if isinstance(argument, str) and not isinstance(argument, Word) else str(argument)
 
 
 def _path(path: Path) -> str:

@@ -30,10 +30,16 @@ severity:
   from: .level
   table: {low: low, HIGH: high}
   default: medium
+  ranges: [{gte: 90, to: critical}, {gt: 50, to: high}]
   raise_to: {critical: {door: vault}}
 correlation: {id: "{{ door }}", update_every: [5m], close_when: {.state: shut}}
 suppress:
   - {name: drill, reason: a test, permanent: true, when: {.drill: true}}
+  - name: night
+    reason: a test
+    permanent: true
+    window: {from: "22:00", to: "23:00", tz: UTC}
+    when: {.kind: nightly}
 route:
   - {when: {severity|at_least: high}, to: sir}
   - {to: itsm}
@@ -95,18 +101,21 @@ def test_every_place_is_there_with_its_line_before_anything_was_counted() -> Non
         (Sort.ALTERNATIVE, "extract.door: .name", 10),
         (Sort.ROW, "severity.table: low: low", 13),
         (Sort.ROW, "severity.table: HIGH: high", 13),
+        (Sort.ROW, "severity.ranges: {gte: 90, to: critical}", 15),
+        (Sort.ROW, "severity.ranges: {gt: 50, to: high}", 15),
+        (Sort.ROW, "severity.raise_to.critical", 16),
         (Sort.ROW, "severity.default: medium", 14),
-        (Sort.ROW, "severity.raise_to.critical", 15),
-        (Sort.ROUTE, "route[0] to sir", 20),
-        (Sort.ROUTE, "route[1] to itsm", 21),
-        (Sort.SUPPRESSION, "suppress: drill", 18),
-        (Sort.ALTERNATIVE, "fields.create.short_description: .title", 24),
-        (Sort.ALTERNATIVE, "fields.create.short_description: door", 24),
-        (Sort.ROW, "fields.create.urgency.table.critical: 1", 25),
-        (Sort.ROW, "fields.create.urgency.table.high: 2", 25),
-        (Sort.ROW, "fields.create.urgency.default: 3", 25),
-        (Sort.ALTERNATIVE, "fields.update.work_notes: .note", 26),
-        (Sort.ALTERNATIVE, 'fields.update.work_notes: "again"', 26),
+        (Sort.SUPPRESSION, "suppress: drill", 19),
+        (Sort.SUPPRESSION, "suppress: night", 23),
+        (Sort.ROUTE, "route[0] to sir", 26),
+        (Sort.ROUTE, "route[1] to itsm", 27),
+        (Sort.ALTERNATIVE, "fields.create.short_description: .title", 30),
+        (Sort.ALTERNATIVE, "fields.create.short_description: door", 30),
+        (Sort.ROW, "fields.create.urgency.table.critical: 1", 31),
+        (Sort.ROW, "fields.create.urgency.table.high: 2", 31),
+        (Sort.ROW, "fields.create.urgency.default: 3", 31),
+        (Sort.ALTERNATIVE, "fields.update.work_notes: .note", 32),
+        (Sort.ALTERNATIVE, 'fields.update.work_notes: "again"', 32),
     ]
 
 
@@ -128,6 +137,19 @@ def test_a_place_counts_its_alerts_and_not_how_often_it_was_asked() -> None:
     assert counted["extract.door: .name"] == 2
     assert counted["severity.default: medium"] == 3
     assert (counted["severity.raise_to.critical"], counted["suppress: drill"]) == (1, 1)
+
+
+def test_a_number_counts_at_its_range_and_not_at_the_default() -> None:
+    counted = by_alerts(
+        {"door": "north", "level": 70}, {"door": "north", "level": 7}, {"door": "north", "level": "low"}
+    )
+    assert (counted["severity.ranges: {gt: 50, to: high}"], counted["severity.default: medium"]) == (1, 1)
+
+
+def test_a_suppression_counts_within_its_hours_only() -> None:
+    assert by_alerts({"door": "north", "kind": "nightly"})["suppress: night"] == 0
+    later = MAPPING.replace('from: "22:00"', 'from: "21:00"')
+    assert by_alerts({"door": "north", "kind": "nightly"}, mapping=later)["suppress: night"] == 1
 
 
 def test_an_alert_that_cannot_be_mapped_counts_as_far_as_it_got() -> None:

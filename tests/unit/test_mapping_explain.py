@@ -33,15 +33,23 @@ time: .at ?? .seen
 severity:
   from: .level
   table: {1: low, 2: high}
+  ranges: [{gte: 90, to: critical}, {gte: 50, to: high}]
   default: medium
   raise_to: {critical: {door: vault}}
   lower_to: {low: {.drill: true}}
 correlation:
   id: "{{ door }}:{{ badge ?? .holder }}"
+  formerly: "{{ .old }}"
+  join: [{same: [.holder, door], within: 4h}]
   close_when: {.state: [shut, locked]}
 suppress:
   - {name: old, reason: was so, until: 2026-01-01, when: {.kind: known}}
   - {name: known, reason: as it is, permanent: true, when: {.kind: known, severity|at_most: medium}}
+  - name: night
+    reason: as it is
+    permanent: true
+    window: {from: "23:00", to: "05:00", tz: UTC}
+    when: {.kind: nightly}
   - {name: later, reason: as it is, permanent: true, when: {.kind: known}}
 route:
   - when: {severity|at_least: high, not: {.site: [east, west]}}
@@ -132,6 +140,7 @@ def test_a_time_that_cannot_be_read_loses() -> None:
     ("alert", "steps"),
     [
         ({"level": 2}, ["from = 2", "taken: table 2: high"]),
+        ({"level": 60}, ["from = 60", "taken: ranges {gte: 50, to: high}"]),
         ({"level": 9}, ["from = 9", "taken: default: medium no row has this value"]),
     ],
 )
@@ -151,6 +160,20 @@ def test_the_identity_tells_its_parts() -> None:
     explanation = told(badge=None, holder="h")
     assert section(explanation, "correlation").value == "north:h"
     assert lines(explanation, "correlation", "badge ?? .holder") == ["lost: badge nothing", "taken: .holder = h"]
+
+
+def test_the_former_identity_is_told_when_it_is_another() -> None:
+    steps = {step.what: step for step in section(told(old="o"), "correlation").steps}
+    assert (steps["formerly"].value, [_line(part) for part in steps["formerly"].parts]) == ("o", [".old = o"])
+    steps = {step.what: step for step in section(told(), "correlation").steps}
+    assert _line(steps["formerly"]) == "formerly empty, or as it is now"
+
+
+def test_a_join_tells_its_values_and_what_it_lacks() -> None:
+    (join,) = [step for step in section(told(holder="h"), "correlation").steps if step.what.startswith("join")]
+    assert (join.verdict, [_line(part) for part in join.parts]) == ("taken", [".holder = h", "door = north"])
+    (join,) = [step for step in section(told(), "correlation").steps if step.what.startswith("join")]
+    assert (join.verdict, join.why) == ("lost", "a value is empty, or a literal")
 
 
 def test_an_empty_identity_is_quarantined_and_told_up_to_there() -> None:
@@ -185,8 +208,17 @@ def test_suppressions_tell_which_is_over_which_won_and_which_came_too_late() -> 
     assert lines(explanation, "suppress") == [
         "lost: old not in force at this time",
         "taken: known as it is",
+        "not asked: night as it is",
         "not asked: later as it is",
     ]
+
+
+def test_a_suppression_outside_its_hours_tells_them() -> None:
+    explanation = told(kind="nightly")
+    night = next(step for step in section(explanation, "suppress").steps if step.what == "night")
+    assert night.verdict == "lost"
+    assert [part.what for part in night.parts] == [".kind: nightly", "window {from: 23:00, to: 05:00, tz: UTC}"]
+    assert [(part.verdict, part.value) for part in night.parts] == [("holds", "nightly"), ("fails", NOW)]
 
 
 def test_a_condition_tells_the_key_that_failed_with_what_it_saw() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,17 +42,26 @@ extract:
   host: .host.hostname ?? .host.name ?? .Resources[0].Id | lower
   risk: '."kibana.alert.risk_score" | number'
   both: "{{ host }}/{{ risk }}"
+  team: 'host | lookup(hosts, by=name, take=team) ?? "nobody"'
 time: .startsAt ?? ."@timestamp" | time ?? .UpdatedAt
 severity:
   from: ."kibana.alert.severity" ?? .Severity.Label
+  ranges: [{gte: 90, to: critical}, {gt: 20, lt: 50, to: low}]
   default: info
   raise_to: {high: {risk|gte: 50}, critical: [{.a|re: x}, {.host.name|contains|all: [a, b]}]}
   lower_to: {low: {.labels.env: [dev, null]}}
 correlation:
   id: '{{ host ?? .labels.alertname }}:{{ .status ?? "open" }}'
+  formerly: "{{ .id ?? host }}/{{ risk }}"
+  join: [{same: [host, team], within: 4h}, {same: .user.name, within: 1d}]
   close_when: [{.status: resolved}, {not: {.RecordState: ACTIVE}, .RecordState|exists: true}]
 suppress:
   - {name: over, reason: a test, until: 2026-01-01, when: {mapping: everything}}
+  - name: hours
+    reason: a test
+    permanent: true
+    window: {days: [mon, tue], from: "20:00", to: "04:00", tz: Europe/Berlin}
+    when: {.labels.env|exists: true, host|in_lookup: hosts.name}
   - {name: ranges, reason: a test, permanent: true, when: {any: [{.source.ip|cidr: 10.99.0.0/16}, {severity: info}]}}
 route:
   - {when: {severity|at_least: high, all: [{status: firing}]}, to: sir, assignment_group: "{{ host }}", else_group: SOC}
@@ -71,13 +81,16 @@ def _shipped(name: str, watch: Watch = UNWATCHED) -> Mapping:
     return load_mappings(FOLDER, [name], watch=watch)[name]
 
 
-def _everything(_: str, watch: Watch = UNWATCHED) -> Mapping:
-    return compile_files("everything", {"everything.yaml": EVERYTHING}, watch=watch)
+def _everything(watch: Watch = UNWATCHED) -> Mapping:
+    files = {"everything.yaml": EVERYTHING, "lookups/hosts.csv": "name,team\nwks-0421,SOC\nsrv-dns-02,Net\n"}
+    return compile_files("everything", files, watch=watch)
 
 
 def _both(name: str) -> tuple[Mapping, Mapping, Recorder]:
-    recorder, load = Recorder(), _everything if name == "everything" else _shipped
-    return load(name), load(name, recorder), recorder
+    recorder = Recorder()
+    if name == "everything":
+        return _everything(), _everything(recorder), recorder
+    return _shipped(name), _shipped(name, recorder), recorder
 
 
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -174,9 +187,10 @@ def test_where_nobody_looks_every_closure_is_used_as_it_is() -> None:
 
 
 @by_name
-def test_every_part_has_its_place(name: str) -> None:
-    parts = [part for part in MAPPINGS[name][2].parts if part.kind not in ("severity", "table")]
-    assert [part for part in parts if not part.place] == []
+def test_every_part_of_the_file_has_its_line(name: str) -> None:
+    unplaced = [part for part in MAPPINGS[name][2].parts if not re.fullmatch(r".+\.yaml:[1-9][0-9]*", part.place)]
+    assert {part.kind for part in unplaced} <= {"origin", "expression", "table"}
+    assert all(part.alternatives == () for part in unplaced)
 
 
 def test_what_was_recorded_is_handed_out_once() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.mapping.language import Call, Coalesce, Expression, Literal, Name, Path, Pipe, parse_expression
+from bridge.mapping.language import Call, Coalesce, Expression, Literal, Name, Path, Pipe, Word, parse_expression
 from bridge.mapping.model import Node
 from bridge.mapping.written import written, written_condition, written_value
 from bridge.yamlfile import parse_yaml
@@ -16,7 +16,9 @@ names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True)
 steps = st.one_of(texts, names, st.integers(0, 99), st.none())
 paths = st.builds(Path, st.lists(steps, max_size=5).map(tuple))
 sources = st.one_of(paths, st.builds(Literal, texts), st.builds(Name, names))
-calls = st.builds(Call, names, st.lists(st.one_of(texts, st.integers(-99, 99)), max_size=3).map(tuple))
+arguments = st.one_of(texts, names.map(Word), st.integers(-99, 99))
+keywords = st.dictionaries(names, arguments, max_size=2).map(lambda named: tuple(named.items()))
+calls = st.builds(Call, names, st.lists(arguments, max_size=3).map(tuple), keywords)
 pipes = st.builds(Pipe, sources, st.lists(calls, min_size=1, max_size=3).map(tuple))
 alternatives = sources | pipes
 expressions = alternatives | st.builds(Coalesce, st.lists(alternatives, min_size=2, max_size=4).map(tuple))
@@ -24,7 +26,9 @@ expressions = alternatives | st.builds(Coalesce, st.lists(alternatives, min_size
 
 @given(expressions)
 def test_an_expression_reads_as_what_was_written(tree: Expression) -> None:
-    assert parse_expression(written(tree)) == tree
+    read = parse_expression(written(tree))
+    assert read == tree
+    assert written(read) == written(tree)  # a word and a text in quotes are equal as values
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,7 @@ def test_an_expression_reads_as_what_was_written(tree: Expression) -> None:
         ".a.b[0].c ?? .list[].x",
         '."kibana.alert.uuid" ?? .detail-type',
         'host | regex("^(\\d+)") | truncate(3)',
+        "account | lookup(accounts, by=account_id, take=env)",
         ".[]",
         ".",
         '.a | join(", ") ?? "none"',
