@@ -98,7 +98,10 @@ class _Story:
             self._tell_split(self.recorder.take(), elements)
         self.so_far = replace(self.so_far, elements=len(elements))
         if at >= len(elements):
-            raise NoElement(f"the delivery has {len(elements)} alerts, there is no element {at}: the first is 0")
+            count = f"{len(elements)} alerts" if elements else "no alert"
+            raise NoElement(
+                f"the delivery has {count}, there is no element {at}" + (": the first is 0" if elements else "")
+            )
         if not self.delivery.within_limits:
             refuse_beyond_limits(elements[at])
         return elements[at]
