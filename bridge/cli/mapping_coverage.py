@@ -70,37 +70,39 @@ def coverage(names: tuple[str, ...], last: int | None, config: Path | None, *, a
 
 
 def _by_tests(name: str, folder: Path, tables: dict[str, str]) -> Covered:
+    from bridge.cli.output import counted
     from bridge.mapping.coverage import Coverage
     from bridge.mapping.load import load_mappings
     from bridge.mapping.trial import try_mapping
 
     mapping, recorder = recorded(folder, name)
-    counted = Coverage(recorder)
+    coverage = Coverage(recorder)
     trials = try_mapping(mapping, folder, tables, beside=load_mappings(folder, [name])[name])
-    counted.count()
+    coverage.count()
     failed = sum(not trial.passed for trial in trials)
-    by = _number(len(trials), "test") + (f", {failed} of which fail (see `bridge mapping test`)" if failed else "")
-    return Covered(mapping=name, by=by, points=counted.points())
+    by = counted(len(trials), "test") + (f", {failed} of which fail (see `bridge mapping test`)" if failed else "")
+    return Covered(mapping=name, by=by, points=coverage.points())
 
 
 def _by_store(name: str, folder: Path, tables: dict[str, str], config: Path | None, last: int) -> Covered:
     from bridge.cli.opening import opened
+    from bridge.cli.output import counted
     from bridge.mapping.coverage import Coverage
     from bridge.store.queries import list_alerts
 
     mapping, recorder = recorded(folder, name)
-    counted, erased = Coverage(recorder), 0
+    coverage, erased = Coverage(recorder), 0
     with opened(config or CONFIG_DEFAULT) as (settings, store), store.reading() as tx:
         sources = [source.name for source in settings.sources.values() if source.mapping == name]
         alerts = list_alerts(tx, limit=last, sources=sources)
         for delivery, its_alerts in groupby(alerts, key=lambda alert: int(alert.id.partition("-")[0])):
-            erased += _count_delivery(tx, delivery, list(its_alerts), counted, mapping, tables)
-    by = _number(len(alerts) - erased, "stored alert") + (f"; the bodies of {erased} more are erased" if erased else "")
-    return Covered(mapping=name, by=by, points=counted.points())
+            erased += _count_delivery(tx, delivery, list(its_alerts), coverage, mapping, tables)
+    by = counted(len(alerts) - erased, "stored alert") + (f"; the bodies of {erased} more are erased" if erased else "")
+    return Covered(mapping=name, by=by, points=coverage.points())
 
 
 def _count_delivery(
-    tx: Connection, delivery: int, alerts: list[AlertRow], counted: Coverage, mapping: Mapping, tables: dict[str, str]
+    tx: Connection, delivery: int, alerts: list[AlertRow], coverage: Coverage, mapping: Mapping, tables: dict[str, str]
 ) -> int:
     """How many of its alerts cannot be counted, because the body was erased."""
     from bridge.errors import Unmappable
@@ -112,12 +114,12 @@ def _count_delivery(
     if body is None:
         return len(alerts)
     try:
-        document = decode(body).value
+        document = decode(body)
     except Unmappable:  # it came to nothing in the mapping
         return 0
     for alert in alerts:
         setting = Setting(now=alert.received_at, source=alert.source, tables=tables)
-        counted.count_alert(mapping, document, int(alert.id.partition("-")[2]), setting)
+        coverage.count_alert(mapping, document, int(alert.id.partition("-")[2]), setting)
     return 0
 
 
@@ -140,7 +142,3 @@ def _summary(one: Covered, sorts: Sequence[Sort]) -> tuple[str, ...]:
         counts.append(f"{sum(hits)}/{len(hits)}" if hits else "-")
     share = f"{100 * one.hit // len(one.points)}%" if one.points else "-"
     return (one.mapping, *counts, share)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -106,8 +106,8 @@ def show_facts(facts: Sequence[tuple[str, object]]) -> None:
 
 
 def show_lines(lines: Iterable[Text]) -> None:
-    """Lines with styles of their own; what stands in them went through `plain`."""
-    _print(Group(*lines))
+    """Lines with styles of their own, which the terminal wraps; what stands in them went through `plain`."""
+    _print(Group(*lines), soft_wrap=True)
 
 
 def show_json(value: object) -> None:
@@ -137,9 +137,9 @@ def _cell(value: object) -> Text:
     return Text(text, style=STYLES.get(text, ""))
 
 
-def _print(what: Any) -> None:
+def _print(what: Any, *, soft_wrap: bool = False) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=UNBOUNDED_COLUMNS)
     with console.capture() as capture:
-        console.print(what)
+        console.print(what, soft_wrap=soft_wrap)
     for line in capture.get().splitlines():
         click.echo(line.rstrip())

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bridge.alert import Json
 from bridge.correlation.policy import Kind
 from bridge.errors import Unmappable
 from bridge.mapping.compile import Mapping
@@ -19,6 +18,7 @@ from bridge.mapping.model import Node
 from bridge.mapping.recording import Event, Part, Recorder, place_of
 from bridge.mapping.values import text_of
 from bridge.mapping.written import written, written_condition, written_value
+from bridge.sources.document import Document, refuse_beyond_limits
 
 Place = tuple[Part, str]  # a part, and of a table the row in it
 
@@ -57,11 +57,13 @@ class Coverage:
         hits = {(place, id(event.document)) for event in events for place in _hits(event)}
         self._hits.update(place for place, _ in hits)
 
-    def count_alert(self, mapping: Mapping, document: Json, at: int, setting: Setting) -> None:
+    def count_alert(self, mapping: Mapping, delivery: Document, at: int, setting: Setting) -> None:
         """Maps one alert of a delivery and renders it as if it opened an incident."""
         try:
-            elements, _ = mapping.split(document)
+            elements, _ = mapping.split(delivery.value)
             if at < len(elements):
+                if not delivery.within_limits:
+                    refuse_beyond_limits(elements[at])
                 mapped = mapping.map(elements[at], now=setting.now)
                 if mapped.target is not None:
                     table = setting.tables.get(mapped.target, "")

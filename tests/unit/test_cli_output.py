@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.text import Text
 
 from bridge.alert import Severity, Status
-from bridge.cli.output import age, counted, plain, show_facts, show_json, show_table, time_text, to_json
+from bridge.cli.output import age, counted, plain, show_facts, show_json, show_lines, show_table, time_text, to_json
 
 NOW = datetime(2026, 11, 24, 22, 31, 5, tzinfo=UTC)
 
@@ -83,6 +84,11 @@ def test_a_table_in_a_pipe_is_neither_coloured_nor_wrapped(capsys: pytest.Captur
     assert len(lines) == 3
     assert "\x1b" not in "".join(lines)
     assert lines[2] == "[red]b"
+
+
+def test_lines_in_a_pipe_are_neither_coloured_nor_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
+    show_lines([Text("[red]a", style="red"), Text("word " * 60 + "end")])
+    assert capsys.readouterr().out == "[red]a\n" + "word " * 60 + "end\n"
 
 
 def test_an_empty_table_says_what_that_means(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from bridge.mapping.explain import Setting
 from bridge.mapping.load import compile_files
 from bridge.mapping.recording import Recorder
 from bridge.mapping.trial import TABLES, try_mapping
+from bridge.sources.document import decode
 
 NOW = datetime(2026, 11, 24, 21, 5, tzinfo=UTC)
 SETTING = Setting(now=NOW, source="doors", tables=TABLES)
@@ -73,7 +74,7 @@ def by_alerts(*documents: Any, mapping: str = MAPPING) -> dict[str, int]:
     coverage = Coverage(recorder)
     for document in documents:
         for at in range(len(document.get("doors") or [document])):
-            coverage.count_alert(compiled, document, at, SETTING)
+            coverage.count_alert(compiled, decode(json.dumps(document).encode()), at, SETTING)
     return hits(coverage)
 
 
@@ -156,6 +157,11 @@ def test_an_alert_that_cannot_be_mapped_counts_as_far_as_it_got() -> None:
     counted = by_alerts({"door": " ", "doors": [{}], "level": "low"})
     assert (counted["match: .doors|exists: true"], counted["severity.default: medium"]) == (1, 1)
     assert (counted["route[1] to itsm"], counted["extract.door: .name"]) == (0, 0)
+
+
+def test_an_alert_beyond_the_limits_counts_up_to_there() -> None:
+    counted = by_alerts({"door": "north", "deep": json.loads("[" * 40 + "]" * 40)})
+    assert (counted["match: .door|exists: true"], counted["route[1] to itsm"]) == (1, 0)
 
 
 def test_an_alternative_that_is_nothing_is_no_hit() -> None:
