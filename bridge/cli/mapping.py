@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.mapping_plan import plan_command
-from bridge.cli.mapping_publish import publish_command, rollback_command
-from bridge.cli.mapping_revisions import diff_command, revisions_command
 from bridge.cli.mapping_coverage import coverage
 from bridge.cli.mapping_docs import docs
 from bridge.cli.mapping_explain import explain
 from bridge.cli.mapping_folder import folder_and_tables
+from bridge.cli.mapping_plan import plan_command
+from bridge.cli.mapping_publish import publish_command, rollback_command
+from bridge.cli.mapping_revisions import diff_command, revisions_command
 
 if TYPE_CHECKING:
     from bridge.mapping.expectation import Finding
