@@ -129,26 +129,29 @@ def publish(settings: Settings, store: Store, *, actor: str) -> dict[str, Publis
 
     Raises Misconfigured as `load`, `refuse_failing` and `in_use` do.
     """
+    found: dict[str, Mapping] = {}
     if settings.reload is Reload.AUTO:
+        found = load(settings, store.moment().date())
         with store.reading() as tx:
             before = revisions.in_use(tx)
-        publish_found(settings, store, load(settings, store.moment().date()), seen=_disk(before.values()), actor=actor)
-    return in_use(settings, store).current
+        publish_found(settings, store, found, seen=_disk(before.values()), actor=actor)
+    return in_use(settings, store, compiled=found).current
 
 
-def publish_or_keep(settings: Settings, store: Store) -> None:
+def publish_or_keep(settings: Settings, store: Store) -> dict[str, Published]:
     """At start: as `publish`. Where that is refused, and all that the sources need was published before, that serves.
 
     Raises Misconfigured where there is nothing to fall back on.
     """
     try:
-        publish(settings, store, actor="start")
+        return publish(settings, store, actor="start")
     except Misconfigured as refused:
         try:
-            in_use(settings, store)
+            kept = in_use(settings, store).current
         except Misconfigured:
             raise refused from None
         _log.warning("mappings refused, what was published before is served: %s", refused.message)
+        return kept
 
 
 def publish_found(
@@ -243,9 +246,15 @@ def _entry(change: Change, signed: Signed, now: datetime) -> Entry:
 # --- what is in use
 
 
-def in_use(settings: Settings, store: Store, *, known: MappingType[str, Published] = MappingProxyType({})) -> InUse:
-    """What is published. Of `known`, what is in use still is not compiled again; what was removed while a source of
-    ours needs it is kept.
+def in_use(
+    settings: Settings,
+    store: Store,
+    *,
+    known: MappingType[str, Published] = MappingProxyType({}),
+    compiled: MappingType[str, Mapping] = MappingProxyType({}),
+) -> InUse:
+    """What is published. What is `known` or `compiled` already is not compiled again; of `known`, what was removed
+    while a source of ours needs it is kept.
 
     Raises Misconfigured when a source's mapping is not published, does not compile any more, or routes to nowhere.
     """
@@ -253,9 +262,11 @@ def in_use(settings: Settings, store: Store, *, known: MappingType[str, Publishe
         newest = revisions.newest(tx)
         rows = revisions.in_use(tx)
         ids = {name: row.revision_id for name, row in rows.items() if row.revision_id is not None}
-        new = [name for name, row_id in ids.items() if name not in known or known[name].revision_id != row_id]
-        stored = {name: revisions.load(tx, ids[name])[1] for name in new}
-    current = {name: known[name] for name in ids if name not in stored}
+        current = {name: known[name] for name, row_id in ids.items() if _is(known.get(name), row_id)}
+        for name in (ids.keys() - current.keys()) & compiled.keys():
+            if compiled[name].digest == _digest(rows[name]):
+                current[name] = Published(mapping=compiled[name], revision_id=ids[name])
+        stored = {name: revisions.load(tx, ids[name])[1] for name in sorted(ids.keys() - current.keys())}
     problems: list[Problem] = []
     for name, files in stored.items():
         try:
@@ -270,6 +281,10 @@ def in_use(settings: Settings, store: Store, *, known: MappingType[str, Publishe
     if problems:
         raise Misconfigured(problems)
     return InUse(newest=newest, current=current, disk=_disk(rows.values()), kept=frozenset(kept))
+
+
+def _is(published: Published | None, revision_id: int) -> bool:
+    return published is not None and published.revision_id == revision_id
 
 
 def _unpublished(settings: Settings, names: set[str]) -> list[Problem]:

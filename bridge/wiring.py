@@ -55,6 +55,7 @@ class Prepared:
     """What every process of a bridge begins with."""
 
     lock: IO[str] | None  # of an SQLite database: to be kept open for life
+    published: MappingType[str, Published]
 
 
 def prepare(settings: Settings) -> Prepared:
@@ -75,9 +76,9 @@ def prepare(settings: Settings) -> Prepared:
     ):
         lock = undo.enter_context(lock_sqlite(store.engine)) if store.is_sqlite else None
         upgrade_store(store)
-        publish_or_keep(settings, store)
+        published = publish_or_keep(settings, store)
         undo.pop_all()  # the lock is kept
-    return Prepared(lock=lock)
+    return Prepared(lock=lock, published=published)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ class Running:
     stop: Callable[[], None]
 
 
-def run(settings: Settings, *, sync: bool) -> Running:
+def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     """Build and start everything in this process. `stop` drains: what was taken is answered, calls in flight finish."""
     from bridge.library import Library
     from bridge.metrics import Metrics
@@ -99,7 +100,7 @@ def run(settings: Settings, *, sync: bool) -> Running:
 
     store = open_store(settings.database, steady_clock())
     metrics = Metrics()
-    taken = in_use(settings, store)
+    taken = in_use(settings, store, known=prepared.published)
     library = Library(taken.current)
     installation = _begin(settings, store, taken.current, sync=sync)
     loop = _sync_loop(settings, store, library, metrics, installation) if sync else None

@@ -12,7 +12,8 @@ BRIDGE_YAML = f"""\
 # Durations are written 90s, 15m, 4h, 7d.
 
 database: sqlite:///var/bridge.db           # or postgresql://user@host/db
-mappings: {{path: mappings}}                  # one YAML file for each product
+mappings: {{path: mappings}}                  # one YAML file for each product; a change is used when its tests
+                                            # pass (reload: publish_only waits for `bridge mapping publish`)
 
 log:
   signing_key: {{file: var/log.key}}          # signs the correlation log; var/log.pub verifies it: copy it elsewhere

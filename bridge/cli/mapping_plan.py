@@ -170,9 +170,10 @@ def _show(plan: Plan, limit: int) -> None:
     from bridge.library import REVISION_DIGITS
 
     published, edited = plan.published[:REVISION_DIGITS], plan.edited[:REVISION_DIGITS]
-    erased = f"; {plan.erased} more were erased" if plan.erased else ""
+    erased = f"; of {_many(plan.erased, 'delivery', 'deliveries')} the body was erased" if plan.erased else ""
     click.echo(f"{plan.mapping}: {published} (published) and {edited} (disk)")
-    click.echo(f"Replayed: {plan.alerts} alerts of {plan.deliveries} deliveries{erased}.\n")
+    replayed = f"{_many(plan.alerts, 'alert', 'alerts')} of {_many(plan.deliveries, 'delivery', 'deliveries')}"
+    click.echo(f"Replayed: {replayed}{erased}.\n")
     counts = [(one.name, getattr(plan.before, one.name), getattr(plan.after, one.name)) for one in fields(plan.before)]
     rows = [(name, old, new, f"{new - old:+d}" if new != old else "") for name, old, new in counts]
     show_table(("", "PUBLISHED", "DISK", ""), rows, empty="")
@@ -182,10 +183,14 @@ def _show(plan: Plan, limit: int) -> None:
             click.echo(f"  {one.before} → {one.after}: {one.count}, the first {one.alert}")
         _more(len(plan.outcomes), limit)
     if plan.ids:
-        click.echo(f"\nCorrelation IDs that would change: {len(plan.ids)}, of {plan.ids_alerts} alerts.")
+        click.echo(
+            f"\nCorrelation IDs that would change: {len(plan.ids)}, of {_many(plan.ids_alerts, 'alert', 'alerts')}."
+        )
         click.echo(f"New incidents for problems that have one open: {plan.new_incidents}.")
         for pair in plan.ids[:limit]:
-            click.echo(plain(f"  {pair.before} → {pair.after}: {pair.count} alerts, the first {pair.alert}"))
+            click.echo(
+                plain(f"  {pair.before} → {pair.after}: {_many(pair.count, 'alert', 'alerts')}, the first {pair.alert}")
+            )
         _more(len(plan.ids), limit)
     if plan.shapes:
         click.echo("\nFields that would differ:")
@@ -197,11 +202,15 @@ def _show(plan: Plan, limit: int) -> None:
 
 def _show_shape(shape: Any) -> None:
     what = ", ".join(f"{change.field} {change.how}" for change in shape.example)
-    click.echo(f"  {shape.operation}, {shape.count} times: {what}; as of alert {shape.alert}:")
+    click.echo(f"  {shape.operation}, {_many(shape.count, 'time', 'times')}: {what}; as of alert {shape.alert}:")
     for change in shape.example:
         for sign, value in (("-", change.before), ("+", change.after)):
             if value is not None:
                 click.echo(f"    {sign} {change.field}: {_short(value)}")
+
+
+def _many(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"
 
 
 def _short(value: str) -> str:

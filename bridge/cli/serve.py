@@ -16,6 +16,7 @@ from bridge.cli.options import config_option, example
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
+    from bridge.wiring import Prepared
 
 GRACEFUL_SECONDS = 95  # a round may make six calls of 15 s; deploy/'s unit waits a little longer
 BIND_DEFAULT = "127.0.0.1:8080"
@@ -49,7 +50,7 @@ def serve(config: Path, bind: str, role: str) -> None:
     prepared = prepare(settings)
     with prepared.lock or contextlib.nullcontext():
         listener = _listener(host, port)
-        _serve(settings, listener, sync=role == "all")
+        _serve(settings, prepared, listener, sync=role == "all")
 
 
 def _address(bind: str) -> tuple[str, int]:
@@ -91,7 +92,7 @@ def _refuse_open_doors(settings: Settings, host: str, bind: str) -> None:
         raise Misconfigured(open_doors)
 
 
-def _serve(settings: Settings, listener: socket.socket, *, sync: bool) -> None:
+def _serve(settings: Settings, prepared: Prepared, listener: socket.socket, *, sync: bool) -> None:
     from gunicorn.app.base import BaseApplication
 
     from bridge.wiring import Running, run
@@ -133,7 +134,7 @@ def _serve(settings: Settings, listener: socket.socket, *, sync: bool) -> None:
         def load(self) -> Any:
             told = logging.getLogger("gunicorn.error")  # one shape for every line of the service
             told.handlers, told.propagate = [], True
-            running.append(run(settings, sync=sync))
+            running.append(run(settings, prepared, sync=sync))
             return running[0].app
 
     Server().run()

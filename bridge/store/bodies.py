@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
@@ -51,18 +51,17 @@ def count(tx: Connection, window: Window) -> int:
 def pages(store: Store, window: Window) -> Iterator[list[StoredDelivery]]:
     """Each read in a transaction of its own, so that a long replay holds nothing."""
     columns = (deliveries.c.id, deliveries.c.source, deliveries.c.tenant, deliveries.c.received_at, deliveries.c.body)
-    after = -1
     while True:
-        query = select(*columns).where(_within(window), deliveries.c.id > after).order_by(deliveries.c.id)
         with store.reading() as tx:
-            rows = tx.execute(query.limit(PAGE)).all()
+            rows = tx.execute(select(*columns).where(_within(window)).order_by(deliveries.c.id).limit(PAGE)).all()
         if not rows:
             return
         yield [
             StoredDelivery(id=row.id, source=row.source, tenant=row.tenant, received_at=row.received_at, body=row.body)
             for row in rows
         ]
-        after = rows[-1].id
+        # One lower bound: given two, SQLite seeks to the first and reads its way to the second.
+        window = replace(window, first=rows[-1].id + 1)
 
 
 def _within(window: Window) -> ColumnElement[bool]:

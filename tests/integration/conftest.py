@@ -8,8 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from publishing_world import Command, Place
 from sync_world import PASSWORD_VARIABLE, Clock, World, world_of
 
+import bridge.wiring
+from bridge.cli import author
+from bridge.settings import Settings
 from bridge.store.engine import Store, open_store
 from bridge.store.tables import metadata
 
@@ -67,3 +71,16 @@ def world(tmp_path: Path, sync_password: None) -> Iterator[World]:
     with world_of(store, clock) as world:
         yield world
     store.close()
+
+
+@pytest.fixture
+def command(
+    store: Store, store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    def open_it(settings: Settings) -> Store:
+        return open_store(settings.database, lambda: store.moment())
+
+    monkeypatch.setattr(bridge.wiring, "open_for_command", open_it)
+    monkeypatch.setattr("getpass.getuser", lambda: "robin")
+    monkeypatch.setattr(author, "_git", lambda *_: None)
+    return Command(Place(store, tmp_path / "place", store_url, "publish_only"), capsys)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from intake_world import PROBE, rows
 from sqlalchemy import select
 
+from bridge.cli import main
 from bridge.library import Library
 from bridge.publishing import in_use, publish
 from bridge.reloader import Reloader
@@ -30,6 +32,7 @@ sources:
 OTHER = PROBE.replace('"{{ rule }}"}', '"Probe: {{ rule }}"}')
 THIRD = PROBE.replace('"{{ rule }}"}', '"{{ rule }}!"}')
 assert len({PROBE, OTHER, THIRD}) == 3
+NOTE = ("--note", "a reason")
 
 TESTED = (
     PROBE
@@ -91,3 +94,31 @@ class Process:
     def text(self) -> str:
         """Of the mapping in use."""
         return self.library["probe"].mapping.files["probe.yaml"]
+
+
+class Command:
+    """`bridge mapping …` before one installation."""
+
+    def __init__(self, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+        self.place = place
+        self._capsys = capsys
+
+    def run(self, *words: str, status: int = 0) -> str:
+        config = str(self.place.folder / "bridge.yaml")
+        assert main(["mapping", *words, "--config", config]) == status, self._capsys.readouterr()
+        output = self._capsys.readouterr()
+        return output.err if status else output.out
+
+    def said(self, *words: str, status: int) -> str:
+        """What is printed, although the status is not 0."""
+        config = str(self.place.folder / "bridge.yaml")
+        assert main(["mapping", *words, "--config", config]) == status
+        return self._capsys.readouterr().out
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.run(*words, "--json"))
+
+    def publish(self, text: str) -> str:
+        """Write it and publish it; its revision."""
+        self.place.write(text)
+        return str(self.json("publish", *NOTE)[0]["revision"])

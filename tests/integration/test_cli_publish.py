@@ -2,58 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from intake_world import PROBE, alert, delivery, library_of
-from publishing_world import OTHER, TESTED, Place
+from publishing_world import NOTE, OTHER, TESTED, Command
 
-import bridge.wiring
-from bridge.cli import author, main
-from bridge.settings import Settings
-from bridge.store.engine import Store, open_store
+from bridge.cli import main
 from bridge.store.intake import commit
 from bridge.store.tables import publications
-
-NOTE = ("--note", "a reason")
-
-
-class Command:
-    """`bridge mapping …` before one installation."""
-
-    def __init__(self, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-        self.place = place
-        self._capsys = capsys
-
-    def run(self, *words: str, status: int = 0) -> str:
-        config = str(self.place.folder / "bridge.yaml")
-        assert main(["mapping", *words, "--config", config]) == status, self._capsys.readouterr()
-        output = self._capsys.readouterr()
-        return output.err if status else output.out
-
-    def json(self, *words: str) -> Any:
-        return json.loads(self.run(*words, "--json"))
-
-    def publish(self, text: str) -> str:
-        """Write it and publish it; its revision."""
-        self.place.write(text)
-        return str(self.json("publish", *NOTE)[0]["revision"])
-
-
-@pytest.fixture
-def command(
-    store: Store, store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Command:
-    def open_it(settings: Settings) -> Store:
-        return open_store(settings.database, lambda: store.moment())
-
-    monkeypatch.setattr(bridge.wiring, "open_for_command", open_it)
-    monkeypatch.setattr("getpass.getuser", lambda: "robin")
-    monkeypatch.setattr(author, "_git", lambda *_: None)
-    return Command(Place(store, tmp_path / "place", store_url, "publish_only"), capsys)
-
 
 # --- publish
 

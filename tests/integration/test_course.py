@@ -1,0 +1,72 @@
+"""A course over stored deliveries counts what the worker did with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+from sync_world import World
+
+from bridge.alert import Outcome
+from bridge.correlation.policy import CloseWhen
+from bridge.course import Course
+from bridge.store.bodies import Window, pages
+from bridge.store.prepare import map_content
+from bridge.store.tables import deliveries
+
+MINUTES = [0, 1, 3, 20, 70]
+LEVELS = ["low", "high", "critical"]
+
+
+def story(world: World, seed: int) -> None:
+    """Some alerts of three problems, the worker at work between them."""
+    for step in range(25):
+        number = seed * 31 + step * 7
+        rule = f"r{number % 3}"
+        if number % 5 == 0:
+            world.resolve(rule)
+        else:
+            world.fire(rule, level=LEVELS[number % 7 % 3])
+        world.idle()
+        world.pass_time(minutes=MINUTES[(number // 3) % len(MINUTES)])
+
+
+def course_of(world: World) -> Course:
+    course = Course(world.library["probe"].mapping, {"itsm": CloseWhen.UNTOUCHED})
+    for page in pages(world.store, Window(sources=frozenset({"probe"}))):
+        for one in page:
+            course.advance(one.received_at)
+            for alert in map_content(course.mapping, one.body or b"", now=one.received_at):
+                course.take(alert, tenant=one.tenant, source=one.source, now=one.received_at)
+    course.advance(world.clock.now)
+    return course
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_it_decides_what_the_worker_decided(world: World, seed: int) -> None:
+    story(world, seed)
+    course = course_of(world)
+    written = Counter(entry["outcome"] for entry in world.log("intended"))
+    assert {kind.value: count for kind, count in course.decisions.items()} == dict(written)
+    assert len(course.open_keys()) == sum(world.row(rule).open for rule in ("r0", "r1", "r2"))
+    assert course.outcomes == {Outcome.ACCEPTED: 25}
+
+
+def test_a_page_begins_where_the_last_one_ended(anywhere: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.store.bodies.PAGE", 2)
+    for number in range(5):
+        anywhere.fire(f"r{number}")
+    found = [len(page) for page in pages(anywhere.store, Window(sources=frozenset({"probe"})))]
+    assert found == [2, 2, 1]
+
+
+def test_a_window_leaves_out_other_sources_and_older_deliveries(anywhere: World) -> None:
+    anywhere.fire("r1")
+    with anywhere.store.reading() as tx:
+        newest = tx.execute(
+            select(func.max(deliveries.c.received_at, type_=deliveries.c.received_at.type))
+        ).scalar_one()
+    later = Window(sources=frozenset({"probe"}), since=newest + timedelta(seconds=1))
+    assert [list(pages(anywhere.store, one)) for one in (later, Window(sources=frozenset({"other"})))] == [[], []]
