@@ -11,7 +11,7 @@ import heapq
 from collections import Counter
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bridge.alert import MappedAlert, Outcome, Severity, Status, key_of
 from bridge.correlation.policy import (
@@ -30,11 +30,11 @@ from bridge.correlation.policy import (
 from bridge.correlation.summary import AlertFacts, summarise
 from bridge.mapping.compile import Mapping
 from bridge.mapping.rendered import Facts
-from bridge.store.correlation_state import CorrelationState
+from bridge.store.correlation_state import FUTURE_MAX, CorrelationState
+from bridge.store.naming import Naming
 from bridge.store.prepare import PreparedAlert
 from bridge.store.tables import to_us
 
-AHEAD_MAX = timedelta(minutes=5)  # an event time further in the future counts as this, as at intake
 # Nothing is written now, and one alert is enough to know what will be: once for each write that follows.
 LATER = {Reason.REPEAT: Kind.UPDATE, Reason.QUIET_TIME: Kind.CLOSE}
 
@@ -77,8 +77,9 @@ class Course:
         self.decisions: Counter[Kind] = Counter()  # but for NOTHING
         self.outcomes: Counter[Outcome] = Counter()
         self._policies = {name: replace(mapping.policy, close_when=when) for name, when in closes.items()}
-        self._problems: dict[Key, _Problem] = {}
-        self._timers: list[tuple[datetime, Key]] = []
+        self._problems: dict[Key, _Problem] = {}  # by every key that leads to one
+        self._timers: list[tuple[datetime, int, _Problem]] = []  # the number keeps equal times in order
+        self._timers_set = 0
 
     def open_keys(self) -> set[Key]:
         """The problems that have an open incident now."""
@@ -88,10 +89,9 @@ class Course:
         """Time goes by: what falls due until then is decided."""
         timers = self._timers
         while timers and timers[0][0] <= now:
-            due, key = heapq.heappop(timers)
-            problem = self._problems[key]
+            due, _, problem = heapq.heappop(timers)
             if problem.wake_at == due:
-                self._decide(problem, key, due)
+                self._decide(problem, due)
 
     def take(self, alert: PreparedAlert, *, tenant: str, source: str, now: datetime) -> Step:
         """One alert that was received at `now`."""
@@ -99,17 +99,14 @@ class Course:
         if mapped is None:
             self.outcomes[Outcome.QUARANTINED] += 1
             return Step(Outcome.QUARANTINED, None, alert.code)
-        key = (tenant, key_of(mapped.correlation_id))
-        problem = self._problems.get(key)
-        if problem is None:
-            problem = _Problem(_fresh(key, mapped, source, self.mapping.name))
-        event_time = now if mapped.event_time is None else min(mapped.event_time, now + AHEAD_MAX)
+        problem = self._problem_of(mapped, tenant, source)
+        event_time = now if mapped.event_time is None else min(mapped.event_time, now + FUTURE_MAX)
         at, received = to_us(event_time), to_us(now)
         done = problem.state.settle(mapped, source=source, mapping=self.mapping.name, event_time=at, now=received)
         self.outcomes[done.outcome] += 1
         if done.seq is None:
             return Step(done.outcome, mapped, done.reason)
-        self._problems[key] = problem
+        self._register(problem)
         facts = AlertFacts(
             seq=done.seq,
             status=mapped.status,
@@ -124,13 +121,33 @@ class Course:
         newest = problem.newest
         if newest is None or (facts.event_time, facts.seq) > (newest.event_time, newest.seq):
             problem.newest, problem.routed_to = facts, mapped.target
-        return self._accepted(problem, key, mapped, done.reason, source, now)
+        return self._accepted(problem, mapped, done.reason, source, now)
 
-    def _accepted(
-        self, problem: _Problem, key: Key, mapped: MappedAlert, reason: str, source: str, now: datetime
-    ) -> Step:
+    def _problem_of(self, mapped: MappedAlert, tenant: str, source: str) -> _Problem:
+        """By its ID, or by its former one: as intake names alerts."""
+        key = (tenant, key_of(mapped.correlation_id))
+        found = self._problems.get(key)
+        if found is not None and found.state.key == key[1]:
+            return found
+        former = self._problems.get((tenant, key_of(mapped.former_id))) if mapped.former_id else None
+        by_state = {id(one.state): one for one in (found, former) if one is not None}
+        known = {key: found.state} if found is not None else {}
+        if former is not None and mapped.former_id:
+            known[tenant, key_of(mapped.former_id)] = former.state
+        naming = Naming(known)
+        naming.name(mapped, tenant=tenant, source=source, mapping=self.mapping.name)
+        state = naming.states[key]
+        return by_state.get(id(state)) or _Problem(state)
+
+    def _register(self, problem: _Problem) -> None:
+        state = problem.state
+        for key in state.new_keys:
+            self._problems[state.tenant, key] = problem
+        state.new_keys = ()
+
+    def _accepted(self, problem: _Problem, mapped: MappedAlert, reason: str, source: str, now: datetime) -> Step:
         shown = problem.episode.severity if problem.state.open and problem.episode is not None else Severity.INFO
-        decision, progress = self._decide(problem, key, now)
+        decision, progress = self._decide(problem, now)
         writes: Kind | None = None
         if decision.kind is not Kind.NOTHING:
             writes = decision.kind
@@ -153,7 +170,7 @@ class Course:
         rose = writes is not Kind.CREATE and severity > shown
         return Step(Outcome.ACCEPTED, mapped, reason, writes, problem.target, facts, rose)
 
-    def _decide(self, problem: _Problem, key: Key, now: datetime) -> tuple[Decision, Progress]:
+    def _decide(self, problem: _Problem, now: datetime) -> tuple[Decision, Progress]:
         """What the worker does with a correlation that is due; (the decision, the progress that it was taken on)."""
         before = problem.progress
         pending = summarise(problem.pending, before)
@@ -166,7 +183,7 @@ class Course:
             routed=problem.routed_to is not None,
         )
         decision = decide(situation, self._policies.get(problem.target or "", self.mapping.policy), now)
-        problem.pending = []
+        problem.pending, problem.state.applied_seq = [], problem.state.last_seq
         problem.episode = settled(problem.episode, decision, progress, now)
         problem.progress = carried(progress, decision)
         if problem.progress.severity is None:
@@ -176,7 +193,8 @@ class Course:
             _written(problem, decision)
         problem.wake_at = decision.wake_at
         if decision.wake_at is not None:
-            heapq.heappush(self._timers, (decision.wake_at, key))
+            self._timers_set += 1
+            heapq.heappush(self._timers, (decision.wake_at, self._timers_set, problem))
         return decision, progress
 
 
@@ -185,16 +203,3 @@ def _written(problem: _Problem, decision: Decision) -> None:
     if decision.kind is Kind.CREATE:
         problem.target = problem.routed_to
     problem.state.open = problem.episode is not None and problem.episode.open
-
-
-def _fresh(key: Key, mapped: MappedAlert, source: str, mapping: str) -> CorrelationState:
-    return CorrelationState(
-        id=None,
-        tenant=key[0],
-        key=key[1],
-        correlation_id=mapped.correlation_id,
-        correlation_text=mapped.correlation_text,
-        source=source,
-        mapping=mapping,
-        target=mapped.target,
-    )

@@ -74,6 +74,7 @@ class IdChange:
 
     before: str
     after: str
+    carried: bool  # the edited mapping's `formerly` gives the old one: an open incident is carried over
     count: int
     alert: str  # an example
 
@@ -124,6 +125,7 @@ class Comparison:
         self._deliveries = self._alerts = self._erased = 0
         self._outcomes: dict[tuple[str, str], _Tally] = {}
         self._ids: dict[tuple[str, str], _Tally] = {}
+        self._carried: set[tuple[str, str]] = set()
         self._moved: set[tuple[Key, Key]] = set()  # (old, new) of firing alerts that are accepted under the new ID
         self._shapes: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[_Tally, tuple[FieldChange, ...]]] = {}
 
@@ -169,7 +171,9 @@ class Comparison:
                 for (old, new), tally in _frequent(self._outcomes)
             ),
             ids=tuple(
-                IdChange(before=old, after=new, count=tally.count, alert=tally.alert)
+                IdChange(
+                    before=old, after=new, carried=(old, new) in self._carried, count=tally.count, alert=tally.alert
+                )
                 for (old, new), tally in _frequent(self._ids)
             ),
             ids_alerts=sum(tally.count for tally in self._ids.values()),
@@ -199,7 +203,9 @@ class Comparison:
         id_before, id_after = old.mapped.correlation_id, new.mapped.correlation_id
         if id_before != id_after and key_of(id_before) != key_of(id_after):
             _count(self._ids, (id_before, id_after), delivery, position)
-            if new.outcome is Outcome.ACCEPTED and new.mapped.status is Status.FIRING:
+            if new.mapped.former_id is not None and key_of(new.mapped.former_id) == key_of(id_before):
+                self._carried.add((id_before, id_after))
+            elif new.outcome is Outcome.ACCEPTED and new.mapped.status is Status.FIRING:
                 self._moved.add(((delivery.tenant, key_of(id_before)), (delivery.tenant, key_of(id_after))))
         if old.writes is not None and old.writes is new.writes:
             self._compare_writes(old, new, delivery, position, document)

@@ -188,9 +188,8 @@ def _show(plan: Plan, limit: int) -> None:
         )
         click.echo(f"New incidents for problems that have one open: {plan.new_incidents}.")
         for pair in plan.ids[:limit]:
-            click.echo(
-                plain(f"  {pair.before} → {pair.after}: {_many(pair.count, 'alert', 'alerts')}, the first {pair.alert}")
-            )
+            told = f"{_many(pair.count, 'alert', 'alerts')}, the first {pair.alert}{'; carried over' * pair.carried}"
+            click.echo(plain(f"  {pair.before} → {pair.after}: {told}"))
         _more(len(plan.ids), limit)
     if plan.shapes:
         click.echo("\nFields that would differ:")

@@ -222,6 +222,19 @@ def test_what_the_edited_mapping_drops_opens_none() -> None:
     assert plan(edited, (0, alert(host="a"))).new_incidents == 0
 
 
+def test_what_was_formerly_another_id_is_carried_over_and_opens_none() -> None:
+    edited = PROBE.replace('id: "{{ rule }}"', 'id: "v2:{{ rule }}"\n  formerly: "{{ rule }}"')
+    done = plan(edited, (0, alert()), (1, alert()))
+    assert [(one.before, one.after, one.carried) for one in done.ids] == [("r1", "v2:r1", True)]
+    assert (done.new_incidents, done.after.created) == (0, 1)
+
+
+def test_alerts_that_share_a_former_id_follow_the_one_that_came_first() -> None:
+    edited = FINER.replace("  display", '  formerly: "{{ rule }}"\n  display')
+    done = plan(edited, (0, alert(host="a")), (1, alert(host="b")), (1, alert(host="a")))
+    assert (done.after.created, done.new_incidents) == (1, 0)
+
+
 def test_ids_that_differ_in_case_alone_are_the_same() -> None:
     assert plan(PROBE.replace("rule: .rule", "rule: .rule | upper"), (0, alert())).ids == ()
 
