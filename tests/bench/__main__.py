@@ -12,6 +12,7 @@ from pathlib import Path
 
 import bench_intake
 import bench_mapping
+import bench_plan
 import requests
 
 BRIDGE = (sys.executable, "-m", "bridge.cli")
@@ -25,6 +26,9 @@ def main() -> None:
     print("\n## Mapping one 4 KB alert (aim 25 µs for split, map and render)", flush=True)
     sys.argv[1:] = []
     bench_mapping.main()
+    print("\n## bridge mapping plan, over stored alerts of ten thousand problems", flush=True)
+    sys.argv[1:] = ["--alerts", "5000"] if os.environ.get("QUICK") == "1" else []
+    bench_plan.main()
     print("\n## Start (median of five)", flush=True)
     floor = median(lambda: run(sys.executable, "-c", "pass"))
     print(f"python -c pass         {floor:6.2f} s   the floor")

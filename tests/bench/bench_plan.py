@@ -1,0 +1,100 @@
+"""Prints how long `bridge mapping plan` takes over a store of alerts of ten thousand problems, and its peak memory."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from bridge.store.engine import open_store
+from bridge.store.schema import upgrade_store
+from bridge.store.tables import deliveries
+from bridge.wiring import utc_now
+
+MAPPINGS = Path(__file__).resolve().parents[2] / "mappings"
+BRIDGE = (sys.executable, "-m", "bridge.cli")
+PROBLEMS = 10_000
+ALERTS_AIMED_AT, SECONDS_MAX = 100_000, 60
+PAGE = 1_000
+BRIDGE_YAML = """\
+database: sqlite:///bridge.db
+mappings: {path: mappings, reload: publish_only}
+instances:
+  corp: {url: "https://corp.example", auth: {scheme: basic, username: a, password: {env: NOT_NEEDED}}}
+targets:
+  itsm: {instance: corp, table: incident, close: {code: Resolved}}
+  sir: {instance: corp, table: sn_si_incident, close: {code: Resolved}}
+sources:
+  elastic: {mapping: elastic, auth: {scheme: none}}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--alerts", type=int, default=ALERTS_AIMED_AT)
+    alerts = parser.parse_args().alerts
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(MAPPINGS, folder / "mappings")
+        (folder / "bridge.yaml").write_text(BRIDGE_YAML)
+        fill(folder, alerts)
+        run(folder, "publish", "elastic", "--note", "the one before")
+        mapping = folder / "mappings/elastic.yaml"
+        mapping.write_text(mapping.read_text().replace('id: "{{ rule_id }}:', 'id: "{{ rule }}:'))
+        began = time.monotonic()
+        run(folder, "plan", "elastic", status=2)
+        seconds = time.monotonic() - began
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+    aim = SECONDS_MAX * alerts / ALERTS_AIMED_AT
+    print(f"{alerts} alerts         {seconds:6.1f} s   aim {aim:g}; at most {peak:.0f} MB")
+
+
+def run(folder: Path, *words: str, status: int = 0) -> None:
+    line = [*BRIDGE, "mapping", *words, "--config", str(folder / "bridge.yaml")]
+    assert subprocess.run(line, check=False, stdout=subprocess.DEVNULL).returncode == status
+
+
+def fill(folder: Path, alerts: int) -> None:
+    """One alert a delivery, over six days; a tenth of them resolves."""
+    store = open_store(f"sqlite:///{folder / 'bridge.db'}", utc_now)
+    upgrade_store(store)
+    sample = json.loads((folder / "mappings/samples/elastic-powershell.json").read_text())
+    rolled = random.Random(1)
+    begin, step = utc_now() - timedelta(days=6), timedelta(days=6) / alerts
+    for first in range(0, alerts, PAGE):
+        rows = [
+            row(sample, rolled, number, begin + number * step) for number in range(first, min(first + PAGE, alerts))
+        ]
+        with store.transaction() as tx:
+            tx.execute(deliveries.insert(), rows)
+    store.close()
+
+
+def row(sample: dict[str, object], rolled: random.Random, number: int, at: object) -> dict[str, object]:
+    alert = copy.deepcopy(sample)
+    alert["host"] = {"name": f"WKS-{rolled.randrange(PROBLEMS)}"}
+    alert["@timestamp"] = f"{at:%Y-%m-%dT%H:%M:%SZ}"
+    if rolled.random() < 0.1:
+        alert["kibana.alert.workflow_status"] = "closed"
+    return {
+        "source": "elastic",
+        "tenant": "default",
+        "fingerprint": number.to_bytes(16, "big"),
+        "occurrence": 1,
+        "received_at": at,
+        "content_type": "application/json",
+        "body": json.dumps(alert).encode(),
+    }
+
+
+if __name__ == "__main__":
+    main()
