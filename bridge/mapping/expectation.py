@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bridge.alert import Json, MappedAlert
@@ -42,6 +42,8 @@ class Finding:
     expected: str | None  # None: nothing
     got: str | None
     why: str
+    path: type_path = ()  # of the value in the file that failed; () when the step could not run
+    actual: Json = None  # what was got, as the test would write it
 
     @classmethod
     def of(
@@ -60,6 +62,14 @@ class Finding:
         lines = difflib.ndiff(self.expected.splitlines(), self.got.splitlines())
         return [line.rstrip("\n") for line in lines]
 
+    def lines(self) -> list[str]:
+        """The finding as a person reads it."""
+        head = f"{self.place}: {self.step}, {self.key}"
+        if not self.diff:
+            return [f"{head}: {self.why}"]
+        why = [f"    {self.why}"] if self.why else []
+        return [f"{head} (- expected, + got)", *(f"    {line}" for line in self.diff), *why]
+
 
 def _shown(text: str | None) -> str:
     return "(nothing)" if text is None else text
@@ -70,15 +80,19 @@ def compare(file: YamlFile, step_path: type_path, title: str, expect: Json, seen
     findings = []
     for key, value in expect.items():
         expected, got = _expected(key, value), _got(key, seen)
+        actual: Json = got
         if key == "observables":
-            expected, got = _observables(value, seen.rendered)
+            wanted, actual = _observables(value, seen.rendered)
+            expected, got = _one_a_line(wanted), _one_a_line(actual)
+            actual = {kind: values for kind, values in actual.items() if sorted(values) != sorted(wanted[kind])}
         if expected == got:
             continue
         why = seen.why if key in ("action", "outcome") or got is None else ""
         if key == "action" and expected not in ACTIONS:
             why = f"there is no action `{expected}`: {nearest(str(expected), ACTIONS)}"
-        place = file.problem((*step_path, "expect", key), "")
-        findings.append(Finding.of(place, title, key, expected=expected, got=got, why=why))
+        path = (*step_path, "expect", key)
+        finding = Finding.of(file.problem(path, ""), title, key, expected=expected, got=got, why=why)
+        findings.append(replace(finding, path=path, actual=actual))
     return findings
 
 
@@ -118,14 +132,14 @@ def _expected(key: str, value: Json) -> str | None:
     return clean(text_of(value))
 
 
-def _observables(expected: Json, rendered: Rendered) -> tuple[str, str]:
-    """The observables of the kinds that are expected, one a line."""
+def _observables(expected: Json, rendered: Rendered) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Those that are expected, and those that there are of their kinds."""
     wanted = {
         kind: [text_of(value) for value in (values if isinstance(values, list) else [values]) if value is not None]
         for kind, values in (expected if isinstance(expected, dict) else {}).items()
     }
     got = {kind: [one.value for one in rendered.observables if one.kind == kind] for kind in wanted}
-    return _one_a_line(wanted), _one_a_line(got)
+    return wanted, got
 
 
 def _one_a_line(observables: dict[str, list[str]]) -> str:
