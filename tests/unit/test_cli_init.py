@@ -56,9 +56,11 @@ def test_the_check_finds_nothing_wrong(folder: Path, capsys: pytest.CaptureFixtu
 
 
 def test_the_tests_of_the_sample_mapping_pass(folder: Path) -> None:
-    with pytest.raises(SystemExit) as done:
-        main(["mapping", "test", "--config", str(folder / "bridge.yaml")])
-    assert done.value.code == 0
+    assert main(["mapping", "test", "--config", str(folder / "bridge.yaml")]) == 0
+
+
+def test_the_sample_mapping_is_laid_out(folder: Path) -> None:
+    assert main(["mapping", "fmt", "--check", "--config", str(folder / "bridge.yaml")]) == 0
 
 
 def test_the_keys_are_a_pair_and_the_private_one_is_private(folder: Path) -> None:
