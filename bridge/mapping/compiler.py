@@ -102,16 +102,12 @@ class Compiler:
         lines = list(node.items())
         if len(lines) > EXTRACTS_MAX:
             self.report.error(node, f"has {len(lines)} extracts; at most {EXTRACTS_MAX} are taken")
-        for index, (name, line) in enumerate(lines):
+        for name, line in lines:
             if EXTRACT_NAME.fullmatch(name) is None:
-                if not self.report.cut_by_yaml(node, name, line):
-                    self.report.error(line, f"`{name}` is not a name", "letters, digits and _", at_key=True)
+                self.report.error(line, f"`{name}` is not a name", "letters, digits and _", at_key=True)
                 continue
             if name in FACTS:
                 self.report.error(line, f"`{name}` is a name of the language", "choose another", at_key=True)
-                continue
-            if index + 1 < len(lines) and self.report.is_cut_tail(*lines[index + 1]):
-                self.names.extracts[name] = _nothing  # told at the tail, with the whole line
                 continue
             tree = self.trees[name] = self.tree(line)
             getter = self.compiled(tree, line, BEFORE_SEVERITY)

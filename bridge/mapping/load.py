@@ -233,6 +233,7 @@ def _concatenated(*nodes: Node) -> Node:
 
 _LINE = re.compile(r"(\s*(?:- )?(?:\"[^\"]*\"|'[^']*'|[^\s:'\"][^:'\"]*):\s+)(\S.*?)\s*")
 _IN_BRACES = re.compile(r"((?:[{,]\s*)[^\s:,{}]+:\s+)(\.[^,{}]*\[[^,{}]*)")
+_CALL_IN_BRACES = re.compile(r"((?:[{,]\s*)[^\s:,{}]+:\s+)([.\w\"][^,{}()]*(?:\([^()]*\)[^,{}()]*)+)")
 
 
 def _with_corrected_line(problem: Problem, raw: bytes) -> Problem:
@@ -255,8 +256,11 @@ def _corrections(line: str) -> list[str]:
     whole = _LINE.fullmatch(line)
     if whole and whole[2][0] in '."[' and not whole[2].startswith("'"):
         found.append(f"{whole[1]}{_quoted(whole[2])}")
-    in_braces = _IN_BRACES.sub(lambda match: match[1] + _quoted(match[2].rstrip()), line)
-    return [*found, in_braces] if in_braces != line else found
+    for pattern in (_IN_BRACES, _CALL_IN_BRACES):
+        in_braces = pattern.sub(lambda match: match[1] + _quoted(match[2].rstrip()), line)
+        if in_braces != line:
+            found.append(in_braces)
+    return found
 
 
 def _quoted(text: str) -> str:

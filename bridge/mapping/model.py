@@ -115,9 +115,11 @@ class Report:
     """Collects every problem of a mapping, so that all are told at once."""
 
     problems: list[Problem] = field(default_factory=list)
+    _pieces: set[tuple[str, type_path]] = field(default_factory=set)  # of expressions that YAML cut: already told
 
     def error(self, node: Node, message: str, hint: str = "", *, at_key: bool = False) -> None:
-        self.problems.append(node.file.problem(node.path, message, hint, at_key=at_key))
+        if (node.file.name, node.path) not in self._pieces:
+            self.problems.append(node.file.problem(node.path, message, hint, at_key=at_key))
 
     def keys(self, node: Node, section: str, required: tuple[str, ...] = ()) -> bool:
         """Checks the keys of a map against the vocabulary. False when it is no map."""
@@ -128,30 +130,33 @@ class Report:
         for key, child in node.items():
             if key in later:
                 self.error(child, f"`{key}` is not yet supported", at_key=True)
-            elif key not in known and not self.cut_by_yaml(node, key, child):
+            elif key not in known:
                 self.error(child, f"there is no key `{key}` here", nearest(key, known), at_key=True)
         for key in required:
             if node.get(key) is None:
                 self.error(node, f"the key `{key}` is missing")
         return True
 
-    def is_cut_tail(self, key: str, child: Node) -> bool:
-        """Whether a key is what YAML cut from the expression before it: `4)` of `{name: .a | truncate(3, 4)}`."""
-        return child.value is None and ")" in key
-
-    def cut_by_yaml(self, node: Node, key: str, child: Node) -> bool:
-        """Tells `{name: .a | truncate(3, 4)}`, which YAML reads as two keys, from a mere unknown key."""
-        if not self.is_cut_tail(key, child):
-            return False
-        before = ""
-        for other, sibling in node.items():
-            if other == key:
-                break
-            before = f"{other}: '{sibling.value}, {key}'" if isinstance(sibling.value, str) else ""
-        if before.count("(") != before.count(")"):
-            return False
-        self.error(child, "YAML cuts this expression at its comma", f"write it in single quotes: {before}", at_key=True)
-        return True
+    def cut_by_yaml(self, node: Node) -> None:
+        """Tells every `{name: .a | truncate(3, 4)}`, which YAML reads as two keys, in place of what that causes."""
+        for child in node.elements() if isinstance(node.value, list) else ():
+            self.cut_by_yaml(child)
+        pieces: list[tuple[str, Node]] = []
+        whole = ""
+        for key, child in node.items():
+            self.cut_by_yaml(child)
+            if pieces and child.value is None:
+                pieces.append((key, child))
+                whole += f", {key}"
+                if whole.count("(") == whole.count(")"):
+                    quoted = whole.replace("'", "''")
+                    hint = f"write it in single quotes: {pieces[0][0]}: '{quoted}'"
+                    self.error(pieces[1][1], "YAML cuts this expression at its comma", hint, at_key=True)
+                    self._pieces.update((piece.file.name, piece.path) for _, piece in pieces)
+                    pieces = []
+                continue
+            unfinished = isinstance(child.value, str) and child.value.count("(") > child.value.count(")")
+            pieces, whole = ([(key, child)], child.value) if unfinished else ([], "")
 
     def text(self, node: Node, *, empty: bool = False) -> str:
         """A scalar as its text."""

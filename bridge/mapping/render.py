@@ -82,8 +82,7 @@ def _columns(kind: str, node: Node, compiler: Compiler) -> dict[str, Field]:
 def _field(kind: str, column: str, node: Node, compiler: Compiler) -> Field:
     report = compiler.report
     if COLUMN.fullmatch(column) is None:
-        if not report.cut_by_yaml(node, column, node):
-            report.error(node, f"`{column}` is not a column's name", "lower-case letters, digits and _", at_key=True)
+        report.error(node, f"`{column}` is not a column's name", "lower-case letters, digits and _", at_key=True)
     elif column == "assignment_group":
         report.error(node, "the group is the route's", "route: [{to: …, assignment_group: …}]", at_key=True)
     elif column in NEVER_WRITTEN or (kind == "update" and column in NEVER_UPDATED):

@@ -47,6 +47,9 @@ def compile_mapping(
     """The mapping of a file with its includes merged in, whose texts are `files`; None when the report has problems."""
     if not report.keys(root, "mapping", FILE["required"]):
         return None
+    for key, section in root.items():
+        if key != "tests":
+            report.cut_by_yaml(section)
     watch.whole(root)
     compiler = Compiler(report, lookups, watch)
     _check_head(root, name, report)

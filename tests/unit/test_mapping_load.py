@@ -31,6 +31,13 @@ def problems(text: str, **others: str) -> list[str]:
         ("extract: {a: .b | truncate}", "4:14", "takes 1 arguments, not 0"),
         ("extract: {a: .b | truncate('x')}", "4:14", "a whole number"),
         ("extract: {a: .b | truncate(3, 4)}", "4:31", "a: '.b | truncate(3, 4)'"),
+        (
+            "extract: {a: .b | lookup(t, by=x, take=y), c: .d}",
+            "4:29",
+            "(write it in single quotes: a: '.b | lookup(t, by=x, take=y)')",
+        ),
+        ("each: {in: .a | f(x, y), limit: 3}", "4:22", "in: '.a | f(x, y)'"),
+        ("observables: {ip: .a | f(x, y, 3)}", "4:29", "ip: '.a | f(x, y, 3)'"),
         ("extract: {a: .b, c: aa}", "4:21", "did you mean `a`"),
         ("extract: {a: b, b: .c}", "4:14", "there is no name `b`"),
         ("extract: {a: severity}", "4:14", "not known yet"),
@@ -121,6 +128,8 @@ def test_every_problem_is_told_at_once() -> None:
         ('  x: .a ?? "b: c"', "x: '.a ?? \"b: c\"'"),
         ('  x: "a" ?? .b', "x: '\"a\" ?? .b'"),
         ("  x: {in: .a[], limit: 3}", "x: {in: '.a[]', limit: 3}"),
+        ('  x: {in: .a | split(","), limit: 3}', "x: {in: '.a | split(\",\")', limit: 3}"),
+        ('  x: {in: .a | replace("a", "b") | lower}', 'x: {in: \'.a | replace("a", "b") | lower\'}'),
     ],
 )
 def test_an_expression_that_yaml_breaks_is_shown_as_it_should_stand(line: str, corrected: str) -> None:
