@@ -23,16 +23,6 @@ from bridge.mapping.rendered import Facts, Rendered
 from bridge.mapping.suppression import Suppression
 from bridge.yamlfile import YamlFile
 
-
-def digest_of(files: dict[str, str]) -> str:
-    """Each path and text with its length before it: no two sets of files hash alike."""
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        for part in (path.encode(), files[path].encode()):
-            digest.update(len(part).to_bytes(8) + part)
-    return digest.hexdigest()
-
-
 NO_ROUTE = "no_route"  # stands for the place of the route when none matched: the alert is dropped
 
 
@@ -176,3 +166,12 @@ class Mapping:
     def _join_keys(self, scope: Scope) -> tuple[JoinKey, ...]:
         keys = (join.key(self.name, scope) for join in self.joins)
         return tuple(key for key in keys if key is not None)
+
+
+def digest_of(files: dict[str, str]) -> str:
+    """Each path and text with its length before it: no two sets of files hash alike."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        for part in (path.encode(), files[path].encode()):
+            digest.update(len(part).to_bytes(8) + part)
+    return digest.hexdigest()

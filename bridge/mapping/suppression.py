@@ -141,6 +141,12 @@ def _zone(node: Node, report: Report) -> zoneinfo.ZoneInfo | None:
     try:
         return zoneinfo.ZoneInfo(str(node.value))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        hint = nearest(str(node.value), sorted(zoneinfo.available_timezones()))
-        report.error(node, f"`{node.value}` is not a time zone", hint if len(hint) < 100 else "Europe/Berlin, UTC")
+        known = sorted(zoneinfo.available_timezones())
+        if not known:
+            report.error(node, "this machine knows no time zones", "install the package tzdata")
+            return None
+        hint = nearest(str(node.value), known)
+        report.error(
+            node, f"`{node.value}` is not a time zone", hint if "did you mean" in hint else "Europe/Berlin, UTC"
+        )
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from datetime import UTC, datetime
 
 import pytest
@@ -65,6 +66,14 @@ def test_the_next_suppression_is_asked_when_a_window_is_shut() -> None:
 - {{name: always, reason: r, permanent: true, when: {{.host: h}}}}"""
     )
     assert compiled.map(ALERT, now=NOW).suppressed_by == "always"
+
+
+def test_a_machine_without_time_zones_is_told_apart_from_a_wrong_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoneinfo, "available_timezones", set)
+    (problem,) = problems(
+        suppress="[{name: n, reason: r, permanent: true, when: {.a: b}, window: {days: sat, tz: Europe/Nowhere}}]"
+    )
+    assert "this machine knows no time zones (install the package tzdata)" in problem
 
 
 @pytest.mark.parametrize(
