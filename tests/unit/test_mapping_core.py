@@ -14,8 +14,11 @@ from bridge.alert import Observable, Severity, Status
 from bridge.correlation.policy import Kind
 from bridge.errors import Unmappable
 from bridge.mapping.compile import NO_ROUTE
-from bridge.mapping.model import OUTPUT_BYTES_MAX
+from bridge.mapping.model import EXTRACTS_MAX, OUTPUT_BYTES_MAX
+from bridge.mapping.pattern import PATTERN_CHARS_MAX
 from bridge.mapping.rendered import Find
+from bridge.mapping.values import LIST_ITEMS_MAX
+from bridge.yamlfile import YAML_BYTES_MAX
 
 
 def holds(condition: str, alert: object, **sections: str) -> bool:
@@ -302,6 +305,26 @@ def test_a_huge_text_is_cut_and_starves_no_later_field() -> None:
     assert fields["description"].endswith("…")
     assert fields["u_last"] == "r"
     assert sum(len(text.encode()) for text in fields.values()) <= OUTPUT_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "text"),
+    [
+        (".a[] | count", ["x"] * (LIST_ITEMS_MAX + 500), str(LIST_ITEMS_MAX)),
+        (".a[].b[] | count", [{"b": ["x"] * 400}] * 400, str(LIST_ITEMS_MAX)),
+        ('.a | split(",") | count', "x," * (LIST_ITEMS_MAX + 500), str(LIST_ITEMS_MAX)),
+        ('.a | regex("z")', "x" * (PATTERN_CHARS_MAX - 1) + "z", "z"),
+        ('.a | regex("z")', "x" * PATTERN_CHARS_MAX + "z", ""),
+    ],
+    ids=["a fan-out", "a fan-out of fan-outs", "a split", "within what a pattern sees", "beyond what a pattern sees"],
+)
+def test_what_grows_with_the_alert_is_bounded(expression: str, value: object, text: str) -> None:
+    assert value_of(expression, ALERT | {"a": value}) == text
+
+
+def test_the_limits_are_those_of_the_languages_description() -> None:
+    limits = (EXTRACTS_MAX, LIST_ITEMS_MAX, OUTPUT_BYTES_MAX, PATTERN_CHARS_MAX, YAML_BYTES_MAX)
+    assert limits == (200, 1000, 64 * 1024, 4 * 1024, 256 * 1024)
 
 
 def test_extracts_that_double_each_other_stay_bounded() -> None:
