@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bridge.mapping.skeleton import Sample, Target
 
 SAMPLES = "samples"
+SCHEMA = "mapping.schema.json"  # as the first line of a mapping names it
 
 
 @click.command(
@@ -56,6 +57,8 @@ def new(name: str, file: Path, each: str | None, config: Path | None) -> None:
         if _write_new(written, content):
             click.echo(f"wrote {written}")
     click.echo(f"\nEvery line is a guess: read {path}, mend it, then\n  bridge mapping test {name}")
+    if not (schema := folder / SCHEMA).exists():
+        click.echo(f"An editor completes its keys after\n  bridge mapping schema --output {schema}")
 
 
 def _check_name(name: str, path: Path) -> None:

@@ -222,6 +222,8 @@ class _Layout:
 
     def _comment_indent(self, column: int, token: t.Token | None, indent: int) -> int:
         """A comment goes with the line below it, or with the open level that it stood in."""
+        if isinstance(token, _CLOSES):
+            return indent + STEP
         if self.brackets or (token is not None and token.start_mark.column == column):
             return indent
         return next((level.new for level in reversed(self.levels_before) if level.old == column), indent)

@@ -108,7 +108,11 @@ def _values() -> Schema:
             "description": "Text; {{ }} holds an expression. Nothing of an alert is read for {{ }} again.",
         },
         "severity_word": {"enum": [*reversed(SEVERITY_OF)]},
-        "duration": {"type": "string", "pattern": _whole(DURATION.pattern), "description": "90s, 15m, 4h or 7d"},
+        "duration": {
+            "type": "string",
+            "pattern": _whole(DURATION.pattern),
+            "patternErrorMessage": "A duration is written 90s, 15m, 4h or 7d.",  # of the extension
+        },
         "condition": {
             "description": "field|modifier: value. Keys are AND, list values OR; `any`, `all` and `not` combine. "
             "Modifiers: contains, startswith, endswith, re, cidr, exists, in_lookup, gt, gte, lt, lte, all; of "
@@ -145,7 +149,12 @@ def _values() -> Schema:
 _TEXT, _EXPRESSION, _CONDITION, _DURATION = _of("text"), _of("expression"), _of("condition"), _of("duration")
 _SEVERITY = _of("severity_word")
 _NUMBER: Schema = {"type": "number"}
-_CLOCK: Schema = {"type": "string", "pattern": r"^\d\d:\d\d$"}
+_CLOCK: Schema = {"type": "string", "pattern": r"^\d\d:\d\d$", "patternErrorMessage": 'A time is written "22:00".'}
+_DATE: Schema = {
+    "type": "string",
+    "pattern": r"^\d{4}-\d\d-\d\d$",
+    "patternErrorMessage": "A date is written 2027-03-31.",
+}
 _BOUNDS: Schema = {
     "type": "object",
     "additionalProperties": False,
@@ -267,7 +276,7 @@ WORDS: dict[str, dict[str, Row]] = {
         "name": (_TEXT, "Shown with every alert it suppressed."),
         "reason": (_TEXT, "Why, for whoever asks later."),
         "ticket": (_TEXT, "Where it was agreed."),
-        "until": ({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"}, "The last day, at most twelve months away."),
+        "until": (_DATE, "The last day, at most twelve months away."),
         "permanent": ({"const": True}, "It has no end."),
         "when": (_CONDITION, "What is suppressed."),
         "window": (_of("window"), "Only in these hours."),

@@ -42,6 +42,15 @@ def test_a_mapping_and_its_sample_are_written_and_named(sample: Path, capsys: py
     ]
 
 
+def test_what_comes_next_is_told(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new("doors", "--from-sample", "sample.json")
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "  bridge mapping test doors",
+        "An editor completes its keys after",
+        "  bridge mapping schema --output mappings/mapping.schema.json",
+    ]
+
+
 def test_its_test_passes_and_expects_what_the_sample_brings(sample: Path) -> None:
     new("doors", "--from-sample", "sample.json")
     assert main(["mapping", "test", "doors"]) == 0

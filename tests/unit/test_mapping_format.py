@@ -64,6 +64,10 @@ LAYOUTS = {
         "match: {a: b,  # one\n           # two\n   c: [\n d,\n e]\n   }\n",
         "match: {a: b,  # one\n  # two\n  c: [\n    d,\n    e]\n}\n",
     ),
+    "a comment at the end of brackets stands inside them": (
+        "route: [\n  {to: itsm}\n# one day more\n]\n",
+        "route: [\n  {to: itsm}\n  # one day more\n]\n",
+    ),
     "a value that stands on a line of its own stays there": (
         "severity:\n  table:\n       {a: b, c: d}\n",
         "severity:\n  table:\n    {a: b, c: d}\n",
@@ -190,7 +194,7 @@ def comments(text: str) -> list[str]:
     return sorted(re.findall(r"# \d+$|# in$|# alone$", text, re.MULTILINE))
 
 
-@settings(deadline=None)  # a slow machine is no mistake
+@settings(max_examples=25, deadline=None)  # each is written, read and laid out several times
 @given(st.data(), trees())
 def test_any_text_keeps_its_meaning_and_comments_and_then_stays_as_it_is(data: st.DataObject, tree: Any) -> None:
     text = Untidy(data).block(tree, 0)
