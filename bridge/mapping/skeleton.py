@@ -275,10 +275,11 @@ def _route(target: Target) -> Iterator[str]:
 def _fields(found: Likely, extracts: Mapping[str, Leaf], target: Target) -> Iterator[str]:
     title = next((name for name in ("title", "rule", "alert_id") if name in extracts), "")
     place = " on {{ place }}" if "place" in extracts else ""
-    named = {"message": "", "rule": "Rule: ", "place": "Where: ", "alert_id": "Alert: ", "page": "Console: "}
+    named = {"rule": "Rule: ", "place": "Where: ", "alert_id": "Alert: ", "page": "Console: "}
+    named = {"message" if "message" in extracts else "title": ""} | named
     yield "fields:"
     yield "  create:"
-    named_by = f"{{{{ {title} }}}}" if title else "an alert"
+    named_by = f"{{{{ {title} | truncate(100) }}}}" if title else "an alert"
     yield f'    short_description: "[{{{{ severity | title }}}}] {named_by}{place}"'
     yield "    description: |"
     described = [f"      {words}{{{{ {name} }}}}" for name, words in named.items() if name in extracts]
@@ -308,8 +309,9 @@ def _observables(found: Likely) -> Iterator[str]:
 
 def _tests(found: Likely, sample: Sample, target: Target) -> Iterator[str]:
     over = found.status is not None and str(found.status.value).lower() not in OPEN
-    expect = {"action": "nothing" if over else "create", "severity": "medium", "correlation_id": "unknown"}
-    expect |= {"status": "resolved"} if over else {"route": target.name, "fields.short_description": "unknown"}
+    guess = "unknown"  # until the first run
+    expect = {"action": "nothing", "status": "resolved"} if over else {"action": "create", "route": target.name}
+    expect |= {"severity": guess, "correlation_id": guess} | ({} if over else {"fields.short_description": guess})
     yield "tests:"
     yield f"  - name: {'the sample is over already and opens nothing' if over else 'the sample opens an incident'}"
     yield f"    alert: {_yaml(sample.path)}"
