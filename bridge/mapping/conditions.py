@@ -234,7 +234,7 @@ def _in_lookup(lookups: Lookups) -> Builder:
                 cells |= lookups.column(table, column)
             except LanguageError as error:
                 report.error(node, error.message, error.hint)
-        return lambda value: value is not None and text_of(value).lower() in cells
+        return lambda value: text_of(value).lower() in cells  # never the empty text
 
     return build
 

@@ -61,7 +61,11 @@ def test_what_differs_gives_another_key(same: str, alert: dict[str, Any], name: 
 
 
 def test_values_do_not_run_together() -> None:
-    assert keys("[.a, .b]", {"a": "xy", "b": "z"}) != keys("[.a, .b]", {"a": "x", "b": "yz"})
+    assert keys("[.a, .b]", {"a": "1", "b": "2.b3"}) != keys("[.a, .b]", {"a": "1.b2", "b": "3"})
+
+
+def test_a_value_is_alike_within_its_rule_only() -> None:
+    assert keys("[.a]", {"a": "x"}) != keys("[.b]", {"b": "x"})
 
 
 def test_the_order_of_the_values_in_a_rule_does_not_matter() -> None:

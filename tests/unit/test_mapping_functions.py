@@ -135,6 +135,7 @@ def test_what_is_defanged_stays_as_it_is() -> None:
         ("&lt;b&gt; &amp;amp; &#65;&nbsp;x", "<b> &amp; A x"),
         ("<b>&#" + "9" * 5000 + ";", "&#" + "9" * 5000 + ";"),
         ("a<script>never closed", "a"),
+        ("a</head></script>b", "ab"),
         ("<header>a</header>", "a"),
     ],
 )

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_mapping import ALERT, DEFAULTS, mapping, problems, value_of
 
-from bridge.errors import Misconfigured
+from bridge.errors import Misconfigured, Problem
 from bridge.mapping import lookups
+from bridge.mapping.language import LanguageError
 from bridge.mapping.load import compile_files, load_mappings
 from bridge.mapping.lookups import parse_table
 
@@ -37,6 +38,7 @@ ASK = '.a | lookup(hosts, by=hostname, take=team) ?? "none"'
         ('hostname,team\na,"two\nlines"\n', "a", "two\nlines"),
         ("hostname , team\n a , b \n\n\n", "a", "b"),
         ("hostname,team\na,b", "a", "b"),
+        ("hostname,team\n \na,b\n", "a", "b"),
         ("hostname,team\na,\na,b\n", "a", "b"),
         ("hostname,team\na,b\nA,b\n", "a", "b"),
         ("hostname,team\n", "a", "none"),
@@ -164,6 +166,16 @@ def _refused(text: str | bytes) -> str:
 
 def test_bytes_that_are_not_utf_8_have_their_place() -> None:
     assert _refused(b"a,b\n1,\xfc\n") == "t.csv:2:3: is not UTF-8 (save it as CSV UTF-8)"
+
+
+def test_a_table_with_a_mistake_is_read_once() -> None:
+    reads = []
+    problems: list[Problem] = []
+    asked = lookups.Lookups(lambda path: reads.append(path) or parse_table(b"a,a\n", path), problems)
+    for _ in range(3):
+        with pytest.raises(LanguageError):
+            asked.column("t", "a")
+    assert (reads, len(problems)) == (["lookups/t.csv"], 1)
 
 
 def test_a_table_full_of_mistakes_tells_the_first_few() -> None:
