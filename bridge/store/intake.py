@@ -227,8 +227,9 @@ def _settle(
 def write_states(tx: Connection, states: Iterable[CorrelationState]) -> None:
     """Insert the new ones, update the others; one that only dropped alerts named gets no row."""
     touched = [state for state in states if state.changed]
-    sql.insert_correlations(tx, [state for state in touched if state.id is None])
-    sql.update_correlations(tx, [state for state in touched if state.id is not None])
+    new, known = [s for s in touched if s.id is None], [s for s in touched if s.id is not None]
+    sql.insert_correlations(tx, new)
+    sql.update_correlations(tx, known)
     sql.forget_keys(tx, [(state.tenant, key) for state in touched for key in state.taken_keys])
     sql.register_keys(tx, [(state.tenant, key, state.id) for state in touched for key in state.new_keys])
 
