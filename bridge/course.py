@@ -13,7 +13,7 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bridge.alert import MappedAlert, Outcome, Severity, Status, key_of
+from bridge.alert import MappedAlert, Outcome, key_of
 from bridge.correlation.policy import (
     CloseWhen,
     Decision,
@@ -25,7 +25,9 @@ from bridge.correlation.policy import (
     carried,
     decide,
     fold,
+    rises,
     settled,
+    shown,
 )
 from bridge.correlation.summary import AlertFacts, summarise
 from bridge.mapping.compile import Mapping
@@ -146,29 +148,23 @@ class Course:
         state.new_keys = ()
 
     def _accepted(self, problem: _Problem, mapped: MappedAlert, reason: str, source: str, now: datetime) -> Step:
-        shown = problem.episode.severity if problem.state.open and problem.episode is not None else Severity.INFO
+        before = problem.episode
         decision, progress = self._decide(problem, now)
-        writes: Kind | None = None
-        if decision.kind is not Kind.NOTHING:
-            writes = decision.kind
-        elif decision.reason in LATER and not problem.foretold:
-            writes, problem.foretold = LATER[decision.reason], True
-        if writes is None:
+        if decision.reason in LATER and not problem.foretold:
+            problem.foretold = True
+            decision = replace(decision, kind=LATER[decision.reason])
+        if decision.kind is Kind.NOTHING:
             return Step(Outcome.ACCEPTED, mapped, reason)
-        severity = max(progress.severity or shown, shown)
-        facts = Facts(
-            severity=severity,
-            status=progress.status or Status.FIRING,
+        facts = Facts.of(
+            progress,
+            shown(before, decision, progress),
             source=source,
             mapping=self.mapping.name,
-            now=now,
-            first_seen=progress.first_seen or now,
-            last_seen=progress.last_seen or now,
-            repeat_count=progress.repeat_count,
             correlation_id=mapped.correlation_id,
+            now=now,
         )
-        rose = writes is not Kind.CREATE and severity > shown
-        return Step(Outcome.ACCEPTED, mapped, reason, writes, problem.target, facts, rose)
+        rose = rises(before, decision, progress)
+        return Step(Outcome.ACCEPTED, mapped, reason, decision.kind, problem.target, facts, rose)
 
     def _decide(self, problem: _Problem, now: datetime) -> tuple[Decision, Progress]:
         """What the worker does with a correlation that is due; (the decision, the progress that it was taken on)."""
@@ -187,7 +183,9 @@ class Course:
         problem.episode = settled(problem.episode, decision, progress, now)
         problem.progress = carried(progress, decision)
         if problem.progress.severity is None:
-            problem.state.severity = 0  # the next episode's counts from here
+            problem.state.severity = 0  # what comes next counts from here
+        if problem.episode is not None and problem.episode.open:
+            problem.state.severity = max(problem.state.severity, int(problem.episode.severity))
         if decision.kind is not Kind.NOTHING:
             self.decisions[decision.kind] += 1
             _written(problem, decision)

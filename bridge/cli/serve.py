@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bridge.settings import Settings
     from bridge.wiring import Prepared
 
-GRACEFUL_SECONDS = 95  # a round may make six calls of 15 s; deploy/'s unit waits a little longer
+SPARE_SECONDS = 5  # to stop in, beyond the longest round; deploy/'s unit waits longer than both
 BIND_DEFAULT = "127.0.0.1:8080"
 BACKLOG = 2048
 PORT_MAX = 65_535
@@ -95,6 +95,7 @@ def _refuse_open_doors(settings: Settings, host: str, bind: str) -> None:
 def _serve(settings: Settings, prepared: Prepared, listener: socket.socket, *, sync: bool) -> None:
     from gunicorn.app.base import BaseApplication
 
+    from bridge.sync.worker import ROUND_SECONDS_MAX
     from bridge.wiring import Running, run
 
     running: list[Running] = []
@@ -118,7 +119,7 @@ def _serve(settings: Settings, prepared: Prepared, listener: socket.socket, *, s
                 "workers": 1,
                 "worker_class": "bridge.web.worker.Worker",
                 "threads": settings.server_threads,
-                "graceful_timeout": GRACEFUL_SECONDS,
+                "graceful_timeout": int(ROUND_SECONDS_MAX) + SPARE_SECONDS,
                 "timeout": 0,
                 "keepalive": 75,
                 "proc_name": "incident-bridge",

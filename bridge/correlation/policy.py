@@ -286,7 +286,7 @@ def settled(episode: Episode | None, decision: Decision, progress: Progress, now
         return replace(episode, open=False, ended_at=now, end=End.BY_US, told_resolved=True)
     told = replace(episode, told_at=now, told_count=progress.repeat_count)
     if decision.kind is Kind.REOPEN:
-        severity = max(episode.severity, progress.severity or Severity.INFO)
+        severity = shown(episode, decision, progress)
         return replace(
             told, open=True, ended_at=None, end=None, severity=severity, rung=0, told_resolved=False, touched=False
         )
@@ -298,6 +298,19 @@ def settled(episode: Episode | None, decision: Decision, progress: Progress, now
     if decision.reason is Reason.REPEATS:
         return replace(told, rung=episode.rung + 1, notes=episode.notes + 1)
     return replace(told, told_resolved=True)  # close_off, close_refused, left_to_person
+
+
+def shown(episode: Episode | None, decision: Decision, progress: Progress) -> Severity:
+    """The severity that the incident shows once `decision` is carried out: a reopen does not lower it."""
+    worst = progress.severity or Severity.INFO
+    return worst if decision.kind is Kind.CREATE or episode is None else max(worst, episode.severity)
+
+
+def rises(episode: Episode | None, decision: Decision, progress: Progress) -> bool:
+    """Whether the write also brings the fields that depend on severity: the incident shows less than is now known."""
+    if decision.kind not in (Kind.UPDATE, Kind.REOPEN) or episode is None:
+        return False
+    return shown(episode, decision, progress) > episode.severity
 
 
 def carried(progress: Progress, decision: Decision) -> Progress:

@@ -123,7 +123,8 @@ class Mapping:
         )
 
     def render(self, element: Json, kind: Kind, facts: Facts, table: str, *, severity_rose: bool = False) -> Rendered:
-        """The fields of one write to `table`. With `severity_rose`, an update also brings what depends on severity."""
+        """The fields of one write to `table`. With `severity_rose`, an update or a reopen brings
+        what depends on severity, too."""
         scope = Scope(element, self.name, self.blank.copy())
         scope.facts = facts
         output = Output()
@@ -144,7 +145,7 @@ class Mapping:
     def _fields_of(self, kind: Kind, table: str, *, severity_rose: bool) -> tuple[Field, ...]:
         table_kind = TABLE_KIND.get(table, "")
         fields = self.fields.get((kind.value, table_kind), ())
-        if kind is Kind.UPDATE and severity_rose:
+        if kind in (Kind.UPDATE, Kind.REOPEN) and severity_rose:
             written = {field.column for field in fields}
             create = self.fields.get((Kind.CREATE.value, table_kind), ())
             fields += tuple(field for field in create if field.depends_on_severity and field.column not in written)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bridge.alert import Observable, Severity, Status
+from bridge.correlation.policy import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,23 @@ class Facts:
     correlation_id: str
     incident_number: str = ""  # "" before the create
     incident_url: str = ""
+
+    @classmethod
+    def of(
+        cls, progress: Progress, severity: Severity, *, source: str, mapping: str, correlation_id: str, now: datetime
+    ) -> Facts:
+        """As a correlation's progress says, with the severity that the incident is to show."""
+        return cls(
+            severity=severity,
+            status=progress.status or Status.FIRING,
+            source=source,
+            mapping=mapping,
+            now=now,
+            first_seen=progress.first_seen or now,
+            last_seen=progress.last_seen or now,
+            repeat_count=progress.repeat_count,
+            correlation_id=correlation_id,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

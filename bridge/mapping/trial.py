@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from bridge.alert import Json, MappedAlert, Outcome, Severity, Status, key_of
+from bridge.alert import Json, MappedAlert, Outcome, Status, key_of
 from bridge.correlation.policy import (
     Decision,
     Episode,
@@ -24,7 +24,9 @@ from bridge.correlation.policy import (
     carried,
     decide,
     fold,
+    rises,
     settled,
+    shown,
 )
 from bridge.correlation.summary import AlertFacts, summarise
 from bridge.errors import Unmappable
@@ -244,20 +246,16 @@ class _Bench:
         if table is None:
             declared = ", ".join(sorted(self.tables))
             raise CannotRun("alert", f"the route's target `{known.target}` is not known (known: {declared})")
-        shown = known.episode.severity if known.episode and decision.kind is not Kind.CREATE else Severity.INFO
-        severity = max(progress.severity or shown, shown)
-        facts = Facts(
-            severity=severity,
-            status=progress.status or Status.FIRING,
+        facts = Facts.of(
+            progress,
+            shown(known.episode, decision, progress),
             source=self.mapping.name,
             mapping=self.mapping.name,
-            now=now,
-            first_seen=progress.first_seen or now,
-            last_seen=progress.last_seen or now,
-            repeat_count=progress.repeat_count,
             correlation_id=known.mapped.correlation_id,
+            now=now,
         )
-        return self.mapping.render(known.element, decision.kind, facts, table, severity_rose=severity > shown)
+        rose = rises(known.episode, decision, progress)
+        return self.mapping.render(known.element, decision.kind, facts, table, severity_rose=rose)
 
 
 def _element(mapping: Mapping, document: Json, at: int) -> Json:

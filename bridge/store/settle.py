@@ -188,6 +188,13 @@ def settle(
     }
     if episode is not None and episode.open:
         row["target"] = incident.target
+    row["severity"] = _severity_after(held, settlement)
+    tx.execute(update(correlations).where(correlations.c.id == held.correlation).values(**row))
+
+
+def _severity_after(held: Held, settlement: Settlement) -> ColumnElement[int]:
+    """What a suppressed alert must exceed to be accepted: never less than an open incident shows."""
+    severity: ColumnElement[int] = correlations.c.severity
     if settlement.progress.severity is None:  # what comes next counts from here
         worst = func.coalesce(func.max(case((alerts.c.status == "firing", alerts.c.severity))), 0)
         later = (
@@ -195,8 +202,11 @@ def settle(
             alerts.c.seq > settlement.read_seq,
             alerts.c.outcome == "accepted",
         )
-        row["severity"] = select(worst).where(*later).scalar_subquery()
-    tx.execute(update(correlations).where(correlations.c.id == held.correlation).values(**row))
+        severity = select(worst).where(*later).scalar_subquery()
+    if settlement.episode is None or not settlement.episode.open:
+        return severity
+    shown = int(settlement.episode.severity)
+    return case((severity < shown, shown), else_=severity)
 
 
 def fail(tx: Connection, held: Held, error: BridgeError, now: datetime, *, due_at: datetime | None) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy.exc import NoResultFound
+
 from bridge.alert import Json, MappedAlert, key_of
 from bridge.errors import Permanent, Unmappable
 from bridge.library import Library, Published
@@ -35,8 +37,9 @@ class Alerts:
         """By the current revision; by the alert's own where the current one no longer makes the same ID of it."""
         source = held.alert
         if source is None or source.body is None:
-            raise Permanent("alert_erased", "The alert's body was erased: post the alert again to go on.")
-        document = decode(source.body).value
+            message = "The alert's body was erased: post the alert again, then `bridge incidents sync`."
+            raise Permanent("alert_erased", message)
+        document = _decoded(source.body)
         current = self._current(held.mapping)
         if current is not None and (speaker := _speaker(document, source, current, held)) is not None:
             return speaker
@@ -46,7 +49,7 @@ class Alerts:
         raise Permanent(
             "mapping_gone",
             f"No revision of the mapping {held.mapping} maps this alert to its correlation "
-            "ID any more: restore the mapping, or post the alert again.",
+            "ID any more: restore the mapping, or post the alert again; then `bridge incidents sync`.",
         )
 
     def _current(self, mapping: str) -> Published | None:
@@ -59,11 +62,22 @@ class Alerts:
         if source.revision_id is None:
             return None
         if source.revision_id not in self._old:
-            with self._store.reading() as tx:
-                name, files = revisions.load(tx, source.revision_id)
+            try:
+                with self._store.reading() as tx:
+                    name, files = revisions.load(tx, source.revision_id)
+            except NoResultFound:  # pruned, or a database that was put together by hand
+                return None
             compiled = Published(mapping=compile_files(name, files), revision_id=source.revision_id)
             self._old[source.revision_id] = compiled
         return self._old[source.revision_id]
+
+
+def _decoded(body: bytes) -> Json:
+    try:
+        return decode(body).value
+    except Unmappable as error:  # taken in by a version that was less strict
+        message = f"The alert's stored body cannot be read any more: {error.message}"
+        raise Permanent("alert_unreadable", message) from error
 
 
 def _speaker(document: Json, source: AlertSource, published: Published, held: Held) -> Speaker | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bridge.alert import Json, Severity, Status
-from bridge.correlation.policy import Decision, Kind, Reason
+from bridge.alert import Json
+from bridge.correlation.policy import Decision, Kind, rises, shown
 from bridge.mapping.rendered import Facts, Rendered
 from bridge.servicenow.ownership import display_of
 from bridge.servicenow.record import Record
@@ -37,10 +37,9 @@ def fields_for(
 ) -> Writing:
     """What is sent. `record` as it was just read, None before a create; `deadline` bounds the look-ups."""
     held, target, speaker = sight.held, sight.target, sight.speaker
-    facts = _facts(sight, now)
-    rendered = speaker.published.mapping.render(
-        speaker.element, decision.kind, facts, target.table, severity_rose=_rises(sight, decision, facts.severity)
-    )
+    facts = _facts(sight, decision, now)
+    rose = rises(sight.episode, decision, sight.progress)
+    rendered = speaker.published.mapping.render(speaker.element, decision.kind, facts, target.table, severity_rose=rose)
     found, missing = _found(rendered, sight.table, deadline)
     told: dict[str, Json] = {"not_found": missing} if missing else {}
     if decision.kind is Kind.CREATE:
@@ -58,30 +57,20 @@ def fields_for(
     return Writing(fields=fields, told=told | ({"cut": too_long} if too_long else {}))
 
 
-def _facts(sight: Sight, now: datetime) -> Facts:
-    held, progress, episode = sight.held, sight.progress, sight.episode
-    shown = episode.severity if episode is not None and episode.open else Severity.INFO
-    sys_id = held.incident.sys_id
-    return Facts(
-        severity=max(progress.severity or Severity.INFO, shown),
-        status=progress.status or Status.FIRING,
+def _facts(sight: Sight, decision: Decision, now: datetime) -> Facts:
+    held = sight.held
+    facts = Facts.of(
+        sight.progress,
+        shown(sight.episode, decision, sight.progress),
         source=held.source,
         mapping=held.mapping,
-        now=now,
-        first_seen=progress.first_seen or now,
-        last_seen=progress.last_seen or now,
-        repeat_count=progress.repeat_count,
         correlation_id=held.correlation_id,
-        incident_number=held.incident.number or "",
-        incident_url=sight.table.record_url(sight.target.table, sys_id) if sys_id else "",
+        now=now,
     )
-
-
-def _rises(sight: Sight, decision: Decision, severity: Severity) -> bool:
-    """Whether the write shows a severity above the one that the incident shows."""
-    if decision.kind is Kind.REOPEN:
-        return sight.episode is not None and severity > sight.episode.severity
-    return decision.reason is Reason.SEVERITY_ROSE
+    if held.incident.sys_id is None:
+        return facts
+    url = sight.table.record_url(sight.target.table, held.incident.sys_id)
+    return replace(facts, incident_number=held.incident.number or "", incident_url=url)
 
 
 def _create(

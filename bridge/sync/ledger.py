@@ -12,6 +12,7 @@ from bridge.correlation.policy import (
     Kind,
     Reason,
     carried,
+    fold,
     settled,
     the_resolve,
 )
@@ -58,6 +59,19 @@ class Ledger:
             if word != held.last_decision or (nothing and held.pending.count):
                 settling.decided(tx, held, decision, now, detail={} if nothing else {"mode": "observe"})
         self._metrics.decided(word.split(":", maxsplit=1)[0], decision.reason.value)
+
+    def counted(self, held: Held) -> None:
+        """No alert was ever accepted: there is nothing to decide on."""
+        reason, now = Reason.IN_STEP.value, self._store.moment()
+        settlement = Settlement(
+            kind=Kind.NOTHING.value,
+            reason=reason,
+            read_seq=held.read_seq,
+            progress=fold(held.progress, held.pending),
+            episode=None,
+        )
+        with self._store.transaction() as tx:
+            settling.settle(tx, held, settlement, held.incident, now, decision=f"nothing: {reason}")
 
     def applied(
         self, held: Held, intent: int, settlement: Settlement, found: Found, *, sent: dict[str, str], looked_up: bool

@@ -45,12 +45,13 @@ from bridge.sync.doubt import Found, look_again
 from bridge.sync.fields import Writing, fields_for
 from bridge.sync.ledger import Ledger
 from bridge.sync.outcomes import window_end
-from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, seen, told_of
+from bridge.sync.reading import ENDED_STATES, FIRST_STATE, JOURNAL_FIELDS, seen, told_of
 from bridge.sync.sight import Sight
 
 CALL_SECONDS_MAX = 15.0  # a deadline for one whole call, look-ups included
 CALLS_PER_ROUND_MAX = 7  # doubt, note, read, list, children, group look-up, write
-assert LEASE.total_seconds() > CALLS_PER_ROUND_MAX * CALL_SECONDS_MAX, "a live round must not outlive its lease"  # noqa: S101
+ROUND_SECONDS_MAX = CALLS_PER_ROUND_MAX * CALL_SECONDS_MAX
+assert LEASE.total_seconds() > ROUND_SECONDS_MAX, "a live round must not outlive its lease"  # noqa: S101
 BRAKE_WINDOW = timedelta(hours=1)
 
 _log = logging.getLogger(__name__)
@@ -115,6 +116,9 @@ class Worker:
     def _round(self, held: Held) -> None:
         if held.doubt is not None and self._doubt_holds(held, held.doubt):
             return
+        if held.alert is None:  # a person asked, and all alerts so far were suppressed
+            self._ledger.counted(held)
+            return
         sight = self._look(held)
         decision = decide(sight.situation(), sight.policy, self._store.moment())
         record: Record | None = None
@@ -138,11 +142,16 @@ class Worker:
     def _look(self, held: Held) -> Sight:
         speaker = self._alerts.of(held)
         target = self._target(self._target_name(held, speaker))
+        if target.tenant != held.tenant:
+            message = f"The target {target.name!r} is of tenant {target.tenant!r}, the alerts of {held.tenant!r}."
+            raise Permanent("other_tenant", f"{message} Tenants never meet: route to a target of the alerts' own.")
         closes = target.close is not None and target.close.code is not None
         close_when = target.close.when if target.close is not None and closes else CloseWhen.NEVER
         episode = held.incident.episode or held.last_episode
         if episode is not None and held.sync_asked_at is not None:
             episode = replace(episode, close_refused_for=None, reopen_refused=False)
+        if episode is not None and held.incident.state == "planned":
+            episode = replace(episode, reopen_refused=True)  # its successor is planned: that one is to be created
         progress = fold(held.progress, held.pending)
         return Sight(
             held=held,
@@ -276,6 +285,13 @@ class Worker:
             self._ledger.unwritten(sight, decide(sight.situation(brake=True), sight.policy, self._store.moment()))
             return
         held, intent, settlement, deadline = intended
+        if (
+            decision.kind is Kind.CREATE
+            and sight.target.adopt_any
+            and (record := self._adopted(held, sight)) is not None
+        ):
+            self._ledger.applied(held, intent, settlement, Found(record=record), sent=writing.fields, looked_up=True)
+            return
         # The intent is durable, nothing was sent. If we die here the next holder finds an intent without an outcome and
         # cannot know that: it looks the record up until the late-commit window has passed, and only then sends again.
         try:
@@ -291,6 +307,13 @@ class Worker:
         state_before = record.state if decision.kind is Kind.CLOSE and record else held.incident.state_before_close
         held = replace(held, incident=replace(held.incident, state_before_close=state_before))
         self._ledger.applied(held, intent, settlement, Found(record=answer), sent=writing.fields, looked_up=False)
+
+    def _adopted(self, held: Held, sight: Sight) -> Record | None:
+        """`adopt: any`: the open record that another tool made for this correlation, taken over instead of a create."""
+        table = sight.target.table
+        found = sight.table.find(table, held.correlation_id, deadline=self._deadline())
+        open_ones = (record for record in found if record.state not in ENDED_STATES[table])
+        return next((record for record in open_ones if not self._is_known(sight.target, record, held)), None)
 
     def _intend(
         self, sight: Sight, decision: Decision, writing: Writing, ref: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,12 @@ def test_a_port_that_is_taken_is_one_readable_line(folder: Path) -> None:
         done = serve(folder, "--bind", address)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert f"cannot listen on {address}: Address already in use; choose another port" in done.stderr
+
+
+def test_the_wsgi_entry_builds_the_app_for_those_who_run_gunicorn_themselves(folder: Path) -> None:
+    code = "import app; print(app.app.test_client().get('/livez').status_code)"
+    line = [sys.executable, "-c", code]
+    root = Path(__file__).resolve().parents[2]
+    environment = os.environ | {"BRIDGE_CONFIG": str(folder / "bridge.yaml")}
+    done = subprocess.run(line, cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "200"), done.stderr

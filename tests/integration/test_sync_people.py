@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from sync_world import World, itsm
+from intake_world import alert, delivery, library_of
+from sync_world import PROBE, World, itsm
 
 from bridge.correlation.policy import CloseWhen
 from bridge.servicenow.table import TableApi
 from bridge.settings import Close
 from bridge.simulator.faults import FaultKind
 from bridge.simulator.seed import fixed_id
+from bridge.store import intake
 
 FRED = fixed_id("sys_user", "fred")
 PERSON_CLOSES = {"state": "7", "close_code": "Solution provided", "close_notes": "fixed"}
+
+
+NOISE = "suppress: [{name: noise, reason: a test, permanent: true, when: {.noisy: true}}]\n"
 
 
 @pytest.fixture
@@ -274,3 +279,80 @@ def test_a_record_that_is_deleted_between_our_read_and_our_write_is_noticed(
         opened.idle()
     opened.pass_time(minutes=1)
     assert opened.record()["impact"] == "1"
+
+
+def test_what_another_tool_opened_is_taken_over_where_the_target_says_so(world: World) -> None:
+    theirs = world.simulator.person_creates("incident", correlation_id="r1", short_description="An older tool's")
+    world.aim(itsm(adopt_any=True))
+    world.fire()
+    world.idle()
+    assert world.record()["sys_id"] == theirs["sys_id"]
+    assert world.row().open
+    world.resolve()
+    world.idle()
+    assert world.record()["state"] == "6"
+
+
+def test_what_another_tool_closed_is_not_taken_over(world: World) -> None:
+    world.simulator.person_creates(
+        "incident", correlation_id="r1", state="7", close_code="Solution provided", close_notes="x"
+    )
+    world.aim(itsm(adopt_any=True))
+    world.fire()
+    world.idle()
+    assert [record["state"] for record in world.records()] == ["7", "1"]
+
+
+def test_a_return_that_is_worse_raises_the_incident_as_it_reopens_it(world: World) -> None:
+    world.fire(level="low")
+    world.idle()
+    world.resolve()
+    world.idle()
+    world.fire(level="critical")
+    world.idle()
+    assert (world.record()["state"], world.record()["impact"]) == ("1", "1")
+
+
+def test_after_a_milder_return_a_suppressed_alert_must_exceed_what_the_incident_shows(world: World) -> None:
+    world.library = library_of(world.store, PROBE.replace("route:", NOISE + "route:"))
+    world.aim(itsm())
+    world.fire(level="critical")
+    world.idle()
+    world.resolve()
+    world.idle()
+    world.fire(level="low")
+    world.idle()
+    with world.store.transaction() as tx:
+        noisy = delivery(world.library, alert("r1", level="high", noisy=True), sender_id="noisy")
+        (answer,) = intake.commit(tx, [noisy], world.store.now(tx))
+    assert answer.alerts[0].outcome == "suppressed"
+
+
+def test_once_the_next_incident_is_planned_a_refused_reopen_is_not_tried_again(opened: World) -> None:
+    opened.resolve()
+    opened.idle()
+    opened.fail(FaultKind.ACL, "PATCH")
+    opened.fail(FaultKind.ACL, "POST")
+    opened.fire()
+    opened.idle()
+    assert opened.row().waits_for_person
+    opened.ask_sync()
+    opened.idle()
+    assert [record["state"] for record in opened.records()] == ["6", "1"]
+
+
+def test_a_person_may_ask_for_what_was_only_suppressed(anywhere: World) -> None:
+    noisy = delivery(library_of(anywhere.store), alert("r1", kind="noisy"))
+    with anywhere.store.transaction() as tx:
+        intake.commit(tx, [noisy], anywhere.store.now(tx))
+    anywhere.ask_sync()
+    anywhere.idle()
+    assert anywhere.row().last_decision == "nothing: in_step"
+    assert anywhere.writes() == []
+
+
+def test_alerts_of_one_tenant_are_never_written_to_anothers_target(world: World) -> None:
+    world.aim(itsm(tenant="another"))
+    world.fire()
+    world.idle()
+    assert (world.records(), world.row().failure) == ([], "other_tenant")
