@@ -6,7 +6,7 @@ What a block is, its first line says:
     yaml edit FILE                   these sections replace those of the file, from here on
     yaml                             sections that could stand in the guide's mapping; `# → value` ends an extract's line
     yaml conditions                  conditions, each with `# holds` or `# fails` for the guide's alert
-    yaml refused                     as `yaml`, and the `text` block after it is what `bridge check` says of it
+    yaml refused                     as `yaml`; the comments at its end are what `bridge check` says of it
     console                          commands, and what they print; a line `…` stands for lines left out
 
 Nothing of the output is altered before it is compared. The clock is the page's: it stands at NOW, and moves on by STEP
@@ -33,13 +33,31 @@ from unittest.mock import patch
 from bridge import wiring
 from bridge.alert import Json
 from bridge.cli import author, main
+from bridge.correlation.identity import ID_CHARACTERS_MAX
+from bridge.correlation.policy import NOTES_PER_EPISODE_MAX
+from bridge.errors import Misconfigured
+from bridge.mapping.functions import FUNCTIONS
+from bridge.mapping.load import INCLUDES_MAX, load_mappings
+from bridge.mapping.lookups import LOOKUP_BYTES_MAX, LOOKUP_ROWS_MAX, LOOKUPS_MAX
+from bridge.mapping.model import (
+    ALERTS_PER_DELIVERY_MAX,
+    EXTRACT_DEPTH_MAX,
+    EXTRACTS_MAX,
+    OUTPUT_BYTES_MAX,
+    UNTIL_DAYS_MAX,
+)
+from bridge.mapping.pattern import PATTERN_CHARS_MAX
+from bridge.mapping.values import LIST_ITEMS_MAX
 from bridge.settings import load_settings
+from bridge.yamlfile import YAML_BYTES_MAX
 
 FILE = Path(__file__).parents[1] / "docs/mapping-guide.md"
 BLOCK = re.compile(r"^```(\S+)(?: ([^\n]+))?\n([\s\S]*?)^```$", re.MULTILINE)
+MAPPING = Path("mappings/doorman.yaml")  # below the working folder
+REVISION = re.compile(r"\b[0-9a-f]{12}\b")
 LEFT_OUT = "…"
 NOW = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)
-STEP = timedelta(minutes=10)
+STEP = timedelta(minutes=1)
 STORED = ("db", "mapping plan", "mapping publish", "mapping revisions", "mapping diff", "mapping rollback", "curl")
 ENVIRONMENT = {"SERVICENOW_PASSWORD": "only for the page", "DOORMAN_TOKEN": "only for the page, and long enough"}
 
@@ -79,6 +97,13 @@ def commands(text: str) -> list[tuple[str, list[str]]]:
     return found
 
 
+def said_of(block: Block) -> tuple[str, list[str]]:
+    """The sections of a `refused` block, and the comments at its end."""
+    lines = block.text.splitlines(keepends=True)
+    comments = [line.rstrip() for line in lines if line.startswith("# ")]
+    return "".join(line for line in lines if not line.startswith("# ")), comments
+
+
 def needs_store(command: str) -> bool:
     return command.removeprefix("bridge ").startswith(STORED)
 
@@ -95,16 +120,20 @@ class Player:
     def __init__(self, *, stored: bool) -> None:
         self.stored = stored
         self.now = NOW
+        self.renamed: dict[str, str] = {}  # revisions as the page names them -> as they are named today
 
     def play(self, block: Block) -> list[tuple[str, list[str], list[str]]]:
         """Each command that was run, the lines that the page shows, and those that were printed."""
         if block.kind == "console":
             self.now += STEP
             return [
-                (command, shown, self.run(command))
+                self._printed(command, shown)
                 for command, shown in commands(block.text)
                 if self.stored or not needs_store(command)
             ]
+        if block.info == "refused":
+            sections, comments = said_of(block)
+            return [("bridge check", comments, refused(sections))]
         if block.info.startswith("edit "):
             file = Path(block.info.removeprefix("edit "))
             file.write_text(with_sections(file.read_text("utf-8"), block.text), "utf-8")
@@ -113,6 +142,15 @@ class Player:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text, "utf-8")
         return []
+
+    def _printed(self, command: str, shown: list[str]) -> tuple[str, list[str], list[str]]:
+        for before, now in self.renamed.items():
+            command = command.replace(before, now)
+        printed = self.run(command)
+        old, new = (REVISION.findall("\n".join(lines)) for lines in (shown, printed))
+        if len(old) == len(new):
+            self.renamed |= dict(zip(old, new, strict=True))
+        return command, shown, printed
 
     def run(self, command: str) -> list[str]:
         """What it prints, on both streams; with `; echo $?` its exit status too, else that is 0."""
@@ -132,8 +170,8 @@ class Player:
     def _post(self, words: list[str]) -> list[str]:
         """The hook, in process: `curl URL -H … -d @FILE`."""
         settings = load_settings(Path("bridge.yaml"))
-        lock = wiring.prepare(settings).lock
-        running = wiring.run(settings, sync=False)
+        prepared = wiring.prepare(settings)
+        running = wiring.run(settings, prepared, sync=False)
         try:
             headers = dict(word.split(": ", 1) for flag, word in zip(words, words[1:], strict=False) if flag == "-H")
             data = Path(words[words.index("-d") + 1].removeprefix("@")).read_bytes()
@@ -143,20 +181,36 @@ class Player:
             return answer.get_data(as_text=True).splitlines()
         finally:
             running.stop()
-            if lock is not None:
-                lock.close()
+            if prepared.lock is not None:
+                prepared.lock.close()
 
 
 def with_sections(mapping: str, sections: str) -> str:
     """The mapping with these sections in place of its own; new ones go to its end."""
-    both = _sections(mapping) | _sections(sections)
+    both = _sections(mapping)
+    for key, section in _sections(sections).items():
+        above = re.match(r"\n*", both.get(key, "\n"))
+        both[key] = (above.group() if above else "") + section.lstrip("\n")
     return "".join(both.values())
 
 
 def _sections(text: str) -> dict[str, str]:
     """Each top-level key's text, and the blank lines and comments above it."""
-    found = re.findall(r"(?:^(?:#[^\n]*)?\n)*^[a-z]\S*:[^\n]*\n(?:[ ][^\n]*\n|\n(?=[ ]))*", text, re.MULTILINE)
-    return {re.search(r"^([a-z]\S*):", section, re.MULTILINE)[1]: section for section in found}  # type: ignore[index]
+    found = re.finditer(r"(?:^(?:#[^\n]*)?\n)*^([a-z]\S*):[^\n]*\n(?:[ ][^\n]*\n|\n+(?=[ ]))*", text, re.MULTILINE)
+    return {section[1]: section.group() for section in found}
+
+
+def refused(sections: str) -> list[str]:
+    """What is said of the mapping in the working folder with these sections, which cannot be used; the file stays."""
+    before = MAPPING.read_text("utf-8")
+    MAPPING.write_text(with_sections(before, sections), "utf-8")
+    try:
+        load_mappings(MAPPING.parent, [MAPPING.stem])
+    except Misconfigured as error:
+        return [f"# {problem}" for problem in error.problems]
+    finally:
+        MAPPING.write_text(before, "utf-8")
+    return []
 
 
 @contextlib.contextmanager
@@ -179,17 +233,55 @@ def alert_of_the_page(page: str) -> Json:
     return next(json.loads(block.text) for block in blocks(page) if block.kind == "json")
 
 
+TABLES = {  # by their heads: the rows, as the code has them
+    "| Function | Does | Example | Gives |": lambda: [
+        (f"`{one.usage}`", one.doc, f"`{one.example}`", f"`{one.gives}`") for one in FUNCTIONS.values()
+    ],
+    "| What | At most |": lambda: LIMITS,
+}
+LIMITS = [
+    ("extracts of a mapping; how deep they build on one another", f"{EXTRACTS_MAX}; {EXTRACT_DEPTH_MAX}"),
+    ("alerts of one delivery (`each.limit`)", f"{ALERTS_PER_DELIVERY_MAX:,}"),
+    ("elements that a `[]` or a `split` yields", f"{LIST_ITEMS_MAX:,}"),
+    ("characters that a pattern looks at", f"{PATTERN_CHARS_MAX:,}"),
+    ("rendered for one alert, fields and observables together", f"{OUTPUT_BYTES_MAX // 1024} KB"),
+    ("characters of a correlation ID", f"{ID_CHARACTERS_MAX}"),
+    ("work notes about repeats in one episode", f"{NOTES_PER_EPISODE_MAX}"),
+    ("a mapping file; files that it includes", f"{YAML_BYTES_MAX // 1024} KB; {INCLUDES_MAX}"),
+    ("a look-up table; its rows", f"{LOOKUP_BYTES_MAX // 1024**2} MB; {LOOKUP_ROWS_MAX:,}"),
+    ("look-up tables that one mapping asks", f"{LOOKUPS_MAX}"),
+    ("days until a suppression ends", f"{UNTIL_DAYS_MAX}"),
+]
+
+
+def table(head: str) -> str:
+    """The table under this head, as it should stand in the page."""
+    rows = [" | ".join(cell.replace("|", r"\|") for cell in row) for row in TABLES[head]()]
+    return "\n".join([head, "|---" * (head.count("|") - 1) + "|", *(f"| {row} |" for row in rows)])
+
+
+def table_of_page(page: str, head: str) -> str:
+    return next(part for part in page.split("\n\n") if part.startswith(head)).rstrip("\n")
+
+
 def rewritten(page: str) -> str:
-    """The page with what its commands print now."""
+    """The page as it would be true today. Where `…` no longer stands for what is left out, all is shown."""
     lines = page.splitlines()
     with tempfile.TemporaryDirectory() as folder, world(Path(folder), stored=True) as player:
         played = [(block, player.play(block)) for block in blocks(page)]
     for block, results in reversed(played):
-        if block.kind == "console" and not all(agrees(shown, printed) for _, shown, printed in results):
+        if all(agrees(shown, printed) for _, shown, printed in results):
+            continue
+        if block.info == "refused":
+            new = said_of(block)[0].splitlines() + results[0][2]
+        else:
             new = [line for command, _, printed in results for line in (f"$ {command}", *printed)]
-            lines[block.line : block.line + block.text.count("\n")] = new
-            print(f"{block.title}: other output")
-    return "\n".join(lines) + "\n"
+        lines[block.line : block.line + block.text.count("\n")] = new
+        print(f"{block.title}: other output")
+    page = "\n".join(lines) + "\n"
+    for head in TABLES:
+        page = page.replace(table_of_page(page, head), table(head))
+    return page
 
 
 if __name__ == "__main__":
