@@ -9,7 +9,7 @@ What a block is, its first line says:
     yaml refused                     as `yaml`; the comments at its end are what `bridge check` says of it
     console                          commands, and what they print; a line `…` stands for lines left out
 
-Nothing of the output is altered before it is compared. The clock is the page's: it stands at NOW, and moves on by STEP
+Of the output nothing is altered before it is compared but blanks at the ends of lines. The clock is the page's: it stands at NOW, and moves on by STEP
 with every block of commands. Commands that need a store, STORED, are run when there is one.
 
     python tests/mapping_guide.py    writes what the commands print today into the page
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import re
 import shlex
@@ -31,7 +30,6 @@ from pathlib import Path
 from unittest.mock import patch
 
 from bridge import wiring
-from bridge.alert import Json
 from bridge.cli import author, main
 from bridge.correlation.identity import ID_CHARACTERS_MAX
 from bridge.correlation.policy import NOTES_PER_EPISODE_MAX
@@ -229,13 +227,9 @@ def world(folder: Path, *, stored: bool) -> Iterator[Player]:
         yield player
 
 
-def alert_of_the_page(page: str) -> Json:
-    return next(json.loads(block.text) for block in blocks(page) if block.kind == "json")
-
-
 TABLES = {  # by their heads: the rows, as the code has them
     "| Function | Does | Example | Gives |": lambda: [
-        (f"`{one.usage}`", one.doc, f"`{one.example}`", f"`{one.gives}`") for one in FUNCTIONS.values()
+        (f"`{one.usage}`", one.doc.replace("<", r"\<"), f"`{one.example}`", f"`{one.gives}`") for one in FUNCTIONS.values()
     ],
     "| What | At most |": lambda: LIMITS,
 }
