@@ -4,13 +4,14 @@ What a block is, its first line says:
 
     json FILE, yaml FILE, csv FILE   written to this file
     yaml edit FILE                   these sections replace those of the file, from here on
-    yaml                             sections that could stand in the guide's mapping; `# → value` ends an extract's line
+    yaml                             sections that could stand in the guide's mapping; an extract may end in `# → value`
     yaml conditions                  conditions, each with `# holds` or `# fails` for the guide's alert
     yaml refused                     as `yaml`; the comments at its end are what `bridge check` says of it
     console                          commands, and what they print; a line `…` stands for lines left out
 
-Of the output nothing is altered before it is compared but blanks at the ends of lines. The clock is the page's: it stands at NOW, and moves on by STEP
-with every block of commands. Commands that need a store, STORED, are run when there is one.
+Of the output nothing is altered before it is compared but blanks at the ends of lines. The clock is the page's: it stands
+at NOW, and moves on by STEP with every block of commands; the user is called ada. Commands that need a store, STORED, are
+run when there is one.
 
     python tests/mapping_guide.py    writes what the commands print today into the page
 """
@@ -23,9 +24,10 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
 
@@ -171,7 +173,8 @@ class Player:
         prepared = wiring.prepare(settings)
         running = wiring.run(settings, prepared, sync=False)
         try:
-            headers = dict(word.split(": ", 1) for flag, word in zip(words, words[1:], strict=False) if flag == "-H")
+            words = [os.path.expandvars(word) for word in words]
+            headers = dict(word.split(": ", 1) for flag, word in pairwise(words) if flag == "-H")
             data = Path(words[words.index("-d") + 1].removeprefix("@")).read_bytes()
             path = "/hooks/" + words[1].partition("/hooks/")[2]
             client = running.app.test_client()
@@ -227,12 +230,6 @@ def world(folder: Path, *, stored: bool) -> Iterator[Player]:
         yield player
 
 
-TABLES = {  # by their heads: the rows, as the code has them
-    "| Function | Does | Example | Gives |": lambda: [
-        (f"`{one.usage}`", one.doc.replace("<", r"\<"), f"`{one.example}`", f"`{one.gives}`") for one in FUNCTIONS.values()
-    ],
-    "| What | At most |": lambda: LIMITS,
-}
 LIMITS = [
     ("extracts of a mapping; how deep they build on one another", f"{EXTRACTS_MAX}; {EXTRACT_DEPTH_MAX}"),
     ("alerts of one delivery (`each.limit`)", f"{ALERTS_PER_DELIVERY_MAX:,}"),
@@ -246,11 +243,18 @@ LIMITS = [
     ("look-up tables that one mapping asks", f"{LOOKUPS_MAX}"),
     ("days until a suppression ends", f"{UNTIL_DAYS_MAX}"),
 ]
+TABLES: dict[str, Sequence[tuple[str, ...]]] = {  # by their heads: the rows, as the code has them
+    "| Function | Does | Example | Gives |": [
+        (f"`{one.usage}`", one.doc.replace("<", r"\<"), f"`{one.example}`", f"`{one.gives}`")
+        for one in FUNCTIONS.values()
+    ],
+    "| What | At most |": LIMITS,
+}
 
 
 def table(head: str) -> str:
     """The table under this head, as it should stand in the page."""
-    rows = [" | ".join(cell.replace("|", r"\|") for cell in row) for row in TABLES[head]()]
+    rows = [" | ".join(cell.replace("|", r"\|") for cell in row) for row in TABLES[head]]
     return "\n".join([head, "|---" * (head.count("|") - 1) + "|", *(f"| {row} |" for row in rows)])
 
 

@@ -27,10 +27,16 @@ from bridge.store.naming import Naming
 
 PAGE = FILE.read_text("utf-8")
 BLOCKS = blocks(PAGE)
+SAYING = [block for block in BLOCKS if block.kind == "console" or block.info == "refused"]
 SECTIONS_SHOWN = [block for block in BLOCKS if block.kind == "yaml" and not block.info]
-CONDITIONS = re.findall(
-    r"^- (\{.*\})\s+# (holds|fails)", "".join(block.text for block in BLOCKS if block.info == "conditions"), re.MULTILINE
-)
+SHOWN_TO_BE_TESTED = [block for block in SECTIONS_SHOWN if "tests:" in block.text]
+SHOWN_WITH_VALUES = [block for block in SECTIONS_SHOWN if "# →" in block.text]
+CONDITIONS = [
+    (condition, said)
+    for block in BLOCKS
+    if block.info == "conditions"
+    for condition, said in re.findall(r"^- (\{.*\})\s+# (holds|fails)", block.text, re.MULTILINE)
+]
 VALUES = re.compile(r"^  (\w+): .* # → (.+)$", re.MULTILINE)
 SAMPLE = "samples/doorman.json"
 
@@ -60,11 +66,7 @@ def played(folder: Path, states: dict[int, str]) -> Played:
     return results
 
 
-def commanding(block: Block) -> bool:
-    return block.kind == "console" or block.info == "refused"
-
-
-@pytest.mark.parametrize("block", [block for block in BLOCKS if commanding(block)], ids=lambda block: block.title)
+@pytest.mark.parametrize("block", SAYING, ids=lambda block: block.title)
 def test_commands_print_what_the_page_shows(played: Played, block: Block) -> None:
     for command, shown, printed in played[block.line]:
         assert agrees(shown, printed), f"{command}\n" + "\n".join(printed)
@@ -101,13 +103,13 @@ def test_sections_of_the_page_compile_and_take_its_alert(desk: Desk, block: Bloc
     assert [mapping.map(element).status for element in elements] == [Status.FIRING]
 
 
-@pytest.mark.parametrize("block", [one for one in SECTIONS_SHOWN if "tests:" in one.text], ids=lambda block: block.title)
+@pytest.mark.parametrize("block", SHOWN_TO_BE_TESTED, ids=lambda block: block.title)
 def test_tests_of_the_page_pass(desk: Desk, block: Block) -> None:
     trials = try_mapping(desk.mapping(block.text), desk.mappings)
     assert [trial.findings for trial in trials] == [()] * len(trials)
 
 
-@pytest.mark.parametrize("block", [one for one in SECTIONS_SHOWN if "# →" in one.text], ids=lambda block: block.title)
+@pytest.mark.parametrize("block", SHOWN_WITH_VALUES, ids=lambda block: block.title)
 def test_extracts_have_the_values_that_the_page_says(desk: Desk, block: Block) -> None:
     mapping = desk.mapping(_beside_its_own(block.text))
     scope = Scope(desk.sample, mapping.name, mapping.blank.copy())
@@ -233,6 +235,7 @@ def test_from_fine_to_coarse_the_first_heard_of_goes_on_and_the_others_hear_noth
 
 @pytest.mark.parametrize("attribute", ["join_keys", "joins", "attach", "observables", "personal"])
 def test_what_is_not_carried_out_is_asked_for_by_neither_half(attribute: str) -> None:
-    halves = [file for half in ("store", "sync", "servicenow") for file in Path(f"{FILE.parents[1]}/bridge/{half}").glob("*.py")]
+    bridge = FILE.parents[1] / "bridge"
+    halves = [file for half in ("store", "sync", "servicenow") for file in (bridge / half).glob("*.py")]
     assert len(halves) > 20
     assert not [file.name for file in halves if re.search(rf"\.{attribute}\b", file.read_text("utf-8"))]
