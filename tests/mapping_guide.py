@@ -6,12 +6,12 @@ What a block is, its first line says:
     yaml edit FILE                   these sections replace those of the file, from here on
     yaml                             sections that could stand in the guide's mapping; an extract may end in `# → value`
     yaml conditions                  conditions, each with `# holds` or `# fails` for the guide's alert
-    yaml refused                     as `yaml`; the comments at its end are what `bridge check` says of it
+    yaml checked                     as `yaml`; the comments at its end are what `bridge check` says of it
     console                          commands, and what they print; a line `…` stands for lines left out
 
-Of the output nothing is altered before it is compared but blanks at the ends of lines. The clock is the page's: it stands
-at NOW, and moves on by STEP with every block of commands; the user is called ada. Commands that need a store, STORED, are
-run when there is one.
+Of the output nothing is altered before it is compared but blanks at the ends of lines. The clock is the page's: it
+stands at NOW, and moves on by STEP with every block of commands; the user is called ada. Commands that need a store,
+STORED, are run when there is one.
 
     python tests/mapping_guide.py    writes what the commands print today into the page
 """
@@ -98,10 +98,9 @@ def commands(text: str) -> list[tuple[str, list[str]]]:
 
 
 def said_of(block: Block) -> tuple[str, list[str]]:
-    """The sections of a `refused` block, and the comments at its end."""
-    lines = block.text.splitlines(keepends=True)
-    comments = [line.rstrip() for line in lines if line.startswith("# ")]
-    return "".join(line for line in lines if not line.startswith("# ")), comments
+    """The sections of a `checked` block, and the comments at its end."""
+    sections, _, comments = block.text.partition("\n# ")
+    return f"{sections.rstrip()}\n", f"# {comments}".splitlines() if comments else []
 
 
 def needs_store(command: str) -> bool:
@@ -131,9 +130,9 @@ class Player:
                 for command, shown in commands(block.text)
                 if self.stored or not needs_store(command)
             ]
-        if block.info == "refused":
+        if block.info == "checked":
             sections, comments = said_of(block)
-            return [("bridge check", comments, refused(sections))]
+            return [("bridge check", comments, self._checked(sections))]
         if block.info.startswith("edit "):
             file = Path(block.info.removeprefix("edit "))
             file.write_text(with_sections(file.read_text("utf-8"), block.text), "utf-8")
@@ -167,6 +166,19 @@ class Player:
         assert asks_status or status == 0, f"{command}: {output.getvalue()}"
         return [line.rstrip() for line in output.getvalue().splitlines()] + [str(status)] * bool(asks_status)
 
+    def _checked(self, sections: str) -> list[str]:
+        """What is said of the mapping with these sections; the file stays as it is. Lints need a bridge.yaml."""
+        before = MAPPING.read_text("utf-8")
+        MAPPING.write_text(with_sections(before, sections), "utf-8")
+        try:
+            load_mappings(MAPPING.parent, [MAPPING.stem])
+            told = [line for line in self.run("bridge check") if line.startswith(str(MAPPING))]
+        except Misconfigured as error:
+            told = [str(problem) for problem in error.problems]
+        finally:
+            MAPPING.write_text(before, "utf-8")
+        return [f"# {line}" for line in told]
+
     def _post(self, words: list[str]) -> list[str]:
         """The hook, in process: `curl URL -H … -d @FILE`."""
         settings = load_settings(Path("bridge.yaml"))
@@ -199,19 +211,6 @@ def _sections(text: str) -> dict[str, str]:
     """Each top-level key's text, and the blank lines and comments above it."""
     found = re.finditer(r"(?:^(?:#[^\n]*)?\n)*^([a-z]\S*):[^\n]*\n(?:[ ][^\n]*\n|\n+(?=[ ]))*", text, re.MULTILINE)
     return {section[1]: section.group() for section in found}
-
-
-def refused(sections: str) -> list[str]:
-    """What is said of the mapping in the working folder with these sections, which cannot be used; the file stays."""
-    before = MAPPING.read_text("utf-8")
-    MAPPING.write_text(with_sections(before, sections), "utf-8")
-    try:
-        load_mappings(MAPPING.parent, [MAPPING.stem])
-    except Misconfigured as error:
-        return [f"# {problem}" for problem in error.problems]
-    finally:
-        MAPPING.write_text(before, "utf-8")
-    return []
 
 
 @contextlib.contextmanager
@@ -270,7 +269,7 @@ def rewritten(page: str) -> str:
     for block, results in reversed(played):
         if all(agrees(shown, printed) for _, shown, printed in results):
             continue
-        if block.info == "refused":
+        if block.info == "checked":
             new = said_of(block)[0].splitlines() + results[0][2]
         else:
             new = [line for command, _, printed in results for line in (f"$ {command}", *printed)]

@@ -27,7 +27,7 @@ from bridge.store.naming import Naming
 
 PAGE = FILE.read_text("utf-8")
 BLOCKS = blocks(PAGE)
-SAYING = [block for block in BLOCKS if block.kind == "console" or block.info == "refused"]
+SAYING = [block for block in BLOCKS if block.kind == "console" or block.info == "checked"]
 SECTIONS_SHOWN = [block for block in BLOCKS if block.kind == "yaml" and not block.info]
 SHOWN_TO_BE_TESTED = [block for block in SECTIONS_SHOWN if "tests:" in block.text]
 SHOWN_WITH_VALUES = [block for block in SECTIONS_SHOWN if "# →" in block.text]
