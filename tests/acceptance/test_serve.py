@@ -106,6 +106,28 @@ def test_a_mapping_fixed_on_disk_empties_the_quarantine_by_itself(own_bridge: Ma
     bridge.wait_for(lambda: len(bridge.records()) == 1)
 
 
+def test_a_rollback_is_in_use_at_once_and_stays_until_the_files_change_again(own_bridge: Machine) -> None:
+    bridge = own_bridge
+    mapping = bridge.folder / "mappings/try.yaml"
+    text = mapping.read_text()
+
+    def opens(rule: str, title: str) -> None:
+        """Alerts of this rule open incidents with such a title."""
+        bridge.post("try", alert(rule))
+        bridge.wait_for(lambda: any(rule in row["short_description"] for row in bridge.records()))
+        assert [row["short_description"] for row in bridge.records() if rule in row["short_description"]] == [title]
+
+    mapping.write_text(text.replace('{{ rule }} on {{ host }}"', '{{ rule }} at {{ host }}"').partition("tests:")[0])
+    bridge.wait_for(lambda: len(bridge.command("mapping", "revisions", "try")) == 2)
+    first = bridge.command("mapping", "revisions", "try")[1]["revision"]
+    bridge.command("mapping", "rollback", "try", first, "--note", "too soon")
+    bridge.wait_for(lambda: "other than the disk's" in requests.get(f"{bridge.url}/readyz", timeout=10).text)
+    opens("Rolled back", "[High] Rolled back on web-01")
+    mapping.write_text(mapping.read_text() + "# another word\n")
+    bridge.wait_for(lambda: "other than the disk's" not in requests.get(f"{bridge.url}/readyz", timeout=10).text)
+    opens("Saved again", "[High] Saved again at web-01")
+
+
 def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(own_bridge: Machine) -> None:
     bridge = own_bridge
     accepted = bridge.post("try", alert("Killed")).json()["alerts"][0]["alert"]
