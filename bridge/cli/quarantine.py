@@ -50,7 +50,9 @@ def list_command(config: Path, limit: int, *, as_json: bool) -> None:
 @config_option
 @json_option("One object")
 def replay_command(ids: tuple[str, ...], config: Path, *, everything: bool, as_json: bool) -> None:
-    """Map quarantined alerts again, with the mappings as they are on disk.
+    """Map quarantined alerts again, with the mappings in use.
+
+    What changed on disk comes into use first, unless bridge.yaml says `reload: publish_only`.
 
     What maps now is accepted as if it had just been received; the rest stays where it is.
     """
