@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,17 @@ def test_a_publication_that_routes_to_no_target_of_this_process_is_not_taken(str
     by_hand(strict, OTHER)
     process.look(files=False)
     assert (process.text, process.library.refused) == (OTHER, "")
+
+
+def test_publishers_at_once_take_turns_and_each_names_the_one_before(strict: Place) -> None:
+    by_hand(strict, PROBE)
+    texts = [f"{PROBE}# {number}\n" for number in range(6)]
+    with ThreadPoolExecutor(len(texts)) as pool:
+        list(pool.map(lambda text: by_hand(strict, text), texts))
+    entries = strict.log("published")
+    before = [entry["detail"]["old_revision"] for entry in entries[1:]]
+    assert (len(entries), before) == (7, [entry["revision"] for entry in entries[:-1]])
+    assert strict.process().library["probe"].revision == entries[-1]["revision"]
 
 
 # --- what is wrong on disk
