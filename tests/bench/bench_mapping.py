@@ -1,149 +1,195 @@
-"""Prints what one 4 KB alert costs: `split` and `map`, as intake does, and `render` of a create, as sync does."""
+"""What mapping costs: an alert of each example of the language beside other ways, a start, a reload.
+
+    python tests/bench/bench_mapping.py
+
+An alert costs `split` and `map` at intake, and `render` of a create at sync: microseconds of the processor in one
+thread, the best of several rounds in which all take turns, for the others measure the machine's other work as well.
+"""
 
 from __future__ import annotations
 
-import json
+import os
+import shutil
+import statistics
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-from bridge.alert import Severity, Status
+import msgspec
+from peers import PEERS
+
+from bridge.alert import MappedAlert
 from bridge.correlation.policy import Kind
-from bridge.mapping.load import compile_files
-from bridge.mapping.rendered import Facts
+from bridge.library import Library
+from bridge.mapping.compile import Mapping
+from bridge.mapping.load import load_mappings
+from bridge.mapping.rendered import Facts, Rendered
+from bridge.publishing import Reloader, publish
+from bridge.settings import Settings, Source, SourceAuth, Target
+from bridge.store.engine import open_store
+from bridge.store.tables import metadata
+from bridge.wiring import utc_now
 
-ROUNDS = 20_000
-REPEATS = 5  # the best of so many: the others measure the machine's other work
-
-MAPPING = r"""
-mapping: bench
-version: 1
-owner: soc@corp.example
-match:
-  any:
-    - '."kibana.alert.rule.rule_id"|exists': true
-    - .kibana.alert.rule.rule_id|exists: true
-extract:
-  rule_id: ."kibana.alert.rule.rule_id" ?? .kibana.alert.rule.rule_id
-  rule: ."kibana.alert.rule.name" ?? .kibana.alert.rule.name
-  alert_uuid: ."kibana.alert.uuid" ?? .kibana.alert.uuid
-  state: ."kibana.alert.workflow_status" ?? .kibana.alert.workflow_status ?? "open"
-  risk: ."kibana.alert.risk_score" ?? .kibana.alert.risk_score
-  host: .host.hostname ?? .host.name
-  user: "{{ .user.domain }}\\{{ .user.name }}"
-  command: .process.command_line | truncate(800)
-  techniques: .threat[].technique[].id | unique | join(", ")
-time: ."@timestamp"
-severity:
-  from: ."kibana.alert.severity" ?? .kibana.alert.severity
-  table: {critical: critical, high: high, medium: medium, low: low}
-  raise_to: {critical: {.host.asset.criticality: [high_impact, extreme_impact], risk|gte: 90}}
-correlation:
-  id: "{{ rule_id }}:{{ host ?? alert_uuid }}"
-  close_when: {state: closed}
-suppress:
-  - name: scanner-subnet
-    reason: the vulnerability scanners are meant to look like this
-    permanent: true
-    when: {.source.ip|cidr: [10.99.0.0/16], severity|at_most: medium}
-  - name: patch-night
-    reason: packages install services
-    until: 2099-03-31
-    when: {rule|contains: [Service Installed, Scheduled Task]}
-route:
-  - {when: {severity|at_least: critical}, to: sir, assignment_group: SOC L2}
-  - {when: {.labels.env: [dev, test]}, to: drop}
-  - {to: itsm, assignment_group: SOC L1, else_group: Service Desk}
-fields:
-  create:
-    short_description: "[{{ severity | title }}] {{ rule }} on {{ host ?? \"an unknown host\" }}"
-    description: |
-      Host: {{ host }}   User: {{ user }}
-      Command: {{ command }}
-      ATT&CK: {{ techniques ?? "none" }}
-      Console: {{ ."kibana.alert.url" ?? .kibana.alert.url }}
-    cmdb_ci: {find: cmdb_ci_computer, by: {name: "{{ host }}"}, else: none}
-    u_detection_rule: "{{ rule_id }}"
-    u_alert: "{{ alert_uuid }}"
-    u_risk: "{{ risk }}"
-    u_parent: "{{ .process.parent.name }}"
-    u_os: "{{ .host.os.full }}"
-    u_address: "{{ .source.ip }}"
-    category: Malicious code activity
-  on:
-    itsm:
-      create:
-        impact: 2
-        urgency: {by: severity, table: {critical: 1, high: 1, medium: 2}, default: 3}
-        subcategory: endpoint
-        u_first: "{{ first_seen | date }}"
-        u_status: "{{ status }}"
-observables:
-  ip: [.source.ip, .destination.ip]
-  sha256: [.process.hash.sha256]
-  user: user
-"""
-
-
-def alert() -> dict[str, object]:
-    document: dict[str, object] = {
-        "@timestamp": "2026-11-24T21:04:05.123Z",
-        "kibana.alert.rule.rule_id": "9a1a2dae-0b5f-4c3d-8305-a268d404c306",
-        "kibana.alert.rule.name": "Suspicious PowerShell",
-        "kibana.alert.uuid": "f0d1f7f4a2ab4f0a9f9ab0f3c1b1a2d35f2c2b7c",
-        "kibana.alert.workflow_status": "open",
-        "kibana.alert.risk_score": 73,
-        "kibana.alert.severity": "high",
-        "kibana.alert.url": "https://kibana.corp.example/app/security/alerts/redirect/f0d1f7f4",
-        "host": {"hostname": "WKS-0421", "name": "wks-0421", "os": {"full": "Windows 11 Pro 23H2"}},
-        "user": {"domain": "CORP", "name": "j.doe"},
-        "process": {
-            "command_line": "powershell.exe -NoProfile -EncodedCommand " + "SQBFAFgA" * 60,
-            "parent": {"name": "winword.exe"},
-            "hash": {"sha256": "ab" * 32},
-        },
-        "threat": [{"technique": [{"id": "T1059"}, {"id": "T1204"}]}, {"technique": [{"id": "T1059"}]}],
-        "source": {"ip": "10.4.7.21"},
-        "destination": {"ip": "203.0.113.7"},
-    }
-    document["filler"] = {f"field_{number}": "x" * 60 for number in range(30)}
-    return document
-
-
-def best(call: Callable[[], object]) -> float:
-    """Microseconds for one call."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        for _ in range(ROUNDS):
-            call()
-        times.append(time.perf_counter() - start)
-    return min(times) / ROUNDS * 1e6
+EXAMPLES = Path(__file__).resolve().parent.parent / "unit" / "mapping_examples"
+SAMPLES = {"elastic": "elastic-powershell.json", "aws-securityhub": "securityhub-s3.json"}
+TABLES = {"itsm": "incident", "sir": "sn_si_incident"}
+NOW = datetime(2026, 11, 24, 21, 5, tzinfo=UTC)
+QUICK = os.environ.get("QUICK") == "1"
+ROUNDS, CALLS = (10, 100) if QUICK else (40, 300)
+COPIES = 20  # of each of the two examples
+RELOADS = 3
+WAIT_SECONDS_MAX = 30
+ALERT_AIM, COMPILE_AIM, RELOAD_AIM = 25, 1, 1
 
 
 def main() -> None:
-    document = alert()
-    mapping = compile_files("bench", {"bench.yaml": MAPPING})
-    now = datetime(2026, 11, 24, 21, 5, tzinfo=UTC)
-    facts = Facts(
-        severity=Severity.HIGH,
-        status=Status.FIRING,
-        source="elastic",
-        mapping="bench",
-        now=now,
-        first_seen=now,
-        last_seen=now,
-        repeat_count=1,
-        correlation_id="9a1a2dae:WKS-0421",
+    mappings = load_mappings(EXAMPLES, SAMPLES)
+    for name, sample in SAMPLES.items():
+        compare(mappings[name], msgspec.json.decode((EXAMPLES / "samples" / sample).read_bytes()))
+    for copies in (1, COPIES):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            names = copy_examples(folder, copies)
+            print(f"{len(names)} mappings")
+            print(f"  compile                     {compiling(folder, names):6.2f} s    aim {COMPILE_AIM} for 40")
+            seconds = statistics.median(reloading(folder, names))
+            print(f"  one saved, to its 1st alert {seconds:6.2f} s    aim {RELOAD_AIM}", flush=True)
+
+
+# --- one alert
+
+
+def compare(mapping: Mapping, delivery: Any) -> None:
+    alert = mapping.split(delivery)[0][0]
+    mapped = mapping.map(alert, now=NOW)
+    facts, table = facts_of(mapping, mapped), TABLES[str(mapped.target)]
+    peers = PEERS[mapping.name]
+    wanted = answer_of(mapped, mapping.render(alert, Kind.CREATE, facts, table))
+    for peer, answers in peers.items():
+        check_the_same(f"{peer} on {mapping.name}", wanted, answers(alert))
+    took = take_turns(
+        {
+            "split and map": lambda: mapping.map(mapping.split(delivery)[0][0], now=NOW),
+            "render a create": lambda: mapping.render(alert, Kind.CREATE, facts, table),
+            **{name: lambda peer=peer: peer(alert) for name, peer in peers.items()},
+        }
     )
-    fields = mapping.render(document, Kind.CREATE, facts, "incident")
-    size = len(json.dumps(document))
-    split_and_map = best(lambda: mapping.map(mapping.split(document)[0][0], now=now))
-    render = best(lambda: mapping.render(document, Kind.CREATE, facts, "incident"))
-    print(f"an alert of {size} bytes, {len(fields.fields) + len(fields.finds)} fields, one thread")
-    print(f"split and map     {split_and_map:6.1f} µs")
-    print(f"render a create   {render:6.1f} µs")
-    print(f"together          {split_and_map + render:6.1f} µs   (aim 25)")
+    took = {"the bridge": took["split and map"] + took["render a create"], **took}
+    print(f"{mapping.name}, {len(msgspec.json.encode(delivery))} bytes, {len(wanted)} values")
+    for name, microseconds in took.items():
+        aim = f"aim {ALERT_AIM}" if name == "the bridge" else ""
+        print(f"  {name:27} {microseconds:6.1f} µs   {aim}".rstrip())
+
+
+def facts_of(mapping: Mapping, mapped: MappedAlert) -> Facts:
+    return Facts(
+        severity=mapped.severity,
+        status=mapped.status,
+        source=mapping.name,
+        mapping=mapping.name,
+        now=NOW,
+        first_seen=NOW,
+        last_seen=NOW,
+        repeat_count=1,
+        correlation_id=mapped.correlation_id,
+    )
+
+
+def answer_of(mapped: MappedAlert, rendered: Rendered) -> dict[str, Any]:
+    """What every peer yields as well; a record to find is known by its name."""
+    return {
+        "correlation_id": mapped.correlation_id,
+        "severity": mapped.severity.word,
+        "route": mapped.target,
+        **rendered.fields,
+        **{column: find.by[0][1] for column, find in rendered.finds.items()},
+        "observables": [observable.value for observable in rendered.observables],
+    }
+
+
+def check_the_same(who: str, wanted: dict[str, Any], answer: dict[str, Any]) -> None:
+    for key, value in wanted.items():
+        if answer.get(key) != value:
+            raise SystemExit(f"{who} yields another {key}: {answer.get(key)!r}, not {value!r}")
+
+
+def take_turns(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Microseconds for one call of each."""
+    best = dict.fromkeys(calls, float("inf"))
+    for _ in range(ROUNDS):
+        for name, call in calls.items():
+            began = time.process_time()
+            for _ in range(CALLS):
+                call()
+            best[name] = min(best[name], (time.process_time() - began) / CALLS * 1e6)
+    return best
+
+
+# --- a start and a reload
+
+
+def copy_examples(folder: Path, copies: int) -> list[str]:
+    """The examples, each under so many names."""
+    shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True)
+    names = [(example, f"{example}-{number}") for example in SAMPLES for number in range(copies)]
+    for example, name in names:
+        text = (EXAMPLES / f"{example}.yaml").read_text("utf-8")
+        (folder / f"{name}.yaml").write_text(text.replace(f"mapping: {example}", f"mapping: {name}", 1), "utf-8")
+    return [name for _, name in names]
+
+
+def compiling(folder: Path, names: list[str]) -> float:
+    """Seconds of the processor."""
+    times = []
+    for _ in range(RELOADS):
+        began = time.process_time()
+        load_mappings(folder, names)
+        times.append(time.process_time() - began)
+    return min(times)
+
+
+def reloading(folder: Path, names: list[str]) -> Iterator[float]:
+    """Seconds from a save to the first alert that the new revision has mapped, with all that `serve` does between."""
+    settings = Settings(
+        file=folder / "bridge.yaml",
+        database=f"sqlite:///{folder}/bench.db",
+        mappings_path=folder,
+        server_threads=1,
+        signing_key=None,
+        instances={},
+        targets={name: Target(name=name, instance="none", table=table) for name, table in TABLES.items()},
+        sources={name: Source(name=name, mapping=name, auth=SourceAuth(scheme="none")) for name in names},
+    )
+    alert = msgspec.json.decode((EXAMPLES / "samples" / SAMPLES["elastic"]).read_bytes())
+    store = open_store(settings.database, utc_now)
+    metadata.create_all(store.engine)
+    library = Library(publish(settings, store, actor="bench"))
+    reloader = Reloader(settings, store, library)
+    reloader.start()
+    try:
+        time.sleep(1)  # until the watch has begun
+        for number in range(RELOADS):
+            file = folder / f"{names[0]}.yaml"
+            text = f"{file.read_text('utf-8')}# {number}\n"
+            file.write_text(text, "utf-8")
+            yield until_mapped(library, names[0], text, alert)
+    finally:
+        reloader.stop()
+        store.close()
+
+
+def until_mapped(library: Library, name: str, text: str, alert: Any) -> float:
+    began = time.monotonic()
+    while time.monotonic() - began < WAIT_SECONDS_MAX:
+        mapping = library[name].mapping
+        mapping.map(mapping.split(alert)[0][0], now=NOW)
+        if mapping.files[f"{name}.yaml"] == text:
+            return time.monotonic() - began
+        time.sleep(0.001)
+    raise SystemExit(f"no alert was mapped by the new revision within {WAIT_SECONDS_MAX} s: {library.refused}")
 
 
 if __name__ == "__main__":
