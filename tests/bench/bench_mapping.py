@@ -27,8 +27,9 @@ from bridge.library import Library
 from bridge.mapping.compile import Mapping
 from bridge.mapping.load import load_mappings
 from bridge.mapping.rendered import Facts, Rendered
-from bridge.publishing import Reloader, publish
-from bridge.settings import Settings, Source, SourceAuth, Target
+from bridge.publishing import in_use, publish
+from bridge.reloader import Reloader
+from bridge.settings import Reload, Settings, Source, SourceAuth, Target
 from bridge.store.engine import open_store
 from bridge.store.tables import metadata
 from bridge.wiring import utc_now
@@ -157,6 +158,7 @@ def reloading(folder: Path, names: list[str]) -> Iterator[float]:
         file=folder / "bridge.yaml",
         database=f"sqlite:///{folder}/bench.db",
         mappings_path=folder,
+        reload=Reload.AUTO,
         server_threads=1,
         signing_key=None,
         instances={},
@@ -166,8 +168,10 @@ def reloading(folder: Path, names: list[str]) -> Iterator[float]:
     alert = msgspec.json.decode((EXAMPLES / "samples" / SAMPLES["elastic"]).read_bytes())
     store = open_store(settings.database, utc_now)
     metadata.create_all(store.engine)
-    library = Library(publish(settings, store, actor="bench"))
-    reloader = Reloader(settings, store, library)
+    publish(settings, store, actor="bench")
+    taken = in_use(settings, store)
+    library = Library(taken.current)
+    reloader = Reloader(settings, store, library, taken)
     reloader.start()
     try:
         time.sleep(1)  # until the watch has begun
