@@ -90,18 +90,18 @@ class Join:
 
     same: tuple[str, ...]  # as written, in the order of their text
     within: timedelta
-    values: tuple[tuple[Getter, IsLiteral | None], ...]
+    values: tuple[tuple[bytes, Getter, IsLiteral | None], ...]  # the text as it is hashed, its value, whether ours
 
     def key(self, mapping: str, scope: Scope) -> JoinKey | None:
         """None when a value is empty or comes from a literal fallback: then nothing says that two are alike."""
-        digest = hashlib.sha256(_behind_length(mapping))
-        for source, (getter, is_literal) in zip(self.same, self.values, strict=True):
+        hashed = [_behind_length(mapping)]
+        for source, getter, is_literal in self.values:
             value = getter(scope)
             text = "" if is_nothing(value) else clean(text_of(value)).lower()
             if not text or (is_literal is not None and is_literal(scope)):
                 return None
-            digest.update(_behind_length(source) + _behind_length(text))
-        return JoinKey(digest=digest.hexdigest()[:JOIN_DIGITS], within=self.within)
+            hashed += source, _behind_length(text)
+        return JoinKey(digest=hashlib.sha256(b"".join(hashed)).hexdigest()[:JOIN_DIGITS], within=self.within)
 
 
 def _behind_length(text: str) -> bytes:
@@ -135,13 +135,13 @@ def compile_joins(node: Node | None, compiler: Compiler) -> tuple[Join, ...]:
     return tuple(joins.values())
 
 
-def _same(node: Node, compiler: Compiler, origins: Origins) -> dict[str, tuple[Getter, IsLiteral | None]]:
+def _same(node: Node, compiler: Compiler, origins: Origins) -> dict[str, tuple[bytes, Getter, IsLiteral | None]]:
     """Each value by its text, in the order of the texts."""
     report = compiler.report
     children = node.elements()
     if not 1 <= len(children) <= JOIN_VALUES_MAX:
         report.error(node, f"`same` has 1 to {JOIN_VALUES_MAX} values, not {len(children)}", "same: [host, user]")
-    values: dict[str, tuple[Getter, IsLiteral | None]] = {}
+    values: dict[str, tuple[bytes, Getter, IsLiteral | None]] = {}
     for child in children:
         tree = compiler.tree(child)
         if facts := sorted(names_in(tree) & FACTS.keys()):
@@ -154,7 +154,8 @@ def _same(node: Node, compiler: Compiler, origins: Origins) -> dict[str, tuple[G
             continue
         if is_literal is always:
             report.error(child, "comes from a literal, the same for all alerts", "an extract or a path")
-        values[str(child.value)] = (getter, is_literal)
+        source = str(child.value)
+        values[source] = (_behind_length(source), getter, is_literal)
     return dict(sorted(values.items()))
 
 

@@ -207,42 +207,46 @@ def _keys(keys: tuple[str, ...]) -> Getter:
 
 def _walking(steps: tuple[str | int | None, ...], most: int) -> Getter:
     """A path with an index or a fan-out: before the first `[]` one value is followed, after it a list of them."""
+    first = steps.index(None) if None in steps else len(steps)
+    before, after = steps[:first], steps[first + 1 :]
+    is_one = first == len(steps)
 
     def look(scope: Scope) -> Json:
-        value, many = scope.document, False
-        for step in steps:
-            if many:
-                value = _step_of_each(value, step, most)
-            elif step is None:
-                if value is None:
-                    return None  # `each` tells a list that is not there from an empty one
-                value, many = value[:most] if value.__class__ is list else [value], True
+        value = scope.document
+        for step in before:
+            if step.__class__ is str:
+                value = value.get(step) if value.__class__ is dict else None
             else:
-                value = _step(value, step)
-        return value
+                value = _element(value, step)  # type: ignore[arg-type]
+        if is_one or value is None:
+            return value  # None: `each` tells a list that is not there from an empty one
+        values = value[:most] if value.__class__ is list else [value]
+        for step in after:
+            values = _step_of_each(values, step, most)
+        return values
 
     return look
 
 
-def _step(value: Json, step: str | int) -> Json:
-    if step.__class__ is str:
-        return value.get(step) if value.__class__ is dict else None
+def _element(value: Json, index: int) -> Json:
     if value.__class__ is list:
-        return value[step] if step < len(value) else None  # type: ignore[index,operator]
-    return value if step == 0 else None  # one value where a list is expected
+        return value[index] if index < len(value) else None
+    return value if index == 0 else None  # one value where a list is expected
 
 
 def _step_of_each(values: list[Json], step: str | int | None, most: int) -> list[Json]:
+    if step.__class__ is str:
+        return [found for value in values if value.__class__ is dict and (found := value.get(step)) is not None]
     if step is not None:
-        return [found for value in values if (found := _step(value, step)) is not None]
+        return [found for value in values if (found := _element(value, step)) is not None]  # type: ignore[arg-type]
     result: list[Json] = []
     for value in values:
         if value.__class__ is list:
-            result.extend(value[: most - len(result)])
+            result += value
         elif value is not None:
             result.append(value)
         if len(result) >= most:
-            break
+            return result[:most]
     return result
 
 

@@ -182,7 +182,8 @@ def _always(finder: Finder) -> Finder:
     return lambda _: found
 
 
-def compile_observables(node: Node | None, compiler: Compiler) -> tuple[tuple[str, tuple[Getter, ...]], ...]:
+def compile_observables(node: Node | None, compiler: Compiler) -> tuple[tuple[str, Getter], ...]:
+    """Each kind with each of its expressions."""
     if node is None:
         return ()
     if not isinstance(node.value, dict):
@@ -191,7 +192,7 @@ def compile_observables(node: Node | None, compiler: Compiler) -> tuple[tuple[st
     for kind, child in node.items():
         if COLUMN.fullmatch(kind) is None:
             compiler.report.error(child, f"`{kind}` is not a kind of observable", "ip, sha256, user, …", at_key=True)
-        result.append((kind, tuple(compiler.expression(one, WHEN_RENDERED)[0] for one in child.elements())))
+        result += [(kind, compiler.expression(one, WHEN_RENDERED)[0]) for one in child.elements()]
     return tuple(result)
 
 
@@ -207,7 +208,7 @@ class Output:
         self.left = OUTPUT_BYTES_MAX
         self.fields: dict[str, str] = {}
         self.finds: dict[str, Find] = {}
-        self.observables: dict[tuple[str, str], Observable] = {}
+        self.observables: dict[Observable, None] = {}
 
     def add(self, fields: Iterable[Field], scope: Scope) -> None:
         for field in fields:
@@ -235,25 +236,20 @@ class Output:
             self.fields[column] = text
             self.left -= size
 
-    def observe(self, kinds: tuple[tuple[str, tuple[Getter, ...]], ...], scope: Scope) -> None:
-        for kind, getters in kinds:
-            for getter in getters:
-                value = getter(scope)
-                for item in value if value.__class__ is list else (value,):
-                    if item is not None:
-                        self._observable(kind, clean(item if item.__class__ is str else text_of(item)))
-
-    def _observable(self, kind: str, text: str) -> None:
-        key = (kind, text)
-        if not text or len(text) > OBSERVABLE_CHARS_MAX or key in self.observables:
-            return
-        size = _size(text)
-        if size <= self.left:
-            self.observables[key] = Observable(kind=kind, value=text)
-            self.left -= size
+    def observe(self, kinds: tuple[tuple[str, Getter], ...], scope: Scope) -> None:
+        for kind, getter in kinds:
+            value = getter(scope)
+            for item in value if value.__class__ is list else (value,):
+                text = clean(item if item.__class__ is str else text_of(item))
+                if not text or len(text) > OBSERVABLE_CHARS_MAX:
+                    continue
+                size, found = _size(text), Observable(kind=kind, value=text)
+                if size <= self.left and found not in self.observables:
+                    self.observables[found] = None
+                    self.left -= size
 
     def done(self) -> Rendered:
-        return Rendered(fields=self.fields, finds=self.finds, observables=tuple(self.observables.values()))
+        return Rendered(fields=self.fields, finds=self.finds, observables=tuple(self.observables))
 
 
 def _defused(column: str, text: str) -> str:

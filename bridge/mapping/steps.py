@@ -55,7 +55,7 @@ def bounded(change: Callable[[str], str]) -> Callable[[], Step]:
 
 
 def title(text: str) -> str:
-    return " ".join(word.capitalize() for word in text[:TEXT_CHARS_MAX].split(" "))
+    return " ".join([word.capitalize() for word in text[:TEXT_CHARS_MAX].split(" ")])
 
 
 def truncate(length: int) -> Step:
@@ -85,7 +85,7 @@ def join(separator: str = ", ") -> Step:
     def step(value: Json) -> Json:
         if value.__class__ is not list:
             return value
-        texts = [text for item in value[:LIST_ITEMS_MAX] if (text := text_of(item))]
+        texts = [text for item in value[:LIST_ITEMS_MAX] if (text := item if item.__class__ is str else text_of(item))]
         return separator.join(texts)[:TEXT_CHARS_MAX] if texts else None
 
     return step
@@ -104,7 +104,7 @@ def unique(value: Json) -> Json:
         return value
     firsts: dict[str, Json] = {}
     for item in value[:LIST_ITEMS_MAX]:
-        firsts.setdefault(text_of(item), item)
+        firsts.setdefault(item if item.__class__ is str else text_of(item), item)
     return list(firsts.values())
 
 

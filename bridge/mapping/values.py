@@ -22,6 +22,7 @@ FILETIME_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _EPOCH_TEXT = re.compile(r"[0-9]{9,20}(?:\.[0-9]{1,20})?")
 _SPACE_BEFORE_OFFSET = re.compile(r"\s+(?=[+-][0-9]{2}:?[0-9]{2}$)")
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # tab and line feed stay
+_UNWANTED_ASCII = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F])
 
 
 def is_nothing(value: Json) -> bool:
@@ -187,6 +188,9 @@ def cut(text: str, length: int) -> str:
 
 def clean(text: str) -> str:
     """Without control characters and lone surrogates, blanks at both ends trimmed; tabs and line feeds stay."""
-    if not text.isprintable() and not text.replace("\n", "").isprintable():  # much quicker than the pattern
-        text = _UNWANTED.sub("", text)
+    if not text.isprintable():
+        if text.isascii():  # several times quicker than the pattern, as is what is printable but for line feeds
+            text = text.encode().translate(None, _UNWANTED_ASCII).decode()
+        elif not text.replace("\n", "").isprintable():
+            text = _UNWANTED.sub("", text)
     return text.strip()
