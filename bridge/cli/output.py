@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any
 
 import click
+import msgspec
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -116,9 +117,11 @@ def show_json(value: object) -> None:
 
 
 def to_json(value: object) -> Json:
-    """Dataclasses as objects, times as RFC 3339, severities as words, bytes as hex."""
+    """Dataclasses and structs as objects, times as RFC 3339, severities as words, bytes as hex."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, msgspec.Struct):
+        return {name: to_json(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, dict):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from bridge.alert import Observable, Severity, Status
 from bridge.correlation.policy import Progress
@@ -43,8 +45,7 @@ class Facts:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Find:
+class Find(msgspec.Struct, frozen=True, kw_only=True):
     """A record named by its columns, to be looked up at the target: written as its sys_id, or not at all."""
 
     table: str  # "sys_user_group", "cmdb_ci_computer", …
@@ -52,10 +53,9 @@ class Find:
     otherwise: Find | None = None  # tried when none, or more than one, matches
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
+class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     """Fields for one write: bounded text, control characters stripped, `[code]` defused in journal fields."""
 
-    fields: dict[str, str] = field(default_factory=dict)
-    finds: dict[str, Find] = field(default_factory=dict)  # reference fields: assignment_group and the mapping's `find`s
+    fields: dict[str, str] = {}
+    finds: dict[str, Find] = {}  # reference fields: assignment_group and the mapping's `find`s
     observables: tuple[Observable, ...] = ()

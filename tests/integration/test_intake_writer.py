@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from intake_world import NOW, alert, delivery, library_of, rows, running_writer
+from msgspec import structs
 
 from bridge.errors import Rejected, Transient
 from bridge.library import Library
@@ -34,7 +35,7 @@ def poisonous(library: Library) -> PreparedDelivery:
     healthy = delivery(library, alert(rule="poison"))
     mapped = healthy.alerts[0].mapped
     assert mapped is not None
-    broken = replace(healthy.alerts[0], mapped=replace(mapped, correlation_text="\ud800"))
+    broken = replace(healthy.alerts[0], mapped=structs.replace(mapped, correlation_text="\ud800"))
     return replace(healthy, alerts=(broken,))
 
 
