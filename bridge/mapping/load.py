@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import date
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from bridge.mapping.watch import UNWATCHED, Watch
 from bridge.yamlfile import YAML_BYTES_MAX, YamlFile, parse_yaml
 
 INCLUDES_MAX = 20
+FILES_REMEMBERED = 128  # of 100 KB each, for a file of 5 KB
 
 
 def load_mappings(
@@ -118,6 +120,7 @@ class _Folder:
             raise Misconfigured([Problem(str(file), 0, 0, f"cannot be read: {error.strerror}")]) from error
 
 
+@lru_cache(FILES_REMEMBERED)  # nine tenths of compiling is YAML; a reload reads all files, and few have changed
 def _parse(raw: bytes, name: str) -> YamlFile:
     try:
         return parse_yaml(raw, name)

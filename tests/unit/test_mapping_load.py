@@ -231,6 +231,16 @@ def test_the_stored_files_compile_to_the_same_mapping(tmp_path: Path) -> None:
     assert compile_files("m", {"m.yaml": HEAD + REST + "# a remark\n"}) != mapping
 
 
+def test_what_did_not_change_is_not_read_as_yaml_again(tmp_path: Path) -> None:
+    for name in ("m", "n"):
+        (tmp_path / f"{name}.yaml").write_text(HEAD.replace("mapping: m", f"mapping: {name}") + REST)
+    before = load_mappings(tmp_path, ["m", "n"])
+    with (tmp_path / "n.yaml").open("a") as file:
+        file.write("# changed\n")
+    after = load_mappings(tmp_path, ["m", "n"])
+    assert [after[name].yaml is before[name].yaml for name in ("m", "n")] == [True, False]
+
+
 def test_all_files_are_read_before_their_problems_are_told(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("mapping: [")
     (tmp_path / "two.yaml").write_text("mapping: two\n")
