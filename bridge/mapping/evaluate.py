@@ -256,26 +256,27 @@ def compile_text(tree: Text, names: Names, known: frozenset[str], *, nothing_if_
     With `nothing_if_empty` a text whose holes are all empty is nothing: `{{ .domain }}\\{{ .user }}` of an alert
     without a user is no user, not a backslash.
     """
-    first, holes = _holes(tree, names, known)
+    literals = ["" if isinstance(part, Hole) else part for part in tree.parts]
+    holes = tuple(
+        (index, compile_expression(part.expression, names, known))
+        for index, part in enumerate(tree.parts)
+        if isinstance(part, Hole)
+    )
+    bare = "".join(literals)
     if not holes:
-        return lambda _: first
-    if nothing_if_empty and not first and len(holes) == 1 and not holes[0][1]:
-        return _one_hole(holes[0][0])
+        return lambda _: bare
+    if nothing_if_empty and not bare and len(holes) == 1:
+        return _one_hole(holes[0][1])
+    nothing = len(bare) if nothing_if_empty else -1
 
     def text(scope: Scope) -> Json:
-        parts = [first]
-        empty = True
-        for getter, literal in holes:
+        parts = literals.copy()
+        for index, getter in holes:
             value = getter(scope)
-            if value.__class__ is not str:
-                value = text_of(value)
-            if value:
-                empty = False
-            parts.append(value)
-            parts.append(literal)
-        if empty and nothing_if_empty:
-            return None
+            parts[index] = value if value.__class__ is str else text_of(value)
         whole = "".join(parts)
+        if len(whole) == nothing:
+            return None
         return whole if len(whole) <= TEXT_CHARS_MAX else whole[:TEXT_CHARS_MAX]
 
     return text
@@ -291,16 +292,3 @@ def _one_hole(getter: Getter) -> Getter:
         return value[:TEXT_CHARS_MAX] or None
 
     return text
-
-
-def _holes(tree: Text, names: Names, known: frozenset[str]) -> tuple[str, tuple[tuple[Getter, str], ...]]:
-    """The literal before the first hole, and each hole with the literal after it."""
-    literals: list[str] = [""]
-    getters: list[Getter] = []
-    for part in tree.parts:
-        if isinstance(part, Hole):
-            getters.append(compile_expression(part.expression, names, known))
-            literals.append("")
-        else:
-            literals[-1] += part
-    return literals[0], tuple(zip(getters, literals[1:], strict=True))
