@@ -239,6 +239,8 @@ class Output:
     def observe(self, kinds: tuple[tuple[str, Getter], ...], scope: Scope) -> None:
         for kind, getter in kinds:
             value = getter(scope)
+            if value is None:
+                continue
             for item in value if value.__class__ is list else (value,):
                 text = clean(item if item.__class__ is str else text_of(item))
                 if not text or len(text) > OBSERVABLE_CHARS_MAX:
