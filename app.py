@@ -1,6 +1,7 @@
 """WSGI entry, for those who run gunicorn themselves; `bridge serve` does the same with everything set.
 
-BRIDGE_CONFIG=bridge.yaml gunicorn --worker-class bridge.web.worker.Worker --threads 32 --workers 1 --timeout 0 app:app
+export BRIDGE_CONFIG=bridge.yaml
+gunicorn --worker-class bridge.web.arrivals.Worker --threads 32 --workers 1 --timeout 0 app:app
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _serve(settings: Settings, prepared: Prepared, listener: socket.socket, *, s
             options = {
                 "bind": f"fd://{listening}",
                 "workers": 1,
-                "worker_class": "bridge.web.worker.Worker",
+                "worker_class": "bridge.web.arrivals.Worker",
                 "threads": settings.server_threads,
                 "graceful_timeout": int(ROUND_SECONDS_MAX) + SPARE_SECONDS,
                 "timeout": 0,

@@ -22,9 +22,9 @@ from bridge.sources.envelope import PLAIN, Envelope, unwrap
 from bridge.store.intake import DeliveryAnswer
 from bridge.store.prepare import PreparedDelivery, fingerprint, map_content
 from bridge.store.writer import Writer
+from bridge.web.arrivals import ARRIVAL_SECONDS
 from bridge.web.problem import problem
 from bridge.web.refusals import Refusals
-from bridge.web.worker import ARRIVAL_SECONDS
 
 CONTENT_TYPE_CHARS_MAX = 200
 

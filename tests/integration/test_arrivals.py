@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.web.worker import Arrivals, linger
+from bridge.web.arrivals import Arrivals, linger
 
 LATE = float("inf")
 
