@@ -103,7 +103,16 @@ def served(factory: str, database: str) -> Iterator[tuple[int, int]]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(256)
         command = [sys.executable, "-m", "gunicorn", f"bench_intake:{factory}()", "--chdir", str(HERE)]
-        command += ["--worker-class", "gthread", "--workers", "1", "--threads", str(THREADS), "--log-level", "error"]
+        command += [
+            "--worker-class",
+            "bridge.web.arrivals.Worker",
+            "--workers",
+            "1",
+            "--threads",
+            str(THREADS),
+            "--log-level",
+            "error",
+        ]
         command += ["--keep-alive", "60", "--bind", f"fd://{listener.fileno()}", "--no-control-socket"]
         process = subprocess.Popen(
             command, pass_fds=[listener.fileno()], env={**os.environ, "BENCH_DATABASE": database}
