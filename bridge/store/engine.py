@@ -8,9 +8,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
@@ -20,6 +20,28 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from bridge.errors import Misconfigured, Problem, Transient
 
 SQLITE_BUSY_SECONDS = 10  # a command may hold the write lock this long before we give up
+ATTEMPTS_MAX = 5  # of one transaction, when another process won a race or holds the other lock of a deadlock
+
+# PostgreSQL over a network: a server that vanished without a word is noticed within half a minute.
+POSTGRES_TIMEOUTS = {
+    "connect_timeout": 5,  # seconds, for each address that the name has
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,  # seconds
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds that what was sent may stay unacknowledged
+}
+CONFLICTS = ("40P01", "40001")  # PostgreSQL: deadlock_detected, serialization_failure
+# Errors of a driver that say nothing of the data. DatabaseError itself: an SQLite file that is damaged, or is none.
+UNAVAILABLE = ("OperationalError", "InterfaceError", "InternalError", "DatabaseError")
+
+T = TypeVar("T")
+
+
+class Conflict(Transient):
+    """Another process was quicker, or PostgreSQL ended one of two that waited for each other: begin again, at once."""
+
+    def __init__(self) -> None:
+        super().__init__("store_conflict", "another process changed the same rows first", retry_after=0)
 
 
 class Store:
@@ -35,11 +57,19 @@ class Store:
     def transaction(self) -> Iterator[Connection]:
         """A write transaction. Committed, and on disk, when the block ends; rolled back when it raises.
 
-        Raises Transient("store_unavailable") when the database cannot be reached, is locked, full or read-only.
+        Raises Transient("store_unavailable") when the database cannot be reached, is locked, full, read-only or
+        damaged, and Conflict.
         """
         queue = self._writer if self.is_sqlite else contextlib.nullcontext()
         with queue, _translated(), self.engine.begin() as connection:
             yield connection
+
+    def in_transaction(self, work: Callable[[Connection], T]) -> T:
+        """`work` in a transaction of its own, begun again after a Conflict. Raises Transient as `transaction` does."""
+        for _ in range(ATTEMPTS_MAX):
+            with contextlib.suppress(Conflict), self.transaction() as tx:
+                return work(tx)
+        raise Transient("store_busy", "other processes kept changing the same rows first", retry_after=1)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -58,7 +88,7 @@ class Store:
         if self.is_sqlite:
             return self._clock()
         moment: datetime = tx.execute(text("select clock_timestamp()")).scalar_one()
-        return moment
+        return moment.astimezone(UTC)  # the driver gives it in the session's zone
 
     def moment(self) -> datetime:
         """The same time, asked outside a transaction."""
@@ -79,11 +109,9 @@ def _translated() -> Iterator[None]:
     except PoolTimeout as error:  # every connection is in use
         raise Transient("store_busy", "the database has no connection to spare", retry_after=2) from error
     except DBAPIError as error:
-        if error.connection_invalidated or type(error).__name__ in (
-            "OperationalError",
-            "InterfaceError",
-            "InternalError",
-        ):
+        if getattr(error.orig, "sqlstate", None) in CONFLICTS:
+            raise Conflict from error
+        if error.connection_invalidated or type(error).__name__ in UNAVAILABLE:
             raise Transient(
                 "store_unavailable", f"the database does not answer: {error.orig}", retry_after=2
             ) from error
@@ -103,10 +131,12 @@ def open_store(url: str, clock: Callable[[], datetime], *, pool_size: int = 16) 
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        engine = create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, **common)
+        timeouts = {name: value for name, value in POSTGRES_TIMEOUTS.items() if name not in parsed.query}
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = create_engine(parsed, pool_pre_ping=True, connect_args=timeouts, **common)
     store = Store(engine, clock)
     with store.reading() as connection:
-        _refuse_unless_durable(connection, url, is_sqlite=store.is_sqlite)
+        _refuse_unless_durable(connection, str(engine.url), is_sqlite=store.is_sqlite)
     return store
 
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Table
 
-from bridge.errors import Transient
 from bridge.store.correlation_state import CorrelationState
+from bridge.store.engine import Conflict
 from bridge.store.tables import alerts, correlations, deliveries, log_entries
 
 ROWS_PER_STATEMENT = 250  # PostgreSQL takes 65,535 parameters, SQLite 32,766
@@ -82,13 +82,6 @@ SETTLED = _names(  # what intake writes in a row that is there; all else belongs
 BORN = (*STATE[1:], *_names(correlations.c.episode))
 
 
-class LostRace(Transient):
-    """Another intake process made a row that we meant to make: start over, it will be seen and locked then."""
-
-    def __init__(self) -> None:
-        super().__init__("lost_race", "another process stored the same correlation first", retry_after=0)
-
-
 def newest_deliveries(tx: Connection, fingerprints: Sequence[bytes]) -> dict[bytes, Row]:
     """fingerprint -> (id, occurrence, received_at) of its newest delivery."""
     rows = tx.exec_driver_sql(
@@ -153,7 +146,7 @@ def lock_correlations(tx: Connection, keys: Iterable[tuple[str, str]]) -> dict[t
 
 
 def insert_correlations(tx: Connection, states: Sequence[CorrelationState]) -> None:
-    """Sets the id of each. Raises LostRace when another process was quicker with one of them."""
+    """Sets the id of each. Raises Conflict when another process was quicker with one of them."""
     born = {(state.tenant, state.key): state for state in states}
     for chunk in _chunks([born[pair] for pair in sorted(born)]):
         rows = [(*(getattr(state, name) for name in STATE[1:]), 0) for state in chunk]
@@ -163,13 +156,13 @@ def insert_correlations(tx: Connection, states: Sequence[CorrelationState]) -> N
             _flat(rows),
         ).all()
         if len(result) < len(chunk):
-            raise LostRace
+            raise Conflict
         for tenant, key, row_id in result:
             born[tenant, key].id = row_id
 
 
 def register_keys(tx: Connection, rows: Sequence[Row]) -> None:
-    """(tenant, key, correlation) each. Raises LostRace when another process has just given one of them away."""
+    """(tenant, key, correlation) each. Raises Conflict when another process has just given one of them away."""
     for chunk in _chunks(sorted(rows)):
         result = tx.exec_driver_sql(
             f"INSERT INTO correlation_keys (tenant, key, correlation) VALUES {_tuples(tx, len(chunk), 3)}"
@@ -177,7 +170,7 @@ def register_keys(tx: Connection, rows: Sequence[Row]) -> None:
             _flat(chunk),
         ).all()
         if len(result) < len(chunk):
-            raise LostRace
+            raise Conflict
 
 
 def forget_keys(tx: Connection, pairs: Sequence[tuple[str, str]]) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from bridge.errors import Rejected, Transient
 from bridge.store.engine import Store
 from bridge.store.intake import DeliveryAnswer, commit
-from bridge.store.intake_sql import LostRace
 from bridge.store.prepare import PreparedDelivery
 
 BATCH_DELIVERIES_MAX = 256
@@ -23,8 +22,6 @@ BATCH_BYTES_MAX = 8 << 20
 QUEUE_DELIVERIES_MAX = 1_024
 ANSWER_SECONDS_MAX = 2.0  # a sender is told 503 rather than kept waiting for a store that does not answer
 RETRY_AFTER_SECONDS = 2
-ATTEMPTS_MAX = 5  # of one batch, when another process holds the other lock of a deadlock, or won a race
-CONFLICTS = ("40P01", "40001")  # PostgreSQL: deadlock_detected, serialization_failure
 
 _log = logging.getLogger(__name__)
 
@@ -168,21 +165,7 @@ class Writer:
     def _commit(self, deliveries: list[PreparedDelivery]) -> list[DeliveryAnswer]:
         if not deliveries:
             return []
-        for _ in range(ATTEMPTS_MAX):
-            try:
-                with self._store.transaction() as tx:
-                    return commit(tx, deliveries, self._store.now(tx))
-            except LostRace:
-                continue
-            except Transient as error:
-                if not _is_conflict(error):
-                    raise
-        raise Transient("store_busy", "other processes kept taking the same correlations first", retry_after=1)
-
-
-def _is_conflict(error: Transient) -> bool:
-    """PostgreSQL ended one of two transactions that waited for each other: nothing was stored, so try again."""
-    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) in CONFLICTS
+        return self._store.in_transaction(lambda tx: commit(tx, deliveries, self._store.now(tx)))
 
 
 def _refuse(ticket: _Ticket, error: Exception | None) -> None:
