@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,6 +117,18 @@ def _translated() -> Iterator[None]:
                 "store_unavailable", f"the database does not answer: {error.orig}", retry_after=2
             ) from error
         raise
+
+
+def refusal(error: Exception) -> str:
+    """Why data could not be stored and where, for a log: refused by the database, with its code, or a fault of ours.
+
+    Not the error's own text: PostgreSQL puts the row that it refused into it, and that is an alert's body.
+    """
+    where = "".join(traceback.format_tb(error.__traceback__))
+    if not isinstance(error, DBAPIError):
+        return f"a fault of the bridge, {type(error).__name__}\n{where}"
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+    return f"refused by the database, {code or type(error.orig).__name__}\n{where}"
 
 
 def open_store(url: str, clock: Callable[[], datetime], *, pool_size: int = 16) -> Store:

@@ -13,6 +13,9 @@ from bridge.sources.document import Document, decode, refuse_beyond_limits
 
 ALERTS_MAX = 1_000  # taken of one delivery; the rest is quarantined as one remainder
 FINGERPRINT_BYTES = 16
+UNSTORABLE = Unmappable(
+    "unstorable", "What the mapping made of this delivery could not be stored: see the service's log."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +42,8 @@ class PreparedDelivery:
     alerts: tuple[PreparedAlert, ...]  # empty: a ping
 
     def unstorable(self) -> PreparedDelivery:
-        """The same delivery, kept whole for a person to look at, when the database refuses what was made of it."""
-        message = "The database refused what the mapping made of this delivery: see the service's log."
-        return replace(self, alerts=(_quarantined(0, Unmappable("unstorable", message), covers_rest=True),))
+        """The same delivery, kept whole for a person to look at, when what was made of it cannot be stored."""
+        return replace(self, alerts=(_quarantined(0, UNSTORABLE, covers_rest=True),))
 
 
 def fingerprint(source: str, sender_id: str | None, content: bytes) -> bytes:

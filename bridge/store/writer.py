@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from bridge.errors import Rejected, Transient
-from bridge.store.engine import Store
+from bridge.store.engine import Store, refusal
 from bridge.store.intake import DeliveryAnswer, commit
 from bridge.store.prepare import PreparedDelivery
 
@@ -136,7 +136,7 @@ class Writer:
             for ticket in tickets:
                 _refuse(ticket, error)
         except Exception as error:  # noqa: BLE001 — a loop's edge: one delivery's data must not stop the writer
-            _log.warning("a batch of %d was refused by the database: %s", len(tickets), type(error).__name__)
+            _log.warning("a batch of %d could not be stored, one by one now: %s", len(tickets), refusal(error))
             for ticket in tickets:
                 self._store_alone(ticket)
         else:
@@ -148,17 +148,18 @@ class Writer:
 
     def _store_alone(self, ticket: _Ticket) -> None:
         """A poisonous delivery is kept whole, for a person to look at; its neighbours are stored as if it were not."""
-        refusal: Exception | None = None
+        refused: Exception | None = None
         for delivery in (ticket.delivery, ticket.delivery.unstorable()):
             try:
                 ticket.answer = self._commit([delivery])[0]
                 break
             except Exception as error:  # noqa: BLE001 — the same edge: every ticket gets its answer
-                refusal = error
+                refused = error
                 if isinstance(error, Transient):
                     break
+                _log.error("a delivery of %s could not be stored: %s", delivery.source, refusal(error))
         if ticket.answer is None:
-            _refuse(ticket, refusal)
+            _refuse(ticket, refused)
         else:
             ticket.done.release()
 

@@ -78,6 +78,32 @@ def test_a_poisonous_delivery_does_not_hurt_its_neighbours(store: Store, library
     assert [row.last_seq for row in rows(store, correlations)] == [2]
 
 
+def test_a_refusal_of_the_database_is_logged_with_its_code_and_place(
+    store: Store, library: Library, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running_writer(store) as writer, pytest.raises(Rejected):
+        writer.submit(replace(delivery(library, alert(rule="secret")), source=None))  # type: ignore[arg-type]
+    code = "SQLITE_CONSTRAINT_NOTNULL" if store.is_sqlite else "23502"
+    assert f"refused by the database, {code}\n" in caplog.text
+    assert "in insert_deliveries" in caplog.text
+    assert "secret" not in caplog.text
+    assert b"secret".hex() not in caplog.text
+
+
+def test_a_bug_is_not_put_down_to_the_database(
+    store: Store, library: Library, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = writer_module.commit
+
+    def bug(tx, batch, now):  # type: ignore[no-untyped-def]
+        return real(tx, batch, now) if batch[0].alerts[0].mapped is None else {}["no such key"]
+
+    monkeypatch.setattr(writer_module, "commit", bug)
+    with running_writer(store) as writer:
+        assert writer.submit(delivery(library, alert())).alerts[0].outcome == "quarantined"
+    assert "a delivery of probe could not be stored: a fault of the bridge, KeyError\n" in caplog.text
+
+
 def test_seqs_are_gap_free_under_eight_threads_and_two_writers(store: Store, store_url: str, library: Library) -> None:
     each, threads, keys = 20, 8, 5
     with ExitStack() as stack:
