@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 def installation_id(tx: Connection, now: datetime) -> str:
     """The identity of this store: marks our records in ServiceNow. Made once, on the first start."""
     found = tx.execute(select(installation.c.id)).scalar()
+    if found is None and tx.dialect.name != "sqlite":  # there the transaction's own write lock serves
+        tx.exec_driver_sql("LOCK TABLE installation IN EXCLUSIVE MODE")
+        found = tx.execute(select(installation.c.id)).scalar()  # of a process that was quicker
     if found is None:
         found = secrets.token_hex(4)
         tx.execute(installation.insert().values(id=found, created_at=now))
