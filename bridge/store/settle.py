@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, or_, select, update
 
 from bridge.correlation.policy import Decision
 from bridge.errors import BridgeError
@@ -231,6 +231,7 @@ def fail(tx: Connection, held: Held, error: BridgeError, now: datetime, *, due_a
 
 def unreadable(tx: Connection, lease: Lease, error: BridgeError, now: datetime) -> None:
     """What the store holds of it cannot be decoded: a person must look, and the others go on."""
+    tx.execute(_locked(lease.correlation))
     mine = update(incidents).where(incidents.c.id == lease.incident, incidents.c.epoch == lease.epoch)
     if tx.execute(mine.values(lease_until=None)).rowcount == 0:
         return
@@ -290,11 +291,16 @@ def _begins(held: Held, settlement: Settlement) -> bool:
 
 
 def _fence(tx: Connection, held: Held) -> None:
-    """Lock both rows, the correlation first as a claim does, and hold the epoch against ours."""
-    tx.execute(select(correlations.c.id).where(correlations.c.id == held.correlation).with_for_update())
+    """Lock both rows and hold the epoch against ours."""
+    tx.execute(_locked(held.correlation))
     query = select(incidents.c.epoch).where(incidents.c.id == held.incident.id).with_for_update()
     if tx.execute(query).scalar_one() != held.epoch:
         raise LeaseLost("lease_lost", "another holder has taken this incident over")
+
+
+def _locked(correlation: int) -> Select[tuple[int]]:
+    """The correlation before its incident, as a claim does: opposite orders would deadlock."""
+    return select(correlations.c.id).where(correlations.c.id == correlation).with_for_update()
 
 
 def _asked_since(held: Held) -> ColumnElement[bool]:

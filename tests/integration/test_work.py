@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from intake_world import alert, delivery, library_of
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from bridge.alert import Severity, Status
 from bridge.correlation.policy import Episode, Kind, Progress, Reason, fold
@@ -325,3 +325,28 @@ def test_a_person_who_asks_in_mid_round_is_heard_although_the_round_fails_for_go
         settle.fail(tx, held, Permanent("acl", "let us"), store.now(tx), due_at=None)
     assert not the(store, correlations).waits_for_person
     assert held_of(store).sync_asked_at is not None
+
+
+# --- the order of locks
+
+
+def test_what_cannot_be_read_is_told_with_the_correlation_locked_before_its_incident(
+    store: Store, library: Library
+) -> None:
+    put(store, library, "r1")
+    with store.transaction() as tx:
+        lease = claim(tx, store.now(tx), paused=())
+    assert lease is not None
+    said: list[str] = []
+
+    def listen(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        said.append(statement)
+
+    event.listen(store.engine, "before_cursor_execute", listen)
+    with store.transaction() as tx:
+        settle.unreadable(tx, lease, Permanent("store_unreadable", "It cannot be decoded."), NOW)
+    event.remove(store.engine, "before_cursor_execute", listen)
+    tables = [name for statement in said for name in ("correlations", "incidents") if f"{name}." in statement]
+    assert tables.index("correlations") < tables.index("incidents")
+    row = the(store, correlations)
+    assert (row.failure, row.waits_for_person) == ("store_unreadable", True)
