@@ -25,7 +25,7 @@ class StoredDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Which deliveries."""
+    """Which deliveries; pings are in none."""
 
     sources: frozenset[str]
     first: int = 0  # the lowest id
@@ -65,7 +65,8 @@ def pages(store: Store, window: Window) -> Iterator[list[StoredDelivery]]:
 
 
 def _within(window: Window) -> ColumnElement[bool]:
-    conditions = [deliveries.c.source.in_(sorted(window.sources)), deliveries.c.id >= window.first]
+    has_alerts = select(alerts.c.position).where(alerts.c.delivery_id == deliveries.c.id).exists()  # is no ping
+    conditions = [deliveries.c.source.in_(sorted(window.sources)), deliveries.c.id >= window.first, has_alerts]
     if window.since is not None:
         conditions.append(deliveries.c.received_at >= window.since)
     return and_(*conditions)

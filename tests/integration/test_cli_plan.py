@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -168,3 +169,13 @@ def test_a_bar_is_shown_on_a_terminal_and_leaves_the_output_alone(
     monkeypatch.setattr("sys.stderr", terminal)
     assert plans.said("plan", status=2) == expected
     assert "Replaying" in terminal.getvalue()
+
+
+def test_a_ping_has_no_alerts_to_plan_for(plans: Command) -> None:
+    store = plans.place.store
+    ping = replace(delivery_of(library_of(store), b'{"zen": "Speak like a human."}'), alerts=())
+    with store.transaction() as tx:
+        commit(tx, [ping], store.now(tx))
+    take(plans, alert("r1"))
+    (found,) = plan(plans, OTHER)
+    assert (found["deliveries"], found["alerts"], found["before"]["quarantined"]) == (1, 1, 0)
