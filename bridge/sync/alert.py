@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlalchemy.exc import NoResultFound
 
@@ -15,6 +16,8 @@ from bridge.store import revisions
 from bridge.store.engine import Store
 from bridge.store.work import AlertSource, Held
 
+OLD_REVISIONS_MAX = 32  # compiled, in memory
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speaker:
@@ -26,12 +29,12 @@ class Speaker:
 
 
 class Alerts:
-    """Finds speakers. Old revisions, once compiled, are kept."""
+    """Finds speakers. Old revisions, once compiled, are kept for a while."""
 
     def __init__(self, store: Store, library: Library) -> None:
         self._store = store
         self._library = library
-        self._old: dict[int, Published] = {}
+        self._old = lru_cache(OLD_REVISIONS_MAX)(self._load)
 
     def of(self, held: Held) -> Speaker:
         """By the current revision; by the alert's own where the current one no longer makes the same ID of it."""
@@ -59,17 +62,15 @@ class Alerts:
             return None
 
     def _recorded(self, source: AlertSource) -> Published | None:
-        if source.revision_id is None:
+        try:
+            return self._old(source.revision_id) if source.revision_id is not None else None
+        except NoResultFound:  # pruned, or a database that was put together by hand
             return None
-        if source.revision_id not in self._old:
-            try:
-                with self._store.reading() as tx:
-                    name, files = revisions.load(tx, source.revision_id)
-            except NoResultFound:  # pruned, or a database that was put together by hand
-                return None
-            compiled = Published(mapping=compile_files(name, files), revision_id=source.revision_id)
-            self._old[source.revision_id] = compiled
-        return self._old[source.revision_id]
+
+    def _load(self, revision_id: int) -> Published:
+        with self._store.reading() as tx:
+            name, files = revisions.load(tx, revision_id)
+        return Published(mapping=compile_files(name, files), revision_id=revision_id)
 
 
 def _decoded(body: bytes) -> Json:
