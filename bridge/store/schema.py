@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from bridge.errors import Misconfigured, Problem
 from bridge.store.engine import Store, open_store
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -28,12 +29,18 @@ def upgrade(url: str) -> None:
 
 
 def upgrade_store(store: Store) -> None:
-    """All in one transaction: it is done or it is not. A second process waits, and finds nothing left to do."""
+    """All in one transaction: it is done or it is not. A second process waits, and finds nothing left to do.
+
+    Raises Misconfigured when the database is from a newer version.
+    """
     with store.transaction() as tx:
         if not store.is_sqlite:  # on SQLite the transaction's own write lock serves
             tx.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
-        if _version(tx) == _newest():
+        found = _version(tx)
+        if found == _newest():
             return
+        if found not in _known():
+            raise Misconfigured([Problem(str(store.engine.url), 0, 0, _from_newer(found))])
         config = _config()
         config.attributes["connection"] = tx
         command.upgrade(config, "head")
@@ -44,11 +51,26 @@ def problem(tx: Connection) -> str:
     found, wanted = _version(tx), _newest()
     if found == wanted:
         return ""
+    if found not in _known():
+        return _from_newer(found)
     return f"the database has schema {found or 'none'}, this version needs {wanted}: run `bridge db upgrade`"
 
 
 def _version(tx: Connection) -> str | None:
     return MigrationContext.configure(tx).get_current_revision()
+
+
+@cache
+def _known() -> frozenset[str | None]:
+    """None: an empty database."""
+    return frozenset([None, *(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())])
+
+
+def _from_newer(found: str | None) -> str:
+    return (
+        f"the database is from a newer version of the bridge (schema {found}, this version needs {_newest()}): "
+        "run that version again"
+    )
 
 
 @cache

@@ -163,6 +163,12 @@ Index(
     sqlite_where=correlations.c.due_at.is_not(None),
     postgresql_where=correlations.c.due_at.is_not(None),
 )
+Index(
+    "correlations_failing",
+    correlations.c.failure,
+    sqlite_where=correlations.c.failure.is_not(None),
+    postgresql_where=correlations.c.failure.is_not(None),
+)
 
 alerts = Table(
     "alerts",
@@ -298,4 +304,10 @@ Index(
     log_entries.c.incident,
     sqlite_where=log_entries.c.incident.is_not(None),
     postgresql_where=log_entries.c.incident.is_not(None),
+)
+Index(
+    "log_entries_by_delivery",
+    log_entries.c.delivery,
+    sqlite_where=log_entries.c.delivery.is_not(None),
+    postgresql_where=log_entries.c.delivery.is_not(None),
 )

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, event
 
+from bridge.errors import Misconfigured
+from bridge.store.backlog import failing
 from bridge.store.engine import open_store
-from bridge.store.schema import problem, upgrade
+from bridge.store.queries import list_log
+from bridge.store.schema import problem, upgrade, upgrade_store
 from bridge.store.tables import metadata
 from bridge.wiring import utc_now
 
@@ -37,6 +45,37 @@ def test_an_empty_database_says_what_to_do(tmp_path: Path) -> None:
         said = problem(tx)
     store.close()
     assert "run `bridge db upgrade`" in said
+
+
+def test_a_database_from_a_newer_version_is_refused(store_url: str) -> None:
+    upgrade(store_url)
+    store = open_store(store_url, utc_now)
+    with store.transaction() as tx:
+        tx.exec_driver_sql("update alembic_version set version_num = '9999'")
+    with pytest.raises(Misconfigured, match="from a newer version of the bridge"):
+        upgrade_store(store)
+    with store.transaction() as tx:
+        assert "from a newer version of the bridge" in problem(tx)
+        tx.exec_driver_sql("drop table alembic_version")
+    metadata.drop_all(store.engine)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("ask", "index"),
+    [(failing, "correlations_failing"), (partial(list_log, limit=10, correlation_rows=[1]), "log_entries_by_delivery")],
+)
+def test_what_is_asked_often_is_found_by_an_index(ask: Callable[[Connection], object], index: str) -> None:
+    engine = create_engine("sqlite://")
+    metadata.create_all(engine)
+    asked: list[tuple[str, Any]] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    with engine.connect() as tx:
+        ask(tx)
+        (statement, parameters) = asked[0]
+        plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    assert any(index in row.detail for row in plan), plan
+    engine.dispose()
 
 
 def test_a_new_database_is_its_owners_alone(tmp_path: Path) -> None:
