@@ -13,7 +13,7 @@ from watchfiles import watch
 from bridge.errors import Misconfigured, Transient
 from bridge.library import Library
 from bridge.log.entries import Action, Entry, append
-from bridge.publishing import InUse, in_use, load, log_taken, publish_found, replay_quarantine
+from bridge.publishing import InUse, in_use, load, log_taken, publish_found, replay_quarantine, used_by
 from bridge.settings import Reload, Settings
 from bridge.store import revisions
 from bridge.store.engine import Store
@@ -35,7 +35,7 @@ class Reloader:
         self._newest = taken.newest
         self._seen = dict(taken.disk)  # what the disk held, mapping -> digest: only something else is news
         self._unread = False  # files changed and are yet to be looked at: the store was away
-        self._unreplayed: set[str] = set()  # mappings in use whose quarantine has yet to be mapped again
+        self._unreplayed = used_by(settings)  # mappings in use whose quarantine has yet to be mapped again
         self._problems: dict[str, str] = {}  # what keeps a change out of use, by where it came from
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mappings", daemon=True)
@@ -118,8 +118,8 @@ class Reloader:
         try:
             found = in_use(self._settings, self._store, known=self._library.current)
         except Misconfigured as error:
-            self._newest = newest  # the same publications would bring the same about
             self._refuse("published", error)
+            self._newest = newest  # told; the same publications would bring the same about
             return
         with self._store.transaction() as tx:
             log_taken(tx, found.current, actor="reload", now=self._store.now(tx))
@@ -137,7 +137,8 @@ class Reloader:
         )
         if not self._interrupted():
             self._unreplayed = set()
-        _log.info("%d alerts left quarantine", mapped)
+        if mapped:
+            _log.info("%d alerts left quarantine", mapped)
 
     def _interrupted(self) -> bool:
         """A long replay makes way for a newer revision, which begins it again."""

@@ -34,9 +34,11 @@ def utc_now() -> datetime:
 
 
 def steady_clock() -> Callable[[], datetime]:
-    """The wall clock at this moment plus monotonic time since: it does not step when the machine's clock is set."""
-    started, began = utc_now(), time.monotonic()
-    return lambda: started + timedelta(seconds=time.monotonic() - began)
+    """The wall clock at this moment plus the time since then: it does not step when the machine's clock is set, and
+    goes on while the machine is suspended.
+    """
+    started, began = utc_now(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    return lambda: started + timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME) - began)
 
 
 def open_for_command(settings: Settings) -> Store:
@@ -93,17 +95,18 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     """Build and start everything in this process. `stop` drains: what was taken is answered, calls in flight finish."""
     from bridge.library import Library
     from bridge.metrics import Metrics
-    from bridge.publishing import in_use, replay_quarantine, used_by
+    from bridge.publishing import in_use
     from bridge.reloader import Reloader
     from bridge.store.writer import Writer
     from bridge.web.app import create_app
 
-    store = open_store(settings.database, steady_clock())
+    closing = contextlib.ExitStack()  # at the end, whatever goes wrong before
+    store = closing.enter_context(contextlib.closing(open_store(settings.database, steady_clock())))
     metrics = Metrics()
     taken = in_use(settings, store, known=prepared.published)
     library = Library(taken.current)
     installation = _begin(settings, store, taken.current, sync=sync)
-    loop = _sync_loop(settings, store, library, metrics, installation) if sync else None
+    loop = _sync_loop(settings, store, library, metrics, installation, closing) if sync else None
     writer = Writer(
         store,
         on_commit=loop.notify if loop else _nobody,
@@ -113,19 +116,18 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     metrics.watch(lambda: _backlog(store))
     metrics.watch_mappings(lambda: bool(library.refused))
     reloader = Reloader(settings, store, library, taken)
-    reloader.look(files=True)  # what changed since `prepare`, as before a worker that died comes back
-    replay_quarantine(settings, store, library, used_by(settings), actor="start")
     writer.start()
     reloader.start()
     if loop is not None:
         loop.start()
 
     def stop() -> None:
-        reloader.stop()
-        writer.stop()
-        if loop is not None:
-            loop.stop()
-        _end(store)
+        with closing:
+            reloader.stop()
+            writer.stop()
+            if loop is not None:
+                loop.stop()
+            _log_stop(store)
 
     app = create_app(
         sources=_doors(settings),
@@ -156,19 +158,25 @@ def _begin(settings: Settings, store: Store, current: MappingType[str, Published
     return installation
 
 
-def _end(store: Store) -> None:
+def _log_stop(store: Store) -> None:
     from bridge.log.entries import Action, Entry, append
 
     with store.transaction() as tx:
         append(tx, Entry(at=store.now(tx), action=Action.STOPPED, actor="serve"))
-    store.close()
 
 
 def _nobody() -> None:
     """No sync half in this process: another one polls."""
 
 
-def _sync_loop(settings: Settings, store: Store, library: Library, metrics: Metrics, installation: str) -> SyncLoop:
+def _sync_loop(
+    settings: Settings,
+    store: Store,
+    library: Library,
+    metrics: Metrics,
+    installation: str,
+    closing: contextlib.ExitStack,
+) -> SyncLoop:
     from bridge.servicenow.client import Client
     from bridge.servicenow.table import TableApi
     from bridge.sync.alert import Alerts
@@ -178,12 +186,14 @@ def _sync_loop(settings: Settings, store: Store, library: Library, metrics: Metr
     def counter(instance: str) -> Callable[[str, float], None]:
         return lambda outcome, _seconds: metrics.called(instance, outcome)
 
-    tables = {name: TableApi(Client(instance, on_call=counter(name))) for name, instance in settings.instances.items()}
+    clients = {name: Client(instance, on_call=counter(name)) for name, instance in settings.instances.items()}
+    for client in clients.values():
+        closing.callback(client.close)
     worker = Worker(
         store=store,
         alerts=Alerts(store, library),
         targets=settings.targets,
-        tables=tables,
+        tables={name: TableApi(client) for name, client in clients.items()},
         installation=installation,
         metrics=metrics,
     )

@@ -13,7 +13,7 @@ from intake_world import PROBE, alert, delivery
 from publishing_world import OTHER, Place, Process
 
 from bridge import publishing, reloader
-from bridge.errors import Transient
+from bridge.errors import Misconfigured, Problem, Transient
 from bridge.metrics import Metrics
 from bridge.store.engine import open_store
 from bridge.store.intake import commit
@@ -56,6 +56,37 @@ def test_a_mapping_saved_before_the_watch_began_is_not_missed(place: Place, proc
     place.write(OTHER)
     process.reloader.start()
     wait_for(lambda: process.text == OTHER)
+
+
+def test_what_is_quarantined_when_a_process_starts_is_replayed(place: Place, process: Process) -> None:
+    quarantine(place, process, 1)
+    place.write(PROBE.replace("rule: .rule", 'rule: .rule ?? "none"'))
+    started = place.process()
+    started.look(files=False)
+    assert len(place.log("replayed")) == 1
+
+
+def test_a_refusal_that_could_not_be_told_is_told_at_the_next_look(
+    place: Place, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, away = reloader.append, iter([True])
+
+    def once_away(*given: Any) -> None:
+        if next(away, False):
+            raise Transient("store_away", "The store is away.")
+        real(*given)
+
+    def broken(*_given: Any, **_named: Any) -> None:
+        raise Misconfigured([Problem("probe.yaml", 1, 0, "does not compile any more")])
+
+    place.write(OTHER)
+    place.process()
+    monkeypatch.setattr(reloader, "append", once_away)
+    monkeypatch.setattr(reloader, "in_use", broken)
+    process.look(files=False)
+    process.look(files=False)
+    assert "does not compile any more" in process.library.refused
+    assert len(place.log("mappings_refused")) == 1
 
 
 def test_a_mapping_saved_while_it_is_watched_is_used(place: Place, process: Process) -> None:

@@ -1,0 +1,91 @@
+"""A serving process in its parts: it starts whatever waits, and closes what it opened whatever goes wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from publishing_world import Place
+
+from bridge import reloader, wiring
+from bridge.errors import Transient
+from bridge.servicenow.client import Client
+from bridge.store.engine import Store, open_store
+from bridge.store.schema import upgrade_store
+from bridge.wiring import Running, prepare, run, utc_now
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setenv("NOT_NEEDED", "x")
+    url = f"sqlite:///{tmp_path / 'bridge.db'}"
+    store = open_store(url, utc_now)
+    upgrade_store(store)
+    yield Place(store, tmp_path / "place", url, "auto")
+    store.close()
+
+
+def started(place: Place, *, sync: bool = False) -> tuple[Running, Any]:
+    """With the lock, to be closed at the end."""
+    prepared = prepare(place.settings)
+    return run(place.settings, prepared, sync=sync), prepared.lock
+
+
+def test_a_quarantine_that_takes_long_to_replay_does_not_delay_the_start(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def long(*_given: Any, **_named: Any) -> int:
+        begun.set()
+        go_on.wait(20)
+        return 0
+
+    monkeypatch.setattr(reloader, "replay_quarantine", long)
+    running, lock = started(place)
+    answer = running.app.test_client().post("/hooks/probe", json={"alerts": [{"rule": "r1"}]})
+    assert begun.wait(20)
+    go_on.set()
+    running.stop()
+    lock.close()
+    assert answer.status_code == 200
+
+
+def test_a_quarantine_that_cannot_be_replayed_does_not_stop_the_start(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_given: Any, **_named: Any) -> int:
+        raise Transient("store_away", "The store is away.")
+
+    monkeypatch.setattr(reloader, "replay_quarantine", away)
+    running, lock = started(place)
+    assert running.app.test_client().get("/readyz").status_code == 200
+    running.stop()
+    lock.close()
+
+
+def test_a_stop_that_cannot_be_logged_closes_clients_and_store_all_the_same(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_store: Store) -> None:
+        raise Transient("store_away", "The store is away.")
+
+    closed = []
+    for kind in (Client, Store):
+        real = kind.close
+
+        def close(self: Any, real: Any = real) -> None:
+            closed.append(type(self))
+            real(self)
+
+        monkeypatch.setattr(kind, "close", close)
+    running, lock = started(place, sync=True)
+    closed.clear()  # the store of `prepare`
+    monkeypatch.setattr(wiring, "_log_stop", away)
+    with pytest.raises(Transient):
+        running.stop()
+    lock.close()
+    assert closed == [Client, Store]
