@@ -131,18 +131,35 @@ def lock_correlations(tx: Connection, keys: Iterable[tuple[str, str]]) -> dict[t
     """
     found: dict[tuple[str, str], CorrelationState] = {}
     by_id: dict[int, CorrelationState] = {}
-    for tenant, group in groupby(sorted(keys), key=lambda pair: pair[0]):
-        wanted = [key for _, key in group]
-        for chunk in _chunks(wanted):
-            rows = tx.exec_driver_sql(
-                f"SELECT k.key, {', '.join(f'c.{name}' for name in STATE)} FROM correlation_keys k"
-                f" JOIN correlations c ON c.id = k.correlation WHERE k.tenant = {_mark(tx)}"
-                f" AND k.key IN ({_marks(tx, len(chunk))}) ORDER BY c.id{_for_update(tx)}",
-                (tenant, *chunk),
-            )
-            for key, *row in rows:
-                found[tenant, key] = by_id.setdefault(row[0], CorrelationState(*row))
+    pairs = sorted(keys)
+    chunks = [
+        (tenant, chunk)
+        for tenant, group in groupby(pairs, key=lambda pair: pair[0])
+        for chunk in _chunks([key for _, key in group])
+    ]
+    if len(chunks) > 1 and not _is_sqlite(tx):
+        _lock_in_order(tx, pairs)  # each statement orders only its own rows
+    for tenant, chunk in chunks:
+        rows = tx.exec_driver_sql(
+            f"SELECT k.key, {', '.join(f'c.{name}' for name in STATE)} FROM correlation_keys k"
+            f" JOIN correlations c ON c.id = k.correlation WHERE k.tenant = {_mark(tx)}"
+            f" AND k.key IN ({_marks(tx, len(chunk))}) ORDER BY c.id{_for_update(tx)}",
+            (tenant, *chunk),
+        )
+        for key, *row in rows:
+            found[tenant, key] = by_id.setdefault(row[0], CorrelationState(*row))
     return found
+
+
+def _lock_in_order(tx: Connection, pairs: Sequence[tuple[str, str]]) -> None:
+    """PostgreSQL, which takes the keys as two arrays: their number is not bounded by that of parameters."""
+    tenants, keys = [tenant for tenant, _ in pairs], [key for _, key in pairs]
+    tx.exec_driver_sql(
+        "SELECT id FROM correlations WHERE id IN (SELECT k.correlation FROM correlation_keys k"
+        " JOIN unnest(%s::text[], %s::text[]) AS wanted (tenant, key) USING (tenant, key))"
+        " ORDER BY id FOR UPDATE",
+        (tenants, keys),
+    )
 
 
 def insert_correlations(tx: Connection, states: Sequence[CorrelationState]) -> None:

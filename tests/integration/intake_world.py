@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, select, text
 
 from bridge.library import Library, Published
 from bridge.mapping.load import compile_files
@@ -18,6 +19,7 @@ from bridge.store.revisions import register
 from bridge.store.writer import Writer
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+WAIT_SECONDS_MAX = 20.0
 
 PROBE = """
 mapping: probe
@@ -92,6 +94,15 @@ def running_writer(store: Store) -> Iterator[Writer]:
         yield writer
     finally:
         writer.stop()
+
+
+def wait_for_a_waiter(store: Store) -> None:
+    """Until somebody waits for a lock of this PostgreSQL."""
+    until = time.monotonic() + WAIT_SECONDS_MAX
+    with store.reading() as tx:
+        while not tx.execute(text("select count(*) from pg_locks where not granted")).scalar():
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
 
 def rows(store: Store, table: Table) -> list[Any]:

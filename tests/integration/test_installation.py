@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 
-from intake_world import NOW, rows
-from sqlalchemy import text
+from intake_world import NOW, WAIT_SECONDS_MAX, rows, wait_for_a_waiter
 
 from bridge.store.engine import Store, open_store
 from bridge.store.start import installation_id
 from bridge.store.tables import installation, metadata
-
-WAIT_SECONDS_MAX = 20.0
-
-
-def wait_for_a_waiter(store: Store) -> None:
-    until = time.monotonic() + WAIT_SECONDS_MAX
-    with store.reading() as tx:
-        while not tx.execute(text("select count(*) from pg_locks where not granted")).scalar():
-            assert time.monotonic() < until
-            time.sleep(0.01)
 
 
 def test_a_store_keeps_its_identity(store: Store) -> None:

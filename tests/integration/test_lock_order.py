@@ -1,0 +1,56 @@
+"""On PostgreSQL whoever takes several correlations takes them in one order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from intake_world import NOW, WAIT_SECONDS_MAX, alert, delivery, library_of, wait_for_a_waiter
+from sqlalchemy import select
+
+from bridge.store import intake_sql
+from bridge.store.engine import Store, open_store
+from bridge.store.intake import commit
+from bridge.store.tables import correlations, metadata
+
+
+@pytest.fixture
+def stores(postgres_url: str) -> Iterator[tuple[Store, Store]]:
+    """Of two processes."""
+    with ExitStack() as stack:
+        first, second = (open_store(postgres_url, lambda: NOW) for _ in range(2))
+        for one in (first, second):
+            stack.callback(one.close)
+        metadata.drop_all(first.engine)
+        metadata.create_all(first.engine)
+        stack.callback(metadata.drop_all, first.engine)
+        yield first, second
+
+
+def test_more_keys_than_one_statement_takes_are_locked_in_the_order_of_ids(
+    stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = stores
+    library = library_of(first)
+    for rule in ("b", "a"):  # the order of their keys is not that of their ids
+        with first.transaction() as tx:
+            commit(tx, [delivery(library, alert(rule))], NOW)
+    monkeypatch.setattr(intake_sql, "ROWS_PER_STATEMENT", 1)
+
+    def take_both() -> None:
+        with second.transaction() as tx:
+            commit(tx, [delivery(library, alert("a", n=1), alert("b", n=1))], NOW)
+
+    taking = threading.Thread(target=take_both)
+    with first.transaction() as tx:
+        low, high = tx.execute(select(correlations.c.id).order_by(correlations.c.id)).scalars()
+        tx.execute(select(correlations.c.id).where(correlations.c.id == low).with_for_update())
+        taking.start()
+        wait_for_a_waiter(first)
+        # It waits for the lower one, and does not hold the higher one meanwhile.
+        tx.execute(select(correlations.c.id).where(correlations.c.id == high).with_for_update(nowait=True))
+    taking.join(WAIT_SECONDS_MAX)
+    with first.reading() as tx:
+        assert list(tx.execute(select(correlations.c.last_seq)).scalars()) == [2, 2]
