@@ -16,10 +16,10 @@ from flask import Blueprint, Response, request
 from bridge.alert import Json
 from bridge.errors import Misconfigured
 from bridge.simulator.answers import Refused
+from bridge.simulator.applying import apply_scenario
 from bridge.simulator.faults import SECONDS_MAX, Fault
-from bridge.simulator.scenario import parse_faults
+from bridge.simulator.scenario import parse_body, parse_faults
 from bridge.simulator.state import Simulator
-from bridge.simulator.tables import TABLES
 
 
 def admin_routes(simulator: Simulator, go_down: Callable[[float], None]) -> Blueprint:
@@ -34,6 +34,32 @@ def admin_routes(simulator: Simulator, go_down: Callable[[float], None]) -> Blue
         with simulator.lock:
             simulator.faults.add(*faults)
         return _answer(201, {"faults": [_shown(fault) for fault in faults]})
+
+    @routes.post("/scenario")
+    def put_scenario_into_force() -> Response:
+        """A scenario as JSON, in force at once: rights, keys, import sets, switches, limits."""
+        try:
+            scenario = parse_body(_json())
+        except Misconfigured as error:
+            return _answer(400, {"error": error.message})
+        apply_scenario(simulator, scenario)
+        return Response(b"", 204)
+
+    @routes.post("/tokens")
+    def end_tokens() -> Response:
+        """{"expire": USER} ends access tokens, {"revoke": USER} refresh tokens too; "" is every user."""
+        body = _json()
+        if (
+            not isinstance(body, dict)
+            or len(body) != 1
+            or not body.keys() <= {"expire", "revoke"}
+            or not _all_text(body)
+        ):
+            return _answer(400, {"error": 'send {"expire": USER} or {"revoke": USER}; "" is every user'})
+        ((word, user),) = body.items()
+        with simulator.lock:
+            ended = simulator.access.tokens.forget(user, refresh=word == "revoke")
+        return _answer(200, {"ended": ended})
 
     @routes.delete("/faults")
     def clear_faults() -> Response:
@@ -72,7 +98,7 @@ def admin_routes(simulator: Simulator, go_down: Callable[[float], None]) -> Blue
 def _state(simulator: Simulator) -> Json:
     with simulator.lock:
         return {
-            "records": {table: len(simulator.records(table)) for table in TABLES},
+            "records": {table: len(simulator.records(table)) for table in simulator.rows.tables},
             "calls": len(simulator.calls),
             "late_writes": len(simulator.late),
             "faults": [{**_shown(fault), "struck": struck} for fault, struck in simulator.faults.counts()],

@@ -14,6 +14,8 @@ INCIDENT_CLOSE_LABELS = {"close_code": "Resolution code", "close_notes": "Close 
 class Answer:
     status: int
     body: Json = None  # None: no body at all
+    content: bytes | None = None  # instead of a JSON body, of `content_type`
+    content_type: str = "application/json;charset=UTF-8"
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -39,6 +41,12 @@ def not_authenticated() -> Refused:
     return Refused(401, "User Not Authenticated", "Required to provide Auth information", challenge)
 
 
+def second_factor_missing() -> Refused:
+    """The password is right, the second factor missing [OFFICIAL c_RESTAPI.md: the header]."""
+    refusal = not_authenticated()
+    return Refused(401, refusal.message, refusal.detail, {**refusal.headers, "X-MFA_TOKEN": "invalid"})
+
+
 def no_record() -> Refused:
     """[OBSERVED] on sn_si_incident and many others; a row hidden by an ACL looks the same."""
     return Refused(404, "No Record found", "Record doesn't exist or ACL restricts the record retrieval")
@@ -49,9 +57,9 @@ def invalid_table(table: str) -> Refused:
     return Refused(400, f"Invalid table {table}", None)
 
 
-def no_such_resource() -> Refused:
+def no_such_resource(status: int = 400) -> Refused:
     """[OBSERVED]; its status is 400 in some records and 404 in others, the documentation's table says 400."""
-    return Refused(400, "Requested URI does not represent any resource", None)
+    return Refused(status, "Requested URI does not represent any resource", None)
 
 
 def data_policy(labels: list[str]) -> Refused:
@@ -73,22 +81,44 @@ def unreadable_field() -> Refused:
     return Refused(403, "Insufficient rights to query records", detail)
 
 
-def rate_limited(retry_after: int, reset: int) -> Refused:
+def unreadable_table(table: str) -> Refused:
+    """[OBSERVED KB0744425] for the Aggregate API."""
+    return Refused(403, "Insufficient rights to query records", f"No permission to read table '{table}'")
+
+
+def insufficient_rights() -> Refused:
+    """[CLIENT rapid7] for sys_journal_field."""
+    return Refused(403, "Insufficient rights", "Insufficient rights to query records")
+
+
+def not_authorized() -> Refused:
+    """A scripted REST service whose ACL the user does not meet [UNVERIFIED]."""
+    return Refused(403, "User Not Authorized", "Failed API level ACL Validation")
+
+
+def rate_limited(
+    retry_after: int,
+    reset: int,
+    *,
+    limit: int = 100,
+    rule: str = "5d1f0c7e5b2013009b0d3a1be5f91a42",
+    api: str = "Table API",
+) -> Refused:
     """[OFFICIAL inbound-REST-API-rate-limiting.md]."""
     headers = {
         "Retry-After": str(retry_after),
-        "X-RateLimit-Limit": "100",
+        "X-RateLimit-Limit": str(limit),
         "X-RateLimit-Reset": str(reset),
-        "X-RateLimit-Rule": "5d1f0c7e5b2013009b0d3a1be5f91a42",
+        "X-RateLimit-Rule": rule,
     }
-    detail = "Rate limit of 100 requests per hour for Table API exceeded"
+    detail = f"Rate limit of {limit} requests per hour for {api} exceeded"
     return Refused(429, "Rate limit exceeded", detail, headers)
 
 
-def too_large(length: int, limit: int) -> Refused:
+def too_large(length: int, limit: int, status: int = 413) -> Refused:
     """[OBSERVED] text (KB0747638); its HTTP code is [UNVERIFIED]."""
     detail = f"Rejected large REST payload with content-length = {length} bytes. Max allowed: {limit} bytes."
-    return Refused(413, "Exception while reading request", detail)
+    return Refused(status, "Exception while reading request", detail)
 
 
 def unreadable_body() -> Refused:

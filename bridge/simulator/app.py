@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -14,17 +13,21 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from bridge.simulator import answers
 from bridge.simulator.admin import admin_routes
 from bridge.simulator.answers import Answer, Refused
-from bridge.simulator.api import BODY_BYTES_MAX, serve
+from bridge.simulator.api import serve
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.page import page_routes
-from bridge.simulator.request import ApiRequest
+from bridge.simulator.places import place_of
+from bridge.simulator.request import BODY_BYTES_MAX, ApiRequest, Place
 from bridge.simulator.state import Simulator
+from bridge.simulator.switches import Hibernation
 
 HIBERNATING = (
     "<html><head><title>Instance Hibernating page</title></head><body>Your instance is hibernating.</body></html>"
 )
 ENDING = "simulator.ending"  # in the WSGI environment: how the server ends the connection instead of answering
-TABLE_PATH = re.compile(r"/api/now(?:/(v1|v2))?/table/([^/]+)(?:/([^/]+))?/?")
+API_KEY = "x-sn-apikey"  # a header or a parameter [OFFICIAL configure-api-key.md]
+CERTIFICATE = "simulator.certificate"  # in the WSGI environment: the common name of the client's certificate
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 GoDown = Callable[[float], None]  # refuse connections for so many seconds
 
@@ -34,8 +37,9 @@ def create_app(simulator: Simulator, *, go_down: GoDown) -> Flask:
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
 
-    @app.route("/api/<path:_rest>", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-    def api(_rest: str) -> Response:
+    @app.route("/oauth_token.do", methods=METHODS)
+    @app.route("/api/<path:_rest>", methods=METHODS)
+    def api(_rest: str = "") -> Response:
         return answer_call(simulator)
 
     app.register_blueprint(admin_routes(simulator, go_down))
@@ -45,7 +49,7 @@ def create_app(simulator: Simulator, *, go_down: GoDown) -> Flask:
 
 def answer_call(simulator: Simulator) -> Response:
     """Meet the fault that waits for this call, if any; else answer it; and keep a note of what was answered."""
-    call, refusal = _read_call()
+    call, refusal = _read_call(simulator)
     with simulator.lock:
         simulator.apply_late_writes()
         wait, fault = simulator.faults.strike(call.method, call.path, call.table)
@@ -61,32 +65,29 @@ def answer_call(simulator: Simulator) -> Response:
     return response
 
 
-def _read_call() -> tuple[ApiRequest, Refused | None]:
-    """The call, and why it cannot be served at all, if so: an unknown resource or an oversized body."""
+def _read_call(simulator: Simulator) -> tuple[ApiRequest, Refused | None]:
+    """The call, and why it cannot be served at all, if so: an oversized body."""
     refusal = None
     try:
         body = request.get_data()
     except RequestEntityTooLarge:
         body = b""
-        refusal = answers.too_large(request.content_length or 0, BODY_BYTES_MAX)
-    place = TABLE_PATH.fullmatch(request.path)
-    if place is None:
-        refusal = refusal or answers.no_such_resource()
-    version, table, sys_id = place.groups("") if place else ("", "", "")
-    query = "&".join(f"{name}={value}" for name, value in request.args.items())
+        status = simulator.switches.oversize_status
+        refusal = answers.too_large(request.content_length or 0, BODY_BYTES_MAX, status)
+    parameters = {name: value for name, value in request.args.items() if name.lower() != API_KEY}
+    query = "&".join(f"{name}={value}" for name, value in parameters.items())
+    token = Place(api="token")
     call = ApiRequest(
         method=_method(),
         path=request.path + (f"?{query}" if query else ""),
-        version=version,
-        table=table,
-        sys_id=sys_id,
-        parameters=request.args.to_dict(),
+        place=token if request.path == "/oauth_token.do" else place_of(request.path, simulator.enrichment.path),
+        parameters=parameters,
         url=request.base_url,
         root_url=request.root_url.rstrip("/"),
-        authorization=request.headers.get("Authorization", ""),
-        accept=request.headers.get("Accept", ""),
-        content_type=request.headers.get("Content-Type", ""),
+        headers={name.lower(): value for name, value in request.headers.items()},
         body=body,
+        certificate=request.environ.get(CERTIFICATE, ""),
+        api_key=request.headers.get(API_KEY) or request.args.get(API_KEY, ""),
     )
     return call, refusal
 
@@ -125,7 +126,7 @@ def _not_applied(simulator: Simulator, fault: Fault, call: ApiRequest) -> Respon
         title = f"{fault.status} {words}"
         return _html(f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>", fault.status)
     if fault.kind is FaultKind.HIBERNATING:
-        return _html(HIBERNATING, 200)  # [OBSERVED]
+        return _hibernating(simulator.switches.hibernation)
     if fault.kind is FaultKind.LOGIN:
         response = _html("<html><head><title>Found</title></head></html>", 302)
         response.headers["Location"] = f"{call.root_url}/login.do"
@@ -146,6 +147,14 @@ def _refusal(simulator: Simulator, fault: Fault, call: ApiRequest) -> Refused:
     return answers.rate_limited(seconds, int(simulator.clock().timestamp()) + seconds)
 
 
+def _hibernating(switch: Hibernation) -> Response:
+    if switch is Hibernation.PAGE:
+        return _html(HIBERNATING, 200)  # [OBSERVED]
+    response = _html("", 302)
+    response.headers["Location"] = "https://developer.servicenow.com/dev.do#!/home?wu=true"  # [ALIKE]
+    return response
+
+
 def _lost(ending: str) -> Response:
     """No answer: the server closes or resets the connection when it finds this word."""
     request.environ[ENDING] = ending
@@ -153,6 +162,8 @@ def _lost(ending: str) -> Response:
 
 
 def _response(answer: Answer) -> Response:
+    if answer.content is not None:
+        return Response(answer.content, answer.status, headers=answer.headers, content_type=answer.content_type)
     if answer.body is None:
         return Response(b"", answer.status, headers=answer.headers)
     body = msgspec.json.encode(answer.body)

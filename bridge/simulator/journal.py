@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from bridge.simulator.tables import JOURNALS
+from bridge.simulator.table import JOURNALS
 
 Row = dict[str, str]
 

@@ -12,8 +12,9 @@ from bridge.simulator.query import Condition, Query, compare, parse_query
 from bridge.simulator.records import Records
 from bridge.simulator.request import ApiRequest, shape_of
 from bridge.simulator.shape import knows, raw, shaped
-from bridge.simulator.state import Simulator, UnknownField
-from bridge.simulator.tables import Table
+from bridge.simulator.state import Simulator
+from bridge.simulator.switches import UnknownField
+from bridge.simulator.table import Table
 
 Row = dict[str, str]
 
@@ -30,11 +31,16 @@ LIST_PARAMETERS = {
 }
 
 
-def list_rows(simulator: Simulator, request: ApiRequest, table: Table) -> Answer:
+def list_rows(simulator: Simulator, request: ApiRequest, table: Table, *, readable: bool = True) -> Answer:
+    """`readable`: whether the user may see the table's rows. The limit is applied before that is asked [OFFICIAL]."""
     query = _query(simulator, request, table)
-    if query.problems and simulator.unknown_query_field is UnknownField.FORBIDDEN:
+    if query.problems and simulator.switches.unknown_query_field is UnknownField.FORBIDDEN:
         raise answers.unreadable_field()
-    none = bool(query.problems) and simulator.unknown_query_field is UnknownField.NO_ROWS
+    if not readable and table.name == "sys_journal_field":
+        raise answers.insufficient_rights()
+    if not readable and any(query.groups):
+        raise answers.unreadable_field()
+    none = bool(query.problems) and simulator.switches.unknown_query_field is UnknownField.NO_ROWS
     found = [] if none else _matching(simulator, table, query)
     limit = _whole(simulator, request, "sysparm_limit", LIMIT_DEFAULT)
     offset = _whole(simulator, request, "sysparm_offset", 0)
@@ -42,7 +48,7 @@ def list_rows(simulator: Simulator, request: ApiRequest, table: Table) -> Answer
     if not page and request.version == "v1":
         raise answers.no_record()  # v1 only [OFFICIAL]
     shape = shape_of(request)
-    body = {"result": [shaped(simulator.rows, table, row, shape) for row in page]}
+    body = {"result": [shaped(simulator.rows, table, row, shape) for row in page if readable]}
     return Answer(status=200, body=body, headers=_headers(request, total=len(found), limit=limit, offset=offset))
 
 

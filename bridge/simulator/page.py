@@ -14,7 +14,8 @@ from bridge.simulator.page_html import LIST, RECORD, STYLE
 from bridge.simulator.records import SYS_ID
 from bridge.simulator.shape import displayed
 from bridge.simulator.state import Simulator
-from bridge.simulator.tables import JOURNALS, TABLES
+from bridge.simulator.table import JOURNALS
+from bridge.simulator.tables import TABLES
 
 Row = dict[str, str]
 

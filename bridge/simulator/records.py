@@ -7,13 +7,14 @@ inserts with one ID are two records.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from uuid import uuid4
 
 from bridge.simulator.answers import no_record
 from bridge.simulator.rules import apply_rules
-from bridge.simulator.tables import JOURNALS, LENGTHS, TABLES, Table, is_a, root
+from bridge.simulator.table import JOURNALS, LENGTHS, Table
+from bridge.simulator.tables import TABLES
 
 Row = dict[str, str]
 
@@ -28,25 +29,36 @@ def stamp(moment: datetime) -> str:
 
 class Records:
     def __init__(self) -> None:
-        self._rows: dict[str, dict[str, Row]] = {root(name): {} for name in TABLES}
+        self.tables = dict(TABLES)
+        self._rows: dict[str, dict[str, Row]] = {self._root(name): {} for name in TABLES}
         self._journal: dict[str, list[Row]] = {}  # by the record's sys_id, oldest first
         self._next_number = dict.fromkeys(TABLES, FIRST_NUMBER)
 
+    def add_table(self, table: Table) -> None:
+        """A staging table. One that is there already keeps its rows and gets the new columns."""
+        self.tables[table.name] = table
+        self._rows.setdefault(table.name, {})
+        self._next_number.setdefault(table.name, FIRST_NUMBER)
+
+    def load(self, table: str, rows: Iterable[Row]) -> None:
+        """Take in whole rows as they are, sys_id and all."""
+        self._rows[self._root(table)] |= {row["sys_id"]: dict(row) for row in rows}
+
     def rows(self, table: str) -> Iterator[Row]:
         """Rows of `table` and of the tables that extend it, oldest first."""
-        for row in self._rows[root(table)].values():
-            if is_a(row["sys_class_name"], table):
+        for row in self._rows[self._root(table)].values():
+            if self._is_a(row["sys_class_name"], table):
                 yield row
 
     def get(self, table: str, sys_id: str) -> Row | None:
-        row = self._rows[root(table)].get(sys_id)
-        return row if row is not None and is_a(row["sys_class_name"], table) else None
+        row = self._rows[self._root(table)].get(sys_id)
+        return row if row is not None and self._is_a(row["sys_class_name"], table) else None
 
     def journal(self, sys_id: str) -> list[Row]:
         return self._journal.get(sys_id, [])
 
     def insert(self, table: str, fields: Row, *, user: str, now: datetime) -> Row:
-        definition = TABLES[table]
+        definition = self.tables[table]
         at = stamp(now)
         row = dict.fromkeys(definition.columns, "")
         row |= definition.defaults
@@ -61,7 +73,7 @@ class Records:
         apply_rules(definition, {}, row, now=at, user_id=user_id)
         if definition.is_task:
             row["number"] = row["task_effective_number"] = self._number(definition)
-        self._rows[root(table)][row["sys_id"]] = row
+        self._rows[self._root(table)][row["sys_id"]] = row
         self._append_journal(row, fields, user=user, at=at)
         return row
 
@@ -69,7 +81,7 @@ class Records:
         row = self.get(table, sys_id)
         if row is None:
             raise no_record()
-        definition = TABLES[row["sys_class_name"]]
+        definition = self.tables[row["sys_class_name"]]
         after = row | self._stored(definition, fields)
         apply_rules(definition, row, after, now=stamp(now), user_id=self.user_id(user))
         noted = self._append_journal(row, fields, user=user, at=stamp(now))
@@ -82,7 +94,7 @@ class Records:
     def delete(self, table: str, sys_id: str) -> None:
         if self.get(table, sys_id) is None:
             raise no_record()
-        del self._rows[root(table)][sys_id]
+        del self._rows[self._root(table)][sys_id]
         for entry in self._journal.pop(sys_id, []):
             del self._rows["sys_journal_field"][entry["sys_id"]]
 
@@ -94,6 +106,8 @@ class Records:
 
     def _stored(self, definition: Table, fields: Row) -> Row:
         """What of a write is kept: known columns, not the system's own, cut to length, references as sys_id."""
+        if definition.plain:
+            return {column: value for column, value in fields.items() if is_writable(definition, column)}
         return {
             column: self._reference(target, value) if (target := definition.reference(column)) else cut(column, value)
             for column, value in fields.items()
@@ -112,10 +126,21 @@ class Records:
         found = [row["sys_id"] for row in self.rows(target) if row[display].casefold() == wanted]
         return found[0] if len(found) == 1 else ""
 
+    def _root(self, table: str) -> str:
+        """The table at the top of `table`'s family: its rows are kept together."""
+        parent = self.tables[table].parent
+        return table if parent is None else self._root(parent)
+
+    def _is_a(self, table: str, ancestor: str) -> bool:
+        if table == ancestor:
+            return True
+        parent = self.tables[table].parent
+        return parent is not None and self._is_a(parent, ancestor)
+
     def _sys_id(self, table: str, fields: Row) -> str:
         """An insert may choose its sys_id [CLIENT PySNC's live test]; one that is taken is not used [UNVERIFIED]."""
         chosen = fields.get("sys_id", "")
-        return chosen if SYS_ID.fullmatch(chosen) and chosen not in self._rows[root(table)] else uuid4().hex
+        return chosen if SYS_ID.fullmatch(chosen) and chosen not in self._rows[self._root(table)] else uuid4().hex
 
     def _number(self, definition: Table) -> str:
         number = self._next_number[definition.name]
@@ -124,7 +149,8 @@ class Records:
 
     def _append_journal(self, row: Row, fields: Row, *, user: str, at: str) -> bool:
         """Journal writes append and never edit, so a repeated write repeats the entry [OFFICIAL]."""
-        written = [column for column in JOURNALS if column in row and fields.get(column)]
+        plain = self.tables[row["sys_class_name"]].plain
+        written = [] if plain else [column for column in JOURNALS if column in row and fields.get(column)]
         for column in written:
             entry = dict.fromkeys(TABLES["sys_journal_field"].columns, "")
             entry |= {

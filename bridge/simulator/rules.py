@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bridge.simulator.answers import INCIDENT_CLOSE_LABELS, SIR_CLOSE_LABELS, data_policy
-from bridge.simulator.tables import INCIDENT_CLOSE_CODES, PRIORITY, Table
+from bridge.simulator.table import Table
+from bridge.simulator.tables import INCIDENT_CLOSE_CODES, PRIORITY
 
 Row = dict[str, str]
 

@@ -1,25 +1,73 @@
-"""Scenario files and the admin route's bodies: faults as people write them, every mistake at once."""
+"""Scenario files and the admin route's bodies: an instance as people describe it, every mistake at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from bridge.alert import Json
-from bridge.errors import Misconfigured, Problem
+from bridge.errors import Misconfigured
+from bridge.simulator.enrichment_maps import Enrichment
 from bridge.simulator.faults import SECONDS_MAX, STATUSES, Fault, FaultKind
-from bridge.simulator.state import UnknownField
+from bridge.simulator.rates import API_NAMES, RateRule
+from bridge.simulator.reading import Reader
+from bridge.simulator.scenario_access import AccessGiven, AccessReader
+from bridge.simulator.scenario_imports import ImportReader
+from bridge.simulator.switches import (
+    BareDelete,
+    Hibernation,
+    Jti,
+    OAuthErrors,
+    StateOrder,
+    Switches,
+    Unchanged,
+    UnknownField,
+)
+from bridge.simulator.transform import Staging
 from bridge.yamlfile import YamlFile, load_yaml, type_path
 
 FAULT_KEYS = ("kind", "method", "table", "path", "after", "times", "seconds", "status")
-SCENARIO_KEYS = ("unknown_query_field", "faults")
+RATE_KEYS = ("limit", "api", "user", "role", "lag")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+WORDS: Mapping[str, type[StrEnum]] = {
+    "unknown_query_field": UnknownField,
+    "bare_delete": BareDelete,
+    "import_unchanged": Unchanged,
+    "oauth_errors": OAuthErrors,
+    "jti": Jti,
+    "state_order": StateOrder,
+    "hibernation": Hibernation,
+}
+NUMBERS: Mapping[str, tuple[int, ...]] = {"unknown_uri_status": (400, 404), "oversize_status": (413, 400)}
+SCENARIO_KEYS = (
+    *WORDS,
+    *NUMBERS,
+    "faults",
+    "access",
+    "import_sets",
+    "enrichment",
+    "rate_limits",
+    "missing",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
+    """What a scenario says. None or {}: nothing of that, and what is in force stays."""
+
     faults: tuple[Fault, ...] = ()
-    unknown_query_field: UnknownField = UnknownField.IGNORE
+    switches: Mapping[str, StrEnum | int] = field(default_factory=dict)
+    access: AccessGiven = field(default_factory=AccessGiven)
+    staging: Mapping[str, Staging] = field(default_factory=dict)
+    enrichment: Enrichment | None = None
+    rate_limits: tuple[RateRule, ...] | None = None
+    missing: frozenset[str] | None = None  # scopes whose plugin or app is not installed
+
+    @property
+    def unknown_query_field(self) -> StrEnum | int:
+        return self.switches.get("unknown_query_field", Switches().unknown_query_field)
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -37,87 +85,91 @@ def parse_scenario(file: YamlFile) -> Scenario:
 
 def parse_faults(body: Json) -> tuple[Fault, ...]:
     """The body of POST /simulator/faults: one fault, or {"faults": [...]}."""
-    value = body if isinstance(body, dict) and "faults" in body else {"faults": [body]}
-    return parse_scenario(YamlFile(name="body", value=value, places={}, key_places={}, source="")).faults
+    return parse_body(body if isinstance(body, dict) and "faults" in body else {"faults": [body]}).faults
 
 
-class _Reader:
-    def __init__(self, file: YamlFile) -> None:
-        self.file = file
-        self.problems: list[Problem] = []
+def parse_body(body: Json) -> Scenario:
+    """The body of POST /simulator/scenario: a scenario as JSON."""
+    return parse_scenario(YamlFile(name="body", value=body, places={}, key_places={}, source=""))
 
+
+class _Reader(Reader):
     def scenario(self, value: Json) -> Scenario:
-        if not isinstance(value, dict):
-            self._refuse((), "a scenario is a mapping", f"keys: {', '.join(SCENARIO_KEYS)}")
-            return Scenario()
-        self._keys(value, (), SCENARIO_KEYS)
-        listed = value.get("faults", [])
-        if not isinstance(listed, list):
-            self._refuse(("faults",), "must be a list")
-            listed = []
-        faults = [self._fault(item, ("faults", index)) for index, item in enumerate(listed)]
-        answer = value.get("unknown_query_field", UnknownField.IGNORE)
-        if answer not in list(UnknownField):
-            self._refuse(("unknown_query_field",), f"must be one of {', '.join(UnknownField)}")
-            answer = UnknownField.IGNORE
-        return Scenario(faults=tuple(f for f in faults if f is not None), unknown_query_field=UnknownField(answer))
+        given = self.mapping(value, (), SCENARIO_KEYS, "a scenario")
+        imports = ImportReader(self)
+        return Scenario(
+            faults=self.each(given.get("faults", []), ("faults",), self._fault),
+            switches=self._switches(given),
+            access=AccessReader(self).access(given.get("access", {}), ("access",)),
+            staging=imports.staging(given.get("import_sets", {}), ("import_sets",)),
+            enrichment=imports.enrichment(given["enrichment"], ("enrichment",)) if "enrichment" in given else None,
+            rate_limits=self.each(given["rate_limits"], ("rate_limits",), self._rate)
+            if "rate_limits" in given
+            else None,
+            missing=frozenset(self.texts(given["missing"], ("missing",))) if "missing" in given else None,
+        )
+
+    def _switches(self, given: dict[str, Json]) -> dict[str, StrEnum | int]:
+        switches: dict[str, StrEnum | int] = {}
+        for name, words in WORDS.items():
+            if name in given and (word := self.word(given[name], (name,), words)) is not None:
+                switches[name] = word
+        for name, statuses in NUMBERS.items():
+            status = given.get(name)
+            if name not in given:
+                continue
+            if isinstance(status, int) and status in statuses:
+                switches[name] = status
+            else:
+                self.refuse((name,), f"{name} must be {statuses[0]} or {statuses[1]}")
+        return switches
 
     def _fault(self, value: Json, path: type_path) -> Fault | None:
+        given = self.mapping(value, path, FAULT_KEYS, "a fault")
         if not isinstance(value, dict):
-            self._refuse(path, "a fault is a mapping", f"keys: {', '.join(FAULT_KEYS)}")
             return None
-        self._keys(value, path, FAULT_KEYS)
-        kind = value.get("kind")
+        kind = given.get("kind")
         if kind not in list(FaultKind):
-            self._refuse((*path, "kind"), f"kind must be one of {', '.join(FaultKind)}")
+            self.refuse((*path, "kind"), f"kind must be one of {', '.join(FaultKind)}")
             return None
-        times = value.get("times", 1)
-        status = value.get("status", 503)
-        if status not in STATUSES:
-            self._refuse((*path, "status"), "status must be 500, 502 or 503")
+        times = given.get("times", 1)
+        status = given.get("status", 503)
+        if not isinstance(status, int) or status not in STATUSES:
+            self.refuse((*path, "status"), "status must be 500, 502 or 503")
+            status = 503
         return Fault(
-            kind=FaultKind(kind),
-            methods=self._methods(value.get("method", []), (*path, "method")),
-            table=self._text(value.get("table", ""), (*path, "table")),
-            path=self._text(value.get("path", ""), (*path, "path")),
-            after=self._whole(value.get("after", 0), (*path, "after")),
-            times=None if times == "always" else self._whole(times, (*path, "times"), "or `always`"),
-            seconds=self._seconds(value.get("seconds", 1), (*path, "seconds")),
+            kind=FaultKind(str(kind)),
+            methods=self._methods(given.get("method", []), (*path, "method")),
+            table=self.text(given.get("table", ""), (*path, "table")),
+            path=self.text(given.get("path", ""), (*path, "path")),
+            after=self.whole(given.get("after", 0), (*path, "after")),
+            times=None if times == "always" else self.whole(times, (*path, "times"), "or `always`"),
+            seconds=self._seconds(given.get("seconds", 1), (*path, "seconds")),
             status=status,
         )
 
     def _methods(self, value: Json, path: type_path) -> frozenset[str]:
         listed = value if isinstance(value, list) else [value]
-        wrong = [method for method in listed if method not in METHODS]
-        if wrong:
-            self._refuse(path, f"method must be of {', '.join(METHODS)}, or a list of them")
+        if any(method not in METHODS for method in listed):
+            self.refuse(path, f"method must be of {', '.join(METHODS)}, or a list of them")
             return frozenset()
-        return frozenset(listed)
-
-    def _text(self, value: Json, path: type_path) -> str:
-        if isinstance(value, str):
-            return value
-        self._refuse(path, f"{path[-1]} must be text")
-        return ""
-
-    def _whole(self, value: Json, path: type_path, hint: str = "") -> int:
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
-        self._refuse(path, f"{path[-1]} must be a whole number, not negative", hint)
-        return 0
+        return frozenset(str(method) for method in listed)
 
     def _seconds(self, value: Json, path: type_path) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= SECONDS_MAX:
             return float(value)
-        self._refuse(path, f"seconds must be a number from 0 to {SECONDS_MAX}")
+        self.refuse(path, f"seconds must be a number from 0 to {SECONDS_MAX}")
         return 0.0
 
-    def _keys(self, value: dict[str, Json], path: type_path, known: tuple[str, ...]) -> None:
-        for key in value:
-            if key not in known:
-                self.problems.append(
-                    self.file.problem((*path, key), f"unknown key {key!r}", f"known: {', '.join(known)}", at_key=True)
-                )
-
-    def _refuse(self, path: type_path, message: str, hint: str = "") -> None:
-        self.problems.append(self.file.problem(path, message, hint))
+    def _rate(self, value: Json, path: type_path) -> RateRule | None:
+        given = self.mapping(value, path, RATE_KEYS, "a rate limit")
+        api = self.text(given.get("api", ""), (*path, "api"))
+        if api and api not in API_NAMES:
+            self.refuse((*path, "api"), f"api must be one of {', '.join(API_NAMES)}")
+        return RateRule(
+            limit=self.whole(given.get("limit"), (*path, "limit")),
+            api=api,
+            user=self.text(given.get("user", ""), (*path, "user")),
+            role=self.text(given.get("role", ""), (*path, "role")),
+            lag=self.whole(given.get("lag", 30), (*path, "lag")),
+        )

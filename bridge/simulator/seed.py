@@ -6,6 +6,7 @@ from datetime import datetime
 from hashlib import md5
 
 from bridge.simulator.records import Records
+from bridge.simulator.security_tables import CONTEXT_TYPES, OBSERVABLE_TYPES
 
 USERS = {
     "admin": "System Administrator",
@@ -35,6 +36,13 @@ def seed(records: Records, accounts: list[str], *, now: datetime) -> None:
     for table, name, address in CONFIGURATION_ITEMS:
         row = {"name": name, "ip_address": address, "fqdn": f"{name}.example.com", "sys_id": fixed_id(table, name)}
         records.insert(table, row, user="system", now=now)
+
+    for value, name in OBSERVABLE_TYPES:
+        row = {"value": value, "name": name, "sys_id": fixed_id("sn_ti_observable_type", value)}
+        records.insert("sn_ti_observable_type", row, user="system", now=now)
+    for name in CONTEXT_TYPES:
+        row = {"name": name, "sys_id": fixed_id("sn_ti_observable_context_type", name)}
+        records.insert("sn_ti_observable_context_type", row, user="system", now=now)
 
 
 def fixed_id(table: str, name: str) -> str:

@@ -21,8 +21,9 @@ from urllib.parse import unquote, urlsplit
 
 from flask import Flask
 
-from bridge.simulator.api import BODY_BYTES_MAX
 from bridge.simulator.app import ENDING, create_app
+from bridge.simulator.applying import apply_scenario
+from bridge.simulator.request import BODY_BYTES_MAX
 from bridge.simulator.scenario import Scenario, load_scenario
 from bridge.simulator.state import Clock, Simulator
 
@@ -51,9 +52,8 @@ class SimulatorServer:
             clock=clock,
             accounts={username: password},
             security_incidents=security_incidents,
-            unknown_query_field=scenario.unknown_query_field,
         )
-        self.simulator.faults.add(*scenario.faults)
+        apply_scenario(self.simulator, scenario)
         self._app = create_app(self.simulator, go_down=self._go_down)
         listener = _Listener(self._app, port)
         self._listener: _Listener | None = listener

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from bridge.alert import Json
 from bridge.simulator.journal import BOTH, journal_text
 from bridge.simulator.records import Records
-from bridge.simulator.tables import JOURNALS, TABLES, Table
+from bridge.simulator.table import JOURNALS, Table
+from bridge.simulator.tables import TABLES
 
 Row = dict[str, str]
 

@@ -7,27 +7,25 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from bridge.alert import Json
+from bridge.simulator.access import Access, User
+from bridge.simulator.acl import NEEDS, Needs
 from bridge.simulator.answers import invalid_table
+from bridge.simulator.enrichment_maps import Enrichment
 from bridge.simulator.faults import Faults
+from bridge.simulator.rates import Rates
 from bridge.simulator.records import Records
 from bridge.simulator.seed import seed
-from bridge.simulator.tables import TABLES, Table
+from bridge.simulator.switches import Switches
+from bridge.simulator.table import Table
+from bridge.simulator.transform import PRESETS, Staging
 
 Row = dict[str, str]
 Clock = Callable[[], datetime]
 
 CALLS_KEPT = 100_000
 VIOLATIONS_KEPT = 10_000
-
-
-class UnknownField(StrEnum):
-    """What a query that names an unknown field does: reports differ, so it is a switch."""
-
-    IGNORE = "ignore"  # that part filters nothing [OFFICIAL]
-    FORBIDDEN = "forbidden"  # 403 [OBSERVED]
-    NO_ROWS = "no_rows"  # glide.invalid_query.returns_no_rows=true [OFFICIAL]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,20 +55,28 @@ class Simulator:
         clock: Clock,  # aware UTC
         accounts: dict[str, str],  # user name -> password of the API users
         security_incidents: bool = True,  # whether sn_si_incident's plugin is installed
-        unknown_query_field: UnknownField = UnknownField.IGNORE,
     ) -> None:
         self.lock = threading.RLock()
         self.clock = clock
-        self.accounts = accounts
+        self.access = Access(users={name: User(name=name, password=word) for name, word in accounts.items()})
+        self.needs: dict[str, Needs] = dict(NEEDS)
         self.security_incidents = security_incidents
-        self.unknown_query_field = unknown_query_field
+        self.missing: frozenset[str] = frozenset()  # scopes whose plugin or app is not installed
+        self.switches = Switches()
+        self.enrichment = Enrichment()
+        self.rates = Rates()
         self.faults = Faults()
         self.rows = Records()
+        self.staging: dict[str, Staging] = {}
+        self.imported: dict[tuple[str, str], Json] = {}  # (staging table, its row) -> what the import answered
+        self._import_sets = 0
         self.late: list[LateWrite] = []
         self.stopping = threading.Event()  # set: nobody waits any longer
         self._calls: deque[tuple[str, str, int]] = deque(maxlen=CALLS_KEPT)
         self._violations: deque[Violation] = deque(maxlen=VIOLATIONS_KEPT)
         seed(self.rows, list(accounts), now=clock())
+        for staging in PRESETS.values():
+            self.add_staging(staging)
 
     @property
     def calls(self) -> list[tuple[str, str, int]]:
@@ -93,9 +99,33 @@ class Simulator:
 
     def table(self, name: str) -> Table:
         """Raises Refused when there is no such table here."""
-        if name not in TABLES or (name == "sn_si_incident" and not self.security_incidents):
+        if name not in self.rows.tables or not self.is_installed(name):
             raise invalid_table(name)
-        return TABLES[name]
+        return self.rows.tables[name]
+
+    def is_installed(self, scope: str) -> bool:
+        """Whether the plugin or app of a table, or of a scope itself, is there."""
+        missing = self.missing | (frozenset() if self.security_incidents else {"sn_si"})
+        return not any(scope == name or scope.startswith(f"{name}_") for name in missing)
+
+    def add_user(self, user: User) -> None:
+        """Let `user` in, in place of one of that name; a sys_user row is made where there is none."""
+        with self.lock:
+            self.access.users[user.name] = user
+            if not self.rows.user_id(user.name):
+                row = {"user_name": user.name, "name": f"Integration {user.name}", "email": user.email}
+                self.rows.insert("sys_user", row, user="system", now=self.clock())
+
+    def add_staging(self, staging: Staging) -> None:
+        """A staging table with its maps, in place of one of that name."""
+        with self.lock:
+            self.staging[staging.name] = staging
+            self.rows.add_table(staging.table())
+
+    def next_import_set(self) -> str:
+        """Its number. The caller holds the lock."""
+        self._import_sets += 1
+        return f"ISET{10_000 + self._import_sets:07d}"
 
     def apply_late_writes(self) -> None:
         """Apply the late commits whose time has come, each stamped with its own. Called before anyone looks."""

@@ -6,9 +6,10 @@ a recorded one and what other integrations write [CLIENT].
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from bridge.simulator.platform_tables import PLATFORM_TABLES
+from bridge.simulator.security_tables import SECURITY_TABLES
+from bridge.simulator.table import Table, columns
 
-SYSTEM = "sys_id sys_created_on sys_created_by sys_updated_on sys_updated_by sys_mod_count sys_tags"
 TASK = (
     "active activity_due additional_assignee_list approval approval_history approval_set assigned_to assignment_group"
     " business_duration business_service calendar_duration close_notes closed_at closed_by cmdb_ci comments"
@@ -31,38 +32,6 @@ SECURITY_INCIDENT = (
     " special_access_write subcategory substate vendor_reference"
 )
 CI = "name sys_class_name ip_address fqdn serial_number object_id operational_status owned_by support_group company"
-
-JOURNALS = {"comments": "Additional comments", "work_notes": "Work notes"}
-
-REFERENCES = {
-    "affected_user": "sys_user",
-    "assigned_to": "sys_user",
-    "assignment_group": "sys_user_group",
-    "business_service": "cmdb_ci",
-    "caller": "sys_user",
-    "caller_id": "sys_user",
-    "closed_by": "sys_user",
-    "cmdb_ci": "cmdb_ci",
-    "incident": "incident",
-    "manager": "sys_user",
-    "opened_by": "sys_user",
-    "opened_for": "sys_user",
-    "owned_by": "sys_user",
-    "parent_incident": "incident",
-    "parent_security_incident": "sn_si_incident",
-    "reopened_by": "sys_user",
-    "resolved_by": "sys_user",
-    "support_group": "sys_user_group",
-}
-
-# [KIBANA] sys_dictionary samples; 100 for the correlation columns is documented. Longer values are cut [UNVERIFIED].
-LENGTHS = {
-    "short_description": 160,
-    "description": 4000,
-    "close_notes": 4000,
-    "correlation_id": 100,
-    "correlation_display": 100,
-}
 
 # Priority look-up: (impact, urgency) -> priority [OFFICIAL def-prio-lookup-rules.md].
 PRIORITY = {
@@ -110,31 +79,6 @@ INCIDENT_CLOSE_CODES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    name: str
-    label: str
-    columns: frozenset[str]
-    display: str  # the column that names a row: shown for a reference to it
-    parent: str | None = None  # rows of this table are rows of the parent too
-    number_prefix: str = ""
-    choices: dict[str, dict[str, str]] = field(default_factory=dict)
-    defaults: dict[str, str] = field(default_factory=dict)
-    ended_states: frozenset[str] = frozenset()  # `active` is false in these
-    close_policy_states: frozenset[str] = frozenset()  # close code and notes are mandatory in these
-
-    @property
-    def is_task(self) -> bool:
-        return bool(self.number_prefix)
-
-    def reference(self, column: str) -> str | None:
-        return REFERENCES.get(column) if column in self.columns else None
-
-
-def _columns(*groups: str) -> frozenset[str]:
-    return frozenset(column for group in (SYSTEM, *groups) for column in group.split())
-
-
 TASK_DEFAULTS = {
     "active": "true",
     "approval": "not requested",
@@ -154,7 +98,7 @@ TABLES = {
         Table(
             name="incident",
             label="Incident",
-            columns=_columns(TASK, INCIDENT),
+            columns=columns(TASK, INCIDENT),
             display="number",
             number_prefix="INC",
             choices={**TASK_CHOICES, "state": INCIDENT_STATES, "incident_state": INCIDENT_STATES},
@@ -175,7 +119,7 @@ TABLES = {
         Table(
             name="sn_si_incident",
             label="Security incident",
-            columns=_columns(TASK, SECURITY_INCIDENT),
+            columns=columns(TASK, SECURITY_INCIDENT),
             display="number",
             number_prefix="SIR",
             choices={**TASK_CHOICES, "state": SECURITY_STATES},
@@ -194,57 +138,46 @@ TABLES = {
         Table(
             name="sys_user",
             label="User",
-            columns=_columns("user_name name first_name last_name email title active manager department company"),
+            columns=columns("user_name name first_name last_name email title active manager department company"),
             display="name",
             defaults={"active": "true"},
         ),
         Table(
             name="sys_user_group",
             label="Group",
-            columns=_columns("name description email active manager parent type"),
+            columns=columns("name description email active manager parent type"),
             display="name",
             defaults={"active": "true"},
         ),
-        Table(name="cmdb_ci", label="Configuration item", columns=_columns(CI), display="name"),
+        Table(name="cmdb_ci", label="Configuration item", columns=columns(CI), display="name"),
         Table(
             name="cmdb_ci_computer",
             label="Computer",
-            columns=_columns(CI, "os os_version"),
+            columns=columns(CI, "os os_version"),
             display="name",
             parent="cmdb_ci",
         ),
         Table(
             name="cmdb_ci_server",
             label="Server",
-            columns=_columns(CI, "os os_version host_name"),
+            columns=columns(CI, "os os_version host_name"),
             display="name",
             parent="cmdb_ci_computer",
         ),
         Table(
             name="cmdb_ci_vm_instance",
             label="Virtual machine instance",
-            columns=_columns(CI, "vm_inst_id"),
+            columns=columns(CI, "vm_inst_id"),
             display="name",
             parent="cmdb_ci",
         ),
         Table(
             name="sys_journal_field",
             label="Journal entry",
-            columns=_columns("name element element_id value"),
+            columns=columns("name element element_id value"),
             display="element",
         ),
+        *PLATFORM_TABLES,
+        *SECURITY_TABLES,
     )
 }
-
-
-def root(table: str) -> str:
-    """The table at the top of `table`'s family: its rows are kept together."""
-    parent = TABLES[table].parent
-    return table if parent is None else root(parent)
-
-
-def is_a(table: str, ancestor: str) -> bool:
-    if table == ancestor:
-        return True
-    parent = TABLES[table].parent
-    return parent is not None and is_a(parent, ancestor)

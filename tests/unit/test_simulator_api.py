@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from simulated import Caller, Clock, refusal, result
 
 from bridge.simulator.app import create_app
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.seed import fixed_id
-from bridge.simulator.state import Simulator, UnknownField
+from bridge.simulator.state import Simulator
+from bridge.simulator.switches import UnknownField
 
 INCIDENT = "/api/now/table/incident"
 SECURITY = "/api/now/table/sn_si_incident"
 CLOSING = {"state": "7", "close_code": "Resolved by caller", "close_notes": "over"}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
-class Caller:
-    """A client that does all that the contract asks, unless a test says otherwise."""
-
-    def __init__(self, client: FlaskClient) -> None:
-        self.client = client
-
-    def __call__(self, method: str, path: str, body: Any = None, **changes: Any) -> TestResponse:
-        headers = {"Accept": "application/json", "Content-Type": "application/json"} | changes.pop("headers", {})
-        headers = {name: value for name, value in headers.items() if value is not None}
-        arguments: dict[str, Any] = {"auth": ("bridge", "secret"), "headers": headers} | changes
-        if body is not None:
-            arguments["data"] = json.dumps(body)
-        return self.client.open(path, method=method, **arguments)
-
-    def created(self, path: str = INCIDENT, **fields: Any) -> dict[str, Any]:
-        answer = self("POST", path, fields)
-        assert answer.status_code == 201, answer.text
-        row: dict[str, Any] = answer.json["result"]  # type: ignore[index]
-        return row
 
 
 @pytest.fixture
@@ -71,17 +37,6 @@ def outages() -> list[float]:
 @pytest.fixture
 def call(simulator: Simulator, outages: list[float]) -> Caller:
     return Caller(create_app(simulator, go_down=outages.append).test_client())
-
-
-def result(answer: TestResponse) -> Any:
-    assert answer.json is not None
-    return answer.json["result"]
-
-
-def refusal(answer: TestResponse) -> tuple[int, str, str | None]:
-    assert answer.json is not None
-    assert answer.json["status"] == "failure"
-    return answer.status_code, answer.json["error"]["message"], answer.json["error"]["detail"]
 
 
 # Create
@@ -367,7 +322,7 @@ def test_an_unknown_field_in_a_query(
     call: Caller, simulator: Simulator, switch: UnknownField, status: int, count: int
 ) -> None:
     call.created()
-    simulator.unknown_query_field = switch
+    simulator.switches.unknown_query_field = switch
     answer = call("GET", f"{INCIDENT}?sysparm_query=nope=1")
     assert answer.status_code == status
     assert len((answer.json or {}).get("result", [])) == count

@@ -7,7 +7,7 @@ import pytest
 from bridge.errors import Misconfigured
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.scenario import parse_scenario
-from bridge.simulator.state import UnknownField
+from bridge.simulator.switches import UnknownField
 from bridge.yamlfile import parse_yaml
 
 

@@ -1,0 +1,46 @@
+"""What every write brings: both headers, and a JSON object."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bridge.alert import Json
+from bridge.simulator import answers
+from bridge.simulator.request import ApiRequest
+from bridge.simulator.state import Simulator
+from bridge.simulator.switches import BareDelete
+
+
+def require_headers(simulator: Simulator, request: ApiRequest) -> None:
+    """Every write names both; DELETE too, though it has no body [OFFICIAL]."""
+    given = {"Accept": request.accept, "Content-Type": request.content_type}
+    if missing := [name for name, value in given.items() if not value]:
+        simulator.note_violation("missing_header", request.method, request.path, ", ".join(missing))
+        if (request.method, simulator.switches.bare_delete) == ("DELETE", BareDelete.ACCEPTED):
+            return
+        raise answers.missing_headers(missing)
+    if not any(kind in request.accept for kind in ("application/json", "application/*", "*/*")):
+        raise answers.not_acceptable(request.accept)
+    if request.content_type.partition(";")[0].strip().lower() != "application/json":
+        raise answers.unsupported_media(request.content_type)
+
+
+def json_object(simulator: Simulator, request: ApiRequest) -> dict[str, Json]:
+    """The body; of several records the first: "only the first record is processed" [OFFICIAL]."""
+    body = json_body(simulator, request)
+    if isinstance(body, list) and body:
+        simulator.note_violation("several_records", request.method, request.path, f"{len(body)} records")
+        body = body[0]
+    if not isinstance(body, dict):
+        simulator.note_violation("body_not_json", request.method, request.path, "not an object")
+        raise answers.unreadable_body()
+    return body
+
+
+def json_body(simulator: Simulator, request: ApiRequest) -> Json:
+    try:
+        body: Json = msgspec.json.decode(request.body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        simulator.note_violation("body_not_json", request.method, request.path, str(error))
+        raise answers.unreadable_body() from error
+    return body

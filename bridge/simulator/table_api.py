@@ -1,0 +1,106 @@
+"""The Table API, policing its contract [OFFICIAL c_TableAPI.md]."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from bridge.alert import Json
+from bridge.simulator import answers
+from bridge.simulator.access import User
+from bridge.simulator.acl import may_read, may_write
+from bridge.simulator.answers import Answer
+from bridge.simulator.body import json_object, require_headers
+from bridge.simulator.listing import list_rows
+from bridge.simulator.records import is_writable
+from bridge.simulator.request import ApiRequest, shape_of
+from bridge.simulator.shape import shaped
+from bridge.simulator.state import Simulator
+from bridge.simulator.table import JOURNALS, LENGTHS, Table
+
+Row = dict[str, str]
+
+WRITE_PARAMETERS = {"sysparm_fields", "sysparm_display_value", "sysparm_exclude_reference_link"}
+
+
+def answer_table_call(simulator: Simulator, request: ApiRequest, user: User, now: datetime) -> Answer:
+    table = simulator.table(request.table)
+    if request.method in ("GET", "HEAD"):
+        if not request.sys_id:
+            return list_rows(simulator, request, table, readable=may_read(simulator.needs, user, table.name))
+        return _get(simulator, request, user, table)
+    if (request.method == "POST") == bool(request.sys_id) or request.method not in ("POST", "PUT", "PATCH", "DELETE"):
+        raise answers.method_not_allowed(request.method)
+    require_headers(simulator, request)
+    _require_rights(simulator, request, user, table)
+    if request.method == "DELETE":
+        simulator.rows.delete(table.name, request.sys_id)
+        return Answer(status=204)
+    _police_parameters(simulator, request)
+    fields = _fields(simulator, request, table)
+    if request.method == "POST":
+        row = simulator.rows.insert(table.name, fields, user=user.name, now=now)
+        location = {"Location": f"{request.root_url}/api/now/table/{table.name}/{row['sys_id']}"}
+        return Answer(status=201, body=_result(simulator, request, table, row), headers=location)
+    row = simulator.rows.update(table.name, request.sys_id, fields, user=user.name, now=now)
+    return Answer(status=200, body=_result(simulator, request, table, row))
+
+
+def _get(simulator: Simulator, request: ApiRequest, user: User, table: Table) -> Answer:
+    row = simulator.rows.get(table.name, request.sys_id)
+    if row is None or not may_read(simulator.needs, user, table.name):  # a hidden row is 404, not 403 [OBSERVED]
+        raise answers.no_record()
+    _police_parameters(simulator, request)
+    return Answer(status=200, body=_result(simulator, request, table, row))
+
+
+def _result(simulator: Simulator, request: ApiRequest, table: Table, row: Row) -> Json:
+    return {"result": shaped(simulator.rows, table, row, shape_of(request))}
+
+
+def _police_parameters(simulator: Simulator, request: ApiRequest) -> None:
+    for name in request.parameters:
+        if name not in WRITE_PARAMETERS:
+            simulator.note_violation("unsupported_parameter", request.method, request.path, name)
+
+
+def _require_rights(simulator: Simulator, request: ApiRequest, user: User, table: Table) -> None:
+    """A row that the user may not even see is not found; else the ACL's refusal."""
+    if may_write(simulator.needs, user, table.name):
+        return
+    visible = request.method == "POST" or may_read(simulator.needs, user, table.name)
+    if not visible or (request.sys_id and simulator.rows.get(table.name, request.sys_id) is None):
+        raise answers.no_record()
+    raise answers.acl_failed(request.method)
+
+
+def _fields(simulator: Simulator, request: ApiRequest, table: Table) -> Row:
+    """The written values as text. What the table does not know is dropped without a word, and noted for the tests."""
+    body = json_object(simulator, request)
+    for column, value in body.items():
+        if violation := _violation(table, request.method, column, value):
+            simulator.note_violation(*(violation, request.method, request.path, column))
+    return {column: _as_text(value) for column, value in body.items()}
+
+
+def _violation(table: Table, method: str, column: str, value: Json) -> str | None:
+    if column not in table.columns:
+        return "unknown_column"
+    if not is_writable(table, column) and not (column == "sys_id" and method == "POST"):
+        return "read_only_column"
+    if value is not None and not isinstance(value, str):
+        return "not_text"
+    if value and column in LENGTHS and len(value) > LENGTHS[column]:
+        return "too_long"
+    if value and column in JOURNALS and "[code]" in value:
+        return "code_in_journal"  # HTML would be rendered [OFFICIAL]; nothing that comes from an alert may open it
+    return None
+
+
+def _as_text(value: Json) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
