@@ -19,7 +19,7 @@ Row = dict[str, str]
 VERSION = "1.0.0"
 
 
-def answer_health_call(simulator: Simulator, request: ApiRequest, user: User, now: datetime) -> Answer:
+def answer_health_call(simulator: Simulator, request: ApiRequest, user: User, _now: datetime) -> Answer:
     scope = _installed(simulator, request)
     if request.method != "GET":
         raise answers.method_not_allowed(request.method)
@@ -48,7 +48,7 @@ def answer_observables_call(simulator: Simulator, request: ApiRequest, user: Use
     for value, kind in wanted:
         row = attach(simulator.rows, request.sys_id, value, kind, user=user.name, now=now)
         attached.append({"value": value, "observable_sys_id": row["sys_id"]})
-    return Answer(status=201, body={"result": attached if bulk else attached[0]})
+    return Answer(status=200, body={"result": attached if bulk else attached[0]})
 
 
 def _installed(simulator: Simulator, request: ApiRequest) -> str:
