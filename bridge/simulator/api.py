@@ -8,7 +8,10 @@ from datetime import datetime
 
 from bridge.simulator import answers
 from bridge.simulator.access import User, authenticate
+from bridge.simulator.aggregate import answer_stats_call
 from bridge.simulator.answers import Answer, Refused
+from bridge.simulator.attachments import answer_attachment_call
+from bridge.simulator.batch import answer_batch_call
 from bridge.simulator.elastic import answer_health_call, answer_observables_call
 from bridge.simulator.imports import answer_import_call
 from bridge.simulator.oauth import answer_token_request
@@ -22,6 +25,8 @@ AnswerCall = Callable[[Simulator, ApiRequest, User, datetime], Answer]
 APIS: Mapping[str, AnswerCall] = {
     "table": answer_table_call,
     "import": answer_import_call,
+    "stats": answer_stats_call,
+    "attachment": answer_attachment_call,
     "elastic_health": answer_health_call,
     "elastic_observables": answer_observables_call,
 }
@@ -33,7 +38,7 @@ def serve(simulator: Simulator, request: ApiRequest, *, now: datetime) -> Answer
         try:
             if request.place.api == "token":
                 return answer_token_request(simulator, request, now=now)
-            if request.place.api not in APIS:
+            if request.place.api not in (*APIS, "batch"):
                 raise answers.no_such_resource(simulator.switches.unknown_uri_status)
             user = authenticate(simulator.access, request, now=now)
             return _within_limits(simulator, request, user, now=now)
@@ -57,6 +62,15 @@ def _within_limits(simulator: Simulator, request: ApiRequest, user: User, *, now
 def answer_as(simulator: Simulator, request: ApiRequest, user: User, *, now: datetime) -> Answer:
     """What `user` is answered: a refusal is an answer too."""
     try:
+        if request.place.api == "batch":
+            return answer_batch_call(simulator, request, lambda item: answer_item(simulator, item, user, now=now))
         return APIS[request.place.api](simulator, request, user, now)
     except Refused as refusal:
         return refusal.answer()
+
+
+def answer_item(simulator: Simulator, request: ApiRequest, user: User, *, now: datetime) -> Answer:
+    """What a batch's item is answered: a batch in a batch is no resource."""
+    if request.place.api not in APIS:
+        return answers.no_such_resource(simulator.switches.unknown_uri_status).answer()
+    return answer_as(simulator, request, user, now=now)

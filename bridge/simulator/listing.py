@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from functools import cmp_to_key, partial
 from urllib.parse import urlencode
 
@@ -33,29 +33,34 @@ LIST_PARAMETERS = {
 
 def list_rows(simulator: Simulator, request: ApiRequest, table: Table, *, readable: bool = True) -> Answer:
     """`readable`: whether the user may see the table's rows. The limit is applied before that is asked [OFFICIAL]."""
-    query = _query(simulator, request, table)
-    if query.problems and simulator.switches.unknown_query_field is UnknownField.FORBIDDEN:
-        raise answers.unreadable_field()
     if not readable and table.name == "sys_journal_field":
         raise answers.insufficient_rights()
-    if not readable and any(query.groups):
+    if not readable and "sysparm_query" in request.parameters:
         raise answers.unreadable_field()
-    none = bool(query.problems) and simulator.switches.unknown_query_field is UnknownField.NO_ROWS
-    found = [] if none else _matching(simulator, table, query)
+    found = rows_asked_for(simulator, request, table, LIST_PARAMETERS)
     limit = _whole(simulator, request, "sysparm_limit", LIMIT_DEFAULT)
     offset = _whole(simulator, request, "sysparm_offset", 0)
     page = found[offset : offset + limit]
-    if not page and request.version == "v1":
-        raise answers.no_record()  # v1 only [OFFICIAL]
+    if not page and request.version == "v1" and request.place.api == "table":
+        raise answers.no_record()  # v1 of the Table API only [OFFICIAL]
     shape = shape_of(request)
     body = {"result": [shaped(simulator.rows, table, row, shape) for row in page if readable]}
     return Answer(status=200, body=body, headers=_headers(request, total=len(found), limit=limit, offset=offset))
 
 
-def _query(simulator: Simulator, request: ApiRequest, table: Table) -> Query:
+def rows_asked_for(simulator: Simulator, request: ApiRequest, table: Table, parameters: Set[str]) -> list[Row]:
+    """The rows that the query picks, in its order; another parameter than `parameters` is noted."""
+    query = _query(simulator, request, table, parameters)
+    if query.problems and simulator.switches.unknown_query_field is UnknownField.FORBIDDEN:
+        raise answers.unreadable_field()
+    none = bool(query.problems) and simulator.switches.unknown_query_field is UnknownField.NO_ROWS
+    return [] if none else _matching(simulator, table, query)
+
+
+def _query(simulator: Simulator, request: ApiRequest, table: Table, parameters: Set[str]) -> Query:
     """sysparm_query, or else name=value pairs: the two exclude one another [OFFICIAL]."""
     pairs = {name: value for name, value in request.parameters.items() if not name.startswith("sysparm_")}
-    for name in request.parameters.keys() - pairs.keys() - LIST_PARAMETERS:
+    for name in request.parameters.keys() - pairs.keys() - parameters:
         simulator.note_violation("unsupported_parameter", request.method, request.path, name)
     encoded = request.parameters.get("sysparm_query")
     if encoded is None:

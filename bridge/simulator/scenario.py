@@ -25,6 +25,7 @@ from bridge.simulator.switches import (
     Unchanged,
     UnknownField,
 )
+from bridge.simulator.tls import ClientCertificates
 from bridge.simulator.transform import Staging
 from bridge.yamlfile import YamlFile, load_yaml, type_path
 
@@ -50,6 +51,7 @@ SCENARIO_KEYS = (
     "enrichment",
     "rate_limits",
     "missing",
+    "client_certificates",
 )
 
 
@@ -64,6 +66,7 @@ class Scenario:
     enrichment: Enrichment | None = None
     rate_limits: tuple[RateRule, ...] | None = None
     missing: frozenset[str] | None = None  # scopes whose plugin or app is not installed
+    client_certificates: ClientCertificates = ClientCertificates.OPTIONAL  # under TLS; read at the start only
 
     @property
     def unknown_query_field(self) -> StrEnum | int:
@@ -106,6 +109,10 @@ class _Reader(Reader):
             rate_limits=self.each(given["rate_limits"], ("rate_limits",), self._rate)
             if "rate_limits" in given
             else None,
+            client_certificates=self.word(
+                given.get("client_certificates", "optional"), ("client_certificates",), ClientCertificates
+            )
+            or ClientCertificates.OPTIONAL,
             missing=frozenset(self.texts(given["missing"], ("missing",))) if "missing" in given else None,
         )
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
 import struct
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
@@ -21,11 +23,13 @@ from urllib.parse import unquote, urlsplit
 
 from flask import Flask
 
-from bridge.simulator.app import ENDING, create_app
+from bridge.errors import Misconfigured, Problem
+from bridge.simulator.app import CERTIFICATE, ENDING, create_app
 from bridge.simulator.applying import apply_scenario
 from bridge.simulator.request import BODY_BYTES_MAX
 from bridge.simulator.scenario import Scenario, load_scenario
 from bridge.simulator.state import Clock, Simulator
+from bridge.simulator.tls import Authority, common_name_of
 
 HOST = "127.0.0.1"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: closing sends RST, not FIN
@@ -45,6 +49,7 @@ class SimulatorServer:
         port: int = 0,
         security_incidents: bool = True,
         scenario: Scenario = Scenario(),  # noqa: B008  # frozen
+        tls: ssl.SSLContext | None = None,  # None: plain HTTP
     ) -> None:
         self.username = username
         self.password = password
@@ -53,14 +58,16 @@ class SimulatorServer:
             accounts={username: password},
             security_incidents=security_incidents,
         )
+        self.simulator.access.certificates = {username: username}
         apply_scenario(self.simulator, scenario)
         self._app = create_app(self.simulator, go_down=self._go_down)
-        listener = _Listener(self._app, port)
+        self._tls = tls
+        listener = _Listener(self._app, port, tls)
         self._listener: _Listener | None = listener
         self._switch = threading.Lock()  # one outage at a time
         self._outages: list[threading.Thread] = []
         self.port: int = listener.server_address[1]
-        self.url = f"http://{HOST}:{self.port}"
+        self.url = f"{'http' if tls is None else 'https'}://{HOST}:{self.port}"
 
     def __enter__(self) -> Self:
         if self._listener is not None:
@@ -86,7 +93,7 @@ class SimulatorServer:
         """Listen again, on the same port, with the same records."""
         with self._switch:
             if self._listener is None:
-                self._listener = _Listener(self._app, self.port)
+                self._listener = _Listener(self._app, self.port, self._tls)
                 self._listener.start()
 
     def _go_down(self, seconds: float) -> None:
@@ -112,9 +119,13 @@ def run(
     password: str,
     scenario: Path | None,
     security_incidents: bool,
+    tls_folder: Path | None,
     announce: Callable[[SimulatorServer], None],
 ) -> None:
-    """Serve until interrupted; `announce` is called once it listens. Raises Misconfigured for a bad scenario."""
+    """Serve until interrupted; `announce` is called once it listens. Raises Misconfigured for a bad scenario or folder.
+
+    With `tls_folder` it speaks TLS, with the authority in that folder, which also gets a certificate for a client.
+    """
     read = Scenario() if scenario is None else load_scenario(scenario)
     server = SimulatorServer(
         clock=clock,
@@ -123,13 +134,24 @@ def run(
         port=port,
         security_incidents=security_incidents,
         scenario=read,
+        tls=None if tls_folder is None else _tls(tls_folder, read, username, now=clock()),
     )
     with server:
-        announce(server)
         try:
+            announce(server)
             threading.Event().wait()
         except KeyboardInterrupt:
             return
+
+
+def _tls(folder: Path, scenario: Scenario, username: str, *, now: datetime) -> ssl.SSLContext:
+    try:
+        authority = Authority(folder, now=now)
+        authority.client(username)
+        return authority.context(scenario.client_certificates)
+    except (OSError, ValueError) as error:
+        problem = Problem(str(folder), 0, 0, f"no CA can be kept here: {error}", "empty the folder, or name another")
+        raise Misconfigured([problem]) from error
 
 
 class _Listener(ThreadingMixIn, TCPServer):
@@ -139,8 +161,9 @@ class _Listener(ThreadingMixIn, TCPServer):
     request_queue_size = 128
     daemon_threads = False  # joined by server_close: nothing is left behind
 
-    def __init__(self, app: Flask, port: int) -> None:
+    def __init__(self, app: Flask, port: int, tls: ssl.SSLContext | None) -> None:
         self.app = app
+        self.tls = tls
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name="simulator-listener")
@@ -157,6 +180,12 @@ class _Listener(ThreadingMixIn, TCPServer):
             for connection in self._open:
                 _cut(connection)
         self.server_close()
+
+    def get_request(self) -> tuple[Any, Any]:
+        connection, address = super().get_request()
+        if self.tls is not None:  # the handshake is the connection's own thread's: a slow client stops nobody
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._open_lock:
@@ -179,7 +208,7 @@ class _Listener(ThreadingMixIn, TCPServer):
 
 def _cut(connection: socket.socket) -> None:
     try:
-        connection.shutdown(socket.SHUT_RDWR)
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # under TLS, without its farewell
     except OSError:
         return  # it is closed already
 
@@ -194,6 +223,14 @@ class _Connection(BaseHTTPRequestHandler):
     wbufsize = -1  # head and body leave together
     timeout = IDLE_SECONDS
     server: _Listener
+
+    certificate = ""  # the common name in the client's, if it showed one
+
+    def setup(self) -> None:
+        super().setup()
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.connection.do_handshake()
+            self.certificate = common_name_of(self.connection)
 
     def answer(self) -> None:
         body = self._read_body()
@@ -251,7 +288,8 @@ class _Connection(BaseHTTPRequestHandler):
             "SERVER_PROTOCOL": self.request_version,
             "REMOTE_ADDR": self.client_address[0],
             "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
+            "wsgi.url_scheme": "http" if self.server.tls is None else "https",
+            CERTIFICATE: self.certificate,
             "wsgi.input": io.BytesIO(body),
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,

@@ -70,6 +70,8 @@ class Simulator:
         self.staging: dict[str, Staging] = {}
         self.imported: dict[tuple[str, str], Json] = {}  # (staging table, its row) -> what the import answered
         self._import_sets = 0
+        self.files: dict[str, bytes] = {}  # the content of each sys_attachment
+        self.unserviced = 0  # so many items of the next batches are left undone
         self.late: list[LateWrite] = []
         self.stopping = threading.Event()  # set: nobody waits any longer
         self._calls: deque[tuple[str, str, int]] = deque(maxlen=CALLS_KEPT)
