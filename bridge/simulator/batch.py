@@ -90,7 +90,7 @@ def _call(simulator: Simulator, request: ApiRequest, item: dict[str, Json]) -> A
         parameters=parameters,
         url=request.root_url + path,
         root_url=request.root_url,
-        headers=_headers(headers),
+        headers={"accept": request.accept, **_headers(headers)},  # PySNC's items name none of their own [CLIENT]
         body=body,
     )
 
