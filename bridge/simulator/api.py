@@ -13,6 +13,8 @@ from bridge.simulator.answers import Answer, Refused
 from bridge.simulator.attachments import answer_attachment_call
 from bridge.simulator.batch import answer_batch_call
 from bridge.simulator.elastic import answer_health_call, answer_observables_call
+from bridge.simulator.enrichment import answer_enrichment_call
+from bridge.simulator.events import answer_event_call
 from bridge.simulator.imports import answer_import_call
 from bridge.simulator.oauth import answer_token_request
 from bridge.simulator.rates import API_NAMES
@@ -27,6 +29,8 @@ APIS: Mapping[str, AnswerCall] = {
     "import": answer_import_call,
     "stats": answer_stats_call,
     "attachment": answer_attachment_call,
+    "event": answer_event_call,
+    "enrichment": answer_enrichment_call,
     "elastic_health": answer_health_call,
     "elastic_observables": answer_observables_call,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from hashlib import md5
 
+from bridge.simulator.dictionary import choice_rows, dictionary_rows
 from bridge.simulator.records import Records
 from bridge.simulator.security_tables import CONTEXT_TYPES, OBSERVABLE_TYPES
 
@@ -37,6 +38,8 @@ def seed(records: Records, accounts: list[str], *, now: datetime) -> None:
         row = {"name": name, "ip_address": address, "fqdn": f"{name}.example.com", "sys_id": fixed_id(table, name)}
         records.insert(table, row, user="system", now=now)
 
+    records.load("sys_dictionary", dictionary_rows())
+    records.load("sys_choice", choice_rows())
     for value, name in OBSERVABLE_TYPES:
         row = {"value": value, "name": name, "sys_id": fixed_id("sn_ti_observable_type", value)}
         records.insert("sn_ti_observable_type", row, user="system", now=now)
