@@ -75,6 +75,19 @@ def acl_failed(method: str) -> Refused:
     return Refused(403, "Operation Failed", f"ACL Exception {verb} Failed due to security constraints")
 
 
+def business_rule(table: str, name: str) -> Refused:
+    """[OBSERVED] full text."""
+    rule = f"{name}^{'0a' * 16}"
+    detail = f"Operation against file '{table}' was aborted by Business Rule '{rule}'. Business Rule Stack:{name}"
+    return Refused(403, "Operation Failed", detail)
+
+
+def not_unique(value: str, column: str) -> Refused:
+    """[OFFICIAL] words of the database's refusal; that REST says them so, with 403, is [UNVERIFIED]."""
+    detail = f"Unique Key violation detected by database (Duplicate entry '{value}' for key '{column}')"
+    return Refused(403, "Operation Failed", detail)
+
+
 def unreadable_field() -> Refused:
     """[OBSERVED], also for a query that names a field which does not exist."""
     detail = "Field(s) present in the query do not have permission to be read"

@@ -131,6 +131,11 @@ def _not_applied(simulator: Simulator, fault: Fault, call: ApiRequest) -> Respon
         response = _html("<html><head><title>Found</title></head></html>", 302)
         response.headers["Location"] = f"{call.root_url}/login.do"
         return response
+    if fault.kind is FaultKind.LOGIN_PAGE:
+        return _html("<html><head><title>Log in</title></head><body><form></form></body></html>", 200)
+    if fault.kind is FaultKind.NO_RESULT:
+        status = 201 if call.method == "POST" else 200
+        return _response(Answer(status=status, body={"result": [] if call.place.api == "import" else None}))
     if fault.kind is FaultKind.DROPPED:
         return Response(b"", 202, content_type="application/json;charset=UTF-8")
     return _response(_refusal(simulator, fault, call).answer())
@@ -139,6 +144,8 @@ def _not_applied(simulator: Simulator, fault: Fault, call: ApiRequest) -> Respon
 def _refusal(simulator: Simulator, fault: Fault, call: ApiRequest) -> Refused:
     if fault.kind is FaultKind.UNAUTHENTICATED:
         return answers.not_authenticated()
+    if fault.kind is FaultKind.BUSINESS_RULE:
+        return answers.business_rule(call.table, "Refuse what integrations write")
     if fault.kind is FaultKind.ACL:
         if call.method in ("GET", "HEAD"):  # a hidden row is 404, not 403 [OBSERVED]
             return answers.no_record() if call.sys_id else answers.unreadable_field()

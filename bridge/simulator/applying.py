@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from bridge.simulator.rates import Rates
 from bridge.simulator.scenario import Scenario
 from bridge.simulator.scenario_access import AccessGiven
@@ -15,12 +17,17 @@ def apply_scenario(simulator: Simulator, scenario: Scenario) -> None:
         for name, value in scenario.switches.items():
             setattr(simulator.switches, name, value)
         _apply_access(simulator, scenario.access)
+        for table, names in scenario.columns.items():
+            simulator.add_columns(table, names)
+        simulator.rows.unique |= scenario.unique
         for staging in scenario.staging.values():
             simulator.add_staging(staging)
         if scenario.enrichment is not None:
             simulator.enrichment = scenario.enrichment
         if scenario.rate_limits is not None:
             simulator.rates = Rates(scenario.rate_limits)
+        if scenario.clock_offset is not None:
+            simulator.offset = timedelta(seconds=scenario.clock_offset)
         if scenario.missing is not None:
             simulator.missing = scenario.missing
 

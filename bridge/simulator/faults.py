@@ -17,6 +17,9 @@ class FaultKind(StrEnum):
     CANCELLED = "cancelled"  # 500 "Transaction cancelled"; applied nevertheless
     HIBERNATING = "hibernating"  # 200 with the developer instance's HTML page; not applied
     LOGIN = "login"  # 302 to a login page; not applied
+    LOGIN_PAGE = "login_page"  # 200 with a login page in HTML, as a proxy shows it; not applied
+    NO_RESULT = "no_result"  # 200 or 201 with JSON that says nothing: `result` null, of an import empty; not applied
+    BUSINESS_RULE = "business_rule"  # 403: a business rule aborted the write; not applied
     UNAUTHENTICATED = "unauthenticated"  # 401; not applied
     ACL = "acl"  # the refusal of a user without the rights; not applied
     CLOSED = "closed"  # the connection is closed without an answer; not applied
@@ -28,6 +31,7 @@ class FaultKind(StrEnum):
 
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+OF_WRITES = frozenset({FaultKind.LATE_COMMIT, FaultKind.DROPPED, FaultKind.BUSINESS_RULE})  # reads are never struck
 STATUSES = frozenset({500, 502, 503})
 SECONDS_MAX = 3600
 
@@ -48,7 +52,7 @@ class Fault:
             (not self.methods or method in self.methods)
             and (not self.table or self.table == table)
             and self.path in path
-            and (self.kind not in (FaultKind.LATE_COMMIT, FaultKind.DROPPED) or method in WRITES)
+            and (self.kind not in OF_WRITES or method in WRITES)
         )
 
 

@@ -121,8 +121,9 @@ def _transform(
 def _fields(simulator: Simulator, each: TransformMap, row: Row) -> Row:
     """Values by target column. Empty ones are not copied [UNVERIFIED: a map's "copy empty fields" is off]."""
     fields = {}
+    target = simulator.rows.tables[each.target]
     for staging_column, value in row.items():
-        column = each.column(staging_column)
+        column = each.column(staging_column, target)
         if column is not None and value:
             fields[column] = _resolved(simulator, each, column, value)
     return fields
@@ -150,7 +151,7 @@ def _coalesced(simulator: Simulator, each: TransformMap, fields: Row) -> Row | N
             continue
         wanted = {column: fields[column].casefold() for column in way}
         for row in simulator.rows.rows(each.target):
-            if all(row[column].casefold() == text for column, text in wanted.items()):
+            if all(row.get(column, "").casefold() == text for column, text in wanted.items()):
                 return row
     return None
 

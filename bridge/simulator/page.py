@@ -72,7 +72,7 @@ def _page(template: str, **values: object) -> Response:
 
 def _line(simulator: Simulator, row: Row) -> Row:
     """What the list shows of a record: readable values beside the raw ones that links need."""
-    table = TABLES[row["sys_class_name"]]
+    table = simulator.rows.tables[row["sys_class_name"]]
     with simulator.lock:
         texts = {name: displayed(simulator.rows, table, row, name) for name in table.columns - QUIET}
     return {**texts, "sys_id": row["sys_id"], "table": table.name, "kind": table.label, "name": texts[table.display]}
@@ -81,7 +81,7 @@ def _line(simulator: Simulator, row: Row) -> Row:
 def _fields(simulator: Simulator, row: Row) -> list[tuple[str, str, str]]:
     """(column, readable text, raw value) of every field that is not empty, by name."""
     shown = _line(simulator, row)
-    columns = sorted(TABLES[row["sys_class_name"]].columns - QUIET)
+    columns = sorted(simulator.rows.tables[row["sys_class_name"]].columns - QUIET)
     return [(name, shown[name] or row[name], row[name]) for name in columns if row[name]]
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
 
-from bridge.simulator.answers import no_record
+from bridge.simulator.answers import no_record, not_unique
 from bridge.simulator.rules import apply_rules
+from bridge.simulator.switches import Switches
 from bridge.simulator.table import JOURNALS, LENGTHS, Table
 from bridge.simulator.tables import TABLES
 
@@ -28,7 +30,9 @@ def stamp(moment: datetime) -> str:
 
 
 class Records:
-    def __init__(self) -> None:
+    def __init__(self, switches: Switches) -> None:
+        self._switches = switches
+        self.unique: dict[str, tuple[str, ...]] = {}  # table -> columns with a unique index; an empty value is free
         self.tables = dict(TABLES)
         self._rows: dict[str, dict[str, Row]] = {self._root(name): {} for name in TABLES}
         self._journal: dict[str, list[Row]] = {}  # by the record's sys_id, oldest first
@@ -39,6 +43,13 @@ class Records:
         self.tables[table.name] = table
         self._rows.setdefault(table.name, {})
         self._next_number.setdefault(table.name, FIRST_NUMBER)
+
+    def add_columns(self, table: str, names: Iterable[str]) -> None:
+        """Columns of an administrator's own; rows that are there get them empty."""
+        added = frozenset(names)
+        self.tables[table] = replace(self.tables[table], columns=self.tables[table].columns | added)
+        for row in self.rows(table):
+            row.update({name: row.get(name, "") for name in added})
 
     def load(self, table: str, rows: Iterable[Row]) -> None:
         """Take in whole rows as they are, sys_id and all."""
@@ -70,7 +81,8 @@ class Records:
         if definition.is_task:
             row["opened_at"] = row["opened_at"] or at
             row["opened_by"] = row["opened_by"] or user_id
-        apply_rules(definition, {}, row, now=at, user_id=user_id)
+        apply_rules(definition, {}, row, now=at, user_id=user_id, order=self._switches.state_order)
+        self._require_unique(table, row)
         if definition.is_task:
             row["number"] = row["task_effective_number"] = self._number(definition)
         self._rows[self._root(table)][row["sys_id"]] = row
@@ -83,7 +95,9 @@ class Records:
             raise no_record()
         definition = self.tables[row["sys_class_name"]]
         after = row | self._stored(definition, fields)
-        apply_rules(definition, row, after, now=stamp(now), user_id=self.user_id(user))
+        order = self._switches.state_order
+        apply_rules(definition, row, after, now=stamp(now), user_id=self.user_id(user), order=order)
+        self._require_unique(table, after)
         noted = self._append_journal(row, fields, user=user, at=stamp(now))
         if after != row or noted:  # an update that changes nothing leaves no trace [UNVERIFIED]
             after["sys_mod_count"] = str(int(row["sys_mod_count"]) + 1)
@@ -125,6 +139,12 @@ class Records:
         display = TABLES[target].display
         found = [row["sys_id"] for row in self.rows(target) if row[display].casefold() == wanted]
         return found[0] if len(found) == 1 else ""
+
+    def _require_unique(self, table: str, row: Row) -> None:
+        for column in self.unique.get(table, ()):
+            value = row[column]
+            if value and any(r[column] == value and r["sys_id"] != row["sys_id"] for r in self.rows(table)):
+                raise not_unique(value, column)
 
     def _root(self, table: str) -> str:
         """The table at the top of `table`'s family: its rows are kept together."""

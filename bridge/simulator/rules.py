@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from bridge.simulator.answers import INCIDENT_CLOSE_LABELS, SIR_CLOSE_LABELS, data_policy
+from bridge.simulator.answers import INCIDENT_CLOSE_LABELS, SIR_CLOSE_LABELS, business_rule, data_policy
+from bridge.simulator.switches import StateOrder
 from bridge.simulator.table import Table
 from bridge.simulator.tables import INCIDENT_CLOSE_CODES, PRIORITY
 
 Row = dict[str, str]
 
+SECURITY_ORDER = ("10", "16", "18", "19", "20", "100", "3")  # Draft … Closed
+CANCELLED = "7"
 
-def apply_rules(table: Table, before: Row, after: Row, *, now: str, user_id: str) -> None:
+
+def apply_rules(table: Table, before: Row, after: Row, *, now: str, user_id: str, order: StateOrder) -> None:
     """Complete `after` in place, or raise Refused. `before` is empty on an insert."""
     if not table.is_task:
         return
+    if order is StateOrder.STATEFUL and before and table.name == "sn_si_incident":
+        _enforce_order(table, before["state"], after["state"])
     if table.name == "incident":
         _follow_incident_state(before, after)
         after["priority"] = PRIORITY.get((after["impact"], after["urgency"]), after.get("priority", ""))
@@ -26,6 +32,14 @@ def _follow_incident_state(before: Row, after: Row) -> None:
     if after.get("state") == before.get("state") and after.get("incident_state") != before.get("incident_state"):
         after["state"] = after["incident_state"]
     after["incident_state"] = after["state"]
+
+
+def _enforce_order(table: Table, before: str, after: str) -> None:
+    """One step forward, or cancelled from anywhere; never back [OFFICIAL order; UNVERIFIED refusal]."""
+    place = {state: index for index, state in enumerate(SECURITY_ORDER)}
+    if after in (before, CANCELLED) or place.get(after, -1) == place.get(before, -1) + 1:
+        return
+    raise business_rule(table.name, "Enforce process definition")
 
 
 def _enforce_close_policy(table: Table, after: Row) -> None:

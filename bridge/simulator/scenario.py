@@ -25,6 +25,7 @@ from bridge.simulator.switches import (
     Unchanged,
     UnknownField,
 )
+from bridge.simulator.tables import TABLES
 from bridge.simulator.tls import ClientCertificates
 from bridge.simulator.transform import Staging
 from bridge.yamlfile import YamlFile, load_yaml, type_path
@@ -51,6 +52,9 @@ SCENARIO_KEYS = (
     "enrichment",
     "rate_limits",
     "missing",
+    "clock_offset",
+    "columns",
+    "unique",
     "client_certificates",
 )
 
@@ -60,12 +64,15 @@ class Scenario:
     """What a scenario says. None or {}: nothing of that, and what is in force stays."""
 
     faults: tuple[Fault, ...] = ()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # added to these tables
+    unique: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # columns with a unique index
     switches: Mapping[str, StrEnum | int] = field(default_factory=dict)
     access: AccessGiven = field(default_factory=AccessGiven)
     staging: Mapping[str, Staging] = field(default_factory=dict)
     enrichment: Enrichment | None = None
     rate_limits: tuple[RateRule, ...] | None = None
     missing: frozenset[str] | None = None  # scopes whose plugin or app is not installed
+    clock_offset: float | None = None  # seconds by which the instance's clock is ahead
     client_certificates: ClientCertificates = ClientCertificates.OPTIONAL  # under TLS; read at the start only
 
     @property
@@ -99,10 +106,13 @@ def parse_body(body: Json) -> Scenario:
 class _Reader(Reader):
     def scenario(self, value: Json) -> Scenario:
         given = self.mapping(value, (), SCENARIO_KEYS, "a scenario")
-        imports = ImportReader(self)
+        columns = self._columns(given.get("columns", {}), "columns", {})
+        imports = ImportReader(self, columns)
         return Scenario(
             faults=self.each(given.get("faults", []), ("faults",), self._fault),
             switches=self._switches(given),
+            columns=columns,
+            unique=self._columns(given.get("unique", {}), "unique", columns),
             access=AccessReader(self).access(given.get("access", {}), ("access",)),
             staging=imports.staging(given.get("import_sets", {}), ("import_sets",)),
             enrichment=imports.enrichment(given["enrichment"], ("enrichment",)) if "enrichment" in given else None,
@@ -113,8 +123,21 @@ class _Reader(Reader):
                 given.get("client_certificates", "optional"), ("client_certificates",), ClientCertificates
             )
             or ClientCertificates.OPTIONAL,
+            clock_offset=self._offset(given["clock_offset"]) if "clock_offset" in given else None,
             missing=frozenset(self.texts(given["missing"], ("missing",))) if "missing" in given else None,
         )
+
+    def _columns(self, value: Json, key: str, added: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """Lists of columns by table; with `added` they must be columns that are there."""
+        named = self.named(value, (key,), self.texts)
+        for table, names in named.items():
+            if table not in TABLES:
+                self.refuse((key, table), f"there is no table {table!r}", f"known: {', '.join(TABLES)}")
+                return {}
+            known = TABLES[table].columns | frozenset(added.get(table, ()))
+            if key == "unique" and (unknown := [name for name in names if name not in known]):
+                self.refuse((key, table), f"{table} has no column {unknown[0]!r}", "add it under `columns`")
+        return named
 
     def _switches(self, given: dict[str, Json]) -> dict[str, StrEnum | int]:
         switches: dict[str, StrEnum | int] = {}
@@ -166,6 +189,12 @@ class _Reader(Reader):
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= SECONDS_MAX:
             return float(value)
         self.refuse(path, f"seconds must be a number from 0 to {SECONDS_MAX}")
+        return 0.0
+
+    def _offset(self, value: Json) -> float:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        self.refuse(("clock_offset",), "clock_offset must be a number of seconds, negative for behind")
         return 0.0
 
     def _rate(self, value: Json, path: type_path) -> RateRule | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,6 +31,7 @@ class ImportReader:
     """Reads with the scenario's reader, which keeps the problems."""
 
     reader: Reader
+    added: Mapping[str, tuple[str, ...]]  # columns that the scenario adds to the instance's tables
 
     def staging(self, value: Json, path: type_path) -> dict[str, Staging]:
         tables = self.reader.named(value, path, lambda item, at: item if self._is_mapping(item, at) else None)
@@ -58,7 +60,7 @@ class ImportReader:
             return None
         fields = self.reader.named(given.get("fields", {}), (*path, "fields"), self.reader.text)
         for staged, column in fields.items():
-            if column not in TABLES[target].columns:
+            if column not in self._columns(target):
                 self.reader.refuse((*path, "fields", staged), f"{target} has no column {column!r}")
         return TransformMap(
             name=self.reader.text(given.get("name", f"{target} map"), (*path, "name")),
@@ -74,9 +76,12 @@ class ImportReader:
         """Columns that must all match; or a list of such lists, tried in turn."""
         several = isinstance(value, list) and bool(value) and all(isinstance(item, list) for item in value)
         ways = self.reader.each(value, path, self.reader.texts) if several else (self.reader.texts(value, path),)
-        for column in {column for way in ways for column in way} - TABLES[target].columns:
+        for column in sorted({column for way in ways for column in way} - self._columns(target)):
             self.reader.refuse(path, f"{target} has no column {column!r}")
         return tuple(way for way in ways if way)
+
+    def _columns(self, table: str) -> frozenset[str]:
+        return TABLES[table].columns | frozenset(self.added.get(table, ()))
 
     def _rejection(self, value: Json, path: type_path) -> Rejection | None:
         given = self.reader.mapping(value, path, REJECTION_KEYS, "a rejection")

@@ -57,7 +57,8 @@ class Simulator:
         security_incidents: bool = True,  # whether sn_si_incident's plugin is installed
     ) -> None:
         self.lock = threading.RLock()
-        self.clock = clock
+        self._clock = clock
+        self.offset = timedelta()  # by which this instance's clock differs
         self.access = Access(users={name: User(name=name, password=word) for name, word in accounts.items()})
         self.needs: dict[str, Needs] = dict(NEEDS)
         self.security_incidents = security_incidents
@@ -66,7 +67,7 @@ class Simulator:
         self.enrichment = Enrichment()
         self.rates = Rates()
         self.faults = Faults()
-        self.rows = Records()
+        self.rows = Records(self.switches)
         self.staging: dict[str, Staging] = {}
         self.imported: dict[tuple[str, str], Json] = {}  # (staging table, its row) -> what the import answered
         self._import_sets = 0
@@ -76,9 +77,12 @@ class Simulator:
         self.stopping = threading.Event()  # set: nobody waits any longer
         self._calls: deque[tuple[str, str, int]] = deque(maxlen=CALLS_KEPT)
         self._violations: deque[Violation] = deque(maxlen=VIOLATIONS_KEPT)
-        seed(self.rows, list(accounts), now=clock())
+        seed(self.rows, list(accounts), now=self.clock())
         for staging in PRESETS.values():
             self.add_staging(staging)
+
+    def clock(self) -> datetime:
+        return self._clock() + self.offset
 
     @property
     def calls(self) -> list[tuple[str, str, int]]:
@@ -122,7 +126,14 @@ class Simulator:
         """A staging table with its maps, in place of one of that name."""
         with self.lock:
             self.staging[staging.name] = staging
-            self.rows.add_table(staging.table())
+            self.rows.add_table(staging.table(self.rows.tables))
+
+    def add_columns(self, table: str, names: tuple[str, ...]) -> None:
+        """Columns of an administrator's own, which the staging tables that feed `table` get as well."""
+        with self.lock:
+            self.rows.add_columns(table, names)
+            for staging in list(self.staging.values()):
+                self.add_staging(staging)
 
     def next_import_set(self) -> str:
         """Its number. The caller holds the lock."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bridge.simulator.table import Table, columns
-from bridge.simulator.tables import TABLES
 
 Row = dict[str, str]
 
@@ -38,14 +37,14 @@ class TransformMap:
     reject: tuple[Rejection, ...] = ()
     match_ci: bool = False  # cmdb_ci by sys_id, name, FQDN, IP, in this order [OFFICIAL of the SIR map]
 
-    def column(self, staging_column: str) -> str | None:
+    def column(self, staging_column: str, target: Table) -> str | None:
         """The target's column that a staging column fills; None: it fills none."""
         if staging_column in self.fields:
             return self.fields[staging_column]
         if not staging_column.startswith(self.prefix):
             return None
         name = staging_column.removeprefix(self.prefix)
-        known = name in TABLES[self.target].columns and not name.startswith(SYSTEM_OWN)
+        known = name in target.columns and not name.startswith(SYSTEM_OWN)
         return name if known else None
 
 
@@ -57,15 +56,16 @@ class Staging:
     maps: tuple[TransformMap, ...]  # none: "No transform entry or scripts are defined"
     columns: tuple[str, ...] = ()  # beside those that the maps read; a value for another column is dropped
 
-    def table(self) -> Table:
-        read = [column for each in self.maps for column in _read_by(each)]
+    def table(self, tables: Mapping[str, Table]) -> Table:
+        """The staging table itself, where `tables` are those of the instance."""
+        read = [column for each in self.maps for column in _read_by(each, tables[each.target])]
         own = columns(" ".join([*self.columns, *read]))
         return Table(name=self.name, label=self.name, columns=own, display="sys_id", plain=True)
 
 
-def _read_by(each: TransformMap) -> list[str]:
-    target = [name for name in TABLES[each.target].columns if not name.startswith(SYSTEM_OWN)]
-    return [*(each.prefix + name for name in target), *each.fields]
+def _read_by(each: TransformMap, target: Table) -> list[str]:
+    own = [name for name in target.columns if not name.startswith(SYSTEM_OWN)]
+    return [*(each.prefix + name for name in own), *each.fields]
 
 
 def _elastic(name: str, title: str, target: str) -> Staging:

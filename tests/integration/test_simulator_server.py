@@ -11,7 +11,8 @@ from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection
 
 import pytest
@@ -106,6 +107,16 @@ def test_stopping_wakes_who_waits(session: requests.Session) -> None:
 def test_an_oversized_body_is_answered(server: SimulatorServer, session: requests.Session) -> None:
     body = b"x" * (11 * 1024 * 1024)
     assert session.post(f"{server.url}/api/now/table/incident", data=body, timeout=30).status_code == 413
+
+
+def test_answers_are_dated_by_a_clock_that_may_be_wrong(server: SimulatorServer, session: requests.Session) -> None:
+    def dated() -> datetime:
+        return parsedate_to_datetime(session.get(f"{server.url}/", timeout=10).headers["Date"])
+
+    before = dated()
+    assert session.post(f"{server.url}/simulator/scenario", json={"clock_offset": 3600}, timeout=10).status_code == 204
+    assert timedelta(0) <= dated() - before - timedelta(hours=1) < timedelta(minutes=1)
+    assert create(session, server).json()["result"]["sys_created_on"] == "2026-03-01 13:00:00"
 
 
 def test_threads_do_not_lose_records(server: SimulatorServer) -> None:

@@ -315,3 +315,57 @@ def test_a_wrong_switch_is_refused_by_name(world: World) -> None:
     assert answer.status_code == 400
     assert "jti must be one of once, required, off" in answer.text
     assert "unknown_uri_status must be 400 or 404" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [(["16", "18"], 200), (["18"], 403), (["16", "10"], 403), (["7"], 200), (["16", "16"], 200)],
+)
+def test_security_incidents_may_have_to_go_step_by_step(world: World, path: list[str], status: int) -> None:
+    world.apply(state_order="stateful")
+    row = f"{SECURITY}/{world.call.created(SECURITY)['sys_id']}"
+    assert [world.call("PATCH", row, {"state": state}).status_code for state in path][-1] == status
+
+
+def test_a_skipped_step_is_the_refusal_of_a_business_rule(world: World) -> None:
+    world.apply(state_order="stateful")
+    closing = {"state": "3", "close_code": "102", "close_notes": "x"}
+    answer = world.call("PATCH", f"{SECURITY}/{world.call.created(SECURITY)['sys_id']}", closing)
+    assert "was aborted by Business Rule 'Enforce process definition^" in (refusal(answer)[2] or "")
+
+
+# An administrator's own columns and indexes
+
+
+def test_a_unique_index_refuses_the_second(world: World) -> None:
+    world.apply(columns={"incident": ["u_key"]}, unique={"incident": ["u_key"]})
+    first = world.call.created(u_key="a#1")
+    detail = "Unique Key violation detected by database (Duplicate entry 'a#1' for key 'u_key')"
+    assert refusal(world.call("POST", INCIDENT, {"u_key": "a#1"})) == (403, "Operation Failed", detail)
+    other = world.call.created(u_key="a#2")
+    assert world.call("PATCH", f"{INCIDENT}/{other['sys_id']}", {"u_key": "a#1"}).status_code == 403
+    assert world.call("PATCH", f"{INCIDENT}/{first['sys_id']}", {"u_key": "a#1", "state": "2"}).status_code == 200
+    world.call.created()
+    world.call.created()
+    assert world.violations() == []
+
+
+def test_an_own_column_is_imported_too_and_may_coalesce(world: World) -> None:
+    maps = [{"target": "incident", "coalesce": ["u_key"]}]
+    world.apply(columns={"incident": ["u_key"]}, import_sets={"u_alerts": {"maps": maps}})
+    for _ in range(2):
+        world.call("POST", "/api/now/import/u_alerts", {"u_u_key": "a#1"})
+    assert [row["u_key"] for row in world.simulator.records("incident")] == ["a#1"]
+
+
+def test_an_own_column_of_rows_that_were_there_is_empty(world: World) -> None:
+    world.call.created()
+    world.apply(columns={"incident": ["u_key"]})
+    assert len(result(world.call("GET", f"{INCIDENT}?sysparm_query=u_keyISEMPTY"))) == 1
+    assert result(world.call("GET", f"{INCIDENT}?sysparm_query=u_key=a")) == []
+
+
+def test_wrong_columns_are_refused_by_name(world: World) -> None:
+    for body, words in (({"columns": {"nope": ["a"]}}, "no table 'nope'"), ({"unique": {"incident": ["u_x"]}}, "u_x")):
+        answer = world.call("POST", "/simulator/scenario", body)
+        assert (answer.status_code, words in answer.text) == (400, True)
