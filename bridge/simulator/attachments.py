@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from email.parser import BytesParser
 from email.policy import HTTP
-
-import msgspec
 
 from bridge.alert import Json
 from bridge.simulator import answers
@@ -64,7 +63,7 @@ def _get(simulator: Simulator, request: ApiRequest, user: User) -> Answer:
     shown = _shown(simulator, request, row)
     if not request.place.rest:
         return Answer(status=200, body={"result": shown})
-    headers = {"X-Attachment-Metadata": msgspec.json.encode(shown).decode("ascii", "replace")}
+    headers = {"X-Attachment-Metadata": json.dumps(shown)}
     content = simulator.files.get(row["sys_id"], b"")
     return Answer(status=200, content=content, content_type=row["content_type"], headers=headers)
 

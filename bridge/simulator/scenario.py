@@ -33,6 +33,7 @@ from bridge.yamlfile import YamlFile, load_yaml, type_path
 FAULT_KEYS = ("kind", "method", "table", "path", "after", "times", "seconds", "status")
 RATE_KEYS = ("limit", "api", "user", "role", "lag")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+OFFSET_SECONDS_MAX = 10 * 365 * 86_400
 WORDS: Mapping[str, type[StrEnum]] = {
     "unknown_query_field": UnknownField,
     "bare_delete": BareDelete,
@@ -192,9 +193,9 @@ class _Reader(Reader):
         return 0.0
 
     def _offset(self, value: Json) -> float:
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= OFFSET_SECONDS_MAX:
             return float(value)
-        self.refuse(("clock_offset",), "clock_offset must be a number of seconds, negative for behind")
+        self.refuse(("clock_offset",), f"clock_offset must be a number of seconds within ±{OFFSET_SECONDS_MAX}")
         return 0.0
 
     def _rate(self, value: Json, path: type_path) -> RateRule | None:
