@@ -75,6 +75,17 @@ class MappedAlert(msgspec.Struct, frozen=True, kw_only=True):
     join_keys: tuple[JoinKey, ...] = ()  # in the order of the mapping's rules; a rule without all its values has none
 
 
+AHEAD_MAX = timedelta(minutes=5)  # a source's clock may be this far ahead of ours
+
+
+def believed(own: datetime | None, received: datetime) -> datetime:
+    """The event time of an alert: its own, unless it has none or one too far ahead; then the time of receipt.
+
+    Kept near its own, a time of next year would make what is said in the minutes after it seem older, a resolve too.
+    """
+    return own if own is not None and own <= received + AHEAD_MAX else received
+
+
 def key_of(correlation_id: str) -> str:
     """The form in which correlation IDs are compared: as ServiceNow compares strings, without regard to case."""
     return correlation_id.lower()

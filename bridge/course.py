@@ -13,7 +13,7 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bridge.alert import MappedAlert, Outcome, key_of
+from bridge.alert import MappedAlert, Outcome, believed, key_of
 from bridge.correlation.policy import (
     CloseWhen,
     Decision,
@@ -32,7 +32,7 @@ from bridge.correlation.policy import (
 from bridge.correlation.summary import AlertFacts, summarise
 from bridge.mapping.compile import Mapping
 from bridge.mapping.rendered import Facts
-from bridge.store.correlation_state import FUTURE_MAX, CorrelationState
+from bridge.store.correlation_state import CorrelationState
 from bridge.store.naming import Naming
 from bridge.store.prepare import PreparedAlert
 from bridge.store.tables import to_us
@@ -102,7 +102,7 @@ class Course:
             self.outcomes[Outcome.QUARANTINED] += 1
             return Step(Outcome.QUARANTINED, None, alert.code)
         problem = self._problem_of(mapped, tenant, source)
-        event_time = now if mapped.event_time is None else min(mapped.event_time, now + FUTURE_MAX)
+        event_time = believed(mapped.event_time, now)
         at, received = to_us(event_time), to_us(now)
         done = problem.state.settle(mapped, source=source, mapping=self.mapping.name, event_time=at, now=received)
         self.outcomes[done.outcome] += 1

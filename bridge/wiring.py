@@ -18,11 +18,13 @@ from bridge.store.schema import upgrade_store
 
 if TYPE_CHECKING:
     from flask import Flask
+    from sqlalchemy import Connection
 
     from bridge.library import Library, Published
     from bridge.metrics import Backlog, Metrics
     from bridge.store.writer import Writer
     from bridge.sync.loop import SyncLoop
+    from bridge.web.health import Check
     from bridge.web.hooks import SourceDoor
 
 SYNC_THREADS_MAX = 8
@@ -78,6 +80,7 @@ def prepare(settings: Settings) -> Prepared:
     ):
         lock = undo.enter_context(lock_sqlite(store.engine)) if store.is_sqlite else None
         upgrade_store(store)
+        store.probe()  # a disk that is full is told here, in one line
         published = publish_or_keep(settings, store)
         undo.pop_all()  # the lock is kept
     return Prepared(lock=lock, published=published)
@@ -220,7 +223,8 @@ def _doors(settings: Settings) -> dict[str, SourceDoor]:
 
 
 def _checks(settings: Settings, store: Store, library: Library, writer: Writer) -> list[Check]:
-    from bridge.store.backlog import failing, paused
+    from bridge.store.backlog import braked, failing, paused
+    from bridge.web.health import Check
 
     def database() -> str:
         try:
@@ -229,28 +233,23 @@ def _checks(settings: Settings, store: Store, library: Library, writer: Writer) 
         except BridgeError as error:
             return error.message
 
-    def servicenow() -> str:
-        try:
-            with store.reading() as tx:
-                return failing(tx)
-        except Transient:
-            return ""  # told by the store's own check
+    def asked(sentence: Callable[[Connection], str]) -> Callable[[], str]:
+        def problem() -> str:
+            try:
+                with store.reading() as tx:
+                    return sentence(tx)
+            except Transient:
+                return ""  # told by the store's own check
 
-    def brakes() -> str:
-        try:
-            with store.reading() as tx:
-                return paused(tx, settings.targets)
-        except Transient:
-            return ""  # likewise
-
-    from bridge.web.health import Check
+        return problem
 
     return [
         Check(name="store", refuses_deliveries=True, problem=database),
         Check(name="intake", refuses_deliveries=True, problem=writer.problem),
         Check(name="mappings", refuses_deliveries=False, problem=lambda: library.problem),
-        Check(name="sync", refuses_deliveries=False, problem=servicenow),
-        Check(name="targets", refuses_deliveries=False, problem=brakes),
+        Check(name="sync", refuses_deliveries=False, problem=asked(failing)),
+        Check(name="brakes", refuses_deliveries=False, problem=asked(braked)),
+        Check(name="targets", refuses_deliveries=False, problem=asked(lambda tx: paused(tx, settings.targets))),
     ]
 
 
@@ -262,7 +261,3 @@ def _backlog(store: Store) -> Backlog | None:
             return backlog(tx, store.now(tx))
     except Transient:
         return None
-
-
-if TYPE_CHECKING:
-    from bridge.web.health import Check

@@ -133,6 +133,10 @@ def waits(row: CorrelationRow, now: datetime) -> str:
     if row.failures:
         again = "now" if row.due_at <= now else age(row.due_at, now)
         return f"{failure} (failed {counted(row.failures, 'time')}, again {again})"
+    from bridge.store.backlog import BRAKED
+
+    if row.last_decision == BRAKED:
+        return f"for `max_creates_per_hour` of {row.target}, looks again {age(row.due_at, now)}"
     return "due now" if row.due_at <= now else f"looks again {age(row.due_at, now)}"
 
 

@@ -92,7 +92,9 @@ class Progress:
     status: Status | None = None  # of the newest alert; None before the first
     newest_time: datetime | None = None  # event time of the newest alert
     newest_seq: int = 0
-    changed_time: datetime | None = None  # event time of the alert that last changed the status
+    # What is older is of an earlier life. Resolved: the event time of the resolve. Firing: that of the newest alert
+    # before it fired again; None while it was never resolved: then alerts out of order are of one and the same life.
+    changed_time: datetime | None = None
     last_firing_time: datetime | None = None  # event time of the newest firing alert
     resolved_since: datetime | None = None  # received time of the first resolve after the last firing
     severity: Severity | None = None  # the worst since the last episode began; or, none open, since it ended
@@ -357,10 +359,8 @@ def fold(progress: Progress, pending: Pending) -> Progress:
 
 
 def _changed_time(progress: Progress, pending: Pending) -> datetime | None:
-    """When `pending` changed the status. A summary cannot tell exactly: no alert of the present run may seem stale."""
-    if pending.newest_status is Status.RESOLVED:
-        return pending.newest_time
-    return _latest(pending.first_seen, progress.newest_time)
+    """What is older than this is stale. A summary cannot tell exactly: no alert of the present run may seem so."""
+    return pending.newest_time if pending.newest_status is Status.RESOLVED else progress.newest_time
 
 
 def _resolved_since(progress: Progress, pending: Pending, status: Status | None) -> datetime | None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from bridge.alert import Json, MappedAlert, Outcome, Status, key_of
+from bridge.alert import Json, MappedAlert, Outcome, Status, believed, key_of
 from bridge.correlation.policy import (
     Decision,
     Episode,
@@ -39,7 +39,6 @@ from bridge.sources.document import decode
 from bridge.yamlfile import type_path
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)  # of the clock, when the alert has no time
-AHEAD_MAX = timedelta(minutes=5)  # an event time further in the future is taken for this
 TABLES = {"sir": "sn_si_incident", "itsm": "incident"}  # of the targets, where no bridge.yaml says otherwise
 
 
@@ -280,7 +279,7 @@ def _event_time(mapped: MappedAlert, unchanged: datetime | None, now: datetime) 
     """The clock's, so that the sample moves along with it, unless the test's `change` sets a time of its own."""
     if mapped.event_time is None or mapped.event_time == unchanged:
         return now
-    return min(mapped.event_time, now + AHEAD_MAX)
+    return believed(mapped.event_time, now)
 
 
 def _seen(

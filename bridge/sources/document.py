@@ -53,7 +53,9 @@ def decode(raw: bytes) -> Document:
 def refuse_beyond_limits(alert: Json) -> None:
     """The limits of one alert. Raises Unmappable: too_deep, too_many_keys, string_too_long."""
     level, keys = [alert], 0
-    for _ in range(NESTING_MAX + 1):
+    for depth in range(NESTING_MAX + 1):
+        if depth == NESTING_MAX and any(type(node) in (dict, list) for node in level):
+            break
         keys += sum([len(node) for node in level if type(node) is dict])
         if keys > KEYS_MAX:
             raise Unmappable("too_many_keys", f"The alert has more than {KEYS_MAX} keys.")

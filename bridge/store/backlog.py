@@ -8,9 +8,12 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from bridge.alert import Outcome
+from bridge.correlation.policy import Kind, Reason
 from bridge.metrics import Backlog
 from bridge.store.tables import alerts, correlations
 from bridge.store.work import paused_targets
+
+BRAKED = f"{Kind.NOTHING.value}: {Reason.BRAKE.value}"  # correlations.last_decision
 
 
 def backlog(tx: Connection, now: datetime) -> Backlog:
@@ -36,6 +39,19 @@ def failing(tx: Connection) -> str:
     )
     counts = [f"{code}: {count}" for code, count in tx.execute(query)]
     return f"work waits ({', '.join(counts)}): see `bridge incidents list`" if counts else ""
+
+
+def braked(tx: Connection) -> str:
+    """A sentence on the problems that wait for the hourly limit of creates; empty when there are none."""
+    held = (
+        select(correlations.c.target, func.count())
+        .where(correlations.c.last_decision == BRAKED, correlations.c.due_at.is_not(None))
+        .group_by(correlations.c.target)
+        .order_by(correlations.c.target)
+    )
+    counts = [f"{target}: {count}" for target, count in tx.execute(held)]
+    remedy = "see `max_creates_per_hour` of the target; what is held is created as the hour goes by"
+    return f"more new problems than the target takes in an hour ({', '.join(counts)}): {remedy}" if counts else ""
 
 
 def paused(tx: Connection, targets: Collection[str]) -> str:

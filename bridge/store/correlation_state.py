@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bridge.alert import MappedAlert, Outcome, Status
+from bridge.alert import AHEAD_MAX, MappedAlert, Outcome, Status
 from bridge.store.tables import to_us
 
-FUTURE_MAX = timedelta(minutes=5)  # a source's clock may be this far ahead of ours; beyond, ours counts
-FUTURE_US_MAX = FUTURE_MAX // timedelta(microseconds=1)
+AHEAD_US_MAX = AHEAD_MAX // timedelta(microseconds=1)
 
 # What stands in for an alert's own time, in the words of the log and of `alerts show`.
-RECEIVED_TAKEN = "none readable, received time taken"
-AHEAD_TAKEN = "more than 5 min ahead, received time + 5 min taken"
+RECEIVED_TAKEN = "none readable, or more than 5 min ahead: received time taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +108,13 @@ class CorrelationState:
 
 
 def event_time_of(alert: MappedAlert, received_us: int) -> int:
-    """The alert's own time, clamped to what our clock can believe; the time of receipt when it has none."""
+    """As `alert.believed`, in microseconds."""
     if alert.event_time is None:
         return received_us
-    return min(to_us(alert.event_time), received_us + FUTURE_US_MAX)
+    own = to_us(alert.event_time)
+    return own if own <= received_us + AHEAD_US_MAX else received_us
 
 
 def replaced_time(event_time: datetime | None, received_at: datetime) -> str:
     """What stands in for the own time of a stored alert; empty when nothing does. Both are exact to the microsecond."""
-    if event_time == received_at:
-        return RECEIVED_TAKEN
-    return AHEAD_TAKEN if event_time == received_at + FUTURE_MAX else ""
+    return RECEIVED_TAKEN if event_time == received_at else ""

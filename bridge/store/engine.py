@@ -20,6 +20,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bridge.errors import Misconfigured, Problem, Transient
 
+SQLITE_REMEDIES = {  # by the start of SQLite's name for the error
+    "SQLITE_FULL": "free space where the database lies",
+    "SQLITE_READONLY": "the file, or where it lies, cannot be written: look at its owner, mode and file system",
+    "SQLITE_CANTOPEN": "look at the path of `database`, and at the owner and mode of its folder",
+    "SQLITE_NOTADB": "the file is there and is no database of SQLite: look at the path of `database`",
+    "SQLITE_CORRUPT": "the file is damaged: stop the bridge, and bring a backup back",
+    "SQLITE_IOERR": "look at the disk, and at the system's log",
+}
 SQLITE_BUSY_SECONDS = 10  # a command may hold the write lock this long before we give up
 ATTEMPTS_MAX = 5  # of one transaction, when another process won a race or holds the other lock of a deadlock
 
@@ -98,6 +106,11 @@ class Store:
         with self.reading() as tx:
             return self.now(tx)
 
+    def probe(self) -> None:
+        """Write nothing new, durably. Raises Transient when a delivery could not be stored now."""
+        with self.transaction() as tx:
+            tx.execute(text("update installation set id = id"))
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -113,10 +126,14 @@ def _translated() -> Iterator[None]:
         if getattr(error.orig, "sqlstate", None) in CONFLICTS:
             raise Conflict from error
         if error.connection_invalidated or type(error).__name__ in UNAVAILABLE:
-            raise Transient(
-                "store_unavailable", f"the database does not answer: {error.orig}", retry_after=2
-            ) from error
+            raise Transient("store_unavailable", _unavailable(error), retry_after=2) from error
         raise
+
+
+def _unavailable(error: DBAPIError) -> str:
+    name = getattr(error.orig, "sqlite_errorname", "") or ""
+    remedy = next((remedy for start, remedy in SQLITE_REMEDIES.items() if name.startswith(start)), "")
+    return f"the database does not answer: {error.orig}{f' ({remedy})' if remedy else ''}"
 
 
 def refusal(error: Exception) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from bridge.alert import Outcome, key_of
 from bridge.log.entries import Action, Entry, encode
 from bridge.store import intake_sql as sql
-from bridge.store.correlation_state import AHEAD_TAKEN, RECEIVED_TAKEN, CorrelationState, event_time_of
+from bridge.store.correlation_state import RECEIVED_TAKEN, CorrelationState, event_time_of
 from bridge.store.naming import Naming
 from bridge.store.prepare import PreparedAlert, PreparedDelivery
 from bridge.store.tables import to_us
@@ -278,7 +278,7 @@ def _replaced_time(one: SettledAlert) -> str:
         return ""
     if mapped.event_time is None:
         return RECEIVED_TAKEN if one.alert.timed else ""
-    return AHEAD_TAKEN if one.event_time < to_us(mapped.event_time) else ""
+    return RECEIVED_TAKEN if one.event_time < to_us(mapped.event_time) else ""
 
 
 def _entry_row(entry: Entry, at: int) -> sql.Row:

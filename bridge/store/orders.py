@@ -13,6 +13,8 @@ from bridge.log.entries import Action, Entry, append
 from bridge.store.rows import CorrelationRow
 from bridge.store.tables import correlations, target_states
 
+PAUSED = "paused"  # the failure of a round that met the pause half-way
+
 # Each dialect spells "insert or update" for itself.
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -42,6 +44,8 @@ def resume(tx: Connection, target: str, *, actor: str, now: datetime) -> bool:
     changed = tx.execute(statement).rowcount > 0
     if changed:
         append(tx, Entry(at=now, action=Action.RESUMED, actor=actor, target=target))
+        held_back = update(correlations).where(correlations.c.failure == PAUSED, correlations.c.target == target)
+        tx.execute(held_back.values(due_at=now, failures=0, failure=None, failure_text=None))
     return changed
 
 

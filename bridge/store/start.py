@@ -52,7 +52,7 @@ def lock_sqlite(engine: Engine, *, seconds_max: float = LOCK_SECONDS_MAX) -> IO[
 
     The file names the process that holds it, for whoever waits.
     """
-    path = Path(f"{engine.url.database}.lock")
+    path = Path(f"{os.path.realpath(engine.url.database or '')}.lock")
     file = path.open("a")
     until, told = time.monotonic() + seconds_max, False
     while True:

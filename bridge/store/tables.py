@@ -186,7 +186,7 @@ alerts = Table(
     Column("seq", BigInteger),  # within the correlation; NULL where correlation is NULL
     Column("status", Text),
     Column("severity", SmallInteger),
-    Column("event_time", Instant),  # clamped to received + 5 min; received time when the alert has none
+    Column("event_time", Instant),  # received time when the alert has none, or one more than 5 min ahead
     Column("received_at", Instant, nullable=False),
     Column("target", Text),  # the route at intake
     Column("revision_id", Id, ForeignKey("revisions.id")),

@@ -59,6 +59,7 @@ class Writer:
         self._queue: deque[_Ticket] = deque()
         self._arrived = threading.Condition(threading.Lock())
         self._running = False
+        self._failing = False  # the last batch was refused by the store
         self._thread = threading.Thread(target=self._run, name="intake-writer", daemon=True)
 
     def start(self) -> None:
@@ -74,8 +75,16 @@ class Writer:
             self._thread.join()
 
     def problem(self) -> str:
-        """Empty while deliveries can be stored, else what to do."""
-        return "" if self._thread.is_alive() else "the thread that stores deliveries has ended: restart the bridge"
+        """Empty while deliveries can be stored, else what to do. After a batch that was refused, a write is tried."""
+        if not self._thread.is_alive():
+            return "the thread that stores deliveries has ended: restart the bridge"
+        if self._failing:
+            try:
+                self._store.probe()
+            except Transient as error:
+                return error.message
+            self._failing = False
+        return ""
 
     def submit(self, delivery: PreparedDelivery) -> DeliveryAnswer:
         """Blocks until the delivery is durable. Raises Rejected(503), which promises nothing: send it again."""
@@ -133,6 +142,9 @@ class Writer:
         try:
             answers = self._commit([ticket.delivery for ticket in tickets])
         except Transient as error:
+            if not self._failing:  # once: each sender is told, and /readyz from now on
+                _log.error("deliveries are refused: %s", error.message)
+            self._failing = True
             for ticket in tickets:
                 _refuse(ticket, error)
         except Exception as error:  # noqa: BLE001 — a loop's edge: one delivery's data must not stop the writer
@@ -140,6 +152,7 @@ class Writer:
             for ticket in tickets:
                 self._store_alone(ticket)
         else:
+            self._failing = False
             # The batch is durable and nobody has been told. If we die here, the senders get no answer and send again:
             # the fingerprint finds what is stored, and the answer is the first one, marked as a duplicate.
             for ticket, answer in zip(tickets, answers, strict=True):

@@ -35,8 +35,8 @@ from bridge.servicenow.ownership import is_ours
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import Mode, Target
+from bridge.store import orders, work
 from bridge.store import settle as settling
-from bridge.store import work
 from bridge.store.engine import Store
 from bridge.store.settle import LeaseLost
 from bridge.store.work import LEASE, Doubt, Held, Lease, Settlement
@@ -324,7 +324,7 @@ class Worker:
         with self._store.transaction() as tx:
             now = self._store.now(tx)
             if sight.target.name in work.paused_targets(tx):  # since the claim, or the route has moved there
-                raise Transient("paused", f"The target {sight.target.name} is paused: resume it to go on.")
+                raise Transient(orders.PAUSED, f"The target {sight.target.name} is paused: resume it to go on.")
             if decision.kind is Kind.CREATE:
                 ours = held.incident.id if held.incident.episode is None else None
                 made = work.creates_since(tx, sight.target.name, now - BRAKE_WINDOW, but=ours)

@@ -7,18 +7,31 @@ the socket of a request that has not arrived in time, for reading only: the read
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 ARRIVAL_SECONDS = 10.0  # for headers and body together; GitHub, for one, gives the whole exchange no longer
+FIRST_BYTE_SECONDS = 0.05  # a thread waits so long for a new connection to say anything
 WATCH_SECONDS = 0.5  # how late the watchdog may be
 LINGER_SECONDS = 1.0  # after the last answer: what is still under way is read, or a reset could overtake the answer
 LINGER_BYTES_MAX = 1 << 16
+
+
+# Connections whose body is not wanted: whoever is refused by the headers alone.
+_unwanted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+
+def leave_unread(environ: Mapping[str, Any]) -> None:
+    """Close this request's connection after the answer, instead of waiting for the rest of its body."""
+    if (sock := environ.get("gunicorn.socket")) is not None:
+        _unwanted.add(sock)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -28,11 +41,30 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().init_process()
 
     def handle(self, conn: Any) -> object:
+        if not conn.initialized and not conn.wait_for_data(FIRST_BYTE_SECONDS):
+            return _DEFER  # it says nothing yet: the selector waits for it, not a thread
         with self._arrivals.expect(conn.sock):
             goes_on: object = super().handle(conn)
         if goes_on is False:
             linger(conn.sock)  # here: gunicorn would do it in the one thread that accepts connections
         return goes_on
+
+    def handle_request(self, req: Any, conn: Any) -> object:
+        goes_on: object = super().handle_request(req, conn)
+        if conn.sock in _unwanted:
+            _unwanted.discard(conn.sock)
+            return False
+        return goes_on
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """At the end: whoever is connected already is answered, and nobody is let in to be cut off later."""
+        super().set_accept_enabled(enabled)
+        if self.alive or enabled:
+            return
+        for listener in self.sockets:
+            while select.select([listener], [], [], 0)[0]:
+                self.accept(listener)
+            listener.close()  # the master has closed its own: from here on a connection is refused, not reset
 
     def _watch(self) -> None:
         while True:

@@ -22,7 +22,7 @@ from bridge.sources.envelope import PLAIN, Envelope, unwrap
 from bridge.store.intake import DeliveryAnswer
 from bridge.store.prepare import PreparedDelivery, fingerprint, map_content
 from bridge.store.writer import Writer
-from bridge.web.arrivals import ARRIVAL_SECONDS
+from bridge.web.arrivals import ARRIVAL_SECONDS, leave_unread
 from bridge.web.problem import problem
 from bridge.web.refusals import Refusals
 
@@ -86,7 +86,11 @@ def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime
         body = _read(request, door.body_bytes_max)
         verify(body=body)
     else:  # a sender that is not let in does not get to keep a thread reading
-        verify(body=b"")
+        try:
+            verify(body=b"")
+        except Rejected:
+            leave_unread(request.environ)
+            raise
         body = _read(request, door.body_bytes_max)
     unwrapped = unwrap(door.envelope, headers, body)
     published = library[door.mapping]

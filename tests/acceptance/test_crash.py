@@ -145,7 +145,6 @@ def test_chunks_that_are_none_are_the_senders_mistake(tmp_path: Path) -> None:
     with machine(tmp_path / "bridge", TRY) as bridge:
         host, port = bridge.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=10) as sender:
-            sender.sendall(
-                b"POST /hooks/try HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nabc\r\n0\r\n\r\n"
-            )
+            sender.sendall(b"POST /hooks/try HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+            sender.sendall(b"ZZ\r\nabc\r\n0\r\n\r\n")
             assert sender.recv(4096).startswith(b"HTTP/1.1 400 ")

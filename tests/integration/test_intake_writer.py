@@ -62,6 +62,22 @@ def test_what_goes_wrong_after_a_commit_does_not_end_the_writer(store: Store, li
     assert "restart the bridge" in writer.problem()
 
 
+def test_a_store_that_refuses_is_a_problem_until_a_write_succeeds(
+    store: Store, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise Transient("store_unavailable", "the disk is full (free space)")
+
+    with running_writer(store) as writer:
+        monkeypatch.setattr(writer_module, "commit", full)
+        monkeypatch.setattr(store, "probe", full)
+        with pytest.raises(Rejected):
+            writer.submit(delivery(library, alert()))
+        assert writer.problem() == "the disk is full (free space)"
+        monkeypatch.undo()
+        assert writer.problem() == ""
+
+
 def test_a_poisonous_delivery_does_not_hurt_its_neighbours(store: Store, library: Library) -> None:
     batch = [delivery(library, alert(n=1)), poisonous(library), delivery(library, alert(n=2))]
     writer = Writer(store, on_commit=lambda: None, observe_queue=lambda _: None, observe_commit=lambda _: None)

@@ -48,3 +48,11 @@ def test_whoever_waits_for_the_database_says_so_once(
 def test_a_lock_that_was_let_go_is_taken(sqlite: Store) -> None:
     lock_sqlite(sqlite.engine).close()
     lock_sqlite(sqlite.engine, seconds_max=0).close()
+
+
+def test_another_name_of_the_database_is_no_way_around_its_lock(sqlite: Store, tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "bridge.db")
+    other = open_store(f"sqlite:///{tmp_path / 'link.db'}", lambda: NOW)
+    with lock_sqlite(sqlite.engine), pytest.raises(Misconfigured):
+        lock_sqlite(other.engine, seconds_max=0)
+    other.close()

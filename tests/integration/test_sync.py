@@ -131,3 +131,29 @@ def test_a_group_that_is_there_is_assigned(anywhere: World) -> None:
     anywhere.fire(team="SOC L1")
     anywhere.idle()
     assert len(anywhere.record()["assignment_group"]) == 32
+
+
+def test_a_worse_alert_that_comes_late_raises_what_was_never_resolved(world: World) -> None:
+    world.fire(level="low", at="2026-03-10T11:59:00Z")
+    world.idle()
+    world.fire(level="critical", at="2026-03-10T11:58:00Z")
+    world.idle()
+    assert world.record()["impact"] == "1"
+
+
+def test_a_worse_alert_of_before_the_resolve_raises_nothing_afterwards(world: World) -> None:
+    for level, state, at in (("low", "", "11:50"), ("low", "resolved", "11:55"), ("low", "", "11:58")):
+        world.fire(level=level, state=state, at=f"2026-03-10T{at}:00Z")
+        world.idle()
+    world.fire(level="critical", at="2026-03-10T11:52:00Z")
+    world.idle()
+    assert world.record()["impact"] == "3"
+
+
+def test_a_time_of_next_year_does_not_keep_the_resolve_after_it_from_counting(world: World) -> None:
+    world.fire(at="2027-01-01T00:00:00Z")
+    world.idle()
+    world.clock.advance(seconds=30)
+    world.resolve()
+    world.idle()
+    assert world.record()["state"] == "6"

@@ -98,6 +98,20 @@ def test_what_is_taken_is_taken_exactly(raw: bytes, value: object) -> None:
     assert decode(raw).value == value
 
 
+def test_nesting_counts_also_where_the_innermost_is_empty() -> None:
+    refuse_beyond_limits(empty_nest(NESTING_MAX))
+    with pytest.raises(Unmappable, match="nested deeper"):
+        refuse_beyond_limits(empty_nest(NESTING_MAX + 1))
+
+
+def empty_nest(depth: int) -> object:
+    """With nothing in the innermost."""
+    nest: object = {}
+    for _ in range(depth - 1):
+        nest = [nest]
+    return nest
+
+
 def nested(depth: int) -> object:
     value: object = 1
     for level in range(depth):
