@@ -65,6 +65,14 @@ T = TypeVar("T")
 
 
 def load(path: Path) -> Settings:
+    settings, problems = read(path)
+    if problems:
+        raise Misconfigured(problems)
+    return settings
+
+
+def read(path: Path) -> tuple[Settings, list[Problem]]:
+    """The settings as far as they can be made out, and what is wrong. Raises Misconfigured for what is no YAML map."""
     try:
         path.stat()
     except FileNotFoundError as error:
@@ -77,9 +85,7 @@ def load(path: Path) -> Settings:
             [file.problem((), "must hold `key: value` lines", "`bridge init` writes one to start from")]
         )
     settings = _settings(Section(file, (), problems), path)
-    if problems:
-        raise Misconfigured(list(dict.fromkeys(problems)))
-    return settings
+    return settings, list(dict.fromkeys(problems))
 
 
 def _settings(root: Section, path: Path) -> Settings:

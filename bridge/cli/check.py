@@ -104,17 +104,25 @@ def _show_text(config: Path, checked: Checked) -> None:
         )
 
 
+def all_problems(config: Path, *, today: date) -> Misconfigured:
+    """What a start that was refused is told: not the first stage's problems alone, but everything."""
+    checked = checked_file(config, today=today)
+    return Misconfigured([*checked.configuration, *checked.mappings])
+
+
 def checked_file(config: Path, *, today: date) -> Checked:
-    from bridge.settings import check_secrets, load_settings
+    from bridge.settings import check_secrets
+    from bridge.settings_load import read
 
     try:
-        settings = load_settings(config)
+        settings, problems = read(config)
     except Misconfigured as error:
         return Checked(configuration=tuple(error.problems))
-    secrets = check_secrets(settings)
+    problems += check_secrets(settings)
+    problems += _verifier_problems(settings)
     wrong, compiled, count = _compiled(settings, today)
     return Checked(
-        configuration=tuple(secrets or _verifier_problems(settings)),
+        configuration=tuple(sorted(set(problems))),
         mappings=tuple(wrong),
         lints=tuple(_lints(settings, compiled, today)),
         sources=len(settings.sources),
@@ -125,13 +133,19 @@ def checked_file(config: Path, *, today: date) -> Checked:
 
 def _verifier_problems(settings: Settings) -> list[Problem]:
     """Secrets that are there, but not such as their scheme can use."""
-    from bridge.sources.auth import verifier_for
+    from bridge.sources.auth import SCHEMES, verifier_for
     from bridge.yamlfile import load_yaml
 
     found = []
     for source in settings.sources.values():
         try:
-            verifier_for(source.name, source.auth, tuple(secret.read() for secret in source.auth.secrets))
+            secrets = tuple(secret.read() for secret in source.auth.secrets)
+        except (KeyError, OSError):
+            continue  # told of the secrets
+        if source.auth.scheme not in SCHEMES or not all(secret.strip() for secret in secrets):
+            continue  # told of the file, or of the secrets
+        try:
+            verifier_for(source.name, source.auth, secrets)
         except Misconfigured as error:
             file = load_yaml(settings.file)
             found += [
@@ -147,9 +161,9 @@ def _compiled(settings: Settings, today: date) -> tuple[list[Problem], dict[str,
     from bridge.settings_routes import route_problems
 
     folder = _folder(settings)
-    names = {path.stem for path in folder.glob("*.yaml")} | {source.mapping for source in settings.sources.values()}
+    names = {path.stem for path in folder.glob("*.yaml")}
     compiled: dict[str, Mapping] = {}
-    found: list[Problem] = []
+    found = _missing(settings, names)
     for name in sorted(names):
         try:
             compiled |= load_mappings(folder, [name], today=today)
@@ -157,6 +171,24 @@ def _compiled(settings: Settings, today: date) -> tuple[list[Problem], dict[str,
             found += error.problems
     found += route_problems(settings, compiled)
     return sorted(set(found)), compiled, len(names)
+
+
+def _missing(settings: Settings, names: set[str]) -> list[Problem]:
+    """Sources that name a mapping which is not there, told where they name it."""
+    from bridge.mapping.language import nearest
+    from bridge.yamlfile import load_yaml
+
+    asked = [source for source in settings.sources.values() if source.mapping and source.mapping not in names]
+    file = load_yaml(settings.file) if asked else None
+    return [
+        file.problem(
+            ("sources", source.name, "mapping"),
+            f"there is no mapping `{source.mapping}` in {_folder(settings)}",
+            nearest(source.mapping, sorted(names)),
+        )
+        for source in asked
+        if file is not None
+    ]
 
 
 def _lints(settings: Settings, mappings: dict[str, Mapping], today: date) -> list[tuple[Problem, str]]:

@@ -40,14 +40,20 @@ def serve(config: Path, bind: str, role: str) -> None:
     Everything is checked first; on a wrong configuration nothing is started and the exit status is 2.
     """
     from bridge import logs
+    from bridge.cli.check import all_problems
+    from bridge.errors import Misconfigured
     from bridge.settings import load_settings
-    from bridge.wiring import prepare
+    from bridge.wiring import prepare, utc_now
 
-    settings = load_settings(config)
     host, port = _address(bind)
-    _refuse_open_doors(settings, host, bind)
-    logs.set_up(sys.stderr)
-    prepared = prepare(settings)
+    try:
+        settings = load_settings(config)
+        _refuse_open_doors(settings, host, bind)
+        logs.set_up(sys.stderr)
+        prepared = prepare(settings)
+    except Misconfigured as error:
+        found = all_problems(config, today=utc_now().date()).problems
+        raise Misconfigured(list(dict.fromkeys([*error.problems, *found]))) from error
     with prepared.lock or contextlib.nullcontext():
         listener = _listener(host, port)
         _serve(settings, prepared, listener, sync=role == "all")

@@ -40,6 +40,20 @@ def test_every_problem_of_the_configuration_is_told_at_once(folder: Path) -> Non
     assert "did you mean" in done.stderr or "incident" in done.stderr
 
 
+def test_a_key_that_is_wrong_hides_neither_secrets_nor_mappings(folder: Path) -> None:
+    config = folder / "bridge.yaml"
+    config.write_text(
+        config.read_text().replace("table: incident", "tabel: incident")
+        + "  g: {mapping: nomap, auth: {scheme: bearer, secret: {env: BRIDGE_TEST_NOT_SET}}}\n"
+    )
+    mapping = folder / "mappings/try.yaml"
+    mapping.write_text(mapping.read_text().replace("display:", "dispaly:"))
+    done = serve(folder)
+    assert done.returncode == 2
+    for told in ("unknown key `tabel`", "BRIDGE_TEST_NOT_SET is not set", "no mapping `nomap`", "no key `dispaly`"):
+        assert told in done.stderr
+
+
 def test_a_mapping_with_a_mistake_stops_the_start(folder: Path) -> None:
     (folder / "mappings/try.yaml").write_text("mapping: try\nno_such_key: 1\n")
     done = serve(folder)

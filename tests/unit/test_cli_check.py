@@ -99,7 +99,7 @@ def test_a_mapping_that_is_not_there_exits_1(folder: Path, capsys: pytest.Captur
     edit(folder / "bridge.yaml", "mapping: probe", "mapping: prob")
     status, out = check(capsys)
     assert status == 1
-    assert "mappings/prob.yaml: there is no such file" in out
+    assert "bridge.yaml:7:20: there is no mapping `prob` in mappings" in out
 
 
 def test_a_route_to_an_unknown_target_has_its_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
