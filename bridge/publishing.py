@@ -336,8 +336,6 @@ def replay_quarantine(
                 page = quarantined(tx, source=source, after=after)
             if not page:
                 break
-            with store.transaction() as tx:
-                done = replay(tx, page, library=library, mapping_of=mapping_of, actor=actor, now=store.now(tx))
-            # Committed: this page is done for good. If we die here the rest still waits.
+            done = replay(store, page, library=library, mapping_of=mapping_of, actor=actor, stopped=stopped)
             mapped, after = mapped + done.mapped, page[-1]
     return mapped

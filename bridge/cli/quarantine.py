@@ -144,9 +144,7 @@ def _replay(settings: Settings, store: Store, library: Library, wanted: list[Ale
     mapping_of = {source.name: source.mapping for source in settings.sources.values()}
     total = Replayed()
     for page in _pages(store, wanted):
-        with store.transaction() as tx:
-            total += replay(tx, page, library=library, mapping_of=mapping_of, actor=actor(), now=store.now(tx))
-        # Committed: this page is done for good. If we die here the rest is still quarantined and waits.
+        total += replay(store, page, library=library, mapping_of=mapping_of, actor=actor())
     return total
 
 

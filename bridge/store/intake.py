@@ -65,7 +65,7 @@ def store_alerts(
     """The alerts of new deliveries, given with their row ids: settled, counted, logged."""
     received = to_us(now)
     prepared = [delivery for _, delivery in deliveries]
-    states, settled = settle_alerts(tx, prepared, received_us=received, now=now)
+    states, settled = settle_alerts(tx, prepared, received_us=[received] * len(prepared), now=now)
     write_states(tx, states)
     sql.insert_alerts(
         tx,
@@ -85,13 +85,14 @@ def store_alerts(
 
 
 def settle_alerts(
-    tx: Connection, deliveries: Sequence[PreparedDelivery], *, received_us: int, now: datetime
+    tx: Connection, deliveries: Sequence[PreparedDelivery], *, received_us: Sequence[int], now: datetime
 ) -> tuple[list[CorrelationState], list[list[SettledAlert]]]:
     """Lock the correlations and settle every alert, in memory: (their new states, the alerts of each delivery)."""
     states = _lock(tx, deliveries)
     now_us = to_us(now)
     settled = [
-        [_settle(alert, delivery, states, received_us, now_us) for alert in delivery.alerts] for delivery in deliveries
+        [_settle(alert, delivery, states, received, now_us) for alert in delivery.alerts]
+        for delivery, received in zip(deliveries, received_us, strict=True)
     ]
     return list({id(state): state for state in states.values()}.values()), settled
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,6 +16,9 @@ ALERTS_MAX = 1_000  # taken of one delivery; the rest is quarantined as one rema
 FINGERPRINT_BYTES = 16
 UNSTORABLE = Unmappable(
     "unstorable", "What the mapping made of this delivery could not be stored: see the service's log."
+)
+NO_ELEMENT = Unmappable(
+    "no_element", "The mapping no longer yields an alert at this place of the delivery: see its `each`."
 )
 
 
@@ -43,7 +47,7 @@ class PreparedDelivery:
 
     def unstorable(self) -> PreparedDelivery:
         """The same delivery, kept whole for a person to look at, when what was made of it cannot be stored."""
-        return replace(self, alerts=(_quarantined(0, UNSTORABLE, covers_rest=True),))
+        return replace(self, alerts=(unstorable(0, covers_rest=True),))
 
 
 def fingerprint(source: str, sender_id: str | None, content: bytes) -> bytes:
@@ -53,25 +57,58 @@ def fingerprint(source: str, sender_id: str | None, content: bytes) -> bytes:
     return hashlib.sha256(whole).digest()[:FINGERPRINT_BYTES]
 
 
-def map_content(mapping: Mapping, content: bytes, *, now: datetime, start: int = 0) -> tuple[PreparedAlert, ...]:
-    """Decode, split and map; alerts before position `start` are left out. Whatever is wrong becomes quarantine."""
+def map_content(mapping: Mapping, content: bytes, *, now: datetime) -> tuple[PreparedAlert, ...]:
+    """Decode, split and map. Whatever is wrong becomes quarantine."""
     try:
         document = decode(content)
     except Unmappable as error:
-        return (_quarantined(start, error, covers_rest=True),)
-    return map_document(mapping, document, now=now, start=start)
+        return (_quarantined(0, error, covers_rest=True),)
+    return map_document(mapping, document, now=now)
 
 
-def map_document(mapping: Mapping, document: Document, *, now: datetime, start: int = 0) -> tuple[PreparedAlert, ...]:
+def map_document(mapping: Mapping, document: Document, *, now: datetime) -> tuple[PreparedAlert, ...]:
     """The same, of content that is decoded."""
     try:
         elements, more = mapping.split(document.value)
     except Unmappable as error:
-        return (_quarantined(start, error, covers_rest=True),)
+        return (_quarantined(0, error, covers_rest=True),)
+    return _map_from(mapping, 0, elements, more=more, checked=document.within_limits, now=now)
+
+
+def map_again(
+    mapping: Mapping, content: bytes, waiting: Sequence[tuple[int, bool]], *, now: datetime
+) -> list[tuple[PreparedAlert, ...]]:
+    """For each that waits of a delivery, given as (position, covers_rest), what it comes to: one alert, or the rest."""
+    try:
+        document = decode(content)
+        elements, more = mapping.split(document.value)
+    except Unmappable as error:
+        return [(_quarantined(position, error, covers_rest=rest),) for position, rest in waiting]
+    mapped: list[tuple[PreparedAlert, ...]] = []
+    for position, covers_rest in waiting:
+        if covers_rest:
+            found = _map_from(mapping, position, elements, more=more, checked=document.within_limits, now=now)
+            mapped.append(found or (_quarantined(position, NO_ELEMENT, covers_rest=True),))
+        elif position < len(elements):
+            element = elements[position]
+            mapped.append((_map_element(mapping, position, element, checked=document.within_limits, now=now),))
+        else:
+            mapped.append((_quarantined(position, NO_ELEMENT),))
+    return mapped
+
+
+def unstorable(position: int, *, covers_rest: bool) -> PreparedAlert:
+    """What stays of alerts that cannot be stored as they were mapped."""
+    return _quarantined(position, UNSTORABLE, covers_rest=covers_rest)
+
+
+def _map_from(
+    mapping: Mapping, start: int, elements: Sequence[Json], *, more: bool, checked: bool, now: datetime
+) -> tuple[PreparedAlert, ...]:
     more = more or len(elements) > ALERTS_MAX
     elements = elements[:ALERTS_MAX]
     mapped = [
-        _map_element(mapping, position, elements[position], checked=document.within_limits, now=now)
+        _map_element(mapping, position, elements[position], checked=checked, now=now)
         for position in range(start, len(elements))
     ]
     if more:
@@ -79,18 +116,6 @@ def map_document(mapping: Mapping, document: Document, *, now: datetime, start: 
         message = f"The delivery holds more than {limit} alerts; those after the first {limit} wait here."
         mapped.append(_quarantined(max(start, limit), Unmappable(code, message), covers_rest=True))
     return tuple(mapped)
-
-
-def map_one(mapping: Mapping, content: bytes, position: int, *, now: datetime) -> PreparedAlert | None:
-    """One alert of a delivery again; None when the mapping no longer yields an element there."""
-    try:
-        document = decode(content)
-        elements, _ = mapping.split(document.value)
-    except Unmappable as error:
-        return _quarantined(position, error)
-    if position >= len(elements):
-        return None
-    return _map_element(mapping, position, elements[position], checked=document.within_limits, now=now)
 
 
 def _map_element(mapping: Mapping, position: int, element: Json, *, checked: bool, now: datetime) -> PreparedAlert:

@@ -1,30 +1,35 @@
 """Quarantined alerts, mapped again by the mapping in use now: by the very functions that map a new delivery.
 
-A command does it, and so does a revision that is put into use. The caller asks for a page, replays it in a transaction
-of its own, and goes on after the last one.
+A command does it, and so does a revision that is put into use. The caller asks for a page, replays it, and goes on
+after the last one. Mapping locks nothing; what changed is stored in transactions no longer than those of intake.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, tuple_
 
 from bridge.alert import Outcome
+from bridge.errors import Transient
 from bridge.library import Library, Published
 from bridge.log.entries import Action, Entry, append
 from bridge.store import intake_sql as sql
+from bridge.store.engine import Store, refusal
 from bridge.store.intake import SettledAlert, log_line, settle_alerts, write_states
-from bridge.store.prepare import PreparedAlert, PreparedDelivery, map_content, map_one
+from bridge.store.prepare import ALERTS_MAX, PreparedAlert, PreparedDelivery, map_again, unstorable
+from bridge.store.rows import AlertId
 from bridge.store.tables import alerts, deliveries, to_us
+from bridge.store.writer import BATCH_ALERTS_MAX, BATCH_BYTES_MAX
 
-PAGE = 200  # quarantined alerts of one transaction: intake waits for the lock no longer than for one of its batches
+PAGE = 200  # quarantined alerts that are asked for together
 
-AlertId = tuple[int, int]  # (delivery, position): publicly "<delivery>-<position>"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +43,22 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Waiting:
+    """A quarantined alert, and why it is one."""
+
     position: int
     covers_rest: bool
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Again:
+    """A delivery of which something that waits comes to something else now."""
+
+    id: int
     received_at: datetime
+    delivery: PreparedDelivery  # its alerts are in `news`
+    news: dict[tuple[int, bool], tuple[PreparedAlert, ...]]  # (position, covers_rest) of what waits -> what it comes to
 
 
 def quarantined(tx: Connection, *, source: str | None, after: AlertId = (0, -1), limit: int = PAGE) -> list[AlertId]:
@@ -59,54 +77,111 @@ def quarantined(tx: Connection, *, source: str | None, after: AlertId = (0, -1),
 
 
 def replay(
-    tx: Connection,
+    store: Store,
     ids: Sequence[AlertId],
     *,
     library: Library,
     mapping_of: Mapping[str, str],
     actor: str,
-    now: datetime,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Replayed:
-    """Those of `ids` that are still quarantined, by `mapping_of` their source. In the caller's transaction.
+    """Those of `ids` that are still quarantined, by `mapping_of` their source. `stopped` is asked before each batch.
 
-    An alert whose source is no longer configured, or whose delivery's body was erased, stays where it is.
+    An alert whose source is no longer configured, or whose delivery's body was erased, stays where it is; so does one
+    that comes to the same as before. Raises Transient; what was replayed until then stays so.
     """
+    published_of = {source: library[mapping] for source, mapping in mapping_of.items()}
+    with store.reading() as tx:
+        batches = _batches(tx, ids)
     total = Replayed()
-    for delivery_id, group in groupby(sorted(set(ids)), key=lambda one: one[0]):
-        row = _locked_delivery(tx, delivery_id)
-        waiting = _waiting(tx, delivery_id, [position for _, position in group]) if row is not None else []
-        if row is None or not waiting:
-            continue
-        if row.body is None or row.source not in mapping_of:
-            total += Replayed(waiting=len(waiting))
-            continue
-        total += _replay_delivery(tx, row, waiting, library[mapping_of[row.source]], actor=actor, now=now)
+    for batch in batches:
+        if stopped():
+            break
+        total += _replay_batch(store, batch, published_of, actor)
+        # Committed: this batch is done for good. If we die here the rest still waits.
     return total
 
 
-def _locked_delivery(tx: Connection, delivery_id: int) -> Row[Any] | None:
-    """Locked, so that two replays at once do not count an alert twice."""
-    return tx.execute(select(deliveries).where(deliveries.c.id == delivery_id).with_for_update()).one_or_none()
+def _batches(tx: Connection, ids: Sequence[AlertId]) -> list[list[AlertId]]:
+    """Each for one transaction: intake waits for it no longer than for a batch of its own."""
+    size = func.coalesce(func.length(deliveries.c.body), 0).label("size")
+    query = select(alerts.c.delivery_id, alerts.c.position, alerts.c.covers_rest, size).join(deliveries)
+    batches: list[list[AlertId]] = []
+    many = size_sum = 0
+    last = None
+    for row in tx.execute(query.where(_waits(ids)).order_by(alerts.c.delivery_id, alerts.c.position)):
+        many_more = ALERTS_MAX if row.covers_rest else 1
+        many, size_sum = many + many_more, size_sum + (row.size if row.delivery_id != last else 0)
+        if not batches or many > BATCH_ALERTS_MAX or size_sum > BATCH_BYTES_MAX:
+            batches.append([])
+            many, size_sum = many_more, row.size
+        batches[-1].append((row.delivery_id, row.position))
+        last = row.delivery_id
+    return batches
 
 
-def _waiting(tx: Connection, delivery_id: int, positions: Sequence[int]) -> list[_Waiting]:
-    rows = tx.execute(
-        select(alerts.c.position, alerts.c.covers_rest, alerts.c.received_at)
-        .where(
-            tuple_(alerts.c.delivery_id, alerts.c.position).in_([(delivery_id, one) for one in positions]),
-            alerts.c.outcome == Outcome.QUARANTINED.value,
-        )
-        .order_by(alerts.c.position)
-    )
-    return [_Waiting(position=row.position, covers_rest=row.covers_rest, received_at=row.received_at) for row in rows]
+def _replay_batch(store: Store, ids: Sequence[AlertId], published_of: Mapping[str, Published], actor: str) -> Replayed:
+    """A delivery that cannot be stored keeps no other from it: it stays where it is, as `unstorable`."""
+    try:
+        return _replay_at_once(store, ids, published_of, actor)
+    except Transient:
+        raise
+    except Exception as error:  # noqa: BLE001 (a loop's edge, as in intake's writer)
+        of_each = [list(group) for _, group in groupby(ids, key=lambda one: one[0])]
+        if len(of_each) == 1:
+            _log.error("delivery %d could not be replayed, it stays quarantined: %s", ids[0][0], refusal(error))
+            return _replay_at_once(store, ids, published_of, actor, storable=False)
+        _log.warning("%d deliveries could not be replayed, one by one now: %s", len(of_each), refusal(error))
+    return sum((_replay_batch(store, one, published_of, actor) for one in of_each), Replayed())
 
 
-def _replay_delivery(
-    tx: Connection, row: Row[Any], waiting: Sequence[_Waiting], published: Published, *, actor: str, now: datetime
+def _replay_at_once(
+    store: Store, ids: Sequence[AlertId], published_of: Mapping[str, Published], actor: str, *, storable: bool = True
 ) -> Replayed:
-    received_at = row.received_at
-    mapped = tuple([alert for one in waiting for alert in _map_again(row.body, one, published, received_at)])
-    delivery = PreparedDelivery(
+    with store.reading() as tx:
+        found = _load(tx, ids)
+    waiting, page = 0, []
+    for row, held in found:
+        published = published_of.get(row.source)
+        news = {} if published is None else _news(row, held, published, storable=storable)
+        waiting += len(held) - len(news)
+        if published is not None and news:
+            page.append(_Again(id=row.id, received_at=row.received_at, delivery=_delivery(row, published), news=news))
+    done = store.in_transaction(lambda tx: _store(tx, page, actor=actor, now=store.now(tx))) if page else Replayed()
+    return done + Replayed(waiting=waiting)
+
+
+def _load(tx: Connection, ids: Sequence[AlertId]) -> list[tuple[Row[Any], list[_Waiting]]]:
+    """Deliveries, each with those of its alerts that wait."""
+    columns = (alerts.c.delivery_id, alerts.c.position, alerts.c.covers_rest, alerts.c.reason, alerts.c.detail)
+    waits: dict[int, list[_Waiting]] = {}
+    for row in tx.execute(select(*columns).where(_waits(ids)).order_by(alerts.c.position)):
+        one = _Waiting(position=row.position, covers_rest=row.covers_rest, reason=row.reason, detail=row.detail or "")
+        waits.setdefault(row.delivery_id, []).append(one)
+    found = tx.execute(select(deliveries).where(deliveries.c.id.in_(waits)).order_by(deliveries.c.id))
+    return [(row, waits[row.id]) for row in found]
+
+
+def _waits(ids: Sequence[AlertId]) -> ColumnElement[bool]:
+    return and_(tuple_(alerts.c.delivery_id, alerts.c.position).in_(ids), alerts.c.outcome == Outcome.QUARANTINED.value)
+
+
+def _news(
+    row: Row[Any], held: Sequence[_Waiting], published: Published, *, storable: bool
+) -> dict[tuple[int, bool], tuple[PreparedAlert, ...]]:
+    if row.body is None:
+        return {}
+    waiting = [(one.position, one.covers_rest) for one in held]
+    if storable:  # as of its receipt: a suppression that held then holds for it still
+        mapped = map_again(published.mapping, row.body, waiting, now=row.received_at)
+    else:
+        mapped = [(unstorable(position, covers_rest=covers_rest),) for position, covers_rest in waiting]
+    triples = zip(waiting, held, mapped, strict=True)
+    return {place: alerts for place, one, alerts in triples if not _same(one, alerts)}
+
+
+def _delivery(row: Row[Any], published: Published) -> PreparedDelivery:
+    return PreparedDelivery(
         source=row.source,
         tenant=row.tenant,
         mapping=published.mapping.name,
@@ -116,34 +191,56 @@ def _replay_delivery(
         content_type=row.content_type,
         body=row.body,
         fingerprint=row.fingerprint,
-        alerts=mapped,
+        alerts=(),
     )
-    states, settled = settle_alerts(tx, [delivery], received_us=to_us(received_at), now=now)
+
+
+def _same(held: _Waiting, mapped: tuple[PreparedAlert, ...]) -> bool:
+    first = mapped[0]
+    now = (len(mapped), first.mapped, first.position, first.covers_rest, first.code, first.detail)
+    return now == (1, None, held.position, held.covers_rest, held.reason, held.detail)
+
+
+def _store(tx: Connection, page: Sequence[_Again], *, actor: str, now: datetime) -> Replayed:
+    still = _lock(tx, page)
+    chosen = [(one, [place for place in one.news if (one.id, *place) in still]) for one in page]
+    chosen = [(one, places) for one, places in chosen if places]
+    if not chosen:
+        return Replayed()
+    prepared = [
+        replace(one.delivery, alerts=tuple([alert for place in places for alert in one.news[place]]))
+        for one, places in chosen
+    ]
+    received = [to_us(one.received_at) for one, _ in chosen]
+    states, settled = settle_alerts(tx, prepared, received_us=received, now=now)
     write_states(tx, states)
+    left = [(one.id, position) for one, places in chosen for position, _ in places]
+    tx.execute(alerts.delete().where(tuple_(alerts.c.delivery_id, alerts.c.position).in_(left)))
+    rows = zip(chosen, prepared, received, settled, strict=True)
+    sql.insert_alerts(
+        tx,
+        [one.row(again.id, at, delivery.revision_id) for (again, _), delivery, at, many in rows for one in many],
+    )
+    append(
+        tx,
+        *(
+            _entry(again.id, delivery, many, actor=actor, now=now)
+            for (again, _), delivery, many in zip(chosen, prepared, settled, strict=True)
+        ),
+    )
+    quarantined = [one.outcome is Outcome.QUARANTINED for many in settled for one in many]
+    return Replayed(mapped=quarantined.count(False), waiting=quarantined.count(True))
+
+
+def _lock(tx: Connection, page: Sequence[_Again]) -> set[tuple[int, int, bool]]:
+    """(delivery, position, covers_rest) of what still waits as it did; locked, so that of two replays one counts it."""
+    of_deliveries = [one.id for one in page]
     tx.execute(
-        alerts.delete().where(alerts.c.delivery_id == row.id, alerts.c.position.in_([one.position for one in waiting]))
+        select(deliveries.c.id).where(deliveries.c.id.in_(of_deliveries)).order_by(deliveries.c.id).with_for_update()
     )
-    sql.insert_alerts(tx, [one.row(row.id, to_us(received_at), published.revision_id) for one in settled[0]])
-    append(tx, _entry(row.id, delivery, settled[0], actor=actor, now=now))
-    still = sum(one.outcome is Outcome.QUARANTINED for one in settled[0])
-    return Replayed(mapped=len(settled[0]) - still, waiting=still)
-
-
-def _map_again(body: bytes, one: _Waiting, published: Published, now: datetime) -> tuple[PreparedAlert, ...]:
-    """`now` is when it was received: a suppression that held then holds for it still."""
-    if not one.covers_rest:
-        alert = map_one(published.mapping, body, one.position, now=now)
-        return (alert,) if alert else (_gone(one.position),)
-    return map_content(published.mapping, body, now=now, start=one.position) or (_gone(one.position),)
-
-
-def _gone(position: int) -> PreparedAlert:
-    return PreparedAlert(
-        position=position,
-        mapped=None,
-        code="no_element",
-        detail="The mapping no longer yields an alert at this place of the delivery: see its `each`.",
-    )
+    ids = [(one.id, position) for one in page for position, _ in one.news]
+    found = tx.execute(select(alerts.c.delivery_id, alerts.c.position, alerts.c.covers_rest).where(_waits(ids)))
+    return {(row.delivery_id, row.position, row.covers_rest) for row in found}
 
 
 def _entry(

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
+import pytest
 from intake_world import PROBE, alert, body_of, delivery, delivery_of, library_of, rows
+from sqlalchemy import Connection
 
 from bridge.library import Library
+from bridge.sources.document import Document
+from bridge.store import prepare as prepare_module
+from bridge.store import replay as replay_module
 from bridge.store.discard import discard
 from bridge.store.engine import Store
 from bridge.store.intake import commit
-from bridge.store.prepare import PreparedDelivery
+from bridge.store.prepare import PreparedAlert, PreparedDelivery, map_again
 from bridge.store.replay import Replayed, quarantined, replay
 from bridge.store.tables import alerts, correlations, log_entries
 
@@ -25,15 +33,9 @@ def take(store: Store, *batch: PreparedDelivery) -> None:
 
 
 def replay_all(store: Store, library: Library) -> Replayed:
-    with store.transaction() as tx:
-        return replay(
-            tx,
-            quarantined(tx, source=None),
-            library=library,
-            mapping_of={"probe": "probe"},
-            actor="cli:test",
-            now=LATER,
-        )
+    with store.reading() as tx:
+        ids = quarantined(tx, source=None)
+    return replay(store, ids, library=library, mapping_of={"probe": "probe"}, actor="cli:test")
 
 
 def test_a_fixed_mapping_lets_the_quarantine_go(store: Store) -> None:
@@ -59,8 +61,7 @@ def test_what_left_quarantine_is_not_replayed_again(store: Store) -> None:
     with store.reading() as connection:
         ids = quarantined(connection, source="probe")
     replay_all(store, fixed)
-    with store.transaction() as tx:
-        again = replay(tx, ids, library=fixed, mapping_of={"probe": "probe"}, actor="cli:test", now=LATER)
+    again = replay(store, ids, library=fixed, mapping_of={"probe": "probe"}, actor="cli:test")
     assert again == Replayed()
     assert rows(store, correlations)[0].alert_count == 1
 
@@ -90,6 +91,110 @@ def test_only_what_is_still_quarantined_is_discarded(store: Store) -> None:
     assert msgspec.json.decode(rows(store, log_entries)[-1].entry)["action"] == "replayed"
 
 
+def test_a_rest_that_yields_nothing_for_now_is_a_rest_still(store: Store) -> None:
+    take(store, delivery_of(library_of(store), b'{"events": [{"rule": "a"}, {"rule": "b"}], "none": []}'))
+    replay_all(store, library_of(store, PROBE.replace(".alerts[]", ".none[]")))
+    (held,) = rows(store, alerts)
+    assert (held.position, held.covers_rest, held.reason) == (0, True, "no_element")
+    assert replay_all(store, library_of(store, PROBE.replace(".alerts[]", ".events[]"))).mapped == 2
+    assert [row.correlation_id for row in rows(store, alerts)] == ["a", "b"]
+
+
+def test_what_comes_to_the_same_is_not_written_or_logged_again(store: Store) -> None:
+    library = library_of(store)
+    take(store, delivery(library, {"x": 1}), delivery_of(library, b"not JSON"))
+    before = rows(store, alerts), rows(store, log_entries)
+    assert replay_all(store, library) == Replayed(waiting=2)
+    assert (rows(store, alerts), rows(store, log_entries)) == before
+
+
+def unstorable_rule(mapping: Any, content: bytes, waiting: Any, *, now: datetime) -> Any:
+    """As `map_again`; of the rule `poison` it makes a text that neither database stores."""
+    return [tuple([poisoned(one) for one in found]) for found in map_again(mapping, content, waiting, now=now)]
+
+
+def poisoned(one: PreparedAlert) -> PreparedAlert:
+    if one.mapped is None or one.mapped.correlation_id != "poison":
+        return one
+    return replace(one, mapped=replace(one.mapped, correlation_text="\ud800"))
+
+
+def test_a_delivery_that_cannot_be_stored_keeps_no_other_in_quarantine(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    library = library_of(store)
+    for names in (["a"], ["b", "poison"], ["c"]):
+        take(store, delivery(library, *({"name": name} for name in names)))
+    monkeypatch.setattr(replay_module, "map_again", unstorable_rule)
+    fixed = library_of(store, FIXED)
+    assert replay_all(store, fixed) == Replayed(mapped=2, waiting=2)
+    assert [row.correlation_id for row in rows(store, correlations)] == ["a", "c"]
+    assert [row.reason for row in rows(store, alerts) if row.outcome == "quarantined"] == ["unstorable"] * 2
+    assert "delivery 2 could not be replayed, it stays quarantined" in caplog.text
+    logged = len(rows(store, log_entries))
+    assert replay_all(store, fixed) == Replayed(waiting=2)
+    assert len(rows(store, log_entries)) == logged
+
+
+def test_what_was_unstorable_is_stored_once_it_can_be(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    take(store, delivery_of(library_of(store), b'{"events": [{"rule": "poison"}, {"rule": "b"}]}'))
+    moved = library_of(store, PROBE.replace(".alerts[]", ".events[]"))
+    with monkeypatch.context() as patch:
+        patch.setattr(replay_module, "map_again", unstorable_rule)
+        assert replay_all(store, moved) == Replayed(waiting=1)
+    assert replay_all(store, moved) == Replayed(mapped=2)
+
+
+def test_a_body_is_decoded_once_however_many_of_its_alerts_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+    real = prepare_module.decode
+
+    def counted(raw: bytes) -> Document:
+        decoded.append(raw)
+        return real(raw)
+
+    take(store, delivery(library_of(store), *({"name": f"r{n}"} for n in range(20))))
+    monkeypatch.setattr(prepare_module, "decode", counted)
+    assert replay_all(store, library_of(store, FIXED)).mapped == 20
+    assert len(decoded) == 1
+
+
+@pytest.mark.parametrize(
+    ("bound", "most", "batches"),
+    [("BATCH_ALERTS_MAX", 2_000, [2, 1]), ("BATCH_ALERTS_MAX", 1_000, [1, 1, 1]), ("BATCH_BYTES_MAX", 1, [1, 1, 1])],
+)
+def test_a_transaction_is_no_longer_than_one_of_intake(
+    store: Store, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, batches: list[int]
+) -> None:
+    library = library_of(store)
+    for n in range(3):
+        take(store, delivery_of(library, b'{"events": [{"rule": "r%d"}]}' % n))
+    stored = []
+    real = replay_module._store
+
+    def counted(tx: Connection, page: Sequence[Any], **named: Any) -> Replayed:
+        stored.append(len(page))
+        return real(tx, page, **named)
+
+    monkeypatch.setattr(replay_module, "_store", counted)
+    monkeypatch.setattr(replay_module, bound, most)
+    assert replay_all(store, library_of(store, PROBE.replace(".alerts[]", ".events[]"))).mapped == 3
+    assert stored == batches
+
+
+def test_between_two_transactions_a_replay_can_be_stopped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    take(store, delivery(library_of(store), {"name": "a"}, {"name": "b"}))
+    monkeypatch.setattr(replay_module, "BATCH_ALERTS_MAX", 1)
+    asked = iter([False, True])
+    with store.reading() as tx:
+        ids = quarantined(tx, source=None)
+    fixed = library_of(store, FIXED)
+    done = replay(
+        store, ids, library=fixed, mapping_of={"probe": "probe"}, actor="cli:test", stopped=lambda: next(asked)
+    )
+    assert done == Replayed(mapped=1)
+
+
 def test_pages_go_on_after_the_last_one(store: Store) -> None:
     take(store, delivery(library_of(store), {"x": 1}, {"x": 2}, {"x": 3}))
     with store.reading() as connection:
@@ -101,6 +206,7 @@ def test_pages_go_on_after_the_last_one(store: Store) -> None:
 def test_a_source_that_is_gone_keeps_its_quarantine(store: Store) -> None:
     library = library_of(store)
     take(store, delivery(library, {"x": 1}))
-    with store.transaction() as tx:
-        done = replay(tx, quarantined(tx, source=None), library=library, mapping_of={}, actor="cli:test", now=LATER)
+    with store.reading() as tx:
+        ids = quarantined(tx, source=None)
+    done = replay(store, ids, library=library, mapping_of={}, actor="cli:test")
     assert done == Replayed(waiting=1)

@@ -1,18 +1,20 @@
-"""On PostgreSQL whoever takes several correlations takes them in one order."""
+"""Whoever takes several correlations takes them in one order, and begins again when another was quicker."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
-from intake_world import NOW, WAIT_SECONDS_MAX, alert, delivery, library_of, wait_for_a_waiter
-from sqlalchemy import select
+from intake_world import NOW, PROBE, WAIT_SECONDS_MAX, alert, delivery, library_of, wait_for_a_waiter
+from sqlalchemy import Connection, select
 
 from bridge.store import intake_sql
-from bridge.store.engine import Store, open_store
+from bridge.store.correlation_state import CorrelationState
+from bridge.store.engine import Conflict, Store, open_store
 from bridge.store.intake import commit
+from bridge.store.replay import Replayed, quarantined, replay
 from bridge.store.tables import correlations, metadata
 
 
@@ -54,3 +56,49 @@ def test_more_keys_than_one_statement_takes_are_locked_in_the_order_of_ids(
     taking.join(WAIT_SECONDS_MAX)
     with first.reading() as tx:
         assert list(tx.execute(select(correlations.c.last_seq)).scalars()) == [2, 2]
+
+
+def test_a_replay_locks_the_correlations_of_many_deliveries_in_the_order_of_ids(stores: tuple[Store, Store]) -> None:
+    first, second = stores
+    library = library_of(first)
+    for rule in ("a", "b"):
+        with first.transaction() as tx:
+            commit(tx, [delivery(library, alert(rule))], NOW)
+    for name in ("b", "a"):  # the order of the deliveries is not that of the correlations
+        with first.transaction() as tx:
+            commit(tx, [delivery(library, {"name": name})], NOW)
+    fixed = library_of(first, PROBE.replace("rule: .rule", "rule: .rule ?? .name"))
+    with first.reading() as tx:
+        ids = quarantined(tx, source=None)
+    done: list[Replayed] = []
+
+    def replay_both() -> None:
+        done.append(replay(second, ids, library=fixed, mapping_of={"probe": "probe"}, actor="test"))
+
+    replaying = threading.Thread(target=replay_both)
+    with first.transaction() as tx:
+        low, high = tx.execute(select(correlations.c.id).order_by(correlations.c.id)).scalars()
+        tx.execute(select(correlations.c.id).where(correlations.c.id == low).with_for_update())
+        replaying.start()
+        wait_for_a_waiter(first)
+        tx.execute(select(correlations.c.id).where(correlations.c.id == high).with_for_update(nowait=True))
+    replaying.join(WAIT_SECONDS_MAX)
+    assert done == [Replayed(mapped=2)]
+
+
+def test_a_replay_that_lost_a_race_is_begun_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = library_of(store)
+    with store.transaction() as tx:
+        commit(tx, [delivery(library, {"name": "a"})], NOW)
+    fixed = library_of(store, PROBE.replace("rule: .rule", "rule: .rule ?? .name"))
+    real, lost = intake_sql.insert_correlations, iter([True])
+
+    def once_slower(tx: Connection, states: Sequence[CorrelationState]) -> None:
+        if next(lost, False):
+            raise Conflict
+        real(tx, states)
+
+    monkeypatch.setattr(intake_sql, "insert_correlations", once_slower)
+    with store.reading() as tx:
+        ids = quarantined(tx, source=None)
+    assert replay(store, ids, library=fixed, mapping_of={"probe": "probe"}, actor="test") == Replayed(mapped=1)
