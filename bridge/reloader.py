@@ -49,7 +49,7 @@ class Reloader:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def look(self, *, files: bool) -> None:
+    def look(self, *, files: bool, replay: bool = True) -> None:
         """Publish what changed on disk, if `files` may have; take what is published; replay what waited for it."""
         self._unread |= files and self._auto
         try:
@@ -57,7 +57,8 @@ class Reloader:
                 self._look_at_files()
                 self._unread = False
             self._look_at_store()
-            self._replay()
+            if replay:
+                self._replay()
         except Transient as error:  # the store is away; nobody saves the file a second time because of that
             self._tell("store", error.message)
             _log.warning("mappings not looked at, trying again: %s", error.message)

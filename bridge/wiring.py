@@ -119,6 +119,8 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     metrics.watch(lambda: _backlog(store))
     metrics.watch_mappings(lambda: bool(library.refused))
     reloader = Reloader(settings, store, library, taken)
+    # What changed since `prepare`, as before a worker that died comes back. The quarantine can wait, senders cannot.
+    reloader.look(files=True, replay=False)
     writer.start()
     reloader.start()
     if loop is not None:

@@ -34,6 +34,17 @@ def started(place: Place, *, sync: bool = False) -> tuple[Running, Any]:
     return run(place.settings, prepared, sync=sync), prepared.lock
 
 
+def test_what_changed_on_disk_since_the_preparation_is_looked_at_before_it_listens(place: Place) -> None:
+    prepared = prepare(place.settings)
+    place.write("mapping: probe\nno_such_key: 1\n")
+    running = run(place.settings, prepared, sync=False)
+    answer = running.app.test_client().get("/readyz")
+    running.stop()
+    assert prepared.lock is not None
+    prepared.lock.close()
+    assert (answer.status_code, "no_such_key" in answer.text) == (200, True)
+
+
 def test_a_quarantine_that_takes_long_to_replay_does_not_delay_the_start(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
