@@ -133,11 +133,16 @@ class Reloader:
     def _replay(self) -> None:
         if not self._unreplayed:
             return
-        mapped = replay_quarantine(
-            self._settings, self._store, self._library, self._unreplayed, actor="reload", stopped=self._interrupted
-        )
-        if not self._interrupted():
-            self._unreplayed = set()
+        waiting, self._unreplayed = self._unreplayed, set()  # a bug would come about again: it is met once
+        try:
+            mapped = replay_quarantine(
+                self._settings, self._store, self._library, waiting, actor="reload", stopped=self._interrupted
+            )
+            if self._interrupted():
+                self._unreplayed = waiting
+        except Transient:
+            self._unreplayed = waiting
+            raise
         if mapped:
             _log.info("%d alerts left quarantine", mapped)
 

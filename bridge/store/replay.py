@@ -203,31 +203,23 @@ def _same(held: _Waiting, mapped: tuple[PreparedAlert, ...]) -> bool:
 
 def _store(tx: Connection, page: Sequence[_Again], *, actor: str, now: datetime) -> Replayed:
     still = _lock(tx, page)
-    chosen = [(one, [place for place in one.news if (one.id, *place) in still]) for one in page]
-    chosen = [(one, places) for one, places in chosen if places]
-    if not chosen:
-        return Replayed()
+    page = [one for one in page if any((one.id, *place) in still for place in one.news)]
+    places = [[place for place in one.news if (one.id, *place) in still] for one in page]
     prepared = [
-        replace(one.delivery, alerts=tuple([alert for place in places for alert in one.news[place]]))
-        for one, places in chosen
+        replace(one.delivery, alerts=tuple([alert for place in those for alert in one.news[place]]))
+        for one, those in zip(page, places, strict=True)
     ]
-    received = [to_us(one.received_at) for one, _ in chosen]
+    received = [to_us(one.received_at) for one in page]
     states, settled = settle_alerts(tx, prepared, received_us=received, now=now)
     write_states(tx, states)
-    left = [(one.id, position) for one, places in chosen for position, _ in places]
+    left = [(delivery, position) for delivery, position, _ in still]
     tx.execute(alerts.delete().where(tuple_(alerts.c.delivery_id, alerts.c.position).in_(left)))
-    rows = zip(chosen, prepared, received, settled, strict=True)
-    sql.insert_alerts(
-        tx,
-        [one.row(again.id, at, delivery.revision_id) for (again, _), delivery, at, many in rows for one in many],
-    )
-    append(
-        tx,
-        *(
-            _entry(again.id, delivery, many, actor=actor, now=now)
-            for (again, _), delivery, many in zip(chosen, prepared, settled, strict=True)
-        ),
-    )
+    rows, entries = [], []
+    for one, delivery, at, many in zip(page, prepared, received, settled, strict=True):
+        rows += [alert.row(one.id, at, delivery.revision_id) for alert in many]
+        entries.append(_entry(one.id, delivery, many, actor=actor, now=now))
+    sql.insert_alerts(tx, rows)
+    append(tx, *entries)
     quarantined = [one.outcome is Outcome.QUARANTINED for many in settled for one in many]
     return Replayed(mapped=quarantined.count(False), waiting=quarantined.count(True))
 
@@ -238,9 +230,10 @@ def _lock(tx: Connection, page: Sequence[_Again]) -> set[tuple[int, int, bool]]:
     tx.execute(
         select(deliveries.c.id).where(deliveries.c.id.in_(of_deliveries)).order_by(deliveries.c.id).with_for_update()
     )
-    ids = [(one.id, position) for one in page for position, _ in one.news]
+    places = {(one.id, *place) for one in page for place in one.news}
+    ids = [(delivery, position) for delivery, position, _ in places]
     found = tx.execute(select(alerts.c.delivery_id, alerts.c.position, alerts.c.covers_rest).where(_waits(ids)))
-    return {(row.delivery_id, row.position, row.covers_rest) for row in found}
+    return places.intersection([(row.delivery_id, row.position, row.covers_rest) for row in found])
 
 
 def _entry(

@@ -195,6 +195,22 @@ def test_between_two_transactions_a_replay_can_be_stopped(store: Store, monkeypa
     assert done == Replayed(mapped=1)
 
 
+def test_of_two_replays_at_once_one_counts_an_alert(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    take(store, delivery(library_of(store), {"name": "a"}, {"name": "b"}))
+    fixed = library_of(store, FIXED)
+    real, first = replay_module._store, iter([True])
+
+    def overtaken(tx: Connection, page: Sequence[Any], **named: Any) -> Replayed:
+        if next(first, False):
+            real(tx, page, **named)
+        return real(tx, page, **named)
+
+    monkeypatch.setattr(replay_module, "_store", overtaken)
+    assert replay_all(store, fixed) == Replayed()
+    assert [row.alert_count for row in rows(store, correlations)] == [1, 1]
+    assert [row.action for row in rows(store, log_entries)].count("replayed") == 1
+
+
 def test_pages_go_on_after_the_last_one(store: Store) -> None:
     take(store, delivery(library_of(store), {"x": 1}, {"x": 2}, {"x": 3}))
     with store.reading() as connection:

@@ -168,6 +168,18 @@ def test_a_bug_is_named_and_ends_nothing(place: Place, process: Process, monkeyp
     assert (process.text, process.library.refused) == (OTHER, "")
 
 
+def test_a_bug_in_a_replay_is_met_once(
+    place: Place, process: Process, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def bug(*_given: object, **_named: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(reloader, "replay_quarantine", bug)
+    for _ in range(3):
+        process.look(files=False)
+    assert [one.getMessage() for one in caplog.records] == ["mappings not looked at"]
+
+
 def test_stop_waits_for_one_page_of_a_long_replay_not_for_all(
     place: Place, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
