@@ -110,10 +110,21 @@ def _meet(simulator: Simulator, fault: Fault, call: ApiRequest) -> Response:
         return _lost("reset")
     if kind is FaultKind.TRUNCATED:
         return _truncated(serve(simulator, call, now=simulator.clock()))
+    if kind is FaultKind.IMPORT_RACE:
+        return _response(_raced(simulator, call))
     if kind is FaultKind.CANCELLED:
         serve(simulator, call, now=simulator.clock())
         return _response(answers.cancelled().answer())
     return _not_applied(simulator, fault, call)
+
+
+def _raced(simulator: Simulator, call: ApiRequest) -> Answer:
+    with simulator.lock:
+        simulator.racing = True
+        try:
+            return serve(simulator, call, now=simulator.clock())
+        finally:
+            simulator.racing = False
 
 
 def _apply_late(simulator: Simulator, call: ApiRequest, now: datetime) -> None:

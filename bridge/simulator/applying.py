@@ -20,6 +20,7 @@ def apply_scenario(simulator: Simulator, scenario: Scenario) -> None:
         for table, names in scenario.columns.items():
             simulator.add_columns(table, names)
         simulator.rows.unique |= scenario.unique
+        simulator.rows.mandatory |= scenario.mandatory
         for staging in scenario.staging.values():
             simulator.add_staging(staging)
         if scenario.enrichment is not None:

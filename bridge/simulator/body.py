@@ -37,6 +37,15 @@ def json_object(simulator: Simulator, request: ApiRequest) -> dict[str, Json]:
     return body
 
 
+def as_text(value: Json) -> str:
+    """As a column keeps it: null is empty, the rest in JSON's spelling."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
 def json_body(simulator: Simulator, request: ApiRequest) -> Json:
     try:
         body: Json = msgspec.json.decode(request.body)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from hashlib import md5
 
-from bridge.simulator.table import JOURNALS, LENGTHS, SYSTEM, Table
+from bridge.simulator.table import JOURNALS, LENGTHS, SYSTEM, Table, label_of
 from bridge.simulator.tables import INCIDENT_CLOSE_CODES, TABLES, TASK, TASK_CHOICES
 
 Row = dict[str, str]
@@ -60,7 +60,7 @@ def _column(table: str, name: str, reference: str) -> Row:
         {
             "name": table,
             "element": name,
-            "column_label": name.removeprefix("sys_").replace("_", " ").capitalize(),
+            "column_label": label_of(name),
             "internal_type": _type(name, reference),
             "max_length": str(LENGTHS.get(name, "32" if reference or name == "sys_id" else STRING_LENGTH)),
             "mandatory": "false",  # not enforced over REST anyway [OBSERVED]

@@ -17,7 +17,7 @@ from bridge.simulator import answers
 from bridge.simulator.access import User
 from bridge.simulator.acl import may_write
 from bridge.simulator.answers import Answer, Refused
-from bridge.simulator.body import require_headers
+from bridge.simulator.body import as_text, require_headers
 from bridge.simulator.request import ApiRequest
 from bridge.simulator.state import Simulator
 
@@ -53,7 +53,7 @@ def answer_enrichment_call(simulator: Simulator, request: ApiRequest, user: User
     flags = {name: _flag(name, request, body) for name in FLAGS}
     if simulator.enrichment.fails_with:
         raise _failed(500, simulator.enrichment.fails_with)
-    table, fields = _fields(simulator, target, {k: v for k, v in body.items() if k not in FLAGS})
+    table, fields = _fields(simulator, request, target, {k: v for k, v in body.items() if k not in FLAGS})
     checked = MAPPING not in body and not flags["ignore_mandatory_fields"]  # of mapped data nothing is told
     if checked and (missing := [name for name in target.mandatory if not fields.get(name)]):
         raise _failed(400, f"Mandatory fields missing: {','.join(missing)}")
@@ -77,12 +77,14 @@ def _flag(name: str, request: ApiRequest, body: dict[str, Json]) -> bool:
     return request.parameters.get(name) == "true" or body.get(name) in (True, "true")
 
 
-def _fields(simulator: Simulator, target: Target, body: dict[str, Json]) -> tuple[str, Row]:
+def _fields(simulator: Simulator, request: ApiRequest, target: Target, body: dict[str, Json]) -> tuple[str, Row]:
     """Which table gets what: the target's own columns, or what a data map makes of raw_data."""
     if MAPPING in body:
         return _mapped(simulator, body)
     columns = simulator.table(target.table).columns
-    fields = {name: _text(value) for name, value in body.items() if name in columns and _text(value)}
+    for name in body.keys() - columns:
+        simulator.note_violation("unknown_column", request.method, request.path, name)
+    fields = {name: as_text(value) for name, value in body.items() if name in columns and as_text(value)}
     if not fields:
         raise _failed(400, "No fields supplied")
     return target.table, fields
@@ -90,24 +92,18 @@ def _fields(simulator: Simulator, target: Target, body: dict[str, Json]) -> tupl
 
 def _mapped(simulator: Simulator, body: dict[str, Json]) -> tuple[str, Row]:
     """JSON is a map's default input format [OFFICIAL]; no other is known here. What is wrong is an unknown error."""
-    data_map = simulator.enrichment.maps.get(_text(body[MAPPING]))
+    data_map = simulator.enrichment.maps.get(as_text(body[MAPPING]))
     if data_map is None or not data_map.active:
         raise _failed(500, "Unknown error")
     try:
-        raw = msgspec.json.decode(_text(body.get("raw_data")))
+        raw = msgspec.json.decode(as_text(body.get("raw_data")))
     except msgspec.DecodeError:
         raise _failed(500, "Unknown error") from None
     values = raw if isinstance(raw, dict) else {}
-    fields = {column: _text(values[key]) for key, column in data_map.fields.items() if _text(values.get(key))}
+    fields = {column: as_text(values[key]) for key, column in data_map.fields.items() if as_text(values.get(key))}
     if not fields:
         raise _failed(400, "No fields supplied")
     return data_map.destination, fields
-
-
-def _text(value: Json) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _failed(status: int, message: str) -> Refused:

@@ -11,7 +11,7 @@ from bridge.simulator import answers
 from bridge.simulator.access import User
 from bridge.simulator.acl import may_write
 from bridge.simulator.answers import Answer
-from bridge.simulator.body import json_object, require_headers
+from bridge.simulator.body import as_text, json_object, require_headers
 from bridge.simulator.request import ApiRequest
 from bridge.simulator.state import Simulator
 
@@ -48,9 +48,7 @@ def _event(simulator: Simulator, request: ApiRequest, record: dict[str, Json]) -
             simulator.note_violation("unknown_column", request.method, request.path, column)
         elif value is not None and not isinstance(value, str):
             simulator.note_violation("not_text", request.method, request.path, column)
-        event[column] = (
-            value if isinstance(value, str) else "" if value is None else msgspec.json.encode(value).decode()
-        )
+        event[column] = as_text(value)
     if event.get("severity", "") not in ("", "0", "1", "2", "3", "4", "5"):
         simulator.note_violation("event_severity", request.method, request.path, event["severity"])
     if (info := event.get("additional_info", "")) and not _is_json_object(info):

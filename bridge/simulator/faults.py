@@ -27,11 +27,14 @@ class FaultKind(StrEnum):
     RESET_AFTER_COMMIT = "reset_after_commit"  # applied, then the connection is reset: the reply is lost
     LATE_COMMIT = "late_commit"  # the connection is reset; applied `seconds` later
     DROPPED = "dropped"  # 202 and an empty body; never applied
+    IMPORT_RACE = "import_race"  # applied without coalescing, as when another import runs at the same moment
     TRUNCATED = "truncated"  # applied; the JSON of the answer breaks off
 
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-OF_WRITES = frozenset({FaultKind.LATE_COMMIT, FaultKind.DROPPED, FaultKind.BUSINESS_RULE})  # reads are never struck
+OF_WRITES = frozenset(
+    {FaultKind.LATE_COMMIT, FaultKind.DROPPED, FaultKind.BUSINESS_RULE, FaultKind.IMPORT_RACE}
+)  # reads are never struck
 STATUSES = frozenset({500, 502, 503})
 SECONDS_MAX = 3600
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import uuid4
 
-import msgspec
-
 from bridge.alert import Json
 from bridge.simulator import answers
 from bridge.simulator.access import User
 from bridge.simulator.acl import may_write
 from bridge.simulator.answers import Answer, Refused
-from bridge.simulator.body import json_object, require_headers
+from bridge.simulator.body import as_text, json_object, require_headers
+from bridge.simulator.policing import risk_violation, value_violation
 from bridge.simulator.records import SYS_ID
 from bridge.simulator.request import ApiRequest
 from bridge.simulator.state import Simulator
@@ -38,6 +37,8 @@ def answer_import_call(simulator: Simulator, request: ApiRequest, user: User, no
     if request.method != "POST" or request.sys_id not in ("", "insertMultiple"):
         raise answers.method_not_allowed(request.method)
     require_headers(simulator, request)
+    for name in request.parameters:
+        simulator.note_violation("unsupported_parameter", request.method, request.path, name)
     if not may_write(simulator.needs, user, "import"):
         raise answers.acl_failed("POST")
     if request.sys_id:
@@ -82,18 +83,12 @@ def _staged(simulator: Simulator, request: ApiRequest, staging: Staging, body: d
         if column not in table.columns or column.startswith("sys_"):
             simulator.note_violation("unknown_column", request.method, request.path, column)  # dropped [KIBANA]
             continue
-        if value is not None and not isinstance(value, str):
-            simulator.note_violation("not_text", request.method, request.path, column)
-        row[column] = _text(value)
+        filled = (each.column(column, simulator.rows.tables[each.target]) for each in staging.maps)
+        for violation in {value_violation(name or "", value) for name in filled} - {None}:
+            simulator.note_violation(str(violation), request.method, request.path, column)
+        text = as_text(value)
+        row[column] = text.replace(":", "=") if isinstance(value, dict | list) else text
     return row
-
-
-def _text(value: Json) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode().replace(":", "=")
 
 
 def _transform(
@@ -104,6 +99,8 @@ def _transform(
     if rejection is not None:
         return _turned_away(each, rejection.status, rejection.error_message, rejection.status_message)
     fields = _fields(simulator, each, row)
+    if violation := risk_violation(fields, fields):
+        simulator.note_violation(violation, request.method, request.path, "risk_score")
     try:
         simulator.table(each.target)
         found = _coalesced(simulator, each, fields)
@@ -145,7 +142,9 @@ def _resolved(simulator: Simulator, each: TransformMap, column: str, value: str)
 
 
 def _coalesced(simulator: Simulator, each: TransformMap, fields: Row) -> Row | None:
-    """The record to update: of several that match, the first [OFFICIAL]."""
+    """The record to update: of several that match, the first [OFFICIAL]. Concurrent imports race, and see none."""
+    if simulator.racing:
+        return None
     for way in each.coalesce:
         if not all(fields.get(column) for column in way):
             continue

@@ -12,10 +12,10 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
 
-from bridge.simulator.answers import no_record, not_unique
+from bridge.simulator.answers import data_policy, no_record, not_unique
 from bridge.simulator.rules import apply_rules
 from bridge.simulator.switches import Switches
-from bridge.simulator.table import JOURNALS, LENGTHS, Table
+from bridge.simulator.table import JOURNALS, LENGTHS, Table, label_of
 from bridge.simulator.tables import TABLES
 
 Row = dict[str, str]
@@ -32,6 +32,7 @@ def stamp(moment: datetime) -> str:
 class Records:
     def __init__(self, switches: Switches) -> None:
         self._switches = switches
+        self.mandatory: dict[str, tuple[str, ...]] = {}  # table -> columns that a data policy demands of every write
         self.unique: dict[str, tuple[str, ...]] = {}  # table -> columns with a unique index; an empty value is free
         self.tables = dict(TABLES)
         self._rows: dict[str, dict[str, Row]] = {self._root(name): {} for name in TABLES}
@@ -82,6 +83,7 @@ class Records:
             row["opened_at"] = row["opened_at"] or at
             row["opened_by"] = row["opened_by"] or user_id
         apply_rules(definition, {}, row, now=at, user_id=user_id, order=self._switches.state_order)
+        self._require_mandatory(table, row)
         self._require_unique(table, row)
         if definition.is_task:
             row["number"] = row["task_effective_number"] = self._number(definition)
@@ -97,6 +99,7 @@ class Records:
         after = row | self._stored(definition, fields)
         order = self._switches.state_order
         apply_rules(definition, row, after, now=stamp(now), user_id=self.user_id(user), order=order)
+        self._require_mandatory(table, after)
         self._require_unique(table, after)
         noted = self._append_journal(row, fields, user=user, at=stamp(now))
         if after != row or noted:  # an update that changes nothing leaves no trace [UNVERIFIED]
@@ -139,6 +142,11 @@ class Records:
         display = TABLES[target].display
         found = [row["sys_id"] for row in self.rows(target) if row[display].casefold() == wanted]
         return found[0] if len(found) == 1 else ""
+
+    def _require_mandatory(self, table: str, row: Row) -> None:
+        missing = [label_of(column) for column in self.mandatory.get(table, ()) if not row[column]]
+        if missing:
+            raise data_policy(missing)
 
     def _require_unique(self, table: str, row: Row) -> None:
         for column in self.unique.get(table, ()):

@@ -56,6 +56,7 @@ SCENARIO_KEYS = (
     "clock_offset",
     "columns",
     "unique",
+    "mandatory",
     "client_certificates",
 )
 
@@ -66,6 +67,7 @@ class Scenario:
 
     faults: tuple[Fault, ...] = ()
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # added to these tables
+    mandatory: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # columns that a data policy demands
     unique: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # columns with a unique index
     switches: Mapping[str, StrEnum | int] = field(default_factory=dict)
     access: AccessGiven = field(default_factory=AccessGiven)
@@ -114,6 +116,7 @@ class _Reader(Reader):
             switches=self._switches(given),
             columns=columns,
             unique=self._columns(given.get("unique", {}), "unique", columns),
+            mandatory=self._columns(given.get("mandatory", {}), "mandatory", columns),
             access=AccessReader(self).access(given.get("access", {}), ("access",)),
             staging=imports.staging(given.get("import_sets", {}), ("import_sets",)),
             enrichment=imports.enrichment(given["enrichment"], ("enrichment",)) if "enrichment" in given else None,
@@ -136,7 +139,7 @@ class _Reader(Reader):
                 self.refuse((key, table), f"there is no table {table!r}", f"known: {', '.join(TABLES)}")
                 return {}
             known = TABLES[table].columns | frozenset(added.get(table, ()))
-            if key == "unique" and (unknown := [name for name in names if name not in known]):
+            if key != "columns" and (unknown := [name for name in names if name not in known]):
                 self.refuse((key, table), f"{table} has no column {unknown[0]!r}", "add it under `columns`")
         return named
 

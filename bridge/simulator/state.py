@@ -72,6 +72,7 @@ class Simulator:
         self.imported: dict[tuple[str, str], Json] = {}  # (staging table, its row) -> what the import answered
         self._import_sets = 0
         self.files: dict[str, bytes] = {}  # the content of each sys_attachment
+        self.racing = False  # while an import runs that another one races: coalescing finds nothing
         self.unserviced = 0  # so many items of the next batches are left undone
         self.late: list[LateWrite] = []
         self.stopping = threading.Event()  # set: nobody waits any longer

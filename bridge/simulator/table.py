@@ -64,5 +64,10 @@ class Table:
         return self.references.get(column, REFERENCES.get(column))
 
 
+def label_of(column: str) -> str:
+    """What a form calls a column, where nothing better is known."""
+    return column.removeprefix("sys_").replace("_", " ").capitalize()
+
+
 def columns(*groups: str) -> frozenset[str]:
     return frozenset(column for group in (SYSTEM, *groups) for column in group.split())

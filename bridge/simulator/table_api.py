@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import msgspec
-
 from bridge.alert import Json
 from bridge.simulator import answers
 from bridge.simulator.access import User
 from bridge.simulator.acl import may_read, may_write
 from bridge.simulator.answers import Answer
-from bridge.simulator.body import json_object, require_headers
+from bridge.simulator.body import as_text, json_object, require_headers
 from bridge.simulator.listing import list_rows
+from bridge.simulator.policing import risk_violation, value_violation
 from bridge.simulator.records import is_writable
 from bridge.simulator.request import ApiRequest, shape_of
 from bridge.simulator.shape import shaped
 from bridge.simulator.state import Simulator
-from bridge.simulator.table import JOURNALS, LENGTHS, Table
+from bridge.simulator.table import Table
 
 Row = dict[str, str]
 
@@ -80,8 +79,12 @@ def _fields(simulator: Simulator, request: ApiRequest, table: Table) -> Row:
     body = json_object(simulator, request)
     for column, value in body.items():
         if violation := _violation(table, request.method, column, value):
-            simulator.note_violation(*(violation, request.method, request.path, column))
-    return {column: _as_text(value) for column, value in body.items()}
+            simulator.note_violation(violation, request.method, request.path, column)
+    before = simulator.rows.get(table.name, request.sys_id) if request.sys_id else None
+    fields = {column: as_text(value) for column, value in body.items()}
+    if violation := risk_violation({**(before or {}), **fields}, fields):
+        simulator.note_violation(violation, request.method, request.path, "risk_score")
+    return fields
 
 
 def _violation(table: Table, method: str, column: str, value: Json) -> str | None:
@@ -89,18 +92,4 @@ def _violation(table: Table, method: str, column: str, value: Json) -> str | Non
         return "unknown_column"
     if not is_writable(table, column) and not (column == "sys_id" and method == "POST"):
         return "read_only_column"
-    if value is not None and not isinstance(value, str):
-        return "not_text"
-    if value and column in LENGTHS and len(value) > LENGTHS[column]:
-        return "too_long"
-    if value and column in JOURNALS and "[code]" in value:
-        return "code_in_journal"  # HTML would be rendered [OFFICIAL]; nothing that comes from an alert may open it
-    return None
-
-
-def _as_text(value: Json) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return value_violation(column, value)

@@ -269,3 +269,14 @@ def test_a_wrong_import_set_is_refused_by_name(world: World) -> None:
     assert answer.status_code == 400
     for words in ("no table 'nope'", "no column 'nope'", "error, ignored, skipped", "incident is a table"):
         assert words in answer.text
+
+
+def test_values_are_policed_by_the_column_they_go_to(world: World) -> None:
+    imported(world, ELASTIC, u_correlation_id="x" * 101, u_work_notes="[code]<b>")
+    assert world.violations() == [("too_long", "u_correlation_id"), ("code_in_journal", "u_work_notes")]
+
+
+def test_a_race_makes_a_twin(world: World) -> None:
+    world.apply(faults=[{"kind": "import_race", "after": 1}])
+    results = [imported(world, ELASTIC, u_correlation_id="a", u_description=str(at))[0] for at in range(3)]
+    assert [result["status"] for result in results] == ["inserted", "inserted", "updated"]

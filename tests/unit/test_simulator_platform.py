@@ -369,3 +369,17 @@ def test_wrong_columns_are_refused_by_name(world: World) -> None:
     for body, words in (({"columns": {"nope": ["a"]}}, "no table 'nope'"), ({"unique": {"incident": ["u_x"]}}, "u_x")):
         answer = world.call("POST", "/simulator/scenario", body)
         assert (answer.status_code, words in answer.text) == (400, True)
+
+
+def test_a_data_policy_may_demand_a_column(world: World) -> None:
+    world.apply(mandatory={"incident": ["caller_id"]})
+    detail = "Data Policy Exception: \n\tThe following fields are mandatory: Caller id"
+    assert refusal(world.call("POST", INCIDENT, {})) == (403, "Operation Failed", detail)
+    assert world.call("POST", INCIDENT, {"caller_id": "Fred Johnson"}).status_code == 201
+
+
+@pytest.mark.parametrize(("override", "noted"), [(None, True), ("false", True), ("true", False)])
+def test_a_risk_score_without_its_override_is_noted(world: World, override: str | None, *, noted: bool) -> None:
+    fields = {"risk_score": "80"} | ({} if override is None else {"risk_score_override": override})
+    world.call.created(SECURITY, **fields)
+    assert bool(world.violations()) is noted
