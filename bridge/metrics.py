@@ -36,6 +36,7 @@ class Metrics:
         self._refused = self._counter("bridge_deliveries_refused", "Deliveries refused.", "source", "reason")
         self._calls = self._counter("bridge_servicenow_calls", "Calls to ServiceNow.", "instance", "outcome")
         self._decisions = self._counter("bridge_decisions", "Decisions settled.", "kind", "reason")
+        self._additions = self._counter("bridge_additions", "What goes with an incident, once.", "kind", "outcome")
         self.queue_seconds = self._histogram("bridge_intake_queue_seconds", "Wait of a delivery for its batch.")
         self.commit_seconds = self._histogram("bridge_intake_commit_seconds", "Storing of one batch, made durable.")
         # A child is kept: `labels` is not free, and every request needs one.
@@ -54,6 +55,10 @@ class Metrics:
 
     def decided(self, kind: str, reason: str) -> None:
         self._child(self._decisions, kind, reason).inc()
+
+    def added(self, kind: str, outcome: str) -> None:
+        """`kind`: attachment or observables; `outcome`: added or given_up."""
+        self._child(self._additions, kind, outcome).inc()
 
     def watch(self, backlog: Callable[[], Backlog | None]) -> None:
         """Ask `backlog` at every scrape; None, when the store does not answer, leaves its gauges out."""

@@ -26,6 +26,7 @@ class Action(StrEnum):
     DECIDED = "decided"
     INTENDED = "intended"
     WRITTEN = "written"  # created, updated
+    ADDED = "added"  # beside the record, once: the raw alert attached, observables linked
     CLOSED = "closed"
     REOPENED = "reopened"
     ENDED_BY_PERSON = "ended_by_person"

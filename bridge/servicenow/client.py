@@ -74,6 +74,10 @@ class Client:
         """POST or PATCH, once. Ambiguous from the first byte on unless the answer is clear."""
         return self._call(method, table, path, query, msgspec.json.encode(dict(fields)), deadline=deadline)
 
+    def upload(self, table: str, path: str, query: Mapping[str, str], document: bytes, *, deadline: float) -> Answer:
+        """POST bytes that are JSON as they stand. Otherwise as `write`."""
+        return self._call("POST", table, path, query, document, deadline=deadline)
+
     def _call(
         self, method: str, table: str, path: str, query: Mapping[str, str], body: bytes | None, *, deadline: float
     ) -> Answer:

@@ -44,23 +44,23 @@ class LookUps:
         return sys_id
 
     def _one(self, find: Find, deadline: float) -> str | None:
-        if not find.by or not all(_can_be_asked(column, value) for column, value in find.by):
+        if not find.by or not all(can_be_asked(column, value) for column, value in find.by):
             return None
         by = (*find.by, *ALSO.get(find.table, ()))
         query = "^".join(f"{column}={value}" for column, value in by)
         rows = self._rows(find.table, query, ("sys_id", *(column for column, _ in by)), 2, deadline)
         # A column that the table lacks is ignored by ServiceNow: what does not match was not asked for.
-        if len(rows) != 1 or not all(_same(rows[0].get(column, ""), value) for column, value in by):
+        if len(rows) != 1 or not all(same(rows[0].get(column, ""), value) for column, value in by):
             return None
         return rows[0].get("sys_id") or None
 
 
-def _can_be_asked(column: str, value: str) -> bool:
+def can_be_asked(column: str, value: str) -> bool:
     """`^` would begin another condition and `javascript:` would be run by ServiceNow; neither can be escaped."""
     if not COLUMN.fullmatch(column) or not value.strip() or not value.isprintable():
         return False
     return "^" not in value and not value.strip().lower().startswith("javascript:")
 
 
-def _same(one: str, other: str) -> bool:
+def same(one: str, other: str) -> bool:
     return one.strip().casefold() == other.strip().casefold()

@@ -63,7 +63,10 @@ PERMANENT: tuple[tuple[int | None, str, str, str], ...] = (
     (None, "", "refused", "Compare the request with what this instance accepts."),
 )
 MISSING_PLUGIN = {
-    "sn_si_incident": "SIR is not installed: activate Security Incident Response, or use the table incident.",
+    "sn_si_incident": "SIR is not installed: use itsm, a target of the table incident, or activate the plugin.",
+    "sn_ti_observable": "Threat Intelligence is not installed: incidents go without observables.",
+    "sn_ti_observable_type": "Threat Intelligence is not installed: incidents go without observables.",
+    "sn_ti_m2m_task_observable": "Threat Intelligence is not installed: incidents go without observables.",
 }
 # 4xx that do not say that ServiceNow refused: (status, the body is HTML) -> why the outcome is open.
 OPEN_4XX: dict[tuple[int, bool], tuple[str, str]] = {

@@ -59,12 +59,12 @@ class TableApi:
     """`deadline` is a reading of the client's monotonic clock: the whole call ends by then."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
-        self._look_ups = LookUps(self._rows)
+        self.client = client
+        self._look_ups = LookUps(self.rows)
 
     def read(self, table: str, sys_id: str, *, fields: Iterable[str] = (), deadline: float) -> Record | None:
         """RECORD_FIELDS and `fields` of one record; None when it is gone, or hidden by an ACL."""
-        answer = self._client.read(table, _path(table, sys_id), _columns(fields), deadline=deadline)
+        answer = self.client.read(table, _path(table, sys_id), _columns(fields), deadline=deadline)
         if answer is None:
             return None
         record = _record(answer.result)
@@ -94,7 +94,7 @@ class TableApi:
 
     def create(self, table: str, fields: Mapping[str, str], *, deadline: float) -> Record:
         """Insert one record. The answer must be a record with our correlation ID, where it shows one."""
-        answer = self._client.write("POST", table, _path(table), _columns(fields), fields, deadline=deadline)
+        answer = self.client.write("POST", table, _path(table), _columns(fields), fields, deadline=deadline)
         record = _written(answer)
         shown = record.text("correlation_id")
         if shown and key_of(shown) != key_of(fields.get("correlation_id", shown)):
@@ -103,20 +103,25 @@ class TableApi:
 
     def update(self, table: str, sys_id: str, fields: Mapping[str, str], *, deadline: float) -> Record:
         """Change `fields` of one record. A record that is gone is Permanent("record_gone")."""
-        answer = self._client.write("PATCH", table, _path(table, sys_id), _columns(fields), fields, deadline=deadline)
+        answer = self.client.write("PATCH", table, _path(table, sys_id), _columns(fields), fields, deadline=deadline)
         record = _written(answer)
         if record.sys_id.lower() != sys_id.lower():
             raise outcome.unsure("foreign_answer", "The answer shows another record than was changed.", writes=True)
         return record
 
+    def insert(self, table: str, fields: Mapping[str, str], *, deadline: float) -> str:
+        """Insert a row that is no incident's. Returns its sys_id."""
+        columns = {"sysparm_fields": "sys_id", "sysparm_exclude_reference_link": "true"}
+        return _written(self.client.write("POST", table, _path(table), columns, fields, deadline=deadline)).sys_id
+
     def look_up(self, find: Find, *, deadline: float) -> str | None:
         """The sys_id of the one record that `find` names, else its `otherwise`'s, else None."""
-        return self._look_ups.look_up(find, now=self._client.monotonic(), deadline=deadline)
+        return self._look_ups.look_up(find, now=self.client.monotonic(), deadline=deadline)
 
     def has_open_children(self, table: str, sys_id: str, *, deadline: float) -> bool:
         parent = PARENT_FIELD[table]
         query = f"{parent}={sys_id}^active=true"
-        for row in self._rows(table, query, ("sys_id", parent, "active"), 1, deadline):
+        for row in self.rows(table, query, ("sys_id", parent, "active"), 1, deadline):
             if row.get(parent, "").lower() != sys_id.lower() or row.get("active") != "true":
                 raise _unusable(f"rows came back that were not asked for: let the integration user query {parent}")
             return True
@@ -126,7 +131,7 @@ class TableApi:
         """Whether a work note carries `ref`; None when the notes may not be read, or are longer than is read."""
         query = {"sysparm_fields": "sys_id,work_notes", "sysparm_display_value": "true"}
         try:
-            answer = self._client.read(table, _path(table, sys_id), query, deadline=deadline)
+            answer = self.client.read(table, _path(table, sys_id), query, deadline=deadline)
         except Permanent:
             return None
         except Transient as error:
@@ -140,9 +145,10 @@ class TableApi:
 
     def record_url(self, table: str, sys_id: str) -> str:
         """Where a person opens it. Encoded, so that a browser takes the inner query as part of `uri`."""
-        return f"{self._client.url}/nav_to.do?uri=" + quote(f"{table}.do?sys_id={sys_id}", safe="")
+        return f"{self.client.url}/nav_to.do?uri=" + quote(f"{table}.do?sys_id={sys_id}", safe="")
 
-    def _rows(self, table: str, query: str, fields: Iterable[str], limit: int, deadline: float) -> list[dict[str, str]]:
+    def rows(self, table: str, query: str, fields: Iterable[str], limit: int, deadline: float) -> list[dict[str, str]]:
+        """Rows of any table as text. ServiceNow ignores what it does not understand: hold each against the query."""
         columns = {"sysparm_fields": ",".join(fields), "sysparm_exclude_reference_link": "true"}
         rows, _total = self._listed(table, query, columns, limit, deadline=deadline)
         return [{name: _text(value) for name, value in row.items()} for row in rows if isinstance(row, dict)]
@@ -151,7 +157,7 @@ class TableApi:
         self, table: str, query: str, columns: Mapping[str, str], limit: int, *, deadline: float
     ) -> tuple[list[Json], int | None]:
         asked = {"sysparm_query": query, "sysparm_limit": str(limit), **columns}
-        answer = self._client.read(table, _path(table), asked, deadline=deadline)
+        answer = self.client.read(table, _path(table), asked, deadline=deadline)
         if answer is None:  # only version 1 of the API answers an empty list so
             return [], 0
         if not isinstance(answer.result, list):

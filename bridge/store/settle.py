@@ -14,6 +14,7 @@ from bridge.correlation.policy import Decision
 from bridge.errors import BridgeError
 from bridge.library import REVISION_DIGITS
 from bridge.log.entries import Action, Entry, append
+from bridge.store import additions
 from bridge.store.tables import Instant, alerts, correlations, incidents, intents, revisions
 from bridge.store.work import UNSETTLED, Held, Incident, Lease, Settlement, WrittenField, encode, ended_state, plan
 
@@ -172,6 +173,8 @@ def settle(
     if begins and held.incident.state == "planned":
         values["created_at"] = now
     tx.execute(update(incidents).where(incidents.c.id == held.incident.id).values(**values))
+    if begins:
+        additions.release(tx, held.incident.id, now)
     asked = _asked_since(held)
     more = or_(correlations.c.last_seq > settlement.read_seq, asked)
     row: dict[str, object] = {

@@ -14,7 +14,7 @@ from typing import IO
 from sqlalchemy import Connection, Engine, select, update
 
 from bridge.errors import Misconfigured, Problem
-from bridge.store.tables import correlations, incidents, installation
+from bridge.store.tables import additions, correlations, incidents, installation
 
 LOCK_SECONDS_MAX = 10.0  # a predecessor that drains gets this long
 
@@ -35,7 +35,8 @@ def installation_id(tx: Connection, now: datetime) -> str:
 
 def void_leases(tx: Connection) -> None:
     """Only where one process serves (SQLite): with its lock held, no lease can belong to a living holder."""
-    tx.execute(update(incidents).where(incidents.c.lease_until.is_not(None)).values(lease_until=None))
+    for leased in (incidents, additions):
+        tx.execute(update(leased).where(leased.c.lease_until.is_not(None)).values(lease_until=None))
 
 
 def wake_observed(tx: Connection, targets: list[str], now: datetime) -> None:

@@ -46,7 +46,7 @@ class Alerts:
         current = self._current(held.mapping)
         if current is not None and (speaker := _speaker(document, source, current, held)) is not None:
             return speaker
-        old = self._recorded(source)
+        old = self._recorded(source.revision_id)
         if old is not None and (speaker := _speaker(document, source, old, held)) is not None:
             return speaker
         raise Permanent(
@@ -55,15 +55,24 @@ class Alerts:
             "ID any more: restore the mapping, or post the alert again; then `bridge incidents sync`.",
         )
 
+    def element(self, body: bytes | None, position: int, revision_id: int | None) -> Json:
+        """One alert of a delivery as it came, split by the revision that mapped it. Raises Permanent, Unmappable."""
+        old = self._recorded(revision_id)
+        if body is None or old is None:
+            raise Permanent("alert_erased", "The alert's body was erased.")
+        elements, _more = old.mapping.split(_decoded(body))
+        element: Json = elements[position]
+        return element
+
     def _current(self, mapping: str) -> Published | None:
         try:
             return self._library[mapping]
         except KeyError:
             return None
 
-    def _recorded(self, source: AlertSource) -> Published | None:
+    def _recorded(self, revision_id: int | None) -> Published | None:
         try:
-            return self._old(source.revision_id) if source.revision_id is not None else None
+            return self._old(revision_id) if revision_id is not None else None
         except NoResultFound:  # pruned, or a database that was put together by hand
             return None
 

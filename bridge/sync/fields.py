@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -12,7 +13,8 @@ from bridge.servicenow.ownership import display_of
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import Target
-from bridge.store.work import Held
+from bridge.store.additions import ATTACHMENT, OBSERVABLES, Planned
+from bridge.store.work import Held, encode
 from bridge.sync.alert import Speaker
 from bridge.sync.reading import FIRST_STATE, still_ours
 from bridge.sync.sight import Sight
@@ -23,6 +25,7 @@ from bridge.sync.speech import cut, linked, work_note
 class Writing:
     fields: dict[str, str]
     told: dict[str, Json] = field(default_factory=dict)  # for the log: what was cut, left, or not found
+    additions: tuple[Planned, ...] = ()  # what goes with the record, once a create is settled
 
 
 def fields_for(
@@ -54,7 +57,18 @@ def fields_for(
         )
         told |= {"left_to_person": left} if left else {}
     fields, too_long = cut(fields)
-    return Writing(fields=fields, told=told | ({"cut": too_long} if too_long else {}))
+    told |= {"cut": too_long} if too_long else {}
+    return Writing(fields=fields, told=told, additions=tuple(_additions(sight, decision, rendered)))
+
+
+def _additions(sight: Sight, decision: Decision, rendered: Rendered) -> Iterator[Planned]:
+    """Observables belong to security incidents alone."""
+    if decision.kind is not Kind.CREATE:
+        return
+    if sight.speaker.published.mapping.attach:
+        yield Planned(kind=ATTACHMENT)
+    if rendered.observables and sight.target.table == "sn_si_incident":
+        yield Planned(kind=OBSERVABLES, content=encode(rendered.observables))
 
 
 def _facts(sight: Sight, decision: Decision, now: datetime) -> Facts:

@@ -35,11 +35,12 @@ from bridge.servicenow.ownership import is_ours
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import Mode, Target
-from bridge.store import orders, work
+from bridge.store import additions, orders, work
 from bridge.store import settle as settling
 from bridge.store.engine import Store
 from bridge.store.settle import LeaseLost
 from bridge.store.work import LEASE, Doubt, Held, Lease, Settlement
+from bridge.sync.additions import Additions
 from bridge.sync.alert import Alerts, Speaker
 from bridge.sync.doubt import Found, look_again
 from bridge.sync.fields import Writing, fields_for
@@ -79,12 +80,24 @@ class Worker:
         self._installation = installation
         self._ledger = Ledger(store=store, metrics=metrics, jitter=jitter)
         self._monotonic = monotonic
+        self._additions = Additions(
+            store=store,
+            alerts=alerts,
+            targets=targets,
+            tables=tables,
+            metrics=metrics,
+            monotonic=monotonic,
+            jitter=jitter,
+        )
 
     def work(self) -> bool:
-        """One round. False when nothing could be claimed. Raises Transient when the store does not answer."""
+        """One round; where none is due, what goes with an incident. False when nothing could be claimed.
+
+        Raises Transient when the store does not answer.
+        """
         lease = self._claim()
         if lease is None:
-            return False
+            return self._additions.work()
         # The lease is durable. If we die here nothing was sent; it runs out and the next holder begins again.
         try:
             with self._store.reading() as tx:
@@ -352,6 +365,8 @@ class Worker:
                 now=now,
                 deadline=now + timedelta(seconds=CALL_SECONDS_MAX),
             )
+            if decision.kind is Kind.CREATE:
+                additions.plan(tx, held, sight.speaker.published.revision_id, writing.additions)
             incident = replace(held.incident, target=sight.target.name)
         return replace(held, incident=incident), intent, settlement, deadline
 

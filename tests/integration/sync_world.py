@@ -21,7 +21,7 @@ from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.server import SimulatorServer
 from bridge.store import intake, orders, queries
 from bridge.store.engine import Store
-from bridge.store.tables import correlations, incidents, intents, log_entries
+from bridge.store.tables import additions, correlations, incidents, intents, log_entries
 from bridge.sync.alert import Alerts
 from bridge.sync.worker import Worker
 
@@ -99,6 +99,7 @@ class World:
 
     def aim(self, target: Target) -> None:
         """Work goes on with this target, as after a restart."""
+        self.table = target.table
         self.worker = self.another_worker(target)
 
     def another_worker(self, target: Target) -> Worker:
@@ -140,11 +141,13 @@ class World:
             self.idle()
 
     def fail(self, kind: FaultKind, *methods: str, **more: Any) -> None:
-        self.simulator.faults.add(Fault(kind=kind, methods=frozenset(methods), path="/table/incident", **more))
+        self.simulator.faults.add(
+            Fault(kind=kind, methods=frozenset(methods), **({"path": f"/table/{self.table}"} | more))
+        )
 
     def person(self, **fields: str) -> None:
         """An edit of the first record at its form."""
-        self.simulator.edit_as_person("incident", self.records()[0]["sys_id"], fields, user="analyst")
+        self.simulator.edit_as_person(self.table, self.records()[0]["sys_id"], fields, user="analyst")
 
     def ask_sync(self, words: str = "r1") -> None:
         with self.store.transaction() as tx:
@@ -160,7 +163,7 @@ class World:
     # --- what there is to see
 
     def records(self) -> list[dict[str, str]]:
-        return self.simulator.records("incident")
+        return self.simulator.records(self.table)
 
     def record(self) -> dict[str, str]:
         (only,) = self.records()
@@ -171,10 +174,17 @@ class World:
         return [entry["value"] for entry in journal if entry["element"] == "work_notes"]
 
     def writes(self) -> list[str]:
-        return [method for method, _path, _status in self.simulator.calls if method not in ("GET", "HEAD")]
+        """Of records: to their table, or to a staging table."""
+        return [method for method, path in self._written() if is_of_record(path, self.table)]
+
+    def other_writes(self) -> list[str]:
+        return [path for _method, path in self._written() if not is_of_record(path, self.table)]
 
     def reads(self) -> int:
-        return len(self.simulator.calls) - len(self.writes())
+        return len(self.simulator.calls) - len(self._written())
+
+    def _written(self) -> list[tuple[str, str]]:
+        return [(method, path) for method, path, _status in self.simulator.calls if method not in ("GET", "HEAD")]
 
     def row(self, rule: str = "r1") -> Any:
         with self.store.reading() as tx:
@@ -196,6 +206,10 @@ def world_of(store: Store, clock: Clock) -> Iterator[World]:
         yield world
         world.close()
         check_invariants(world)
+
+
+def is_of_record(path: str, table: str) -> bool:
+    return f"/table/{table}" in path.partition("?")[0] or "/api/now/import/" in path
 
 
 def check_invariants(world: World) -> None:
@@ -220,6 +234,16 @@ def check_invariants(world: World) -> None:
     assert len(ours) <= len(set(created)), "more records than episodes"
     assert len(world.log("intended")) == len(rows(world.store, intents))
     assert len(world.writes()) <= len(world.log("intended")), "something was written without an intent"
+    check_additions(world)
+
+
+def check_additions(world: World) -> None:
+    planned = rows(world.store, additions)
+    assert planned or world.other_writes() == [], "something was written beside the records that nobody asked for"
+    begun = {row.id for row in rows(world.store, incidents) if row.episode is not None}
+    for addition in planned:
+        waits = addition.incident in begun and addition.outcome is None
+        assert (addition.due_at is not None) == waits, "due from the create on, until it is over"
 
 
 OBSERVE = Mode.OBSERVE

@@ -233,7 +233,7 @@ def test_from_fine_to_coarse_the_first_heard_of_goes_on_and_the_others_hear_noth
 # --- what the page says is not carried out
 
 
-@pytest.mark.parametrize("attribute", ["join_keys", "joins", "attach", "observables", "personal"])
+@pytest.mark.parametrize("attribute", ["join_keys", "joins", "personal"])
 def test_what_is_not_carried_out_is_asked_for_by_neither_half(attribute: str) -> None:
     bridge = FILE.parents[1] / "bridge"
     halves = [file for half in ("store", "sync", "servicenow") for file in (bridge / half).glob("*.py")]

@@ -43,13 +43,10 @@ def suppression_ends_soon(subject: Subject) -> Iterator[Finding]:
 
 def not_carried_out(subject: Subject) -> Iterator[Finding]:
     correlation = subject.root.get("correlation")
-    for node, instead in (
-        (subject.root.get("attach"), "no alert is attached to its incident"),
-        (correlation.get("join") if correlation is not None else None, "each correlation has an incident of its own"),
-    ):
-        if node is not None and node.value:
-            message = f"the serving bridge does not carry this out yet: {instead}"
-            yield Finding(node, message, "leave it out, or know that", at_key=True)
+    join = correlation.get("join") if correlation is not None else None
+    if join is not None and join.value:
+        message = "the serving bridge does not carry this out yet: each correlation has an incident of its own"
+        yield Finding(join, message, "leave it out, or know that", at_key=True)
 
 
 def _ends(subject: Subject) -> Iterator[tuple[Node, date]]:

@@ -1,0 +1,118 @@
+"""Observables of a security incident: `sn_ti_observable` rows, linked by `sn_ti_m2m_task_observable`.
+
+Nothing in ServiceNow keeps either unique, so both are looked up before they are inserted. Two threads of one process
+never look and insert at once; two processes may, and then an observable stands there twice, which changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from ipaddress import ip_address
+
+from bridge.alert import Observable
+from bridge.errors import Permanent, Transient
+from bridge.mapping.rendered import Find
+from bridge.servicenow.lookup import can_be_asked, same
+from bridge.servicenow.table import TableApi
+
+OBSERVABLES_MAX = 50  # linked to one incident; an alert with more says which machine to look at, not what to block
+OBSERVABLE, LINK, TYPE = "sn_ti_observable", "sn_ti_m2m_task_observable", "sn_ti_observable_type"
+
+# Our kinds, and by which value or name ServiceNow may have the type; of another kind, by the kind itself.
+TYPE_NAMES = {
+    "ipv4": ("ipv4-addr", "IP address (V4)"),
+    "ipv6": ("ipv6-addr", "IP address (V6)"),
+    "domain": ("domain-name", "Domain name"),
+    "url": ("URL",),
+    "md5": ("MD5", "MD5 hash"),
+    "sha1": ("SHA1", "SHA1 hash"),
+    "sha256": ("SHA256", "SHA256 hash"),
+    "email": ("email-addr", "Email address"),
+}
+
+Deadline = Callable[[], float]  # of the next call
+
+
+class Observables:
+    """Of one instance. Thread-safe."""
+
+    def __init__(self, api: TableApi) -> None:
+        self._api = api
+        self._inserting = threading.Lock()
+
+    def are_linked(self, sys_id: str, wanted: Sequence[Observable], *, deadline: float) -> bool:
+        linked = {row["observable.value"].casefold() for row in self._links(sys_id, deadline)}
+        return all(one.value.casefold() in linked for one in wanted[:OBSERVABLES_MAX])
+
+    def link(self, sys_id: str, wanted: Sequence[Observable], *, deadline: Deadline) -> list[str]:
+        """Link what is not linked yet. Returns what was left out, and why, for the log: kinds, never values."""
+        links = self._links(sys_id, deadline())
+        linked = {row["observable.value"].casefold() for row in links}
+        known = {row["observable"] for row in links}
+        left_out = [f"{len(wanted) - OBSERVABLES_MAX} more"] if len(wanted) > OBSERVABLES_MAX else []
+        for one in wanted[:OBSERVABLES_MAX]:
+            if one.value.casefold() in linked:
+                continue
+            kind = self._api.look_up(_type_of(one), deadline=deadline())
+            if kind is None or not can_be_asked("value", one.value):
+                left_out.append(f"{one.kind}: {'no such type' if kind is None else 'it cannot be looked up'}")
+                continue
+            observable = self._observable(one, kind, deadline)
+            if observable not in known:
+                self._api.insert(LINK, {"task": sys_id, "observable": observable}, deadline=deadline())
+                known.add(observable)
+        return list(dict.fromkeys(left_out))
+
+    def _observable(self, one: Observable, kind: str, deadline: Deadline) -> str:
+        """The oldest of this value and type, else a new one."""
+        with self._alone(deadline()):
+            query = f"value={one.value}^type={kind}^ORDERBYsys_created_on"
+            for row in self._api.rows(OBSERVABLE, query, ("sys_id", "value", "type"), 1, deadline()):
+                if not same(row.get("value", ""), one.value) or not same(row.get("type", ""), kind):
+                    raise _unusable(OBSERVABLE)
+                return row["sys_id"]
+            return self._api.insert(OBSERVABLE, {"value": one.value, "type": kind}, deadline=deadline())
+
+    def _links(self, sys_id: str, deadline: float) -> list[dict[str, str]]:
+        fields = ("task", "observable", "observable.value")
+        rows = self._api.rows(LINK, f"task={sys_id}", fields, 1000, deadline)
+        if any(row.get("task", "").lower() != sys_id.lower() for row in rows):
+            raise _unusable(LINK)
+        return [{name: row.get(name, "") for name in fields} for row in rows]
+
+    @contextmanager
+    def _alone(self, deadline: float) -> Iterator[None]:
+        if not self._inserting.acquire(timeout=max(0.0, deadline - self._api.client.monotonic())):
+            raise Transient("busy", "Another incident's observables were being inserted until the deadline.")
+        try:
+            yield
+        finally:
+            self._inserting.release()
+
+
+def _type_of(one: Observable) -> Find:
+    """By value, then by name, of each name in turn."""
+    names = TYPE_NAMES.get(_kind(one), (one.kind,))
+    find: Find | None = None
+    for column, name in reversed([(column, name) for name in names for column in ("value", "name")]):
+        find = Find(table=TYPE, by=((column, name),), otherwise=find)
+    assert find is not None  # noqa: S101 (there is always a name)
+    return find
+
+
+def _kind(one: Observable) -> str:
+    if one.kind != "ip":
+        return one.kind
+    try:
+        return f"ipv{ip_address(one.value).version}"
+    except ValueError:
+        return "ipv4"  # a network, or with a port: ServiceNow says what it thinks of it
+
+
+def _unusable(table: str) -> Permanent:
+    return Permanent(
+        "lookup_unusable",
+        f"Rows of {table} came back that were not asked for: let the integration user query it.",
+    )

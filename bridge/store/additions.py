@@ -1,0 +1,167 @@
+"""What goes with an incident beside its record, once: planned with the create's intent, due once that is settled.
+
+A row is a step of its own, with a lease of its own: it never holds back what the incident is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select, update
+
+from bridge.log.entries import Action, Entry, append
+from bridge.store.tables import additions, correlations, deliveries, incidents
+from bridge.store.work import LEASE, Held
+
+ATTACHMENT, OBSERVABLES = "attachment", "observables"
+GIVEN_UP = "given up"  # outcome of the log's entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    kind: str
+    content: bytes | None = None  # JSON; None: the alert itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addition:
+    """One of them, held for one try."""
+
+    incident: int
+    kind: str
+    correlation: int
+    tenant: str
+    source: str
+    mapping: str
+    correlation_id: str
+    target: str
+    sys_id: str
+    number: str
+    delivery_id: int
+    position: int
+    revision_id: int | None
+    content: bytes | None
+    body: bytes | None  # of the delivery; None: erased
+    sent_until: datetime | None
+    failures: int
+    epoch: int
+
+
+def plan(tx: Connection, held: Held, revision_id: int, planned: Sequence[Planned]) -> None:
+    """In the transaction of the create's intent: what was planned with an earlier try of it is replaced."""
+    tx.execute(delete(additions).where(additions.c.incident == held.incident.id))
+    if held.alert is None or not planned:
+        return
+    rows = [
+        {
+            "incident": held.incident.id,
+            "kind": one.kind,
+            "correlation": held.correlation,
+            "delivery_id": held.alert.delivery_id,
+            "position": held.alert.position,
+            "revision_id": revision_id,
+            "content": one.content,
+            "epoch": 0,
+            "failures": 0,
+        }
+        for one in planned
+    ]
+    tx.execute(additions.insert(), rows)
+
+
+def release(tx: Connection, incident: int, now: datetime) -> None:
+    """In the transaction that settles the create: the record is there, what goes with it is due."""
+    planned = additions.c.incident == incident, additions.c.due_at.is_(None), additions.c.outcome.is_(None)
+    tx.execute(update(additions).where(*planned).values(due_at=now))
+
+
+def anything_due(tx: Connection, now: datetime) -> bool:
+    return tx.execute(select(additions.c.kind).where(additions.c.due_at <= now).limit(1)).first() is not None
+
+
+def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Addition | None:
+    """Lease the one that has been due longest; None when there is none, or another process was quicker."""
+    free = additions.c.lease_until.is_(None) | (additions.c.lease_until <= now)
+    query = (
+        select(additions.c.incident, additions.c.kind)
+        .join(incidents, incidents.c.id == additions.c.incident)
+        .where(additions.c.due_at <= now, free, incidents.c.target.not_in(list(paused)))
+        .order_by(additions.c.due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=additions)
+    )
+    row = tx.execute(query).first()
+    if row is None:
+        return None
+    mine = additions.c.incident == row.incident, additions.c.kind == row.kind
+    leased = update(additions).where(*mine, free).values(lease_until=now + LEASE, epoch=additions.c.epoch + 1)
+    if tx.execute(leased).rowcount == 0:
+        return None
+    named = correlations.c.tenant, correlations.c.source, correlations.c.mapping, correlations.c.correlation_id
+    held = (
+        select(
+            *(additions.c[name] for name in ("incident", "kind", "correlation", "delivery_id", "position")),
+            *(additions.c[name] for name in ("revision_id", "content", "sent_until", "failures", "epoch")),
+            *(incidents.c[name] for name in ("target", "sys_id", "number")),
+            deliveries.c.body,
+            *named,
+        )
+        .join(incidents, incidents.c.id == additions.c.incident)
+        .join(correlations, correlations.c.id == additions.c.correlation)
+        .outerjoin(deliveries, deliveries.c.id == additions.c.delivery_id)
+        .where(*mine)
+    )
+    return Addition(**tx.execute(held).one()._asdict())
+
+
+def about_to_send(tx: Connection, held: Addition, until: datetime) -> bool:
+    """The last commit before a write: nothing is sent after `until`. False when the lease is lost."""
+    return _change(tx, held, sent_until=until)
+
+
+def again(tx: Connection, held: Addition, due_at: datetime, *, sent_until: datetime | None, code: str) -> None:
+    """Not done yet. `sent_until` stays while something that was sent may still happen."""
+    _change(
+        tx,
+        held,
+        due_at=due_at,
+        lease_until=None,
+        sent_until=sent_until,
+        failures=held.failures + 1,
+        outcome_code=code,
+    )
+
+
+def added(tx: Connection, held: Addition, now: datetime, told: dict[str, object]) -> None:
+    """It is there. Whoever holds the lease by now, that is true."""
+    _over(tx, held, now, "added", "")
+    append(tx, _entry(held, Action.ADDED, now, outcome=held.kind, detail=told))
+
+
+def given_up(tx: Connection, held: Addition, now: datetime, code: str, message: str) -> None:
+    """It will not be there: the log says why, and the incident goes on without it."""
+    _over(tx, held, now, "given_up", code)
+    detail: dict[str, object] = {"message": message, "addition": held.kind}
+    append(tx, _entry(held, Action.FAILED, now, outcome=GIVEN_UP, reason=code, detail=detail))
+
+
+def _over(tx: Connection, held: Addition, now: datetime, outcome: str, code: str) -> None:
+    done = {"outcome": outcome, "outcome_code": code or None, "finished_at": now}
+    mine = additions.c.incident == held.incident, additions.c.kind == held.kind
+    tx.execute(update(additions).where(*mine).values(**done, due_at=None, lease_until=None, sent_until=None))
+
+
+def _change(tx: Connection, held: Addition, **values: object) -> bool:
+    mine = additions.c.incident == held.incident, additions.c.kind == held.kind, additions.c.epoch == held.epoch
+    return tx.execute(update(additions).where(*mine).values(**values)).rowcount > 0
+
+
+def _entry(held: Addition, action: Action, now: datetime, **more: object) -> Entry:
+    told: dict[str, object] = {
+        name: getattr(held, name)
+        for name in ("tenant", "source", "mapping", "correlation_id", "target", "number", "sys_id")
+    }
+    told |= {"correlation": held.correlation, "incident": held.incident}
+    return Entry(at=now, action=action, actor="sync", **(told | more))  # type: ignore[arg-type]

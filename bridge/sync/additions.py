@@ -1,0 +1,207 @@
+"""What goes with an incident beside its record, once: the raw alert attached, observables linked.
+
+    claim ─► look: is it there? ─► mark ─► send ─► added
+                                 (nothing is sent after the mark's time)
+
+A crash anywhere leaves a row that is still due: the next holder looks, and sends again only once what may have been
+sent can no longer happen. A refusal is told and given up; the incident itself waits for nothing of this.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import msgspec
+
+from bridge.alert import Observable
+from bridge.errors import Ambiguous, BridgeError, Misconfigured, Permanent, Transient, Unmappable
+from bridge.metrics import Metrics
+from bridge.servicenow import attachments
+from bridge.servicenow.observables import Observables
+from bridge.servicenow.table import TableApi
+from bridge.settings import Target
+from bridge.store import additions, work
+from bridge.store.additions import ATTACHMENT, Addition
+from bridge.store.engine import Store
+from bridge.store.work import LEASE
+from bridge.sync.alert import Alerts
+from bridge.sync.outcomes import again_at, window_end
+
+LOOK_SECONDS_MAX = 15.0
+SEND_SECONDS_MAX = 60.0  # of one try, all its calls together; what is left after it goes on with the next
+CALL_SECONDS_MAX = 15.0
+TRY_SECONDS_MAX = LOOK_SECONDS_MAX + SEND_SECONDS_MAX
+assert LEASE.total_seconds() > TRY_SECONDS_MAX, "a try must not outlive its lease"  # noqa: S101
+
+Told = dict[str, object]  # for the log: names and numbers, never values
+_log = logging.getLogger(__name__)
+
+
+class Step(Protocol):
+    """One kind of addition, at one incident."""
+
+    def is_there(self, deadline: float) -> bool: ...
+
+    def send(self, deadline: Callable[[], float]) -> Told:
+        """`deadline` gives that of the next call. Raises as calls do."""
+
+
+class Additions:
+    """Works them one at a time; any number of workers may, side by side."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        alerts: Alerts,
+        targets: Mapping[str, Target],
+        tables: Mapping[str, TableApi],
+        metrics: Metrics,
+        monotonic: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._alerts = alerts
+        self._targets = targets
+        self._tables = tables
+        self._observables = {name: Observables(api) for name, api in tables.items()}
+        self._metrics = metrics
+        self._monotonic = monotonic
+        self._jitter = jitter
+        self._warned: set[tuple[str, str, str]] = set()  # (target, kind, code): each is told once in the service's log
+
+    def work(self) -> bool:
+        """One try. False when nothing could be claimed. Raises Transient when the store does not answer."""
+        with self._store.reading() as tx:
+            if not additions.anything_due(tx, self._store.now(tx)):
+                return False
+        with self._store.transaction() as tx:
+            held = additions.claim(tx, self._store.now(tx), paused=work.paused_targets(tx))
+        if held is None:
+            return False
+        # The lease is durable. If we die here nothing was sent; it runs out and the next holder begins again.
+        try:
+            self._try(held)
+        except (Permanent, Misconfigured) as error:
+            self._give_up(held, error)
+        except (Transient, Ambiguous) as error:
+            self._try_again(held, error, sent_until=held.sent_until)
+        except Exception as error:  # noqa: BLE001 (the loop's edge: a bug must neither stop the sync nor spin)
+            _log.exception("the %s of %s came to nothing", held.kind, held.number)
+            self._give_up(held, Permanent("internal_error", f"{type(error).__name__}: see the service's log"))
+        return True
+
+    def _try(self, held: Addition) -> None:
+        target = self._targets.get(held.target)
+        if target is None:
+            raise Permanent("unknown_target", f"The target {held.target!r} is not in bridge.yaml any more.")
+        step = self._step(held, target)
+        now = self._store.moment()  # before the look: what is committed while it looks must not be missed
+        if self._is_there(held, step):
+            self._added(held, {"looked_up": True})
+            return
+        if held.sent_until is not None and now < window_end(held.sent_until, target.late_commit):
+            raise Ambiguous("outcome_unknown", "Whether it was sent is not known: it is looked up, and only then sent.")
+        with self._store.transaction() as tx:
+            until = self._store.now(tx) + timedelta(seconds=SEND_SECONDS_MAX)
+            end = self._monotonic() + SEND_SECONDS_MAX
+            if not additions.about_to_send(tx, held, until):
+                return  # another holder has it
+        # The mark is durable, nothing was sent. If we die from here on, the next holder looks until what may have been
+        # sent can no longer happen, and only then sends.
+        try:
+            told = step.send(lambda: min(self._monotonic() + CALL_SECONDS_MAX, end))
+        except Ambiguous as error:
+            self._try_again(held, error, sent_until=until)
+        except Transient as error:
+            self._try_again(held, error, sent_until=None)
+        else:
+            self._added(held, told)
+
+    def _is_there(self, held: Addition, step: Step) -> bool:
+        try:
+            return step.is_there(self._monotonic() + LOOK_SECONDS_MAX)
+        except Permanent:
+            if held.sent_until is not None:  # it may be there, and nobody can look: never twice
+                raise
+            return False
+
+    def _step(self, held: Addition, target: Target) -> Step:
+        api = self._tables[target.instance]
+        if held.kind == ATTACHMENT:
+            return _Attachment(api=api, table=target.table, held=held, document=self._document(held))
+        wanted = msgspec.json.decode(held.content or b"[]", type=list[Observable])
+        return _Linking(observables=self._observables[target.instance], held=held, wanted=wanted)
+
+    def _document(self, held: Addition) -> bytes:
+        try:
+            element = self._alerts.element(held.body, held.position, held.revision_id)
+        except Unmappable as error:
+            raise Permanent("alert_unreadable", error.message) from error
+        document = json.dumps(element, ensure_ascii=False, indent=2).encode()  # numbers over 64 bits stay what they are
+        if len(document) > attachments.ATTACHMENT_BYTES_MAX:
+            raise Permanent(
+                "attachment_too_large",
+                f"The alert has {len(document)} bytes: up to {attachments.ATTACHMENT_BYTES_MAX} are attached.",
+            )
+        return document
+
+    def _added(self, held: Addition, told: Told) -> None:
+        with self._store.transaction() as tx:
+            additions.added(tx, held, self._store.now(tx), told)
+        self._metrics.added(held.kind, "added")
+
+    def _give_up(self, held: Addition, error: BridgeError) -> None:
+        with self._store.transaction() as tx:
+            additions.given_up(tx, held, self._store.now(tx), error.code, error.message)
+        self._metrics.added(held.kind, "given_up")
+        cause = held.target, held.kind, error.code
+        if cause not in self._warned:
+            self._warned.add(cause)
+            _log.warning("incidents at %s go without %s: %s: %s", held.target, held.kind, error.code, error.message)
+
+    def _try_again(self, held: Addition, error: BridgeError, *, sent_until: datetime | None) -> None:
+        now = self._store.moment()
+        due_at = again_at(error, now, failures=held.failures, jitter=self._jitter()) or now
+        target = self._targets.get(held.target)
+        if sent_until is not None and target is not None:
+            due_at = min(due_at, max(now, window_end(sent_until, target.late_commit)))
+        with self._store.transaction() as tx:
+            additions.again(tx, held, due_at, sent_until=sent_until, code=error.code)
+
+
+class _Attachment:
+    def __init__(self, *, api: TableApi, table: str, held: Addition, document: bytes) -> None:
+        self._api = api
+        self._table = table
+        self._held = held
+        self._name = f"alert-{held.delivery_id}-{held.position}.json"
+        self._document = document
+
+    def is_there(self, deadline: float) -> bool:
+        held = self._held
+        return attachments.has_attachment(self._api.client, self._table, held.sys_id, self._name, deadline=deadline)
+
+    def send(self, deadline: Callable[[], float]) -> Told:
+        sys_id = self._held.sys_id
+        client = self._api.client
+        attachments.attach(client, self._table, sys_id, self._name, self._document, deadline=deadline())
+        return {"file": self._name, "bytes": len(self._document)}
+
+
+class _Linking:
+    def __init__(self, *, observables: Observables, held: Addition, wanted: list[Observable]) -> None:
+        self._observables = observables
+        self._held = held
+        self._wanted = wanted
+
+    def is_there(self, deadline: float) -> bool:
+        return self._observables.are_linked(self._held.sys_id, self._wanted, deadline=deadline)
+
+    def send(self, deadline: Callable[[], float]) -> Told:
+        left_out = self._observables.link(self._held.sys_id, self._wanted, deadline=deadline)
+        return {"wanted": len(self._wanted)} | ({"left_out": left_out} if left_out else {})

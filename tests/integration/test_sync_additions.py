@@ -1,0 +1,341 @@
+"""What goes with an incident, once: its alert attached, its observables linked; and never in the incident's way."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from intake_world import library_of, rows
+from sqlalchemy import update
+from sync_world import OBSERVE, PROBE, World, itsm
+
+from bridge.servicenow.table import TableApi
+from bridge.settings import Close, Target
+from bridge.simulator.faults import Fault, FaultKind
+from bridge.store.tables import additions, deliveries
+
+OBSERVED = PROBE + "observables: {ip: '.ips[]', domain: .domain, sha256: .hash, mutex: .mutex}\n"
+ATTACHED = PROBE + "attach: true\n"
+LOST = [FaultKind.RESET_AFTER_COMMIT, FaultKind.LATE_COMMIT, FaultKind.TRUNCATED, FaultKind.CANCELLED]
+UNDONE = [FaultKind.RESET_BEFORE_COMMIT, FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR, FaultKind.UNAUTHENTICATED]
+FAULTS = pytest.mark.parametrize("kind", [*LOST, *UNDONE], ids=str)
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+def sir() -> Target:
+    return itsm(table="sn_si_incident", close=Close(state="3", code="102", notes="Resolved at the source."))
+
+
+def maps(world: World, text: str, target: Target | None = None) -> None:
+    world.library = library_of(world.store, text)
+    world.aim(target or itsm())
+
+
+def fault(world: World, kind: FaultKind, path: str, *methods: str, times: int | None = 1) -> None:
+    world.simulator.faults.add(Fault(kind=kind, path=path, methods=frozenset(methods), seconds=90, times=times))
+
+
+def linked(world: World) -> list[tuple[str, str, str]]:
+    """(record, type, value) of every link, in the order they were made."""
+    observables = {row["sys_id"]: row for row in world.simulator.records("sn_ti_observable")}
+    types = {row["sys_id"]: row["value"] for row in world.simulator.records("sn_ti_observable_type")}
+    numbers = {row["sys_id"]: row["number"] for row in world.records()}
+    links = world.simulator.records("sn_ti_m2m_task_observable")
+    found = [(numbers[link["task"]], observables[link["observable"]]) for link in links]
+    return [(number, types[row["type"]], row["value"]) for number, row in found]
+
+
+def outcomes(world: World) -> list[tuple[str, str | None, str | None]]:
+    return [(row.kind, row.outcome, row.outcome_code) for row in rows(world.store, additions)]
+
+
+# --- observables
+
+
+def test_the_observables_of_a_security_incident_are_linked_after_its_create(anywhere: World) -> None:
+    maps(anywhere, OBSERVED, sir())
+    anywhere.fire(ips=["192.0.2.1", "2001:db8::1"], domain="evil.example")
+    anywhere.idle()
+    number = anywhere.record()["number"]
+    assert linked(anywhere) == [
+        (number, "ipv4-addr", "192.0.2.1"),
+        (number, "ipv6-addr", "2001:db8::1"),
+        (number, "domain-name", "evil.example"),
+    ]
+    (added,) = anywhere.log("added")
+    assert (added["outcome"], added["detail"], added["number"]) == ("observables", {"wanted": 3}, number)
+
+
+def test_an_observable_that_is_there_already_is_linked_and_not_made_again(world: World) -> None:
+    maps(world, OBSERVED, sir())
+    world.fire("r1", ips=["192.0.2.1"])
+    world.fire("r2", ips=["192.0.2.1"])
+    world.idle()
+    assert [row["value"] for row in world.simulator.records("sn_ti_observable")] == ["192.0.2.1"]
+    assert len(linked(world)) == 2
+
+
+def test_an_observable_of_a_type_that_is_not_there_is_left_out_and_told(world: World) -> None:
+    maps(world, OBSERVED, sir())
+    world.fire(mutex="Global\\x", ips=["192.0.2.1"])
+    world.idle()
+    assert [value for _, _, value in linked(world)] == ["192.0.2.1"]
+    assert world.log("added")[0]["detail"] == {"wanted": 2, "left_out": ["mutex: no such type"]}
+
+
+def test_an_observable_that_would_be_another_query_is_left_out_and_told(world: World) -> None:
+    maps(world, OBSERVED, sir())
+    world.fire(domain="a^ORvalue=b")
+    world.idle()
+    assert linked(world) == []
+    assert world.log("added")[0]["detail"]["left_out"] == ["domain: it cannot be looked up"]
+
+
+def test_an_itsm_incident_has_no_observables(world: World) -> None:
+    maps(world, OBSERVED)
+    world.fire(ips=["192.0.2.1"])
+    world.idle()
+    assert outcomes(world) == []
+    assert world.other_writes() == []
+
+
+@FAULTS
+@pytest.mark.parametrize("path", ["/table/sn_ti_observable?", "/table/sn_ti_m2m_task_observable?"])
+def test_a_call_that_went_wrong_leaves_each_observable_linked_once(world: World, kind: FaultKind, path: str) -> None:
+    maps(world, OBSERVED, sir())
+    fault(world, kind, path, "POST")
+    world.fire(ips=["192.0.2.1", "192.0.2.2"])
+    world.idle()
+    world.pass_time(minutes=12, step=30)
+    assert sorted(value for _, _, value in linked(world)) == ["192.0.2.1", "192.0.2.2"]
+    assert outcomes(world) == [("observables", "added", None)]
+
+
+def test_without_threat_intelligence_incidents_go_without_observables_and_it_is_said_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    maps(world, OBSERVED, sir())
+    world.simulator.missing = frozenset({"sn_ti"})
+    for rule in ("r1", "r2"):
+        world.fire(rule, ips=["192.0.2.1"])
+    world.idle()
+    assert outcomes(world) == [("observables", "given_up", "invalid_table")] * 2
+    (said,) = [record.getMessage() for record in caplog.records if "go without" in record.getMessage()]
+    assert "Threat Intelligence is not installed" in said
+    assert len(world.records()) == 2
+    assert (world.row("r1").open, world.row("r1").failure) == (True, None)
+
+
+# --- the alert as an attachment
+
+
+def attached(world: World) -> list[tuple[str, str, object]]:
+    """(record, file, document) of every attachment."""
+    numbers = {row["sys_id"]: row["number"] for row in world.records()}
+    files = world.simulator.files
+    found = world.simulator.records("sys_attachment")
+    return [(numbers[row["table_sys_id"]], row["file_name"], json.loads(files[row["sys_id"]])) for row in found]
+
+
+def test_the_alert_is_attached_to_its_incident_as_it_came(anywhere: World) -> None:
+    maps(anywhere, ATTACHED)
+    anywhere.fire(level="high", host={"name": "ä", "count": 2**70})
+    anywhere.idle()
+    sent = {"rule": "r1", "level": "high", "host": {"name": "ä", "count": 2**70}}
+    assert attached(anywhere) == [(anywhere.record()["number"], "alert-1-0.json", sent)]
+    (added,) = anywhere.log("added")
+    assert (added["outcome"], added["detail"]["file"]) == ("attachment", "alert-1-0.json")
+
+
+def test_it_is_attached_once_however_often_the_problem_is_told(world: World) -> None:
+    maps(world, ATTACHED)
+    for level in ("low", "high", "critical"):
+        world.fire(level=level)
+        world.idle()
+    world.resolve()
+    world.idle()
+    world.fire()
+    world.idle()
+    assert [file for _, file, _ in attached(world)] == ["alert-1-0.json"]
+
+
+def test_a_new_incident_of_the_same_problem_has_its_own(world: World) -> None:
+    maps(world, ATTACHED)
+    world.fire()
+    world.idle()
+    world.resolve()
+    world.idle()
+    world.pass_time(days=8, step=86_400)
+    world.fire()
+    world.idle()
+    old, new = world.records()
+    assert [(number, file) for number, file, _ in attached(world)] == [
+        (old["number"], "alert-1-0.json"),
+        (new["number"], "alert-3-0.json"),
+    ]
+
+
+def test_without_attach_nothing_is_attached(world: World) -> None:
+    world.fire()
+    world.idle()
+    assert world.other_writes() == []
+
+
+def test_a_target_that_is_only_observed_attaches_nothing(world: World) -> None:
+    maps(world, ATTACHED, itsm(mode=OBSERVE))
+    world.fire()
+    world.idle()
+    assert outcomes(world) == []
+
+
+@FAULTS
+def test_an_upload_that_went_wrong_is_there_once(world: World, kind: FaultKind) -> None:
+    maps(world, ATTACHED)
+    fault(world, kind, "/attachment/file", "POST")
+    world.fire()
+    world.idle()
+    world.pass_time(minutes=12, step=30)
+    assert len(attached(world)) == 1
+    assert outcomes(world) == [("attachment", "added", None)]
+
+
+@FAULTS
+def test_a_create_that_went_wrong_has_its_attachment_once(world: World, kind: FaultKind) -> None:
+    maps(world, ATTACHED)
+    fault(world, kind, "/table/incident", "POST")
+    world.fire()
+    world.idle()
+    world.pass_time(minutes=12, step=30)
+    assert len(attached(world)) == 1
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["before the upload", "after the upload"])
+def test_a_crash_around_the_upload_neither_loses_nor_doubles_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, sent: bool
+) -> None:
+    from bridge.servicenow import attachments
+
+    maps(world, ATTACHED)
+    real = attachments.attach
+
+    def dies(*args: object, **more: object) -> None:
+        if sent:
+            real(*args, **more)  # type: ignore[arg-type]
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(attachments, "attach", dies)
+        world.fire()
+        with pytest.raises(Crash):
+            world.idle()
+    world.idle()  # the lease is still held
+    world.pass_time(minutes=12, step=30)
+    assert len(attached(world)) == 1
+
+
+def test_a_crash_before_the_create_is_settled_does_not_lose_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps(world, ATTACHED)
+    real = TableApi.create
+
+    def dies(*args: object, **more: object) -> None:
+        real(*args, **more)  # type: ignore[arg-type]
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TableApi, "create", dies)
+        world.fire()
+        with pytest.raises(Crash):
+            world.idle()
+    world.pass_time(minutes=12, step=30)
+    assert len(attached(world)) == 1
+
+
+def test_a_refusal_is_told_and_given_up_and_the_incident_goes_on(world: World) -> None:
+    maps(world, ATTACHED)
+    fault(world, FaultKind.ACL, "/attachment/file", "POST", times=None)
+    world.fire(level="low")
+    world.idle()
+    assert outcomes(world) == [("attachment", "given_up", "acl")]
+    (failed,) = world.log("failed")
+    assert (failed["outcome"], failed["reason"], failed["detail"]["addition"]) == ("given up", "acl", "attachment")
+    world.fire(level="critical")
+    world.idle()
+    assert world.record()["impact"] == "1"
+    assert world.row().failure is None
+    assert world.other_writes().__len__() == 1
+
+
+def test_attachments_that_may_not_be_listed_are_uploaded_but_never_twice(world: World) -> None:
+    maps(world, ATTACHED)
+    fault(world, FaultKind.ACL, "/attachment?", "GET", times=None)
+    world.fire("r1")
+    world.idle()
+    assert outcomes(world) == [("attachment", "added", None)]
+    fault(world, FaultKind.RESET_AFTER_COMMIT, "/attachment/file", "POST")
+    world.fire("r2")
+    world.idle()
+    world.pass_time(minutes=12, step=30)
+    assert len(attached(world)) == 2
+    assert outcomes(world)[1] == ("attachment", "given_up", "query_rights")
+
+
+def test_while_uploads_wait_the_incident_is_kept_in_step(world: World) -> None:
+    maps(world, ATTACHED)
+    fault(world, FaultKind.SERVER_ERROR, "/attachment/file", "POST", times=None)
+    world.fire(level="low")
+    world.idle()
+    world.fire(level="critical")
+    world.idle()
+    assert world.record()["impact"] == "1"
+    assert world.row().failure is None
+
+
+def test_an_alert_that_is_too_large_is_not_attached_and_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bridge.servicenow import attachments
+
+    monkeypatch.setattr(attachments, "ATTACHMENT_BYTES_MAX", 10)
+    maps(world, ATTACHED)
+    world.fire()
+    world.idle()
+    assert outcomes(world) == [("attachment", "given_up", "attachment_too_large")]
+    assert world.other_writes() == []
+
+
+def test_an_alert_that_was_erased_meanwhile_is_not_attached(world: World) -> None:
+    maps(world, ATTACHED)
+    world.fire()
+    world.worker.work()
+    with world.store.transaction() as tx:
+        tx.execute(update(deliveries).values(body=None))
+    world.idle()
+    assert outcomes(world) == [("attachment", "given_up", "alert_erased")]
+
+
+def test_a_record_that_is_gone_by_then_has_nothing_attached(world: World) -> None:
+    maps(world, ATTACHED)
+    world.fire()
+    world.worker.work()
+    world.simulator.person_deletes("incident", world.record()["sys_id"])
+    world.worker.work()
+    assert outcomes(world) == [("attachment", "given_up", "record_gone")]
+    world.resolve()
+    world.idle()
+
+
+def test_a_paused_target_is_given_nothing(world: World) -> None:
+    from bridge.store import orders
+
+    maps(world, ATTACHED)
+    world.fire()
+    world.worker.work()
+    with world.store.transaction() as tx:
+        orders.pause(tx, "itsm", actor="test", now=world.store.now(tx))
+    world.idle()
+    assert attached(world) == []
+    with world.store.transaction() as tx:
+        orders.resume(tx, "itsm", actor="test", now=world.store.now(tx))
+    world.idle()
+    assert len(attached(world)) == 1
