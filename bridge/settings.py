@@ -17,6 +17,7 @@ from bridge.errors import Problem
 BODY_BYTES_MAX_DEFAULT = 1 << 20
 CREATES_PER_HOUR_DEFAULT = 200
 LATE_COMMIT_DEFAULT = timedelta(seconds=310)  # its load balancer cuts at 5 minutes; a write may land until then
+CORRELATION_ID = "correlation_id"
 CALLS_PER_HOUR_DEFAULT = 20_000
 CONCURRENT_CALLS_DEFAULT = 8
 SERVER_THREADS_DEFAULT = 32
@@ -84,6 +85,25 @@ class Mode(StrEnum):
     WRITE = "write"
 
 
+class Write(StrEnum):
+    """How records are written. What each promises stands in docs/architecture.md."""
+
+    TABLE = "table"  # the Table API
+    IMPORT_SET = "import_set"  # a staging table, whose transform map writes the record
+    UNIQUE = "unique"  # the Table API, and a unique index on `key_field`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staging:
+    """Where `import_set` writes to."""
+
+    table: str
+    prefix: str = "u_"  # before each field's name
+    coalesces: bool = True  # its map finds the record by the target's key_field; False: only creates go through it
+    record_column: str | None = None  # carries the record's sys_id on an update, without the prefix
+    app: str | None = None  # scope of Elastic's app, which has a health check and links observables
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Close:
     """How an incident is closed at this target. `code` is never guessed: None means we do not close."""
@@ -108,6 +128,15 @@ class Target:
     max_creates_per_hour: int = CREATES_PER_HOUR_DEFAULT
     late_commit: timedelta = LATE_COMMIT_DEFAULT
     adopt_any: bool = False  # `adopt: any`: write to a foreign record that carries our ID (migration)
+    write: Write = Write.TABLE
+    key_field: str = CORRELATION_ID  # the column by which ServiceNow itself tells one record from another
+    staging: Staging | None = None  # with `import_set`
+
+    @property
+    def one_record_per_id(self) -> bool:
+        """ServiceNow takes every episode of a correlation for the same record: a return can only reopen."""
+        coalesces = self.staging is not None and self.staging.coalesces
+        return self.key_field == CORRELATION_ID and (coalesces or self.write is Write.UNIQUE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

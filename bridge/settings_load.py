@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -13,31 +12,24 @@ from urllib.parse import urlsplit
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from bridge.correlation.policy import CloseWhen
 from bridge.errors import Misconfigured, Problem
 from bridge.settings import (
     BODY_BYTES_MAX_DEFAULT,
     CALLS_PER_HOUR_DEFAULT,
     CONCURRENT_CALLS_DEFAULT,
-    CREATES_PER_HOUR_DEFAULT,
-    LATE_COMMIT_DEFAULT,
     SERVER_THREADS_DEFAULT,
-    Close,
     Instance,
     Limits,
-    Mode,
     Reload,
     Secret,
     Settings,
     Source,
     SourceAuth,
-    Target,
 )
-from bridge.settings_section import Section
+from bridge.settings_section import NAME, Section
+from bridge.settings_targets import target_of
 from bridge.yamlfile import load_yaml
 
-CLOSE_STATE = {"incident": "6", "sn_si_incident": "3"}  # Resolved; Closed. The tables we know, too
-CLOSE_NOTES_DEFAULT = "Resolved at the source."
 BODY_BYTES_LARGEST = 8 << 20  # what one group commit takes in
 SERVER_THREADS_MAX = 512
 SECRETS_MAX = 2  # the new and the old one, during rotation
@@ -47,18 +39,14 @@ LATER_KEYS = {
     "": ("retention", "attention"),
     "log": ("anchors",),
     "instance": ("enrichment_path", "transport"),
-    "target": ("key_field", "staging_table", "preset", "field_prefix"),
     "source": ("envelope", "expect_every"),
     "hmac": ("header", "prefix", "hash", "encoding", "template", "tolerance", "order"),
 }
-LATER_WRITES = ("import_set", "unique")
 LATER_INSTANCE_SCHEMES = ("api_key", "oauth_password", "oauth_client_credentials", "oauth_jwt_bearer")
 LATER_SOURCE_SCHEMES = ("basic", "sns", "oidc", "query", "mtls")
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # fits a URL segment and a metric label
 _MAPPING = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")  # no underscore: WSGI cannot tell it from a hyphen
-_FIELD = re.compile(r"[a-z][a-z0-9_]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 T = TypeVar("T")
@@ -102,7 +90,7 @@ def _settings(root: Section, path: Path) -> Settings:
     signing_key = _file(log, "signing_key", folder)
     log.finish(later=LATER_KEYS["log"])
     instances = _named(root, "instances", lambda name, section: _instance(name, section, folder))
-    targets = _named(root, "targets", lambda name, section: _target(name, section, root))
+    targets = _named(root, "targets", lambda name, section: target_of(name, section, root))
     sources = _named(root, "sources", lambda name, section: _source(name, section, folder))
     root.finish(later=LATER_KEYS[""])
     return Settings(
@@ -123,7 +111,7 @@ def _named(root: Section, key: str, build: Callable[[str, Section], T]) -> dict[
     section = root.section(key)
     built = {}
     for name in section.names():
-        if _NAME.fullmatch(name) is None:
+        if NAME.fullmatch(name) is None:
             hint = "letters, digits, `.`, `-` and `_`, at most 64, the first a letter or digit"
             section.refuse(name, f"`{name}` cannot be a name: it stands in URLs and logs", hint, at_key=True)
         built[name] = build(name, section.section(name, required=True))
@@ -211,59 +199,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _target(name: str, section: Section, root: Section) -> Target:
-    if name == "drop":
-        section.refuse_whole("a target cannot be called `drop`: in a mapping's route that word drops the alert")
-    instance = section.reference("instance", root, "instances")
-    table = section.word("table", tuple(CLOSE_STATE), None)
-    section.word("write", ("table",), "table", later=LATER_WRITES)
-    mode = Mode(section.word("mode", tuple(Mode), Mode.WRITE))
-    tenant = _name(section, "tenant", "default")
-    defaults = _defaults(section)
-    close = _close(section, table)
-    adopt = section.word("adopt", ("any",), "")
-    target = Target(
-        name=name,
-        instance=instance,
-        table=table,
-        mode=mode,
-        tenant=tenant,
-        defaults=defaults,
-        close=close,
-        reopen_state=section.text("reopen_state", "") or None,
-        false_positive_codes=section.texts("false_positive_codes"),
-        max_creates_per_hour=section.integer("max_creates_per_hour", CREATES_PER_HOUR_DEFAULT, least=1),
-        late_commit=section.duration("late_commit", LATE_COMMIT_DEFAULT, least=timedelta(seconds=1)),
-        adopt_any=adopt == "any",
-    )
-    section.finish(later=LATER_KEYS["target"])
-    return target
-
-
-def _defaults(section: Section) -> tuple[tuple[str, str], ...]:
-    defaults = section.section("defaults")
-    for field in defaults.names():
-        if _FIELD.fullmatch(field) is None:
-            defaults.refuse(
-                field, f"`{field}` is not a field's name", "as in ServiceNow: caller_id, u_team", at_key=True
-            )
-    return tuple((field, defaults.text(field)) for field in defaults.names())
-
-
-def _close(section: Section, table: str) -> Close | None:
-    if not section.has("close"):
-        return None
-    close = section.section("close")
-    built = Close(
-        state=close.text("state", CLOSE_STATE.get(table, "")),
-        code=close.text("code", "") or None,
-        notes=close.text("notes", CLOSE_NOTES_DEFAULT),
-        when=CloseWhen(close.word("when", tuple(CloseWhen), CloseWhen.UNTOUCHED)),
-    )
-    close.finish()
-    return built
-
-
 def _source(name: str, section: Section, folder: Path) -> Source:
     mapping = section.text("mapping")
     if mapping and _MAPPING.fullmatch(mapping) is None:
@@ -272,7 +207,7 @@ def _source(name: str, section: Section, folder: Path) -> Source:
         name=name,
         mapping=mapping,
         auth=_source_auth(section.section("auth", required=True), folder),
-        tenant=_name(section, "tenant", "default"),
+        tenant=section.name("tenant", "default"),
         body_bytes_max=section.integer("body_bytes_max", BODY_BYTES_MAX_DEFAULT, least=1024, most=BODY_BYTES_LARGEST),
     )
     section.finish(later=LATER_KEYS["source"])
@@ -324,13 +259,6 @@ SOURCE_SCHEMES = {
     "hmac": _auth_hmac,
     "standard_webhooks": _auth_standard_webhooks,
 }
-
-
-def _name(section: Section, key: str, default: str) -> str:
-    name = section.text(key, default)
-    if _NAME.fullmatch(name) is None:
-        section.refuse(key, f"`{name}` cannot be a name", "letters, digits, `.`, `-` and `_`, at most 64")
-    return name
 
 
 def _file(section: Section, key: str, folder: Path) -> Path | None:

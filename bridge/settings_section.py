@@ -15,6 +15,7 @@ from bridge.alert import Json
 from bridge.errors import Problem
 from bridge.yamlfile import YamlFile, type_path
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # fits a URL segment and a metric label
 _DURATION = re.compile(r"([0-9]{1,7})([smhd])")
 _UNIT = {
     "s": timedelta(seconds=1),
@@ -62,7 +63,14 @@ class Section:
         problems = self._problems if isinstance(value, dict) else []
         return Section(self._file, (*self._path, key), problems)
 
-    def text(self, key: str, default: str | None = None) -> str:
+    def name(self, key: str, default: str) -> str:
+        """A name that stands in URLs and logs."""
+        name = self.text(key, default)
+        if NAME.fullmatch(name) is None:
+            self.refuse(key, f"`{name}` cannot be a name", "letters, digits, `.`, `-` and `_`, at most 64")
+        return name
+
+    def text(self, key: str, default: str | None = None, *, empty: bool = False) -> str:
         """A text; a number is taken as it reads, for `state: 6` is natural. Without a default it must be there."""
         value = self.take(key)
         if key not in self._values and default is not None:
@@ -70,7 +78,7 @@ class Section:
         if key not in self._values:
             self.missing(key)
             return ""
-        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        if isinstance(value, bool) or not isinstance(value, str | int) or (value == "" and not empty):
             self.refuse(key, f"`{key}` must be a text")
             return default or ""
         return str(value)

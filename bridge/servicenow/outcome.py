@@ -62,11 +62,14 @@ PERMANENT: tuple[tuple[int | None, str, str, str], ...] = (
     (414, "", "url_too_long", "A gateway refuses long addresses: raise its limit."),
     (None, "", "refused", "Compare the request with what this instance accepts."),
 )
+NO_SIR = "SIR is not installed: use itsm, a target of the table incident, or activate the plugin."
+NO_THREAT_INTELLIGENCE = "Threat Intelligence is not installed: incidents go without observables."
 MISSING_PLUGIN = {
-    "sn_si_incident": "SIR is not installed: use itsm, a target of the table incident, or activate the plugin.",
-    "sn_ti_observable": "Threat Intelligence is not installed: incidents go without observables.",
-    "sn_ti_observable_type": "Threat Intelligence is not installed: incidents go without observables.",
-    "sn_ti_m2m_task_observable": "Threat Intelligence is not installed: incidents go without observables.",
+    "sn_si_incident": NO_SIR,
+    "sn_si_incident_import": NO_SIR,
+    "sn_ti_observable": NO_THREAT_INTELLIGENCE,
+    "sn_ti_observable_type": NO_THREAT_INTELLIGENCE,
+    "sn_ti_m2m_task_observable": NO_THREAT_INTELLIGENCE,
 }
 # 4xx that do not say that ServiceNow refused: (status, the body is HTML) -> why the outcome is open.
 OPEN_4XX: dict[tuple[int, bool], tuple[str, str]] = {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bridge.servicenow.record import Record
 
 DISPLAY_CHARACTERS_MAX = 100  # of task.correlation_display
+SEPARATOR = " · "
 NO_DISPLAY = "incident bridge"  # a display that began with the separator would lose its blank to ServiceNow's trimming
 
 
@@ -22,5 +25,11 @@ def is_ours(record: Record, *, correlation_id: str, installation: str) -> bool:
     return same_id and record.text("correlation_display").endswith(_mark(installation))
 
 
+def same_owner(record: Record, fields: Mapping[str, str]) -> bool:
+    """Whether a record is of the correlation and the installation that `fields` were sent for."""
+    installation = fields["correlation_display"].rpartition(SEPARATOR)[2]
+    return is_ours(record, correlation_id=fields["correlation_id"], installation=installation)
+
+
 def _mark(installation: str) -> str:
-    return f" · {installation}"
+    return f"{SEPARATOR}{installation}"

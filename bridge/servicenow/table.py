@@ -74,16 +74,19 @@ class TableApi:
             raise _unusable("another record came back than the one that was asked for")
         return record
 
-    def find(self, table: str, correlation_id: str, *, deadline: float) -> list[Record]:
-        """All records with this correlation ID (compared as ServiceNow does, without case), oldest first."""
+    def find(self, table: str, correlation_id: str, *, field: str = "correlation_id", deadline: float) -> list[Record]:
+        """All records with this correlation ID (compared as ServiceNow does, without case), oldest first.
+
+        `field`: another column that tells our records apart.
+        """
         if "^" in correlation_id or correlation_id.strip().lower().startswith("javascript:") or not correlation_id:
             raise _unusable("the correlation ID cannot stand in a query")
-        query = f"correlation_id={correlation_id}^ORDERBYsys_created_on^ORDERBYsys_id"
-        rows, total = self._listed(table, query, _columns(()), FOUND_ROWS_MAX, deadline=deadline)
+        query = f"{field}={correlation_id}^ORDERBYsys_created_on^ORDERBYsys_id"
+        rows, total = self._listed(table, query, _columns((field,)), FOUND_ROWS_MAX, deadline=deadline)
         records = [_record(row) for row in rows]
         found = [record for record in records if record is not None]
-        if len(found) < len(rows) or any(key_of(r.text("correlation_id")) != key_of(correlation_id) for r in found):
-            raise _unusable("rows came back that were not asked for: let the integration user query correlation_id")
+        if len(found) < len(rows) or any(key_of(r.text(field)) != key_of(correlation_id) for r in found):
+            raise _unusable(f"rows came back that were not asked for: let the integration user query {field}")
         if total is not None and total > len(found):
             raise _unusable(
                 f"{total} records match and {len(found)} may be read: let the integration user read them all"

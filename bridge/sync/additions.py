@@ -135,7 +135,8 @@ class Additions:
         if held.kind == ATTACHMENT:
             return _Attachment(api=api, table=target.table, held=held, document=self._document(held))
         wanted = msgspec.json.decode(held.content or b"[]", type=list[Observable])
-        return _Linking(observables=self._observables[target.instance], held=held, wanted=wanted)
+        app = target.staging.app if target.staging is not None else None
+        return _Linking(observables=self._observables[target.instance], held=held, wanted=wanted, app=app)
 
     def _document(self, held: Addition) -> bytes:
         try:
@@ -194,7 +195,8 @@ class _Attachment:
 
 
 class _Linking:
-    def __init__(self, *, observables: Observables, held: Addition, wanted: list[Observable]) -> None:
+    def __init__(self, *, observables: Observables, held: Addition, wanted: list[Observable], app: str | None) -> None:
+        self._app = app  # Elastic's, where incidents are written through it
         self._observables = observables
         self._held = held
         self._wanted = wanted
@@ -203,5 +205,9 @@ class _Linking:
         return self._observables.are_linked(self._held.sys_id, self._wanted, deadline=deadline)
 
     def send(self, deadline: Callable[[], float]) -> Told:
-        left_out = self._observables.link(self._held.sys_id, self._wanted, deadline=deadline)
+        sys_id, wanted = self._held.sys_id, self._wanted
+        if self._app is not None:
+            left_out = self._observables.link_through(self._app, sys_id, wanted, deadline=deadline())
+        else:
+            left_out = self._observables.link(sys_id, wanted, deadline=deadline)
         return {"wanted": len(self._wanted)} | ({"left_out": left_out} if left_out else {})

@@ -1,4 +1,4 @@
-"""Finding out whether a write whose answer was lost has happened."""
+"""Finding out whether a write whose answer was lost has happened, and what is there before a first create."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from bridge.correlation.policy import Kind
 from bridge.errors import Permanent
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
-from bridge.settings import Target
+from bridge.settings import CORRELATION_ID, Target
 from bridge.store.work import Doubt, Held
-from bridge.sync.reading import JOURNAL_FIELDS
+from bridge.sync.reading import ENDED_STATES, JOURNAL_FIELDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +54,51 @@ def _created(records: list[Record], ours: Callable[[Record], bool], known: Calla
     new = [record for record in mine if not known(record)]
     if new:
         return Found(record=new[0])  # the oldest; a second one would be a twin, which the reconciler tells
-    foreign = [record.number for record in records if record not in mine]
+    foreign = [record for record in records if record not in mine]
     if foreign:
-        raise Permanent(
-            "id_in_use",
-            f"{', '.join(foreign)} carries our correlation ID and is not ours: nothing is written to it. Change its "
-            "correlation_id, or say `adopt: any` at the target to take it over.",
-        )
+        raise _id_in_use(foreign)
     return None
+
+
+def there_already(
+    table: TableApi,
+    target: Target,
+    key: Mapping[str, str],
+    *,
+    deadline: float,
+    ours: Callable[[Record], bool],
+    known: Callable[[Record], bool],
+) -> Record | None:
+    """The record that is taken instead of a first create. Raises Permanent where one stands in the way.
+
+    `adopt: any` takes the open record of another tool. A transform map would write into whatever record has the key,
+    another tool's or an earlier incident's too, so it is looked for.
+    """
+    if target.adopt_any:
+        found = table.find(target.table, key[CORRELATION_ID], deadline=deadline)
+        open_ones = [record for record in found if record.state not in ENDED_STATES[target.table]]
+        if adopted := [record for record in open_ones if not known(record)]:
+            return adopted[0]
+    if target.staging is None or not target.staging.coalesces:
+        return None
+    found = table.find(target.table, key[target.key_field], field=target.key_field, deadline=deadline)
+    if taken := [record for record in found if known(record)]:
+        raise id_taken(taken[0])
+    mine = _created(found, ours, known)
+    return mine.record if mine is not None else None
+
+
+def id_taken(record: Record) -> Permanent:
+    return Permanent(
+        "id_taken",
+        f"ServiceNow takes this for {record.number}, an earlier incident of the same problem, which has ended: give "
+        "the target a `key_field`, and each incident is a record of its own.",
+    )
+
+
+def _id_in_use(foreign: list[Record]) -> Permanent:
+    return Permanent(
+        "id_in_use",
+        f"{', '.join(record.number for record in foreign)} carries our correlation ID and is not ours: nothing is "
+        "written to it. Change its correlation_id, or say `adopt: any` at the target to take it over.",
+    )

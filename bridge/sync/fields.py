@@ -12,7 +12,7 @@ from bridge.mapping.rendered import Facts, Rendered
 from bridge.servicenow.ownership import display_of
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
-from bridge.settings import Target
+from bridge.settings import CORRELATION_ID, Target
 from bridge.store.additions import ATTACHMENT, OBSERVABLES, Planned
 from bridge.store.work import Held, encode
 from bridge.sync.alert import Speaker
@@ -25,6 +25,7 @@ from bridge.sync.speech import cut, linked, work_note
 class Writing:
     fields: dict[str, str]
     told: dict[str, Json] = field(default_factory=dict)  # for the log: what was cut, left, or not found
+    key: dict[str, str] = field(default_factory=dict)  # by which ServiceNow can find the record itself
     additions: tuple[Planned, ...] = ()  # what goes with the record, once a create is settled
 
 
@@ -45,8 +46,9 @@ def fields_for(
     rendered = speaker.published.mapping.render(speaker.element, decision.kind, facts, target.table, severity_rose=rose)
     found, missing = _found(rendered, sight.table, deadline)
     told: dict[str, Json] = {"not_found": missing} if missing else {}
+    key = _key(held, target, decision)
     if decision.kind is Kind.CREATE:
-        fields = _create(held, speaker, target, rendered, installation=installation, ref=ref) | found
+        fields = _create(held, speaker, target, rendered, installation=installation, ref=ref) | found | key
     else:
         changed = {name: value for name, value in (rendered.fields | found).items() if name != "work_notes"}
         fields, left = still_ours(changed, record, held.incident.written) if record is not None else (changed, [])
@@ -58,7 +60,7 @@ def fields_for(
         told |= {"left_to_person": left} if left else {}
     fields, too_long = cut(fields)
     told |= {"cut": too_long} if too_long else {}
-    return Writing(fields=fields, told=told, additions=tuple(_additions(sight, decision, rendered)))
+    return Writing(fields=fields, told=told, key=key, additions=tuple(_additions(sight, decision, rendered)))
 
 
 def _additions(sight: Sight, decision: Decision, rendered: Rendered) -> Iterator[Planned]:
@@ -98,6 +100,13 @@ def _create(
         "correlation_display": display_of(speaker.published.mapping.display, installation),
     }
     return dict(target.defaults) | rendered.fields | note | identity
+
+
+def _key(held: Held, target: Target, decision: Decision) -> dict[str, str]:
+    """The correlation ID, and where the target has a column for it, the ID with the number of the episode."""
+    begins = decision.kind is Kind.CREATE and held.incident.episode is not None
+    of_episode = f"{held.correlation_id}#{held.number + begins}"
+    return {target.key_field: of_episode, CORRELATION_ID: held.correlation_id}
 
 
 def _transition(held: Held, target: Target, decision: Decision, rendered: Rendered) -> dict[str, str]:

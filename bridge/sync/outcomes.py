@@ -8,7 +8,10 @@ from bridge.correlation.retry import backoff
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 
 # A close or a reopen refused for one of these is answered by the decision table (tell, or open the next episode).
-REFUSALS = frozenset({"data_policy", "business_rule", "acl", "forbidden", "refused"})
+REFUSALS = frozenset(
+    {"data_policy", "business_rule", "acl", "forbidden", "refused"}
+    | {"import_error", "import_left", "state_not_carried"}
+)
 
 
 def again_at(error: BridgeError, now: datetime, *, failures: int, jitter: float) -> datetime | None:

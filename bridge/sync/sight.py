@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bridge.correlation.policy import Episode, Policy, Progress, Situation
 from bridge.servicenow.table import TableApi
+from bridge.servicenow.ways import Way
 from bridge.settings import Target
 from bridge.store.work import Held
 from bridge.sync.alert import Speaker
@@ -19,6 +20,7 @@ class Sight:
     speaker: Speaker
     target: Target
     table: TableApi
+    way: Way
     policy: Policy
     progress: Progress  # with the pending alerts folded in
     episode: Episode | None

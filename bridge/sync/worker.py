@@ -34,6 +34,7 @@ from bridge.metrics import Metrics
 from bridge.servicenow.ownership import is_ours
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
+from bridge.servicenow.ways import way_of
 from bridge.settings import Mode, Target
 from bridge.store import additions, orders, work
 from bridge.store import settle as settling
@@ -42,11 +43,11 @@ from bridge.store.settle import LeaseLost
 from bridge.store.work import LEASE, Doubt, Held, Lease, Settlement
 from bridge.sync.additions import Additions
 from bridge.sync.alert import Alerts, Speaker
-from bridge.sync.doubt import Found, look_again
+from bridge.sync.doubt import Found, id_taken, look_again, there_already
 from bridge.sync.fields import Writing, fields_for
 from bridge.sync.ledger import Ledger
 from bridge.sync.outcomes import window_end
-from bridge.sync.reading import ENDED_STATES, FIRST_STATE, JOURNAL_FIELDS, seen, told_of
+from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, seen, told_of
 from bridge.sync.sight import Sight
 
 CALL_SECONDS_MAX = 15.0  # a deadline for one whole call, look-ups included
@@ -77,6 +78,7 @@ class Worker:
         self._alerts = alerts
         self._targets = targets
         self._tables = tables  # by instance
+        self._ways = {name: way_of(target, tables[target.instance]) for name, target in targets.items()}
         self._installation = installation
         self._ledger = Ledger(store=store, metrics=metrics, jitter=jitter)
         self._monotonic = monotonic
@@ -159,6 +161,9 @@ class Worker:
             message = f"The target {target.name!r} is of tenant {target.tenant!r}, the alerts of {held.tenant!r}."
             raise Permanent("other_tenant", f"{message} Tenants never meet: route to a target of the alerts' own.")
         closes = target.close is not None and target.close.code is not None
+        policy = speaker.published.mapping.policy
+        if target.one_record_per_id:
+            policy = replace(policy, reopen_within=timedelta.max)
         close_when = target.close.when if target.close is not None and closes else CloseWhen.NEVER
         episode = held.incident.episode or held.last_episode
         if episode is not None and held.sync_asked_at is not None:
@@ -171,8 +176,9 @@ class Worker:
             speaker=speaker,
             target=target,
             table=self._tables[target.instance],
+            way=self._ways[target.name],
             progress=progress,
-            policy=replace(speaker.published.mapping.policy, close_when=close_when),
+            policy=replace(policy, close_when=close_when),
             episode=episode,
         )
 
@@ -298,35 +304,38 @@ class Worker:
             self._ledger.unwritten(sight, decide(sight.situation(brake=True), sight.policy, self._store.moment()))
             return
         held, intent, settlement, deadline = intended
-        if (
-            decision.kind is Kind.CREATE
-            and sight.target.adopt_any
-            and (record := self._adopted(held, sight)) is not None
-        ):
-            self._ledger.applied(held, intent, settlement, Found(record=record), sent=writing.fields, looked_up=True)
-            return
         # The intent is durable, nothing was sent. If we die here the next holder finds an intent without an outcome and
         # cannot know that: it looks the record up until the late-commit window has passed, and only then sends again.
         try:
-            if decision.kind is Kind.CREATE:
-                answer = sight.table.create(sight.target.table, writing.fields, deadline=deadline)
-            else:
-                sys_id = held.incident.sys_id or ""
-                answer = sight.table.update(sight.target.table, sys_id, writing.fields, deadline=deadline)
+            answer, looked_up = self._send(held, sight, decision, writing, deadline)
         except BridgeError as error:
             self._ledger.not_applied(held, sight, decision, intent, error)
             return
         # ServiceNow has it and we have not noted it. If we die here the look-up finds it by its ID, or by the [ref].
         state_before = record.state if decision.kind is Kind.CLOSE and record else held.incident.state_before_close
         held = replace(held, incident=replace(held.incident, state_before_close=state_before))
-        self._ledger.applied(held, intent, settlement, Found(record=answer), sent=writing.fields, looked_up=False)
+        self._ledger.applied(held, intent, settlement, Found(record=answer), sent=writing.fields, looked_up=looked_up)
 
-    def _adopted(self, held: Held, sight: Sight) -> Record | None:
-        """`adopt: any`: the open record that another tool made for this correlation, taken over instead of a create."""
-        table = sight.target.table
-        found = sight.table.find(table, held.correlation_id, deadline=self._deadline())
-        open_ones = (record for record in found if record.state not in ENDED_STATES[table])
-        return next((record for record in open_ones if not self._is_known(sight.target, record, held)), None)
+    def _send(
+        self, held: Held, sight: Sight, decision: Decision, writing: Writing, deadline: float
+    ) -> tuple[Record, bool]:
+        """The record as ServiceNow has it, and whether it was there already: then nothing was sent."""
+        target = sight.target
+        if decision.kind is not Kind.CREATE:
+            sys_id = held.incident.sys_id or ""
+            return sight.way.update(sys_id, writing.fields, key=writing.key, deadline=deadline), False
+
+        def ours(record: Record) -> bool:
+            return self._is_ours(target, record, held)
+
+        def known(record: Record) -> bool:
+            return self._is_known(target, record, held)
+
+        there = there_already(sight.table, target, writing.key, deadline=deadline, ours=ours, known=known)
+        record = there or sight.way.create(writing.fields, deadline=deadline)
+        if known(record):
+            raise id_taken(record)
+        return record, there is not None
 
     def _intend(
         self, sight: Sight, decision: Decision, writing: Writing, ref: str

@@ -11,7 +11,8 @@ import pytest
 
 from bridge.correlation.policy import CloseWhen
 from bridge.errors import Misconfigured, Problem
-from bridge.settings import Limits, Mode, Secret, Settings, load_settings
+from bridge.settings import Limits, Mode, Secret, Settings, Staging, Write, load_settings
+from bridge.settings_targets import PRESETS
 
 GOOD = """\
 database: sqlite:///var/store.db
@@ -205,12 +206,17 @@ IN_TARGET = {
     "unknown instance": ("instance: copr, table: incident", "there is no `copr` under `instances` (did you mean `corp`?"),
     "unknown table": ("instance: corp, table: incidents", "`incidents` is not a word for `table` (did you mean `incident`?"),
     "table missing": ("instance: corp", "`table` is missing here (one of incident, sn_si_incident)"),
-    "import_set": ("instance: corp, table: incident, write: import_set", "`write: import_set` is not yet honoured"),
-    "unique": ("instance: corp, table: incident, write: unique", "`write: unique` is not yet honoured"),
-    "key_field": ("instance: corp, table: incident, key_field: u_k", "`key_field` is not yet honoured"),
-    "staging_table": ("instance: corp, table: incident, staging_table: u_s", "`staging_table` is not yet honoured"),
-    "preset": ("instance: corp, table: incident, preset: elastic", "`preset` is not yet honoured"),
-    "field_prefix": ("instance: corp, table: incident, field_prefix: x_", "`field_prefix` is not yet honoured"),
+    "no staging table": ("instance: corp, table: incident, write: import_set", "`staging_table` is missing here"),
+    "not a table": ("instance: corp, table: incident, write: import_set, staging_table: 'a b'", "`a b` is not a name in ServiceNow"),
+    "staging_table": ("instance: corp, table: incident, staging_table: u_s", "`staging_table` goes with `write: import_set`"),
+    "field_prefix": ("instance: corp, table: incident, field_prefix: x_", "`field_prefix` goes with `write: import_set`"),
+    "preset": ("instance: corp, table: incident, preset: elastic", "`preset` goes with `write: import_set`"),
+    "unknown preset": ("instance: corp, table: incident, write: import_set, preset: elstic", "did you mean `elastic`?"),
+    "preset of SIR": ("instance: corp, table: incident, write: import_set, preset: sir_import", "writes sn_si_incident, not incident"),
+    "twice": ("instance: corp, table: incident, write: import_set, preset: elastic, staging_table: u_s", "the preset names it"),
+    "no key_field": ("instance: corp, table: incident, write: unique", "`key_field` is missing here (the column that has the unique index)"),
+    "key_field": ("instance: corp, table: incident, key_field: u_k", "`key_field` goes with `write: import_set` or `unique`"),
+    "bad key_field": ("instance: corp, table: incident, write: unique, key_field: K", "`K` is not a name in ServiceNow"),
     "mode": ("instance: corp, table: incident, mode: [write]", "`this` is not a word for `mode` (one of observe, write)"),
     "adopt": ("instance: corp, table: incident, adopt: all", "`all` is not a word for `adopt`"),
     "duration": ("instance: corp, table: incident, late_commit: 310", "`late_commit` must be a duration"),
@@ -227,6 +233,57 @@ def test_a_target_is_checked(tmp_path: Path, keys: str, expected: str) -> None:
     auth = "{scheme: basic, username: a, password: {env: P}}"
     corp = f"instances: {{corp: {{url: 'https://x.example', auth: {auth}}}}}"
     assert expected in told(tmp_path, f"{corp}\ntargets: {{t: {{{keys}}}}}")
+
+
+WAYS = {
+    "table": ("table: incident", Write.TABLE, None, "correlation_id", False),
+    "staging": (
+        "table: incident, write: import_set, staging_table: u_s",
+        Write.IMPORT_SET,
+        Staging(table="u_s", prefix="u_"),
+        "correlation_id",
+        True,
+    ),
+    "without a prefix, with a key": (
+        "table: incident, write: import_set, staging_table: u_s, field_prefix: '', key_field: u_k",
+        Write.IMPORT_SET,
+        Staging(table="u_s", prefix=""),
+        "u_k",
+        False,
+    ),
+    "elastic": (
+        "table: sn_si_incident, write: import_set, preset: elastic",
+        Write.IMPORT_SET,
+        PRESETS["elastic"]["sn_si_incident"],
+        "correlation_id",
+        True,
+    ),
+    "sir_import": (
+        "table: sn_si_incident, write: import_set, preset: sir_import",
+        Write.IMPORT_SET,
+        PRESETS["sir_import"]["sn_si_incident"],
+        "correlation_id",
+        False,
+    ),
+    "unique": ("table: incident, write: unique, key_field: u_k", Write.UNIQUE, None, "u_k", False),
+    "unique by the ID": (
+        "table: incident, write: unique, key_field: correlation_id",
+        Write.UNIQUE,
+        None,
+        "correlation_id",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("keys", "write", "staging", "key", "one"), WAYS.values(), ids=WAYS)
+def test_the_way_of_writing_is_read(
+    tmp_path: Path, keys: str, write: Write, staging: Staging | None, key: str, *, one: bool
+) -> None:
+    auth = "{scheme: basic, username: a, password: {env: P}}"
+    corp = f"instances: {{corp: {{url: 'https://x.example', auth: {auth}}}}}"
+    target = load(tmp_path, f"{corp}\ntargets: {{t: {{instance: corp, {keys}}}}}").targets["t"]
+    assert (target.write, target.staging, target.key_field, target.one_record_per_id) == (write, staging, key, one)
 
 
 def test_no_target_is_called_drop(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""The ways of writing a record, one shape for all: how it is sent differs, what may come of it does not.
+
+    table        the Table API
+    unique       the Table API, where a unique index on `key_field` refuses a second record
+    import_set   a staging table, whose transform map writes the record (`import_set.py`)
+
+A write returns the record as ServiceNow has it, or raises Transient (not applied), Ambiguous (look before trying
+again) or Permanent (a person must look). Whoever calls needs to know no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from bridge.errors import Permanent
+from bridge.servicenow.import_set import ImportSetWay
+from bridge.servicenow.ownership import same_owner
+from bridge.servicenow.record import Record
+from bridge.servicenow.table import TableApi
+from bridge.settings import Target, Write
+
+
+class Way(Protocol):
+    """`key`: the columns by which ServiceNow itself can find the record: the correlation ID, and the `key_field`."""
+
+    def create(self, fields: Mapping[str, str], *, deadline: float) -> Record: ...
+
+    def update(self, sys_id: str, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record: ...
+
+
+class TableWay:
+    def __init__(self, target: Target, api: TableApi) -> None:
+        self._table = target.table
+        self._api = api
+
+    def create(self, fields: Mapping[str, str], *, deadline: float) -> Record:
+        return self._api.create(self._table, fields, deadline=deadline)
+
+    def update(self, sys_id: str, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record:
+        del key  # the address has the sys_id
+        return self._api.update(self._table, sys_id, fields, deadline=deadline)
+
+
+class UniqueWay(TableWay):
+    """The second insert of a key fails, and what the first made is taken: nothing is left to a look-up's luck."""
+
+    def __init__(self, target: Target, api: TableApi) -> None:
+        super().__init__(target, api)
+        self._key_field = target.key_field
+
+    def create(self, fields: Mapping[str, str], *, deadline: float) -> Record:
+        try:
+            return super().create(fields, deadline=deadline)
+        except Permanent as refusal:
+            # How a violated index is told differs by release and database: whether the key is taken tells more.
+            first = self._first(fields, deadline)
+            if first is None:
+                raise
+            if not same_owner(first, fields):
+                raise Permanent(
+                    "id_in_use",
+                    f"{first.number} has the {self._key_field} of this incident and is not ours: nothing is written to "
+                    "it. Change it there.",
+                ) from refusal
+            return first
+
+    def _first(self, fields: Mapping[str, str], deadline: float) -> Record | None:
+        found = self._api.find(self._table, fields[self._key_field], field=self._key_field, deadline=deadline)
+        return found[0] if found else None
+
+
+WAYS: dict[Write, Callable[[Target, TableApi], Way]] = {
+    Write.TABLE: TableWay,
+    Write.UNIQUE: UniqueWay,
+    Write.IMPORT_SET: ImportSetWay,
+}
+
+
+def way_of(target: Target, api: TableApi) -> Way:
+    return WAYS[target.write](target, api)

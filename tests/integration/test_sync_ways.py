@@ -1,0 +1,394 @@
+"""Every way of writing keeps one problem one incident: created, updated, closed, whatever goes wrong on the road."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from intake_world import library_of, rows
+from sync_world import DISPLAY, PROBE, World, itsm
+
+from bridge.settings import Close, Staging, Target, Write
+from bridge.settings_targets import PRESETS
+from bridge.simulator.answers import Refused
+from bridge.simulator.faults import Fault, FaultKind
+from bridge.simulator.transform import Rejection, TransformMap
+from bridge.simulator.transform import Staging as Simulated
+from bridge.store.tables import additions, intents
+
+TEXTS = ("correlation_id", "correlation_display", "short_description", "impact", "assignment_group")
+STAGING = "u_bridge_incident"
+KEY = "origin_id"  # a column of the record's own, as an administrator would add one
+SIR_CLOSE = Close(state="3", code="102", notes="Resolved at the source.")
+
+
+def staged(**changes: object) -> Target:
+    return replace(itsm(write=Write.IMPORT_SET, staging=Staging(table=STAGING)), **changes)  # type: ignore[arg-type]
+
+
+def sir(preset: str) -> Target:
+    staging = PRESETS[preset]["sn_si_incident"]
+    return itsm(table="sn_si_incident", close=SIR_CLOSE, write=Write.IMPORT_SET, staging=staging)
+
+
+def unique(key_field: str = KEY) -> Target:
+    return itsm(write=Write.UNIQUE, key_field=key_field)
+
+
+TARGETS = {
+    "import_set": staged(),
+    "import_set with a key": staged(key_field=KEY),
+    "elastic": itsm(write=Write.IMPORT_SET, staging=PRESETS["elastic"]["incident"]),
+    "elastic, SIR": sir("elastic"),
+    "sir_import": sir("sir_import"),
+    "unique": unique(),
+    "unique by the ID": unique("correlation_id"),
+}
+WAYS = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+IMPORTS = pytest.mark.parametrize("target", [staged(), staged(key_field=KEY)], ids=["by the ID", "by a key"])
+APPLIED = (FaultKind.RESET_AFTER_COMMIT, FaultKind.LATE_COMMIT, FaultKind.TRUNCATED, FaultKind.CANCELLED)
+NOT_APPLIED = (
+    *(FaultKind.RATE_LIMIT, FaultKind.UNAUTHENTICATED, FaultKind.SERVER_ERROR, FaultKind.HIBERNATING),
+    *(FaultKind.LOGIN, FaultKind.CLOSED, FaultKind.RESET_BEFORE_COMMIT, FaultKind.DROPPED),
+)
+FAULTS = pytest.mark.parametrize("kind", [*APPLIED, *NOT_APPLIED], ids=str)
+
+
+def simulated(*coalesce: str, **more: object) -> Simulated:
+    ways = (coalesce,) if coalesce else ()
+    each = TransformMap(name="Bridge", target="incident", prefix="u_", coalesce=ways, **more)  # type: ignore[arg-type]
+    return Simulated(name=STAGING, maps=(each,))
+
+
+def aim(world: World, target: Target, staging: Simulated | None = None) -> World:
+    world.simulator.add_staging(staging or simulated(target.key_field))
+    if target.write is Write.UNIQUE:
+        make_unique(world, target.key_field)
+    world.aim(target)
+    return world
+
+
+def make_unique(world: World, column: str) -> None:
+    """What a unique index of the database does to a second insert; how it is told is this test's invention."""
+    records = world.simulator.rows
+    insert = records.insert
+
+    def checked(table: str, fields: dict[str, str], **more: object) -> dict[str, str]:
+        taken = fields.get(column) and any(row.get(column) == fields[column] for row in records.rows(table))
+        if table == "incident" and taken:
+            raise Refused(403, "Operation Failed", "Unique Key violation detected by database")
+        return insert(table, fields, **more)  # type: ignore[arg-type]
+
+    records.insert = checked  # type: ignore[method-assign, assignment]
+
+
+def step(world: World) -> None:
+    world.pass_time(minutes=12, step=30)
+
+
+# --- every way
+
+
+@WAYS
+def test_an_incident_is_created_updated_and_closed(world: World, target: Target) -> None:
+    aim(world, target)
+    world.fire(level="low")
+    world.idle()
+    record = world.record()
+    assert (record["correlation_id"], record["correlation_display"], record["impact"]) == ("r1", DISPLAY, "3")
+    assert world.row().failure is None
+    world.fire(level="critical")
+    world.idle()
+    assert world.record()["impact"] == "1"
+    assert "The severity rose to Critical." in world.notes()[0]
+    world.resolve()
+    world.idle()
+    record = world.record()
+    assert target.close is not None
+    assert (record["state"], record["close_code"]) == (target.close.state, target.close.code)
+    assert (world.row().open, world.row().failure) == (False, None)
+    assert len(world.writes()) == 3
+
+
+@WAYS
+def test_a_return_within_its_time_reopens_the_same_incident(world: World, target: Target) -> None:
+    aim(world, target)
+    for _ in range(2):
+        world.fire()
+        world.idle()
+        world.resolve()
+        world.idle()
+    assert world.record()["state"] == (target.close.state if target.close else "")
+    assert world.row().failure is None
+
+
+@WAYS
+@FAULTS
+def test_a_create_that_went_wrong_becomes_one_incident(world: World, target: Target, kind: FaultKind) -> None:
+    aim(world, target)
+    path = "/import/" if target.write is Write.IMPORT_SET else "/table/"
+    world.fail(kind, "POST", seconds=90, path=path)
+    world.fire()
+    world.idle()
+    step(world)
+    assert world.record()["correlation_id"] == "r1"
+    assert (world.row().open, world.row().failure) == (True, None)
+
+
+@WAYS
+@FAULTS
+def test_an_update_that_went_wrong_is_there_once(world: World, target: Target, kind: FaultKind) -> None:
+    aim(world, target)
+    world.fire()
+    world.idle()
+    world.simulator.faults.add(Fault(kind=kind, methods=frozenset({"POST", "PATCH"}), seconds=90))
+    world.fire(level="critical")
+    world.idle()
+    step(world)
+    assert world.record()["impact"] == "1"
+    assert len(world.notes()) == 1
+
+
+# --- a record for each episode, or one for all
+
+
+@pytest.mark.parametrize("target", [staged(key_field=KEY), unique()], ids=["import_set", "unique"])
+def test_with_a_key_field_each_episode_is_a_record_of_its_own(world: World, target: Target) -> None:
+    aim(world, target)
+    for _ in range(2):
+        world.fire()
+        world.idle()
+        world.resolve()
+        world.idle()
+        world.pass_time(days=8, step=86_400)
+    assert [record[KEY] for record in world.records()] == ["r1#1", "r1#2"]
+
+
+@pytest.mark.parametrize("target", [staged(), unique("correlation_id")], ids=["import_set", "unique"])
+def test_without_one_a_return_reopens_however_late(world: World, target: Target) -> None:
+    aim(world, target)
+    world.fire()
+    world.idle()
+    world.resolve()
+    world.idle()
+    world.pass_time(days=30, step=86_400)
+    world.fire()
+    world.idle()
+    assert world.record()["state"] == "1"
+    assert world.row().failure is None
+
+
+@pytest.mark.parametrize("target", [staged(), unique("correlation_id")], ids=["import_set", "unique"])
+def test_without_one_what_a_person_ended_is_not_written_to_and_a_person_is_told(world: World, target: Target) -> None:
+    aim(world, target)
+    world.fire()
+    world.idle()
+    world.person(state="8")
+    world.resolve()
+    world.idle()
+    before = world.record()
+    world.fire()
+    world.idle()
+    assert world.record() == before
+    assert (world.row().failure, world.row().waits_for_person) == ("id_taken", True)
+    assert "key_field" in world.row().failure_text
+
+
+@IMPORTS
+def test_a_foreign_record_with_the_key_is_not_written_to(world: World, target: Target) -> None:
+    aim(world, target)
+    key = {target.key_field: "r1" if target.key_field == "correlation_id" else "r1#1"}
+    foreign = world.simulator.person_creates("incident", **({"correlation_id": "r1"} | key))
+    world.fire()
+    world.idle()
+    assert world.row().failure == "id_in_use"
+    assert world.simulator.record("incident", foreign["sys_id"]) == foreign
+
+
+def test_a_foreign_record_with_the_unique_key_is_not_written_to(world: World) -> None:
+    aim(world, unique())
+    foreign = world.simulator.person_creates("incident", **{KEY: "r1#1"})
+    world.fire()
+    world.idle()
+    assert world.row().failure == "id_in_use"
+    assert world.simulator.record("incident", foreign["sys_id"]) == foreign
+
+
+def test_a_second_insert_fails_and_the_first_record_is_taken(world: World) -> None:
+    """Both tries of a create arrive, as when a request commits after its window."""
+    aim(world, unique())
+    world.fail(FaultKind.LATE_COMMIT, "POST", seconds=400)
+    world.fire()
+    world.idle()
+    world.pass_time(seconds=330, step=10)
+    assert world.record()[KEY] == "r1#1"
+    world.pass_time(seconds=200, step=10)
+    assert world.record()[KEY] == "r1#1"
+    assert world.row().open is True
+
+
+# --- what a transform map may answer
+
+
+@pytest.mark.parametrize("status", ["ignored", "skipped"])
+def test_a_row_that_the_map_left_and_no_record_there_waits_for_a_person(world: World, status: str) -> None:
+    aim(world, staged(), simulated("correlation_id", reject=(Rejection(status=status),)))
+    world.fire()
+    world.idle()
+    row = world.row()
+    assert (row.failure, row.waits_for_person) == ("import_left", True)
+    assert "onBefore" in row.failure_text
+
+
+def test_an_error_of_the_map_waits_for_a_person_and_names_what_it_said(world: World) -> None:
+    aim(world, staged(), simulated("correlation_id", reject=(Rejection(status="error", error_message="No caller"),)))
+    world.fire()
+    world.idle()
+    assert (world.row().failure, world.row().waits_for_person) == ("import_error", True)
+    assert "No caller" in world.row().failure_text
+
+
+def test_a_staging_table_without_a_map_is_an_error(world: World) -> None:
+    columns = tuple(f"u_{name}" for name in TEXTS)
+    aim(world, staged(), Simulated(name=STAGING, maps=(), columns=columns))
+    world.fire()
+    world.idle()
+    assert world.row().failure == "import_error"
+    assert "No transform entry" in world.row().failure_text
+
+
+def test_an_update_that_the_map_left_is_not_taken_for_done(world: World) -> None:
+    aim(world, staged())
+    world.fire(level="low")
+    world.idle()
+    aim(world, staged(), simulated("correlation_id", reject=(Rejection(status="ignored"),)))
+    world.fire(level="critical")
+    world.idle()
+    assert (world.row().failure, world.record()["impact"]) == ("import_left", "3")
+
+
+def test_a_close_that_the_map_refuses_is_told_in_the_incident(world: World) -> None:
+    aim(world, staged())
+    world.fire()
+    world.idle()
+    refused = Rejection(status="error", when={"u_state": "6"}, error_message="Not this way")
+    aim(world, staged(), simulated("correlation_id", reject=(refused,)))
+    world.resolve()
+    world.idle()
+    assert world.record()["state"] == "1"
+    assert "refused to close" in world.notes()[-1]
+    assert world.row().failure is None
+
+
+def test_a_map_that_does_not_carry_the_state_does_not_close_and_that_is_told(world: World) -> None:
+    aim(world, staged())
+    world.fire()
+    world.idle()
+    aim(world, staged(), simulated("correlation_id", fields={"u_state": "u_dropped"}))
+    world.resolve()
+    world.idle()
+    assert world.record()["state"] == "1"
+    assert "refused to close" in world.notes()[-1]
+    assert [row.outcome_code for row in rows(world.store, intents)][1] == "state_not_carried"
+
+
+def test_a_map_that_does_not_coalesce_is_found_out_at_the_first_update(world: World) -> None:
+    aim(world, staged(), simulated())
+    world.fire(level="low")
+    world.idle()
+    world.fire(level="critical")
+    world.idle()
+    assert (world.row().failure, world.row().waits_for_person) == ("not_coalesced", True)
+    assert "let it coalesce on correlation_id" in world.row().failure_text
+
+
+def test_then_no_further_update_makes_a_record(world: World) -> None:
+    aim(world, staged(), simulated())
+    for rule in ("r1", "r2"):
+        world.fire(rule, level="low")
+    world.idle()
+    for rule in ("r1", "r2"):
+        world.fire(rule, level="critical")
+    world.idle()
+    assert (world.row("r1").failure, world.row("r2").failure) == ("not_coalesced", "not_coalesced")
+    assert len(world.records()) == 3
+
+
+def test_a_map_that_does_not_carry_our_mark_is_told_with_the_record_it_made(world: World) -> None:
+    aim(world, staged(), simulated("correlation_id", fields={"u_correlation_display": "u_dropped"}))
+    world.fire()
+    world.idle()
+    assert world.row().failure == "id_not_carried"
+    assert world.records()[0]["number"] in world.row().failure_text
+
+
+def test_two_maps_to_one_table_are_told(world: World) -> None:
+    each = simulated().maps[0]
+    aim(world, staged(), Simulated(name=STAGING, maps=(each, replace(each, name="Again"))))
+    world.fire()
+    world.idle()
+    assert world.row().failure == "several_records"
+    world.simulator.person_deletes("incident", world.records()[1]["sys_id"])  # as the message says
+
+
+def test_a_map_to_another_table_beside_ours_is_none_of_our_business(world: World) -> None:
+    beside = TransformMap(name="Beside", target="sn_si_incident", prefix="u_", reject=(Rejection(status="error"),))
+    aim(world, staged(), Simulated(name=STAGING, maps=(beside, simulated("correlation_id").maps[0])))
+    world.fire()
+    world.idle()
+    assert (world.row().open, world.row().failure) == (True, None)
+
+
+def test_an_import_whose_record_cannot_be_read_back_is_looked_up(world: World) -> None:
+    aim(world, staged())
+    world.fail(FaultKind.SERVER_ERROR, "GET", path="/table/incident/")
+    world.fire()
+    world.idle()
+    step(world)
+    assert world.writes() == ["POST"]
+    assert (world.row().open, world.row().failure) == (True, None)
+
+
+# --- the apps
+
+
+def test_without_elastics_app_it_is_named(world: World) -> None:
+    aim(world, TARGETS["elastic"])
+    world.simulator.missing = frozenset({"x_elas2_inc_int"})
+    world.fire()
+    world.idle()
+    assert (world.row().failure, world.writes()) == ("app_not_installed", [])
+    assert "say `write: table`" in world.row().failure_text
+
+
+def test_elastics_app_is_asked_for_its_health_once_in_a_while(world: World) -> None:
+    aim(world, TARGETS["elastic"])
+    for rule in ("r1", "r2"):
+        world.fire(rule)
+    world.idle()
+    assert len([path for _, path, _ in world.simulator.calls if path.startswith("/api/x_elas2_inc_int")]) == 1
+
+
+def test_through_elastics_app_observables_are_linked_by_it_at_once(world: World) -> None:
+    world.library = library_of(world.store, PROBE + "observables: {ip: '.ips[]', mutex: .mutex}\n")
+    aim(world, sir("elastic"))
+    world.fire(ips=["192.0.2.1", "192.0.2.2"], mutex="x")
+    world.idle()
+    assert [row["value"] for row in world.simulator.records("sn_ti_observable")] == ["192.0.2.1", "192.0.2.2"]
+    assert len(world.simulator.records("sn_ti_m2m_task_observable")) == 2
+    assert len(world.other_writes()) == 1
+    assert [row.outcome for row in rows(world.store, additions)] == ["added"]
+    assert world.log("added")[0]["detail"] == {"wanted": 3, "left_out": ["mutex: no such type"]}
+
+
+@pytest.mark.parametrize(
+    "target", [sir("sir_import"), itsm(table="sn_si_incident", close=SIR_CLOSE)], ids=["import", "table"]
+)
+def test_where_sir_is_not_installed_itsm_is_named(world: World, target: Target) -> None:
+    aim(world, target)
+    world.simulator.security_incidents = False
+    world.fire()
+    world.idle()
+    row = world.row()
+    assert (row.failure, row.waits_for_person) == ("invalid_table", True)
+    assert "SIR is not installed: use itsm" in row.failure_text
