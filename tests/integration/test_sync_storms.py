@@ -25,7 +25,7 @@ EDITS = (
     {"impact": "3", "description": "as I see it"},
 )
 # Those that an administrator must mend leave the work waiting for a person: test_sync_faults has them.
-KINDS = [kind for kind in FaultKind if kind not in (FaultKind.ACL, FaultKind.LATENCY)]
+KINDS = [kind for kind in FaultKind if kind not in (FaultKind.ACL, FaultKind.BUSINESS_RULE, FaultKind.LATENCY)]
 
 
 class Crash(BaseException):
