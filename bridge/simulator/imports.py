@@ -84,8 +84,8 @@ def _staged(simulator: Simulator, request: ApiRequest, staging: Staging, body: d
             simulator.note_violation("unknown_column", request.method, request.path, column)  # dropped [KIBANA]
             continue
         filled = (each.column(column, simulator.rows.tables[each.target]) for each in staging.maps)
-        for violation in {value_violation(name or "", value) for name in filled} - {None}:
-            simulator.note_violation(str(violation), request.method, request.path, column)
+        for violation in sorted({value_violation(name or "", value) or "" for name in filled} - {""}):
+            simulator.note_violation(violation, request.method, request.path, column)
         text = as_text(value)
         row[column] = text.replace(":", "=") if isinstance(value, dict | list) else text
     return row

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -13,6 +14,8 @@ from bridge.simulator.access import CLIENT, GRANTS, JWT, PASSWORD, ApiKey, OAuth
 from bridge.simulator.acl import Needs
 from bridge.simulator.reading import Reader
 from bridge.yamlfile import type_path
+
+T = TypeVar("T")
 
 ACCESS_KEYS = ("users", "api_keys", "clients", "certificates", "acl")
 USER_KEYS = ("password", "roles", "email", "mfa", "active")
@@ -40,28 +43,23 @@ class AccessReader:
 
     def access(self, value: Json, path: type_path) -> AccessGiven:
         given = self.reader.mapping(value, path, ACCESS_KEYS, "access")
-        users = None
-        if "users" in given:
-            entries = self.reader.named(given["users"], (*path, "users"), lambda item, _at: item)
-            users = tuple(self._user(name, item, (*path, "users", name)) for name, item in entries.items())
+
+        def told(key: str, read: Callable[[Json, type_path], T | None]) -> dict[str, T] | None:
+            return self.reader.named(given[key], (*path, key), read) if key in given else None
+
+        users = told("users", self._user)
         return AccessGiven(
-            users=users,
-            api_keys=self.reader.named(given["api_keys"], (*path, "api_keys"), self._api_key)
-            if "api_keys" in given
-            else None,
-            clients=self.reader.named(given["clients"], (*path, "clients"), self._client)
-            if "clients" in given
-            else None,
-            certificates=self.reader.named(given["certificates"], (*path, "certificates"), self.reader.text)
-            if "certificates" in given
-            else None,
-            acl=self.reader.named(given["acl"], (*path, "acl"), self._needs) if "acl" in given else None,
+            users=None if users is None else tuple(users.values()),
+            api_keys=told("api_keys", self._api_key),
+            clients=told("clients", self._client),
+            certificates=told("certificates", self.reader.text),
+            acl=told("acl", self._needs),
         )
 
-    def _user(self, name: str, value: Json, path: type_path) -> User:
+    def _user(self, value: Json, path: type_path) -> User:
         given = self.reader.mapping(value, path, USER_KEYS, "a user")
         return User(
-            name=name,
+            name=str(path[-1]),
             password=self.reader.text(given.get("password", ""), (*path, "password")),
             roles=frozenset(self.reader.texts(given["roles"], (*path, "roles"))) if "roles" in given else None,
             email=self.reader.text(given.get("email", ""), (*path, "email")),

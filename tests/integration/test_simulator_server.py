@@ -119,6 +119,20 @@ def test_answers_are_dated_by_a_clock_that_may_be_wrong(server: SimulatorServer,
     assert create(session, server).json()["result"]["sys_created_on"] == "2026-03-01 13:00:00"
 
 
+def test_a_token_is_asked_for_and_carries_an_import(server: SimulatorServer, session: requests.Session) -> None:
+    scenario = {"access": {"clients": {"app": {"secret": "s", "user": server.username}}}}
+    session.post(f"{server.url}/simulator/scenario", json=scenario, timeout=10)
+    form = {"grant_type": "client_credentials", "client_id": "app", "client_secret": "s"}
+    session.auth = None
+    answer = requests.post(f"{server.url}/oauth_token.do", data=form, timeout=10)
+    session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    path = "/api/now/import/x_elas2_inc_int_elastic_incident"
+    done = session.post(f"{server.url}{path}", json={"u_correlation_id": "a"}, timeout=10).json()
+    assert done["result"][0]["status"] == "inserted"
+    session.post(f"{server.url}/simulator/tokens", json={"revoke": ""}, timeout=10)
+    assert create(session, server).status_code == 401
+
+
 def test_threads_do_not_lose_records(server: SimulatorServer) -> None:
     def ten() -> None:
         with requests.Session() as session:
