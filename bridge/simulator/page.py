@@ -49,7 +49,12 @@ def page_routes(simulator: Simulator) -> Blueprint:
         if row is None:
             abort(404)
         return _page(
-            RECORD, row=_line(simulator, row), fields=_fields(simulator, row), journal=_journal(simulator, row)
+            RECORD,
+            row=_line(simulator, row),
+            fields=_fields(simulator, row),
+            journal=_journal(simulator, row),
+            observables=_observables(simulator, sys_id),
+            attachments=[file for file in simulator.records("sys_attachment") if file["table_sys_id"] == sys_id],
         )
 
     @routes.get("/nav_to.do")
@@ -83,6 +88,15 @@ def _fields(simulator: Simulator, row: Row) -> list[tuple[str, str, str]]:
     shown = _line(simulator, row)
     columns = sorted(simulator.rows.tables[row["sys_class_name"]].columns - QUIET)
     return [(name, shown[name] or row[name], row[name]) for name in columns if row[name]]
+
+
+def _observables(simulator: Simulator, sys_id: str) -> list[tuple[str, str]]:
+    """(type, value) of each observable that is linked to the record."""
+    links = [link for link in simulator.records("sn_ti_m2m_task_observable") if link["task"] == sys_id]
+    rows = [simulator.record("sn_ti_observable", link["observable"]) for link in links]
+    table = TABLES["sn_ti_observable"]
+    with simulator.lock:
+        return [(displayed(simulator.rows, table, row, "type"), row["value"]) for row in rows if row is not None]
 
 
 def _journal(simulator: Simulator, row: Row) -> list[Row]:

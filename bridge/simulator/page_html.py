@@ -71,6 +71,15 @@ RECORD = (
 {% endfor %}
 </ol>
 {% else %}<p>No comment or work note has been written.</p>{% endif %}
+{% if observables %}
+<h2>Observables</h2>
+<ul>{% for kind, value in observables %}<li><code>{{ value }}</code> ({{ kind }})</li>{% endfor %}</ul>
+{% endif %}
+{% if attachments %}
+<h2>Attachments</h2>
+<ul>{% for file in attachments %}<li>{{ file.file_name }} ({{ file.content_type }}, {{ file.size_bytes }} bytes)</li>
+{% endfor %}</ul>
+{% endif %}
 <h2>Fields</h2>
 <div class="scroll"><table>
 <caption>Every field that is not empty; the stored value where it differs from what is shown.</caption>

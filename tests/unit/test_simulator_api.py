@@ -529,6 +529,17 @@ def test_the_page_escapes_what_alerts_say(call: Caller) -> None:
         assert "<img" not in page
 
 
+def test_the_page_of_a_record_shows_its_observables_and_files(call: Caller) -> None:
+    sys_id = call.created(SECURITY)["sys_id"]
+    path = f"/api/x_elas2_sir_int/elastic_api/incident/{sys_id}/observables"
+    call("POST", path, {"value": "<b>1.1.1.1", "type": "ipv4-addr"})
+    query = f"table_name=sn_si_incident&table_sys_id={sys_id}&file_name=alert.json"
+    call("POST", f"/api/now/attachment/file?{query}", {"a": 1})
+    page = call("GET", f"/records/sn_si_incident/{sys_id}").text
+    assert "<code>&lt;b&gt;1.1.1.1</code> (IP address (V4))" in page
+    assert "alert.json (application/json, 8 bytes)" in page
+
+
 def test_the_page_lists_newest_first(call: Caller, clock: Clock) -> None:
     call.created()
     clock.advance(1)
