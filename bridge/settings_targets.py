@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 
 from bridge.correlation.policy import CloseWhen
+from bridge.mapping.model import NEVER_WRITTEN
 from bridge.settings import (
     CORRELATION_ID,
     CREATES_PER_HOUR_DEFAULT,
@@ -114,6 +115,8 @@ def _defaults(section: Section) -> tuple[tuple[str, str], ...]:
             defaults.refuse(
                 field, f"`{field}` is not a field's name", "as in ServiceNow: caller_id, u_team", at_key=True
             )
+        elif field in NEVER_WRITTEN:
+            defaults.refuse(field, f"`{field}` is never written by the bridge", "leave it to people", at_key=True)
     return tuple((field, defaults.text(field)) for field in defaults.names())
 
 

@@ -67,7 +67,13 @@ EXPECTATIONS = [
 KINDS = ("create", "update", "close", "reopen")
 TABLE_KIND = {"incident": "itsm", "sn_si_incident": "sir"}
 JOURNALS = frozenset({"work_notes", "comments"})
-NEVER_WRITTEN = frozenset({"correlation_id", "correlation_display", "sys_id", "number"})  # the bridge's or ServiceNow's
+NEVER_WRITTEN = (
+    frozenset({"correlation_id", "correlation_display", "sys_id", "number"})  # the bridge's, or ServiceNow's
+    # Who is told, what belongs together, and what is a major incident is for people to say.
+    | frozenset({"watch_list", "work_notes_list", "additional_assignee_list"})
+    | frozenset({"parent", "parent_incident", "parent_security_incident", "child_incidents"})
+    | frozenset({"major_incident_state", "proposed_by", "proposed_on", "promoted_by", "promoted_on"})
+)
 NEVER_UPDATED = frozenset({"state", "assignment_group", "assigned_to", "comments"})  # the analysts'
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
 EXTRACT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

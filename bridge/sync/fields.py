@@ -8,6 +8,7 @@ from datetime import datetime
 
 from bridge.alert import Json
 from bridge.correlation.policy import Decision, Kind, rises, shown
+from bridge.errors import Permanent
 from bridge.mapping.rendered import Facts, Rendered
 from bridge.servicenow.ownership import display_of
 from bridge.servicenow.record import Record
@@ -44,8 +45,7 @@ def fields_for(
     facts = _facts(sight, decision, now)
     rose = rises(sight.episode, decision, sight.progress)
     rendered = speaker.published.mapping.render(speaker.element, decision.kind, facts, target.table, severity_rose=rose)
-    found, missing = _found(rendered, sight.table, deadline)
-    told: dict[str, Json] = {"not_found": missing} if missing else {}
+    found, told = _found(rendered, sight.table, deadline)
     key = _key(held, target, decision)
     if decision.kind is Kind.CREATE:
         fields = _create(held, speaker, target, rendered, installation=installation, ref=ref) | found | key
@@ -58,6 +58,9 @@ def fields_for(
             decision.kind, decision.reason, facts.severity, own=own, count=facts.repeat_count, ref=ref
         )
         told |= {"left_to_person": left} if left else {}
+    if "risk_score" in fields and not _overrides_risk_score(target, rendered):
+        del fields["risk_score"]
+        told["left_out"] = ["risk_score"]
     fields, too_long = cut(fields)
     told |= {"cut": too_long} if too_long else {}
     return Writing(fields=fields, told=told, key=key, additions=tuple(_additions(sight, decision, rendered)))
@@ -119,6 +122,25 @@ def _transition(held: Held, target: Target, decision: Decision, rendered: Render
     return {}
 
 
-def _found(rendered: Rendered, table: TableApi, deadline: float) -> tuple[dict[str, str], list[str]]:
-    found = {name: table.look_up(find, deadline=deadline) for name, find in rendered.finds.items()}
-    return {name: value for name, value in found.items() if value}, [name for name, value in found.items() if not value]
+def _overrides_risk_score(target: Target, rendered: Rendered) -> bool:
+    """ServiceNow works the score out anew, over whatever was written, unless this stands beside it."""
+    return (dict(target.defaults) | rendered.fields).get("risk_score_override") == "true"
+
+
+def _found(rendered: Rendered, table: TableApi, deadline: float) -> tuple[dict[str, str], dict[str, Json]]:
+    """References by their sys_id, and for the log those that are left out: an incident without its CI is one, too."""
+    found: dict[str, str] = {}
+    missing: list[str] = []
+    refused: dict[str, str] = {}
+    for name, find in rendered.finds.items():
+        try:
+            sys_id = table.look_up(find, deadline=deadline)
+        except Permanent as error:  # no such table, or no right to read it
+            refused[name] = error.code
+            continue
+        if sys_id:
+            found[name] = sys_id
+        else:
+            missing.append(name)
+    told: dict[str, Json] = {"not_found": missing} if missing else {}
+    return found, told | ({"not_looked_up": refused} if refused else {})

@@ -223,6 +223,7 @@ IN_TARGET = {
     "duration too short": ("instance: corp, table: incident, late_commit: 0s", "`late_commit` must be at least 1s"),
     "creates": ("instance: corp, table: incident, max_creates_per_hour: 0", "must be a whole number of at least 1"),
     "defaults": ("instance: corp, table: incident, defaults: {Caller: x}", "`Caller` is not a field's name"),
+    "a field for people": ("instance: corp, table: incident, defaults: {watch_list: x}", "`watch_list` is never written by the bridge"),
     "close": ("instance: corp, table: incident, close: {cod: x}", "unknown key `cod` (did you mean `code`?"),
     "tenant": ("instance: corp, table: incident, tenant: a/b", "`a/b` cannot be a name"),
 }  # fmt: skip
