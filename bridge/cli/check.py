@@ -203,6 +203,7 @@ def _lints(settings: Settings, mappings: dict[str, Mapping], today: date) -> lis
         tables=TABLES | {name: target.table for name, target in settings.targets.items()},
         hosts=frozenset(urlsplit(instance.url).hostname or "" for instance in settings.instances.values()) - {""},
         today=today,
+        one_record=frozenset(name for name, target in settings.targets.items() if target.one_record_per_id),
     )
     return lint(mappings, _samples(_folder(settings), mappings), against)
 

@@ -34,7 +34,13 @@ tests: [{name: it opens, alert: samples/other.json, expect: {action: create}}]
 HOSTS = "hostname,team\nweb-01,SOC L1\n"  # a look-up table
 # With groups, which the built-in schema does not know.
 KNOWN = Schema(tables=STANDARD.tables, groups=frozenset({"SOC L1", "SOC L2"}), of_instance=False)
-AGAINST = Against(schema=KNOWN, tables=TABLES, hosts=frozenset({"acme.service-now.com"}), today=date(2026, 6, 1))
+AGAINST = Against(
+    schema=KNOWN,
+    tables=TABLES,
+    hosts=frozenset({"acme.service-now.com"}),
+    today=date(2026, 6, 1),
+    one_record=frozenset({"staged"}),
+)
 HERE = "# here"  # stands at the end of a line that a lint is told of
 
 

@@ -29,6 +29,11 @@ LINTS = {
         routes.depends_on_severity,
     ),
     "IB104": Lint("route-without-test", "A route that no test takes.", routes.without_test),
+    "IB105": Lint(
+        "return-only-reopens",
+        "A target where each return is the same record to ServiceNow.",
+        routes.returns_only_reopen,
+    ),
     "IB201": Lint("no-way-to-close", "Nothing closes the incidents of this mapping.", lifecycle.no_way_to_close),
     "IB202": Lint("no-time", "The source's time is not read.", lifecycle.no_time),
     "IB203": Lint("suppression-is-over", "A suppression that has ended.", lifecycle.suppression_is_over),

@@ -105,3 +105,14 @@ def _places(takers: list[Node]) -> str:
 def _place(node: Node) -> str:
     problem = node.file.problem(node.path, "")
     return f"{problem.file}:{problem.line}"
+
+
+def returns_only_reopen(subject: Subject) -> Iterator[Finding]:
+    for route in subject.routes:
+        to = route.get("to")
+        if to is not None and to.value in subject.against.one_record:
+            message = (
+                "there each return is the same record to ServiceNow: it is reopened, whatever `reopen` says, and "
+                "after a person's end a person is asked"
+            )
+            yield Finding(to, message, "give the target a `key_field`, or know that")

@@ -30,6 +30,7 @@ class Against:
     tables: Mapping[str, str]  # target -> its table
     hosts: frozenset[str]  # of the ServiceNow instances that are configured
     today: date
+    one_record: frozenset[str] = frozenset()  # targets where ServiceNow takes each return for the same record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
