@@ -151,9 +151,14 @@ def _take_signals(server: Any) -> None:
     """gunicorn would start a second worker on these, and two would hold the leases of one SQLite database."""
     for adds_worker in (signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
         signal.signal(adds_worker, signal.SIG_IGN)
+
     # Ctrl+C and a terminal that closes stop the bridge as SIGTERM does; mappings need no signal to be read again.
+    def stop(number: int, _frame: object) -> None:
+        logging.getLogger(__name__).info("stopping: %s", signal.Signals(number).name)
+        server.signal(signal.SIGTERM, None)
+
     for stops in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(stops, lambda _number, _frame: server.signal(signal.SIGTERM, None))
+        signal.signal(stops, stop)
 
 
 def _leave_terminal_to_master(_worker: object) -> None:

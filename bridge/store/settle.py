@@ -48,7 +48,7 @@ def plan_next(tx: Connection, held: Held, target: str) -> Held:
     planned = plan(
         tx,
         held.correlation,
-        held.number + 1,
+        held.episode_number + 1,
         tenant=held.tenant,
         target=target,
         mapping=held.mapping,
@@ -62,7 +62,7 @@ def plan_next(tx: Connection, held: Held, target: str) -> Held:
     return replace(
         held,
         incident=planned,
-        number=held.number + 1,
+        episode_number=held.episode_number + 1,
         epoch=1,
         last_episode=held.incident.episode,
         last_number=held.incident.number,

@@ -101,7 +101,7 @@ class Held:
     source: str
     mapping: str
     target: str | None
-    number: int  # of the episode that `incident` is
+    episode_number: int  # 1, 2, …: of the episode that `incident` is
     failures: int
     last_decision: str | None
     sync_asked_at: datetime | None  # a person asked to try again: what was refused before is forgotten
@@ -172,7 +172,7 @@ def hold(tx: Connection, lease: Lease) -> Held:
         source=row.source,
         mapping=row.mapping,
         target=row.target,
-        number=row.episode,
+        episode_number=row.episode,
         failures=row.failures,
         last_decision=row.last_decision,
         sync_asked_at=row.sync_asked_at,

@@ -108,7 +108,7 @@ def _create(
 def _key(held: Held, target: Target, decision: Decision) -> dict[str, str]:
     """The correlation ID, and where the target has a column for it, the ID with the number of the episode."""
     begins = decision.kind is Kind.CREATE and held.incident.episode is not None
-    of_episode = f"{held.correlation_id}#{held.number + begins}"
+    of_episode = f"{held.correlation_id}#{held.episode_number + begins}"
     return {target.key_field: of_episode, CORRELATION_ID: held.correlation_id}
 
 
