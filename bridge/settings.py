@@ -6,6 +6,7 @@ Only what the bridge honours today is taken: a key of a later version is refused
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -62,15 +63,57 @@ class Limits:
     concurrent_calls: int = CONCURRENT_CALLS_DEFAULT
 
 
+class AuthScheme(StrEnum):
+    """How the bridge proves itself to an instance."""
+
+    BASIC = "basic"
+    API_KEY = "api_key"
+    OAUTH_PASSWORD = "oauth_password"  # noqa: S105 (the name of a scheme)
+    OAUTH_CLIENT_CREDENTIALS = "oauth_client_credentials"
+    OAUTH_JWT_BEARER = "oauth_jwt_bearer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceAuth:
+    """The scheme and its references to secrets. Which of the optional fields are set depends on the scheme."""
+
+    scheme: AuthScheme
+    username: Secret | str | None = None  # basic, oauth_password
+    password: Secret | None = None
+    key: Secret | None = None  # api_key
+    client_id: Secret | str | None = None  # oauth_*
+    client_secret: Secret | None = None  # None with oauth_jwt_bearer: the client is a public one
+    key_id: str | None = None  # oauth_jwt_bearer: the `kid` that ServiceNow's verifier map knows the key by
+    private_key: Secret | None = None  # PEM, RSA or P-256
+    private_key_password: Secret | None = None
+    user: str | None = None  # whom the assertion is about: its `sub`
+
+    def secrets(self) -> Iterator[tuple[str, Secret]]:
+        """Every reference to a secret, by its key."""
+        for name in self.__dataclass_fields__:
+            if isinstance(value := getattr(self, name), Secret):
+                yield name, value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transport:
+    """How an instance is reached, where the public network's ways will not do."""
+
+    ca: Path | None = None  # PEM certificates: these are trusted, instead of the public ones
+    client_cert: Path | None = None  # PEM; with its key, unless `client_key` has that
+    client_key: Path | None = None
+    proxy: Secret | str | None = None  # http://host:port; a Secret where the URL holds a password
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """One ServiceNow instance. Only Basic authentication so far."""
+    """One ServiceNow instance."""
 
     name: str
     url: str  # https://host[:port] without path or trailing slash; http for a loopback address only
-    username: Secret | str
-    password: Secret
+    auth: InstanceAuth
     limits: Limits = Limits()
+    transport: Transport = Transport()
 
 
 class Reload(StrEnum):

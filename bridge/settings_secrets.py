@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bridge.errors import Misconfigured, Problem
-from bridge.settings import Secret, Settings
+from bridge.settings import InstanceAuth, Secret, Settings, Transport
 from bridge.yamlfile import YamlFile, load_yaml, type_path
 
 KEY_HINT = "`bridge init DIR` in an empty folder makes a new pair"
@@ -19,6 +21,8 @@ def problems_of(settings: Settings) -> list[Problem]:
     for path, secret in _references(settings):
         if (wrong := _wrong_with(secret)) is not None:
             problems.append(file.problem(path, f"{'.'.join(map(str, path))}: {wrong[0]}", wrong[1]))
+    for path, wrong in _wrong_with_instances(settings):
+        problems.append(file.problem(path, f"{'.'.join(map(str, path))}: {wrong[0]}", wrong[1]))
     if settings.signing_key is not None and (wrong := _wrong_with_key(settings.signing_key)) is not None:
         problems.append(file.problem(("log", "signing_key"), f"log.signing_key: {wrong[0]}", wrong[1]))
     return problems
@@ -34,13 +38,77 @@ def _places(path: Path) -> YamlFile:
 
 def _references(settings: Settings) -> Iterator[tuple[type_path, Secret]]:
     for name, instance in settings.instances.items():
-        if isinstance(instance.username, Secret):
-            yield ("instances", name, "auth", "username"), instance.username
-        yield ("instances", name, "auth", "password"), instance.password
+        for key, secret in instance.auth.secrets():
+            yield ("instances", name, "auth", key), secret
+        if isinstance(instance.transport.proxy, Secret):
+            yield ("instances", name, "transport", "proxy"), instance.transport.proxy
     for name, source in settings.sources.items():
         several = len(source.auth.secrets) > 1
         for index, secret in enumerate(source.auth.secrets):
             yield ("sources", name, "auth", "secret", *((index,) if several else ())), secret
+
+
+def _wrong_with_instances(settings: Settings) -> Iterator[tuple[type_path, tuple[str, str]]]:
+    """Keys and certificates that are there and cannot be used."""
+    for name, instance in settings.instances.items():
+        if (wrong := _wrong_with_private_key(instance.auth)) is not None:
+            yield ("instances", name, "auth", "private_key"), wrong
+        proxy = instance.transport.proxy
+        if isinstance(proxy, Secret) and (wrong := _wrong_with_proxy(proxy)) is not None:
+            yield ("instances", name, "transport", "proxy"), wrong
+        for key, wrong in _wrong_with_transport(instance.transport):
+            yield ("instances", name, "transport", key), wrong
+
+
+def _wrong_with_private_key(auth: InstanceAuth) -> tuple[str, str] | None:
+    from bridge.assertion_key import load
+
+    if auth.private_key is None:
+        return None
+    try:
+        load(auth.private_key.read(), auth.private_key_password.read() if auth.private_key_password else None)
+    except (KeyError, OSError):
+        return None  # told as a secret that is not there
+    except ValueError as error:
+        return f"{_shown(auth.private_key)} {error}", "ServiceNow must hold the certificate of the same key"
+    return None
+
+
+def _wrong_with_transport(transport: Transport) -> Iterator[tuple[str, tuple[str, str]]]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if transport.ca is not None:
+        try:
+            context.load_verify_locations(transport.ca)
+        except ssl.SSLError:
+            yield "ca", (f"{transport.ca} holds no certificate", "PEM, as in -----BEGIN CERTIFICATE-----")
+        except OSError as error:
+            yield (
+                "ca",
+                (f"{transport.ca} cannot be read: {error.strerror}", "give your authority's file"),
+            )
+    if transport.client_cert is not None:
+        try:
+            # A key with a password would be asked for on the terminal.
+            context.load_cert_chain(transport.client_cert, transport.client_key, password="")
+        except ssl.SSLError:
+            where = f"{transport.client_key}" if transport.client_key else "the same file"
+            hint = "PEM without a password; the key must be the certificate's"
+            yield "client_cert", (f"{transport.client_cert} and its key in {where} cannot be used", hint)
+        except OSError as error:
+            what = f"{transport.client_cert} or its key cannot be read: {error.strerror}"
+            yield "client_cert", (what, "correct the paths, or let the bridge's user read them")
+
+
+def _wrong_with_proxy(proxy: Secret) -> tuple[str, str] | None:
+    """The URL holds a password: nothing of it is shown."""
+    try:
+        url = urlsplit(proxy.read().decode())
+        usable = url.hostname and url.scheme in ("http", "https")
+    except (KeyError, OSError):
+        return None  # told as a secret that is not there
+    except ValueError:
+        usable = False
+    return None if usable else (f"{_shown(proxy)} is not the URL of a proxy", "http://user:password@proxy.example:3128")
 
 
 def _wrong_with(secret: Secret) -> tuple[str, str] | None:

@@ -191,7 +191,9 @@ def _sync_loop(
     def counter(instance: str) -> Callable[[str, float], None]:
         return lambda outcome, _seconds: metrics.called(instance, outcome)
 
-    clients = {name: Client(instance, on_call=counter(name)) for name, instance in settings.instances.items()}
+    clients = {
+        name: Client(instance, clock=utc_now, on_call=counter(name)) for name, instance in settings.instances.items()
+    }
     for client in clients.values():
         closing.callback(client.close)
     worker = Worker(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import requests
 from urllib3.exceptions import HTTPError
 
-from bridge.errors import Ambiguous, BridgeError, Misconfigured, Permanent, Transient
-from bridge.servicenow import outcome
-from bridge.servicenow.auth import credentials
+from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
+from bridge.servicenow import outcome, token
+from bridge.servicenow.access import Access
+from bridge.servicenow.auth import Grant, credentials
 from bridge.servicenow.connection import Call, Session, deadline_passed
 from bridge.servicenow.limits import Gate
 from bridge.servicenow.outcome import Answer, Raw
+from bridge.servicenow.token import Token
 from bridge.settings import Instance
 
 ANSWER_BYTES_MAX = 4 << 20
@@ -31,23 +34,27 @@ def _uncounted(_outcome: str, _seconds: float) -> None:
 
 
 class Client:
-    """Thread-safe. Deadlines are readings of `monotonic`. A call returns the result of a 2xx, or raises its outcome."""
+    """Thread-safe. Deadlines are readings of `monotonic`. A call returns the result of a 2xx, or raises its outcome.
+
+    `clock` is the wall clock, aware UTC: assertions carry it.
+    """
 
     def __init__(
         self,
         instance: Instance,
         *,
+        clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
         on_call: Callable[[str, float], None] = _uncounted,
     ) -> None:
         self.url = instance.url
         self._host = urlsplit(instance.url).netloc.rpartition("@")[2]  # as messages name it: never with credentials
-        self._instance = instance
+        self._clock = clock
         self.monotonic = monotonic
         self._on_call = on_call
-        self._auth = credentials(instance)
+        self._access = Access(lambda: credentials(instance), self._fetch_token, monotonic=monotonic)
         self._gate = Gate(instance.limits, monotonic=monotonic)
-        self._session = Session(connections=instance.limits.concurrent_calls)
+        self._session = Session(connections=instance.limits.concurrent_calls, transport=instance.transport)
 
     def close(self) -> None:
         self._session.close()
@@ -81,26 +88,56 @@ class Client:
     def _call(
         self, method: str, table: str, path: str, query: Mapping[str, str], body: bytes | None, *, deadline: float
     ) -> Answer:
+        """With one renewal: a 401 says that nothing was done, so the same request may go out again, once."""
+
+        def attempt(headers: Mapping[str, str]) -> Answer:
+            request = self._request(method, path, query, body, headers)
+            return self._counted(request, table, writes=body is not None, deadline=deadline)
+
         with self._gate.call(deadline):
-            begin = self.monotonic()
-            word = "ambiguous"
+            headers = self._access.headers(deadline)
             try:
-                answer = self._send(method, table, path, query, body, deadline=deadline)
-                word = "read" if body is None else "applied"
-            except BridgeError as error:
-                word = "read" if body is None and error.code == "record_gone" else WORD_OF[type(error)]
-                if error.code == "unauthenticated":
-                    self._read_secrets_again()
-                raise
-            finally:
-                self._on_call(word, self.monotonic() - begin)
+                return attempt(headers)
+            except Transient as error:
+                renewed = self._access.after_refusal(headers, deadline) if error.code == "unauthenticated" else None
+                if renewed is None:
+                    raise
+            self._gate.spend()
+            return attempt(renewed)
+
+    def _counted(self, request: requests.PreparedRequest, table: str, *, writes: bool, deadline: float) -> Answer:
+        begin = self.monotonic()
+        word = "ambiguous"
+        try:
+            raw = self._send(request, writes=writes, deadline=deadline)
+            answer = outcome.meaning_of(raw, table=table, writes=writes)
+            word = "applied" if writes else "read"
+        except BridgeError as error:
+            word = "read" if not writes and error.code == "record_gone" else WORD_OF[type(error)]
+            raise
+        finally:
+            self._on_call(word, self.monotonic() - begin)
         return answer
 
-    def _send(
-        self, method: str, table: str, path: str, query: Mapping[str, str], body: bytes | None, *, deadline: float
-    ) -> Answer:
-        writes = body is not None
-        request = self._request(method, path, query, body)
+    def _fetch_token(self, grant: Grant, refresh: str | None, deadline: float) -> Token:
+        """One request to the token endpoint, under the deadline of the call that needs it."""
+
+        def post(form: Mapping[str, str]) -> Raw:
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            request = self._request("POST", token.PATH, {}, urlencode(form).encode(), headers)
+            return self._send(request, writes=False, deadline=deadline)
+
+        self._gate.spend()
+        begin = self.monotonic()
+        word = "not_applied"
+        try:
+            fetched = token.fetch(grant, refresh, post=post, now=self._clock(), sent_at=begin)
+            word = "token"
+        finally:
+            self._on_call(word, self.monotonic() - begin)
+        return fetched
+
+    def _send(self, request: requests.PreparedRequest, *, writes: bool, deadline: float) -> Raw:
         with Call(deadline=deadline, monotonic=self.monotonic) as call:
             remaining = call.remaining
             if remaining <= 0.0:
@@ -111,16 +148,16 @@ class Client:
                 raise outcome.of_failure(error, call, host=self._host, writes=writes) from error
             if call.expired:  # an answer that the watchdog cut short can look like a whole one
                 raise outcome.unsure("timed_out", outcome.TIMED_OUT, writes=writes)
-        return outcome.meaning_of(raw, table=table, writes=writes)
+        return raw
 
     def _request(
-        self, method: str, path: str, query: Mapping[str, str], body: bytes | None
+        self, method: str, path: str, query: Mapping[str, str], body: bytes | None, headers: Mapping[str, str]
     ) -> requests.PreparedRequest:
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "incident-bridge"}
+        shared = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "incident-bridge"}
         if body is not None:
-            headers["Content-Type"] = "application/json"
-        url = f"{self.url}{path}?{urlencode(query, quote_via=quote)}"
-        return requests.Request(method, url, headers=headers | self._auth.headers(), data=body).prepare()
+            shared["Content-Type"] = "application/json"
+        url = f"{self.url}{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        return requests.Request(method, url, headers=shared | dict(headers), data=body).prepare()
 
     def _exchange(self, request: requests.PreparedRequest, timeout: tuple[float, float]) -> Raw:
         response = self._session.send(request, stream=True, timeout=timeout)
@@ -128,13 +165,6 @@ class Client:
             return Raw(status=response.status_code, headers=response.headers, body=_read_bounded(response))
         finally:
             response.close()  # a connection whose answer was read whole is back in the pool already
-
-    def _read_secrets_again(self) -> None:
-        """A changed password then works without a restart. One that cannot be read leaves the old one in place."""
-        try:
-            self._auth = credentials(self._instance)
-        except Misconfigured:
-            return
 
 
 def _read_bounded(response: requests.Response) -> bytes | None:

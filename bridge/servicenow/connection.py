@@ -22,8 +22,10 @@ from requests.adapters import HTTPAdapter
 from requests.cookies import RequestsCookieJar
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ProxyError
 
 from bridge.errors import Transient
+from bridge.settings import Secret, Transport
 
 # A connection that rested longer is not used again. The server may close one at the very moment we send on it, and
 # such a write is ambiguous; a round's read and write follow each other well within this, and servers keep idle ones
@@ -100,13 +102,27 @@ class _Timed(HTTPConnection):
     """The hooks of a call, for both kinds of connection."""
 
     _rested_since: float | None = None
+    _tunnelling = False
 
     def _new_conn(self) -> socket.socket:
         connected = super()._new_conn()
         _current.get().watch(connected)  # here, not in connect(): a TLS handshake can be dripped as well
         return connected
 
+    def _tunnel(self) -> None:
+        """Ask a proxy for the way to ServiceNow: nothing of the request is sent by that."""
+        self._tunnelling = True
+        try:
+            super()._tunnel()
+        except OSError as error:
+            raise ProxyError("the proxy gave no way to the instance", error) from error
+        finally:
+            self._tunnelling = False
+
     def send(self, data: Any) -> None:
+        if self._tunnelling:
+            super().send(data)
+            return
         call = _current.get()
         if self.sock is None:
             self.connect()
@@ -138,12 +154,20 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TimedTls
 
 
+POOLS = {"http": _Pool, "https": _TlsPool}
+
+
 class _Adapter(HTTPAdapter):
     """No retries (requests' default): the store decides when to try again."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        manager.pool_classes_by_scheme = POOLS
+        return manager
 
 
 class _NoCookies(RequestsCookieJar):
@@ -152,12 +176,24 @@ class _NoCookies(RequestsCookieJar):
 
 
 class Session(requests.Session):
-    """A session that keeps no cookies, follows no redirects and asks nothing of the environment."""
+    """A session that keeps no cookies, follows no redirects and asks nothing of the environment.
 
-    def __init__(self, *, connections: int) -> None:
+    Certificates and keys are read from their files for each new connection: they may be renewed in place.
+    Raises KeyError or OSError when a secret of the transport is not there.
+    """
+
+    def __init__(self, *, connections: int, transport: Transport) -> None:
         super().__init__()
         self.trust_env = False
         self.cookies = _NoCookies()
+        if transport.ca is not None:
+            self.verify = str(transport.ca)
+        if transport.client_cert is not None:
+            key = transport.client_key or transport.client_cert
+            self.cert = (str(transport.client_cert), str(key))
+        if transport.proxy is not None:
+            proxy = transport.proxy.read().decode() if isinstance(transport.proxy, Secret) else transport.proxy
+            self.proxies = {"http": proxy, "https": proxy}
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=connections))
 

@@ -29,12 +29,13 @@ class Gate:
         if not self._free.acquire(timeout=max(0.0, deadline - self._monotonic())):
             raise Transient("busy", f"{self._limits.concurrent_calls} calls were under way until the deadline.")
         try:
-            self._spend()
+            self.spend()
             yield
         finally:
             self._free.release()
 
-    def _spend(self) -> None:
+    def spend(self) -> None:
+        """Count one more request: of a call, the first is counted already."""
         now = self._monotonic()
         with self._lock:
             while self._started and self._started[0] <= now - HOUR_SECONDS:

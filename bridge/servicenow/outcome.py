@@ -79,8 +79,18 @@ OPEN_4XX: dict[tuple[int, bool], tuple[str, str]] = {
 }
 # Failures before the first byte of a request went out: nothing was applied.
 NOT_SENT: tuple[tuple[type[Exception], str, str], ...] = (
+    (
+        urllib3.ProxyError,
+        "proxy_failed",
+        "The proxy of transport.proxy cannot be reached, or lets nothing through to it.",
+    ),
     (urllib3.NameResolutionError, "dns_failed", "Its name cannot be resolved: check the instance's url and the DNS."),
-    (urllib3.SSLError, "tls_failed", "The TLS handshake failed: check the certificate and what stands in between."),
+    (
+        urllib3.SSLError,
+        "tls_failed",
+        "The TLS handshake failed: check the certificate, the clock and what stands "
+        "in between; a certificate authority of your own is named by transport.ca.",
+    ),
     (urllib3.NewConnectionError, "connect_failed", "It refuses connections or is not reachable: check the network."),
     (urllib3.ConnectTimeoutError, "connect_timed_out", "It does not take the connection: check the network."),
     (Exception, "connect_failed", "The connection broke before the request was sent."),
@@ -90,9 +100,9 @@ NOT_SENT: tuple[tuple[type[Exception], str, str], ...] = (
 def meaning_of(raw: Raw, *, table: str, writes: bool) -> Answer:
     """The result of a 2xx; raises the outcome of anything else."""
     if raw.status == 401:
-        raise Transient("unauthenticated", _sentence(raw, "Correct the instance's user name or password."))
+        raise Transient("unauthenticated", sentence(raw, _why_401(raw)))
     if raw.status == 429:
-        raise Transient("rate_limited", _sentence(raw, "Its rate limit is reached."), retry_after=_retry_after(raw))
+        raise Transient("rate_limited", sentence(raw, "Its rate limit is reached."), retry_after=_retry_after(raw))
     if 400 <= raw.status < 500 and (raw.status, _is_html(raw)) not in OPEN_4XX:
         raise _permanent(raw, table)
     if raw.status in (200, 201) and raw.body is not None and not _is_html(raw):
@@ -100,6 +110,26 @@ def meaning_of(raw: Raw, *, table: str, writes: bool) -> Answer:
         if isinstance(document, dict) and document.get("result") is not None:
             return Answer(result=document["result"], total=_total(raw))
     raise unsure(*_why_open(raw), writes=writes, retry_after=_retry_after(raw))
+
+
+def of_token(raw: Raw) -> None:
+    """Nothing when the token endpoint's answer is one of OAuth's: a token, or a refusal that names its `error`.
+
+    Raises Transient for all else: nothing is applied by it.
+    """
+    if raw.status == 429:
+        raise Transient("rate_limited", sentence(raw, "Its rate limit is reached."), retry_after=_retry_after(raw))
+    document = _json(raw.body or b"")
+    if isinstance(document, dict) and not _is_html(raw):
+        error = document.get("error")
+        if raw.status == 200 and error is None:
+            return
+        if 200 <= raw.status < 500 and not 300 <= raw.status < 400 and isinstance(error, str):
+            return
+    if 400 <= raw.status < 500 and not _is_html(raw):
+        remedy = "Check the instance's url, and that its OAuth endpoint may be reached."
+        raise Transient("token_refused", sentence(raw, remedy))
+    raise unsure(*_why_open(raw), writes=False, retry_after=_retry_after(raw))
 
 
 def of_failure(error: Exception, call: Call, *, host: str, writes: bool) -> BridgeError:
@@ -125,13 +155,19 @@ def _not_sent(error: Exception, host: str) -> Transient:
     return Transient("connect_failed", f"ServiceNow at {host} was not reached.")
 
 
+def _why_401(raw: Raw) -> str:
+    if "X-MFA_TOKEN" in raw.headers:
+        return "Multi-factor authentication is asked of the integration user: exempt it, or use another scheme."
+    return "Correct the credentials of the instance's auth, or activate its user or key."
+
+
 def _permanent(raw: Raw, table: str) -> Permanent:
     said = _said(raw).lower()
     for status, contains, code, remedy in PERMANENT:
         if status in (raw.status, None) and contains in said:
             if code == "invalid_table":
                 remedy = MISSING_PLUGIN.get(table, remedy)  # noqa: PLW2901 (the plugin's name helps more)
-            return Permanent(code, _sentence(raw, remedy.replace("{table}", table)))
+            return Permanent(code, sentence(raw, remedy.replace("{table}", table)))
     raise AssertionError("the last row matches everything")
 
 
@@ -141,19 +177,20 @@ def _why_open(raw: Raw) -> tuple[str, str]:
     if b"Instance Hibernating page" in raw.body:
         return "hibernating", "The instance hibernates: wake it at developer.servicenow.com."
     if 300 <= raw.status < 400:
-        return "redirected", _sentence(raw, "Redirects are not followed: give the instance's final url.")
+        return "redirected", sentence(raw, "Redirects are not followed: give the instance's final url.")
     if raw.status >= 500:
-        return "server_error", _sentence(raw, "ServiceNow, or what stands before it, failed.")
+        return "server_error", sentence(raw, "ServiceNow, or what stands before it, failed.")
     if (open_4xx := OPEN_4XX.get((raw.status, _is_html(raw)))) is not None:
-        return open_4xx[0], _sentence(raw, open_4xx[1])
+        return open_4xx[0], sentence(raw, open_4xx[1])
     if _is_html(raw):
-        return "html_answer", _sentence(raw, "A page came instead of an answer: a login page, or a gateway.")
+        return "html_answer", sentence(raw, "A page came instead of an answer: a login page, or a gateway.")
     if raw.status == 202:
         return "accepted_only", "ServiceNow answered 202: taken, but not yet done."
-    return "unreadable_answer", _sentence(raw, "The answer is not the Table API's.")
+    return "unreadable_answer", sentence(raw, "The answer is not the Table API's.")
 
 
-def _sentence(raw: Raw, remedy: str) -> str:
+def sentence(raw: Raw, remedy: str) -> str:
+    """What came, what to do about it, and what ServiceNow said of it."""
     said = _said(raw)
     return f"ServiceNow answered {raw.status}. {remedy}" + (f" It said: {said}" if said else "")
 

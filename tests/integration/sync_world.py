@@ -16,7 +16,7 @@ from bridge.metrics import Metrics
 from bridge.servicenow.client import Client
 from bridge.servicenow.ownership import display_of
 from bridge.servicenow.table import TableApi
-from bridge.settings import Close, Instance, Limits, Mode, Secret, Target
+from bridge.settings import AuthScheme, Close, Instance, InstanceAuth, Mode, Secret, Target
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.server import SimulatorServer
 from bridge.store import intake, orders, queries
@@ -86,10 +86,13 @@ class World:
             Instance(
                 name="test",
                 url=servicenow.url,
-                username=servicenow.username,
-                password=Secret(kind="env", name=PASSWORD_VARIABLE),
-                limits=Limits(),
-            )
+                auth=InstanceAuth(
+                    scheme=AuthScheme.BASIC,
+                    username=servicenow.username,
+                    password=Secret(kind="env", name=PASSWORD_VARIABLE),
+                ),
+            ),
+            clock=clock,
         )
         self._sent = 0
         self.aim(itsm())

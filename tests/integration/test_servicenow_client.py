@@ -31,11 +31,12 @@ from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.servicenow.client import ANSWER_BYTES_MAX, Client
 from bridge.servicenow.connection import IDLE_SECONDS_MAX
 from bridge.servicenow.table import TableApi
-from bridge.settings import Instance, Limits, Secret
+from bridge.settings import AuthScheme, Instance, InstanceAuth, Limits, Secret
 
 SYS_ID = "0123456789abcdef0123456789abcdef"
 ONE = b'{"result": {"sys_id": "%s", "number": "INC1", "state": "1"}}' % SYS_ID.encode()
 SECONDS = 10.0
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 PASSWORD = "BRIDGE_TEST_PASSWORD"
 
 
@@ -61,14 +62,16 @@ def _read(secret: Secret) -> bytes:
 
 
 def instance(url: str, limits: Limits | None = None) -> Instance:
-    password = Secret(kind="env", name=PASSWORD)
-    return Instance(name="test", url=url, username="bridge", password=password, limits=limits or Limits())
+    auth = InstanceAuth(scheme=AuthScheme.BASIC, username="bridge", password=Secret(kind="env", name=PASSWORD))
+    return Instance(name="test", url=url, auth=auth, limits=limits or Limits())
 
 
 @contextmanager
 def table_api(url: str, clock: Clock | None = None, counted: list[str] | None = None) -> Iterator[TableApi]:
     words = counted if counted is not None else []
-    client = Client(instance(url), monotonic=clock or Clock(), on_call=lambda word, _seconds: words.append(word))
+    client = Client(
+        instance(url), clock=lambda: NOW, monotonic=clock or Clock(), on_call=lambda word, _seconds: words.append(word)
+    )
     try:
         yield TableApi(client)
     finally:
@@ -308,15 +311,30 @@ def test_the_environments_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch) -> 
         assert create(api) == SYS_ID
 
 
-def test_a_changed_password_works_without_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ScriptedServer(answer(401, b"{}"), answer(201, ONE)) as server, table_api(server.url) as api:
+def test_a_changed_password_is_used_by_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedServer(answer(201, ONE), answer(201, ONE)) as server, table_api(server.url) as api:
+        create(api)
         monkeypatch.setenv(PASSWORD, "canary-2")
-        with pytest.raises(Transient) as caught:
-            create(api)
-        assert caught.value.code == "unauthenticated"
         create(api)
         first, second = (request.split(b"Authorization: ")[1].split(b"\r\n")[0] for request in server.requests)
         assert first != second
+
+
+def test_a_401_with_the_password_that_is_still_the_one_is_not_tried_again() -> None:
+    with ScriptedServer(answer(401, b"{}"), answer(201, ONE)) as server, table_api(server.url) as api:
+        with pytest.raises(Transient) as caught:
+            create(api)
+        assert (caught.value.code, len(server.requests)) == ("unauthenticated", 1)
+
+
+def test_a_password_that_changed_during_a_401_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(connection: socket.socket, stop: threading.Event) -> None:
+        monkeypatch.setenv(PASSWORD, "canary-2")
+        answer(401, b"{}")(connection, stop)
+
+    with ScriptedServer(step, answer(201, ONE)) as server, table_api(server.url) as api:
+        assert create(api) == SYS_ID
+        assert len(server.requests) == 2
 
 
 def test_no_secret_stands_in_an_error() -> None:

@@ -10,15 +10,16 @@ from bridge.errors import Permanent, Transient
 from bridge.mapping.rendered import Find
 from bridge.servicenow.client import Client
 from bridge.servicenow.table import TableApi, display_of, is_ours
-from bridge.settings import Instance, Secret
+from bridge.settings import AuthScheme, Instance, InstanceAuth, Secret
 from bridge.simulator.server import SimulatorServer
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OURS = {"correlation_id": "id-1", "correlation_display": display_of("Elastic", "prod"), "short_description": "x"}
 
 
 @pytest.fixture
 def servicenow() -> Iterator[SimulatorServer]:
-    with SimulatorServer(clock=lambda: datetime(2026, 1, 1, tzinfo=UTC), security_incidents=False) as server:
+    with SimulatorServer(clock=lambda: NOW, security_incidents=False) as server:
         yield server
 
 
@@ -26,7 +27,8 @@ def servicenow() -> Iterator[SimulatorServer]:
 def api(servicenow: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[TableApi]:
     monkeypatch.setattr(Secret, "read", lambda _secret: servicenow.password.encode())
     password = Secret(kind="env", name="UNUSED")
-    client = Client(Instance(name="test", url=servicenow.url, username=servicenow.username, password=password))
+    auth = InstanceAuth(scheme=AuthScheme.BASIC, username=servicenow.username, password=password)
+    client = Client(Instance(name="test", url=servicenow.url, auth=auth), clock=lambda: NOW)
     yield TableApi(client)
     client.close()
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -12,8 +13,9 @@ from scripted_server import ScriptedServer, Step, answer
 from bridge.errors import Ambiguous, Permanent
 from bridge.servicenow.client import Client
 from bridge.servicenow.table import RECORD_FIELDS, TableApi
-from bridge.settings import Instance, Secret
+from bridge.settings import AuthScheme, Instance, InstanceAuth, Secret
 
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 A, B = "a" * 32, "b" * 32
 GONE = answer(404, b'{"error": {"message": "No Record found", "detail": "Record doesn\'t exist"}}')
 
@@ -22,7 +24,8 @@ GONE = answer(404, b'{"error": {"message": "No Record found", "detail": "Record 
 def served(*steps: Step) -> Iterator[tuple[TableApi, ScriptedServer]]:
     with ScriptedServer(*steps) as server:
         password = Secret(kind="env", name="UNUSED")
-        client = Client(Instance(name="test", url=server.url, username="bridge", password=password))
+        auth = InstanceAuth(scheme=AuthScheme.BASIC, username="bridge", password=password)
+        client = Client(Instance(name="test", url=server.url, auth=auth), clock=lambda: NOW)
         try:
             yield TableApi(client), server
         finally:

@@ -2,11 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import Misconfigured
-from bridge.servicenow.auth import Basic, credentials
 from bridge.servicenow.ownership import DISPLAY_CHARACTERS_MAX, display_of, is_ours
 from bridge.servicenow.record import Record
-from bridge.settings import Instance, Secret
 
 
 def record(correlation_id: str, display: str) -> Record:
@@ -35,24 +32,3 @@ def test_the_display_always_fits_and_marks_the_record_as_ours(display: str, inst
 )
 def test_another_id_or_mark_is_not_ours(correlation_id: str, display: str) -> None:
     assert not is_ours(record(correlation_id, display), correlation_id="id-1", installation="prod")
-
-
-def test_basic_authentication_carries_any_password() -> None:
-    headers = Basic(username="bridge", password="pä:ss\n".encode()).headers()
-    assert headers == {"Authorization": "Basic YnJpZGdlOnDDpDpzcwo="}
-
-
-def test_a_password_is_not_printed() -> None:
-    assert "canary" not in repr(Basic(username="bridge", password=b"canary"))
-
-
-def test_a_secret_that_is_not_there_is_a_misconfiguration(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_secret: Secret) -> bytes:
-        raise KeyError("NOT_SET")
-
-    monkeypatch.setattr(Secret, "read", missing)
-    instance = Instance(
-        name="prod", url="https://x.example", username="bridge", password=Secret(kind="env", name="NOT_SET")
-    )
-    with pytest.raises(Misconfigured, match=r"instances\.prod\.auth: the password cannot be read from env NOT_SET"):
-        credentials(instance)

@@ -11,7 +11,19 @@ import pytest
 
 from bridge.correlation.policy import CloseWhen
 from bridge.errors import Misconfigured, Problem
-from bridge.settings import Limits, Mode, Secret, Settings, Staging, Write, load_settings
+from bridge.settings import (
+    AuthScheme,
+    Instance,
+    InstanceAuth,
+    Limits,
+    Mode,
+    Secret,
+    Settings,
+    Staging,
+    Transport,
+    Write,
+    load_settings,
+)
 from bridge.settings_targets import PRESETS
 
 GOOD = """\
@@ -78,7 +90,7 @@ def test_relative_paths_are_relative_to_the_file(good: Settings, tmp_path: Path)
     assert good.database == f"sqlite:///{tmp_path}/var/store.db"
     assert good.mappings_path == tmp_path / "maps"
     assert good.signing_key == tmp_path / "keys/log.key"
-    assert good.instances["corp"].password == Secret(kind="file", name=f"{tmp_path}/keys/corp")
+    assert good.instances["corp"].auth.password == Secret(kind="file", name=f"{tmp_path}/keys/corp")
 
 
 def test_an_absolute_path_stays(good: Settings) -> None:
@@ -87,12 +99,12 @@ def test_an_absolute_path_stays(good: Settings) -> None:
 
 def test_an_instance_is_its_url_without_more_its_account_and_its_limits(good: Settings) -> None:
     corp, local = good.instances["corp"], good.instances["local"]
-    assert (corp.url, corp.username, corp.limits) == (
+    assert (corp.url, corp.auth.username, corp.limits) == (
         "https://corp.service-now.example",
         "svc.bridge",
         Limits(calls_per_hour=900, concurrent_calls=3),
     )
-    assert (local.url, local.username) == ("http://127.0.0.1:8180", Secret(kind="env", name="LOCAL_USER"))
+    assert (local.url, local.auth.username) == ("http://127.0.0.1:8180", Secret(kind="env", name="LOCAL_USER"))
 
 
 def test_a_target_is_read_with_all_its_keys(good: Settings) -> None:
@@ -169,16 +181,22 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, expected: s
 
 
 IN_INSTANCE = {
-    "https only": ("url: http://corp.example", "must be https"),
-    "no path": ("url: https://corp.example/now", "must end after the host"),
+    "https only": (
+        "url: http://corp.example",
+        "must be https: credentials travel over it (write https://corp.example;",
+    ),
+    "no path": (
+        "url: https://corp.example/now/nav",
+        "must end after the host: the bridge knows the paths (write https://corp.example)",
+    ),
     "no query": ("url: https://corp.example?x=1", "must end after the host"),
     "no credentials": ("url: https://a:b@corp.example", "holds credentials"),
     "a host": ("url: https:///x", "is not the URL of an instance"),
     "a port that is none": ("url: https://corp.example:99999", "is not the URL of an instance"),
-    "a URL": ("url: corp.example", "is not the URL of an instance"),
+    "a host alone": ("url: Corp.example", "is not the URL of an instance (write https://corp.example)"),
+    "a name alone": ("url: acme", "is not the URL of an instance (write https://acme.service-now.com)"),
     "missing": ("environment: test", "`url` is missing here"),
     "environment": ("url: https://x.example\n    environment: prod", "did you mean `production`?"),
-    "transport": ("url: https://x.example\n    transport: {}", "`transport` is not yet honoured"),
     "enrichment": ("url: https://x.example\n    enrichment_path: /a", "`enrichment_path` is not yet honoured"),
 }
 
@@ -194,12 +212,6 @@ def test_plain_http_is_taken_for_a_loopback_address(tmp_path: Path, host: str) -
     auth = "{scheme: basic, username: a, password: {env: P}}"
     settings = load(tmp_path, f"instances: {{i: {{url: 'http://{host}', auth: {auth}}}}}")
     assert settings.instances["i"].url == f"http://{host}"
-
-
-@pytest.mark.parametrize("scheme", ["api_key", "oauth_password", "oauth_client_credentials", "oauth_jwt_bearer"])
-def test_other_schemes_of_an_instance_are_not_yet_honoured(tmp_path: Path, scheme: str) -> None:
-    text = f"instances: {{i: {{url: 'https://x.example', auth: {{scheme: {scheme}, key: {{env: K}}}}}}}}"
-    assert [p.message for p in problems(tmp_path, text)] == [f"`scheme: {scheme}` is not yet honoured"]
 
 
 IN_TARGET = {
@@ -348,3 +360,100 @@ def test_a_postgresql_url_stays_as_it_is(tmp_path: Path) -> None:
         load(tmp_path, "database: postgresql://bridge@db.example/bridge").database
         == "postgresql://bridge@db.example/bridge"
     )
+
+
+SCHEMES = {
+    "basic": "scheme: basic, username: u, password: {env: P}",
+    "api_key": "scheme: api_key, key: {file: k}",
+    "oauth_password": "scheme: oauth_password, client_id: c, client_secret: {env: S}, username: {env: U}, password: {env: P}",
+    "oauth_client_credentials": "scheme: oauth_client_credentials, client_id: c, client_secret: {env: S}",
+    "oauth_jwt_bearer": "scheme: oauth_jwt_bearer, client_id: c, client_secret: {env: S}, key_id: k1, private_key: {file: p.pem}, private_key_password: {env: P}, user: svc@corp.example",
+    "of a public client": "scheme: oauth_jwt_bearer, client_id: {env: C}, key_id: 77, private_key: {file: p.pem}, user: svc",
+}
+
+
+def instance_with(folder: Path, auth: str, more: str = "") -> Instance:
+    text = f"instances: {{i: {{url: 'https://x.example', auth: {{{auth}}}{more}}}}}"
+    return load(folder, text).instances["i"]
+
+
+def env(name: str) -> Secret:
+    return Secret(kind="env", name=name)
+
+
+def test_each_scheme_of_an_instance_has_what_it_needs(tmp_path: Path) -> None:
+    pem = Secret(kind="file", name=f"{tmp_path}/p.pem")
+    expected = {
+        "basic": InstanceAuth(scheme=AuthScheme.BASIC, username="u", password=env("P")),
+        "api_key": InstanceAuth(scheme=AuthScheme.API_KEY, key=Secret(kind="file", name=f"{tmp_path}/k")),
+        "oauth_password": InstanceAuth(
+            scheme=AuthScheme.OAUTH_PASSWORD,
+            client_id="c",
+            client_secret=env("S"),
+            username=env("U"),
+            password=env("P"),
+        ),
+        "oauth_client_credentials": InstanceAuth(
+            scheme=AuthScheme.OAUTH_CLIENT_CREDENTIALS, client_id="c", client_secret=env("S")
+        ),
+        "oauth_jwt_bearer": InstanceAuth(
+            scheme=AuthScheme.OAUTH_JWT_BEARER,
+            client_id="c",
+            client_secret=env("S"),
+            key_id="k1",
+            private_key=pem,
+            private_key_password=env("P"),
+            user="svc@corp.example",
+        ),
+        "of a public client": InstanceAuth(
+            scheme=AuthScheme.OAUTH_JWT_BEARER, client_id=env("C"), key_id="77", private_key=pem, user="svc"
+        ),
+    }
+    assert {name: instance_with(tmp_path, auth).auth for name, auth in SCHEMES.items()} == expected
+
+
+IN_AUTH = {
+    "a scheme we do not know": ("scheme: oauth", "`oauth` is not a word for `scheme`"),
+    "a key of another scheme": ("scheme: basic, username: u, password: {env: P}, key: {env: K}", "unknown key `key`"),
+    "a key in the file": ("scheme: api_key, key: now_123", "a secret is never written in this file"),
+    "a secret that is missing": ("scheme: oauth_client_credentials, client_id: c", "`client_secret` is missing here"),
+    "whom it is about": ("scheme: oauth_jwt_bearer, client_id: c, key_id: k, private_key: {file: p}", "`user` is missing here"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("auth", "expected"), IN_AUTH.values(), ids=IN_AUTH)
+def test_the_auth_of_an_instance_is_checked(tmp_path: Path, auth: str, expected: str) -> None:
+    assert expected in told(tmp_path, f"instances: {{i: {{url: 'https://x.example', auth: {{{auth}}}}}}}")
+
+
+def test_how_an_instance_is_reached(tmp_path: Path) -> None:
+    files = "ca: tls/ca.pem, client_cert: /etc/c.pem, client_key: c.key"
+    transport = instance_with(
+        tmp_path, SCHEMES["basic"], f", transport: {{{files}, proxy: 'http://p.example:3128'}}"
+    ).transport
+    assert transport == Transport(
+        ca=tmp_path / "tls/ca.pem",
+        client_cert=Path("/etc/c.pem"),
+        client_key=tmp_path / "c.key",
+        proxy="http://p.example:3128",
+    )
+    assert instance_with(tmp_path, SCHEMES["basic"], ", transport: {proxy: {env: PROXY}}").transport.proxy == env(
+        "PROXY"
+    )
+    assert instance_with(tmp_path, SCHEMES["basic"]).transport == Transport()
+
+
+IN_TRANSPORT = {
+    "a key alone": ("client_key: k", "is a key without its certificate (give `client_cert` too)"),
+    "no host": ("proxy: proxy", "is not the URL of a proxy (http://proxy.example:3128)"),
+    "a way that is none of ours": ("proxy: 'socks5://p.example'", "is not the URL of a proxy"),
+    "credentials": ("proxy: 'http://u:canary@p.example'", "holds credentials, which never stand in this file"),
+    "verify": ("verify: false", "unknown key `verify`"),
+}
+
+
+@pytest.mark.parametrize(("keys", "expected"), IN_TRANSPORT.values(), ids=IN_TRANSPORT)
+def test_the_transport_of_an_instance_is_checked(tmp_path: Path, keys: str, expected: str) -> None:
+    text = f"instances: {{i: {{url: 'https://x.example', auth: {{{SCHEMES['basic']}}}, transport: {{{keys}}}}}}}"
+    assert expected in told(tmp_path, text)
+    assert "canary" not in told(tmp_path, text)

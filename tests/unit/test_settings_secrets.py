@@ -91,3 +91,45 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path, raw: bytes, expected: 
 
 def test_a_missing_key_of_the_log_says_how_to_make_one(tmp_path: Path) -> None:
     assert "`bridge init DIR`" in told(tmp_path, LOG)
+
+
+JWT = (
+    "instances: {i: {url: 'https://x.example', auth: {scheme: oauth_jwt_bearer, client_id: c, key_id: k, user: u, "
+    "private_key: {file: log.key}%s}}}"
+)
+TRANSPORT = "instances: {i: {url: 'https://x.example', auth: {scheme: api_key, key: {file: log.key}}, transport: {%s}}}"
+
+
+def test_the_key_that_signs_for_servicenow_must_be_able_to(tmp_path: Path) -> None:
+    write_key(tmp_path, pem(generate_private_key(SECP256R1())))
+    assert told(tmp_path, JWT % "") == ""
+    write_key(tmp_path, pem(Ed25519PrivateKey.generate()))
+    assert "instances.i.auth.private_key: " in told(tmp_path, JWT % "")
+    assert "log.key is neither an RSA key nor one on the curve P-256" in told(tmp_path, JWT % "")
+
+
+def test_the_password_of_a_key_is_looked_at_too(tmp_path: Path) -> None:
+    write_key(tmp_path, pem(generate_private_key(SECP256R1())))
+    assert "has no password: remove `private_key_password`" in told(
+        tmp_path, JWT % ", private_key_password: {file: bridge.yaml}"
+    )
+    assert "instances.i.auth.private_key_password: " in told(tmp_path, JWT % ", private_key_password: {file: absent}")
+
+
+WRONG_FILES = {
+    "no such authority": ("ca: absent", "instances.i.transport.ca: ", "cannot be read: No such file"),
+    "no certificate": ("ca: log.key", "instances.i.transport.ca: ", "holds no certificate"),
+    "no such client": ("client_cert: absent", "instances.i.transport.client_cert: ", "cannot be read: No such file"),
+    "no client": ("client_cert: log.key", "instances.i.transport.client_cert: ", "and its key in the same file"),
+    "no proxy": ("proxy: {file: absent}", "instances.i.transport.proxy: ", "cannot be read: No such file"),
+    "no URL": ("proxy: {file: log.key}", "instances.i.transport.proxy: ", "is not the URL of a proxy"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("keys", "place", "expected"), WRONG_FILES.values(), ids=WRONG_FILES)
+def test_the_files_of_a_transport_are_looked_at(tmp_path: Path, keys: str, place: str, expected: str) -> None:
+    write_key(tmp_path, b"canary")
+    text = told(tmp_path, TRANSPORT % keys)
+    assert place in text
+    assert expected in text
+    assert "canary" not in text

@@ -1,0 +1,200 @@
+"""From the text of bridge.yaml to one Instance: its address, how it knows us, its limits, how it is reached."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from bridge.settings import (
+    CALLS_PER_HOUR_DEFAULT,
+    CONCURRENT_CALLS_DEFAULT,
+    AuthScheme,
+    Instance,
+    InstanceAuth,
+    Limits,
+    Secret,
+    Transport,
+)
+from bridge.settings_references import secret_of, text_or_secret
+from bridge.settings_section import Section
+
+LATER_KEYS = ("enrichment_path",)  # of CONTRACT; refused, for ignoring one would break its promise
+EXAMPLE = "https://acme.service-now.com"
+PROXY_EXAMPLE = "http://proxy.example:3128"
+
+
+def instance_of(name: str, section: Section, folder: Path) -> Instance:
+    url = _url(section)
+    section.word("environment", ("production", "test"), "production")
+    auth = _auth(section.section("auth", required=True), folder)
+    limits = section.section("limits")
+    calls = limits.integer("calls_per_hour", CALLS_PER_HOUR_DEFAULT, least=1)
+    concurrent = limits.integer("concurrent_calls", CONCURRENT_CALLS_DEFAULT, least=1)
+    limits.finish()
+    transport = _transport(section.section("transport"), folder)
+    section.finish(later=LATER_KEYS)
+    return Instance(
+        name=name,
+        url=url,
+        auth=auth,
+        limits=Limits(calls_per_hour=calls, concurrent_calls=concurrent),
+        transport=transport,
+    )
+
+
+# --- the address
+
+
+def _url(section: Section) -> str:
+    text = section.text("url")
+    if not text:
+        return ""
+    url, host, port = _split(text)
+    origin = _origin(host, port)
+    if not host or url.scheme not in ("https", "http") or re.search(r"[\s\\]", text):
+        section.refuse("url", "is not the URL of an instance", _fix(text))
+    elif url.username or url.password:
+        section.refuse("url", "holds credentials: they belong under `auth`, as references", EXAMPLE)
+    elif url.path not in ("", "/") or "?" in text or "#" in text:
+        section.refuse("url", "must end after the host: the bridge knows the paths", f"write {url.scheme}://{origin}")
+    elif url.scheme == "http" and not is_loopback(host):
+        hint = f"write https://{origin}; plain http is for a loopback address only"
+        section.refuse("url", "must be https: credentials travel over it", hint)
+    return f"{url.scheme}://{origin}"
+
+
+def _split(text: str) -> tuple[SplitResult, str, int | None]:
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname or "", url.port
+    except ValueError:
+        return urlsplit(""), "", None
+    return url, host, port
+
+
+def _origin(host: str, port: int | None) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return shown + (f":{port}" if port else "")
+
+
+def _fix(text: str) -> str:
+    """A host or an instance's name alone is what people write first."""
+    if re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]+)?/?", text):
+        return f"write https://{text.rstrip('/').lower()}"
+    if re.fullmatch(r"[A-Za-z0-9-]+", text):
+        return f"write https://{text.lower()}.service-now.com"
+    return EXAMPLE
+
+
+def is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+# --- how it knows us
+
+
+def _auth(auth: Section, folder: Path) -> InstanceAuth:
+    build = SCHEMES.get(auth.word("scheme", tuple(SCHEMES), None))
+    if build is None:  # the keys of an unknown scheme are not ours to judge
+        return InstanceAuth(scheme=AuthScheme.BASIC)
+    built = build(auth, folder)
+    auth.finish()
+    return built
+
+
+def _basic(auth: Section, folder: Path) -> InstanceAuth:
+    return InstanceAuth(
+        scheme=AuthScheme.BASIC,
+        username=text_or_secret(auth, "username", folder),
+        password=secret_of(auth, "password", folder),
+    )
+
+
+def _api_key(auth: Section, folder: Path) -> InstanceAuth:
+    return InstanceAuth(scheme=AuthScheme.API_KEY, key=secret_of(auth, "key", folder))
+
+
+def _oauth_password(auth: Section, folder: Path) -> InstanceAuth:
+    return InstanceAuth(
+        scheme=AuthScheme.OAUTH_PASSWORD,
+        client_id=text_or_secret(auth, "client_id", folder),
+        client_secret=secret_of(auth, "client_secret", folder),
+        username=text_or_secret(auth, "username", folder),
+        password=secret_of(auth, "password", folder),
+    )
+
+
+def _oauth_client_credentials(auth: Section, folder: Path) -> InstanceAuth:
+    return InstanceAuth(
+        scheme=AuthScheme.OAUTH_CLIENT_CREDENTIALS,
+        client_id=text_or_secret(auth, "client_id", folder),
+        client_secret=secret_of(auth, "client_secret", folder),
+    )
+
+
+def _oauth_jwt_bearer(auth: Section, folder: Path) -> InstanceAuth:
+    return InstanceAuth(
+        scheme=AuthScheme.OAUTH_JWT_BEARER,
+        client_id=text_or_secret(auth, "client_id", folder),
+        client_secret=_optional_secret(auth, "client_secret", folder),
+        key_id=auth.text("key_id"),
+        private_key=secret_of(auth, "private_key", folder),
+        private_key_password=_optional_secret(auth, "private_key_password", folder),
+        user=auth.text("user"),
+    )
+
+
+SCHEMES: dict[str, Callable[[Section, Path], InstanceAuth]] = {
+    AuthScheme.BASIC: _basic,
+    AuthScheme.API_KEY: _api_key,
+    AuthScheme.OAUTH_PASSWORD: _oauth_password,
+    AuthScheme.OAUTH_CLIENT_CREDENTIALS: _oauth_client_credentials,
+    AuthScheme.OAUTH_JWT_BEARER: _oauth_jwt_bearer,
+}
+
+
+def _optional_secret(auth: Section, key: str, folder: Path) -> Secret | None:
+    return secret_of(auth, key, folder) if auth.has(key) else None
+
+
+# --- how it is reached
+
+
+def _transport(transport: Section, folder: Path) -> Transport:
+    built = Transport(
+        ca=_path(transport, "ca", folder),
+        client_cert=_path(transport, "client_cert", folder),
+        client_key=_path(transport, "client_key", folder),
+        proxy=_proxy(transport, folder),
+    )
+    if built.client_key is not None and built.client_cert is None:
+        transport.refuse("client_key", "is a key without its certificate", "give `client_cert` too", at_key=True)
+    transport.finish()
+    return built
+
+
+def _path(section: Section, key: str, folder: Path) -> Path | None:
+    return folder / section.text(key) if section.has(key) else None
+
+
+def _proxy(transport: Section, folder: Path) -> Secret | str | None:
+    if not transport.has("proxy"):
+        return None
+    proxy = text_or_secret(transport, "proxy", folder)
+    if not isinstance(proxy, str):
+        return proxy
+    url, host, _port = _split(proxy)
+    if url.username or url.password:
+        hint = "put the whole URL into a secret: proxy: {file: PATH} or {env: NAME}"
+        transport.refuse("proxy", "holds credentials, which never stand in this file", hint)
+    elif proxy and (not host or url.scheme not in ("http", "https") or url.path not in ("", "/")):
+        transport.refuse("proxy", "is not the URL of a proxy", PROXY_EXAMPLE)
+    return proxy
