@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 from bridge.alert import Outcome
 from bridge.correlation.policy import Kind, Reason
 from bridge.metrics import Backlog
+from bridge.store.due import is_due
 from bridge.store.tables import alerts, correlations
 from bridge.store.work import paused_targets
 
@@ -18,9 +19,7 @@ BRAKED = f"{Kind.NOTHING.value}: {Reason.BRAKE.value}"  # correlations.last_deci
 
 def backlog(tx: Connection, now: datetime) -> Backlog:
     oldest = func.min(correlations.c.due_at, type_=correlations.c.due_at.type)
-    due = tx.execute(
-        select(func.count().label("many"), oldest.label("oldest")).where(correlations.c.due_at <= now)
-    ).one()
+    due = tx.execute(select(func.count().label("many"), oldest.label("oldest")).where(is_due(now))).one()
     held = select(func.count()).where(alerts.c.outcome == Outcome.QUARANTINED.value)
     return Backlog(
         due=due.many,

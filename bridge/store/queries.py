@@ -18,6 +18,7 @@ from bridge.alert import Outcome, Severity, key_of
 from bridge.correlation.identity import identify
 from bridge.errors import Unmappable
 from bridge.log.entries import Action, Entry
+from bridge.store.due import is_due
 from bridge.store.rows import (
     AlertId,
     AlertRow,
@@ -238,7 +239,7 @@ def target_state(tx: Connection, name: str, *, now: datetime) -> TargetState:
     """The state of one target; one that was never paused and has no incidents too."""
     paused = tx.execute(select(target_states).where(target_states.c.name == name)).one_or_none()
     open_incidents = select(func.count()).where(incidents.c.target == name, incidents.c.state == "open")
-    due = select(func.count()).where(correlations.c.target == name, correlations.c.due_at <= now)
+    due = select(func.count()).where(correlations.c.target == name, is_due(now))
     person = select(func.count()).where(correlations.c.target == name, correlations.c.waits_for_person)
     return TargetState(
         name=name,

@@ -157,8 +157,10 @@ correlation_keys = Table(
     Column("correlation", Id, ForeignKey("correlations.id"), nullable=False),
     sqlite_with_rowid=False,
 )
-Index(
+Index(  # in the order of claims: due.ORDER
     "correlations_due",
+    correlations.c.open,
+    correlations.c.status,
     correlations.c.due_at,
     sqlite_where=correlations.c.due_at.is_not(None),
     postgresql_where=correlations.c.due_at.is_not(None),

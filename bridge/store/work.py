@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
 from bridge.alert import Severity, Status
 from bridge.correlation.policy import Episode, Kind, Pending, Progress
+from bridge.store.due import first_due, is_due
 from bridge.store.tables import alerts, correlations, deliveries, episodes, incidents, intents, target_states
 
 T = TypeVar("T")
@@ -123,15 +124,15 @@ def paused_targets(tx: Connection) -> frozenset[str]:
 
 def anything_due(tx: Connection, now: datetime) -> bool:
     """A cheap look, without the write lock, before a claim is tried."""
-    return tx.execute(select(correlations.c.id).where(correlations.c.due_at <= now).limit(1)).first() is not None
+    return tx.execute(select(correlations.c.id).where(is_due(now)).limit(1)).first() is not None
 
 
 def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Lease | None:
-    """Lease the incident of the correlation that has been due longest; None when nothing can be claimed.
+    """Lease the incident of the correlation whose turn it is; None when nothing can be claimed.
 
     Nothing is decoded here: a row that cannot be must not keep the others from being claimed.
     """
-    row = tx.execute(_due(now, paused)).first()
+    row = first_due(tx, now, paused)
     if row is None:
         return None
     incident = _newest_incident(tx, row.id)
@@ -278,28 +279,6 @@ def encode(value: object) -> bytes:
 
 def decode(raw: bytes, kind: type[T]) -> T:
     return msgspec.json.decode(raw, type=kind)
-
-
-def _due(now: datetime, paused: Collection[str]) -> Any:
-    newest = and_(episodes.c.correlation == correlations.c.id, episodes.c.number == correlations.c.episode)
-    leased = (
-        select(episodes.c.correlation)
-        .join(incidents, incidents.c.id == episodes.c.incident)
-        .where(newest, incidents.c.lease_until > now)
-        .exists()
-    )
-    statement = select(correlations).where(correlations.c.due_at <= now, ~leased)
-    if paused:
-        unpaused = correlations.c.target.not_in(list(paused))
-        at_paused = (  # an incident stays where it was opened, wherever its correlation is routed by now
-            select(episodes.c.correlation)
-            .join(incidents, incidents.c.id == episodes.c.incident)
-            .where(newest, incidents.c.target.in_(list(paused)))
-            .exists()
-        )
-        statement = statement.where(or_(correlations.c.target.is_(None), unpaused), ~at_paused)
-    # SKIP LOCKED is PostgreSQL's; SQLite, which has one writer, leaves it out.
-    return statement.order_by(correlations.c.due_at).limit(1).with_for_update(skip_locked=True)
 
 
 def _newest_incident(tx: Connection, correlation: int) -> int | None:

@@ -1,0 +1,70 @@
+"""Which correlation is claimed next: creates before closes before updates, of each the one that has been due longest.
+
+What a claim comes to is decided later; here two columns tell what it is likely to be. Each kind is a range of the index
+`correlations_due`, so a claim reads one row of it, however many wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Select, and_, bindparam, func, literal, select
+
+from bridge.alert import Status
+from bridge.store.tables import EPOCH, Instant, correlations, episodes, incidents
+
+# (an episode is open, the newest alert's status), in the order of claims.
+ORDER: tuple[tuple[bool, Status], ...] = (
+    (False, Status.FIRING),  # a create, or a reopen: nobody sees the problem yet
+    (True, Status.RESOLVED),  # a close
+    (True, Status.FIRING),  # an update
+    (False, Status.RESOLVED),  # over on both sides: counted, and mostly no call at all
+)
+NOW = bindparam("now", type_=Instant())
+LONG_AGO = literal(EPOCH, Instant())
+PAUSED: BindParameter[list[str]] = bindparam("paused", expanding=True)
+
+
+def first_due(tx: Connection, now: datetime, paused: Collection[str]) -> Row[Any] | None:
+    """The row of the correlation to claim, locked; None when nothing can be."""
+    given = {"now": now} | ({"paused": list(paused)} if paused else {})
+    return tx.execute(_statement(but_paused=bool(paused)), given).first()
+
+
+def is_due(now: datetime) -> ColumnElement[bool]:
+    """All that is due, whatever its kind: named so that the index's ranges serve."""
+    return and_(
+        correlations.c.open.in_([False, True]),
+        correlations.c.status.in_([status.value for status in Status]),
+        correlations.c.due_at <= now,
+    )
+
+
+@cache  # making it takes ten times as long as running it
+def _statement(*, but_paused: bool) -> Select[Any]:
+    """COALESCE looks no further than it must. Locked once more outside, to read the row as it is under the lock."""
+    kinds = [_longest_due(is_open=is_open, status=status, but_paused=but_paused) for is_open, status in ORDER]
+    found = select(correlations).where(correlations.c.id == func.coalesce(*kinds))
+    return found.with_for_update(skip_locked=True)
+
+
+def _longest_due(*, is_open: bool, status: Status, but_paused: bool) -> Any:
+    due = correlations.alias("due")
+    newest = and_(episodes.c.correlation == due.c.id, episodes.c.number == due.c.episode)
+    incident = select(incidents.c.lease_until).join(episodes, incidents.c.id == episodes.c.incident).where(newest)
+    # A value, not EXISTS: PostgreSQL would make a join of that, over all incidents.
+    leased_until = func.coalesce(incident.scalar_subquery(), LONG_AGO)
+    statement = select(due.c.id).where(
+        due.c.open.is_(is_open), due.c.status == status.value, due.c.due_at <= NOW, leased_until <= NOW
+    )
+    if but_paused:
+        # An incident stays where it was opened, wherever its correlation is routed by now.
+        opened_at = incident.with_only_columns(incidents.c.target).scalar_subquery()
+        statement = statement.where(
+            func.coalesce(due.c.target, "").not_in(PAUSED), func.coalesce(opened_at, "").not_in(PAUSED)
+        )
+    # SKIP LOCKED is PostgreSQL's; SQLite, which has one writer, leaves it out.
+    return statement.order_by(due.c.due_at).limit(1).with_for_update(skip_locked=True).scalar_subquery()
