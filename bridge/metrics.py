@@ -35,6 +35,12 @@ class Metrics:
         )
         self._refused = self._counter("bridge_deliveries_refused", "Deliveries refused.", "source", "reason")
         self._calls = self._counter("bridge_servicenow_calls", "Calls to ServiceNow.", "instance", "outcome")
+        self._breakers = Gauge(
+            "bridge_servicenow_held",
+            "1 while an instance is left alone after failures, 0.5 while it is tried again, else 0: /readyz says why.",
+            ["instance"],
+            registry=self.registry,
+        )
         self._decisions = self._counter("bridge_decisions", "Decisions settled.", "kind", "reason")
         self._additions = self._counter("bridge_additions", "What goes with an incident, once.", "kind", "outcome")
         self.queue_seconds = self._histogram("bridge_intake_queue_seconds", "Wait of a delivery for its batch.")
@@ -50,7 +56,7 @@ class Metrics:
         self._child(self._refused, source, reason).inc()
 
     def called(self, instance: str, outcome: str) -> None:
-        """One call to ServiceNow: applied, not_applied, ambiguous or permanent; reads have outcomes too."""
+        """One call to ServiceNow: applied, not_applied, ambiguous or permanent; read and token when those worked."""
         self._child(self._calls, instance, outcome).inc()
 
     def decided(self, kind: str, reason: str) -> None:
@@ -72,6 +78,10 @@ class Metrics:
             registry=self.registry,
         )
         gauge.set_function(lambda: float(refused()))
+
+    def watch_instance(self, instance: str, held: Callable[[], float]) -> None:
+        """Ask `held` at every scrape: 1 while the instance is left alone, 0.5 while it is tried again, else 0."""
+        self._breakers.labels(instance).set_function(held)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

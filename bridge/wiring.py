@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bridge.library import Library, Published
     from bridge.metrics import Backlog, Metrics
+    from bridge.servicenow.client import Client
     from bridge.store.writer import Writer
     from bridge.sync.loop import SyncLoop
     from bridge.web.health import Check
@@ -109,7 +110,8 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     taken = in_use(settings, store, known=prepared.published)
     library = Library(taken.current)
     installation = _begin(settings, store, taken.current, sync=sync)
-    loop = _sync_loop(settings, store, library, metrics, installation, closing) if sync else None
+    clients = _clients(settings, metrics, closing) if sync else {}
+    loop = _sync_loop(settings, store, library, metrics, installation, clients) if sync else None
     writer = Writer(
         store,
         on_commit=loop.notify if loop else _nobody,
@@ -140,7 +142,7 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
         writer=writer,
         metrics=metrics,
         clock=utc_now,
-        checks=_checks(settings, store, library, writer),
+        checks=_checks(settings, store, library, writer, clients),
     )
     return Running(app=app, stop=stop)
 
@@ -174,28 +176,43 @@ def _nobody() -> None:
     """No sync half in this process: another one polls."""
 
 
+def _clients(settings: Settings, metrics: Metrics, closing: contextlib.ExitStack) -> dict[str, Client]:
+    """One for each instance; its token, its limits and what it is known to be like are shared by all that call it."""
+    from bridge.servicenow.breaker import HELD
+    from bridge.servicenow.client import Client
+
+    def counter(instance: str) -> Callable[[str, float], None]:
+        return lambda outcome, _seconds: metrics.called(instance, outcome)
+
+    def state(client: Client) -> Callable[[], float]:
+        return lambda: HELD[client.breaker.state]
+
+    clients = {
+        name: Client(instance, clock=utc_now, on_call=counter(name)) for name, instance in settings.instances.items()
+    }
+    for name, client in clients.items():
+        closing.callback(client.close)
+        metrics.watch_instance(name, state(client))
+    return clients
+
+
 def _sync_loop(
     settings: Settings,
     store: Store,
     library: Library,
     metrics: Metrics,
     installation: str,
-    closing: contextlib.ExitStack,
+    clients: MappingType[str, Client],
 ) -> SyncLoop:
-    from bridge.servicenow.client import Client
     from bridge.servicenow.table import TableApi
     from bridge.sync.alert import Alerts
     from bridge.sync.loop import SyncLoop
     from bridge.sync.worker import Worker
 
-    def counter(instance: str) -> Callable[[str, float], None]:
-        return lambda outcome, _seconds: metrics.called(instance, outcome)
+    def held() -> frozenset[str]:
+        alone = {name for name, client in clients.items() if client.held}
+        return frozenset(target.name for target in settings.targets.values() if target.instance in alone)
 
-    clients = {
-        name: Client(instance, clock=utc_now, on_call=counter(name)) for name, instance in settings.instances.items()
-    }
-    for client in clients.values():
-        closing.callback(client.close)
     worker = Worker(
         store=store,
         alerts=Alerts(store, library),
@@ -203,6 +220,7 @@ def _sync_loop(
         tables={name: TableApi(client) for name, client in clients.items()},
         installation=installation,
         metrics=metrics,
+        held=held,
     )
     wanted = sum(instance.limits.concurrent_calls for instance in settings.instances.values())
     return SyncLoop(worker, threads=max(1, min(SYNC_THREADS_MAX, wanted)))
@@ -226,7 +244,9 @@ def _doors(settings: Settings) -> dict[str, SourceDoor]:
     }
 
 
-def _checks(settings: Settings, store: Store, library: Library, writer: Writer) -> list[Check]:
+def _checks(
+    settings: Settings, store: Store, library: Library, writer: Writer, clients: MappingType[str, Client]
+) -> list[Check]:
     from bridge.store.backlog import braked, failing, paused
     from bridge.web.health import Check
 
@@ -247,12 +267,17 @@ def _checks(settings: Settings, store: Store, library: Library, writer: Writer) 
 
         return problem
 
+    def instances() -> str:
+        problems = {name: client.breaker.problem for name, client in clients.items()}
+        return " ".join(f"{name}: {problem}" for name, problem in problems.items() if problem)
+
     return [
         Check(name="store", refuses_deliveries=True, problem=database),
         Check(name="intake", refuses_deliveries=True, problem=writer.problem),
         Check(name="mappings", refuses_deliveries=False, problem=lambda: library.problem),
         Check(name="sync", refuses_deliveries=False, problem=asked(failing)),
         Check(name="brakes", refuses_deliveries=False, problem=asked(braked)),
+        Check(name="instances", refuses_deliveries=False, problem=instances),
         Check(name="targets", refuses_deliveries=False, problem=asked(lambda tx: paused(tx, settings.targets))),
     ]
 

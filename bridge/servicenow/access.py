@@ -68,6 +68,13 @@ class Access:
         fresh = self.headers(deadline)
         return fresh if fresh != refused else None
 
+    def changed(self) -> bool:
+        """Whether the secrets are others than those of the last request."""
+        try:
+            return self._read() != self._known
+        except Misconfigured:
+            return False
+
     def _secrets(self) -> Header | Grant:
         try:
             self._known = self._read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -15,6 +16,7 @@ from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.servicenow import outcome, token
 from bridge.servicenow.access import Access
 from bridge.servicenow.auth import Grant, credentials
+from bridge.servicenow.breaker import Breaker
 from bridge.servicenow.connection import Call, Session, deadline_passed
 from bridge.servicenow.limits import Gate
 from bridge.servicenow.outcome import Answer, Raw
@@ -53,8 +55,14 @@ class Client:
         self.monotonic = monotonic
         self._on_call = on_call
         self._access = Access(lambda: credentials(instance), self._fetch_token, monotonic=monotonic)
+        self.breaker = Breaker(self._host, monotonic=monotonic)
         self._gate = Gate(instance.limits, monotonic=monotonic)
         self._session = Session(connections=instance.limits.concurrent_calls, transport=instance.transport)
+
+    @property
+    def held(self) -> bool:
+        """Whether a call would be turned away now because the instance is left alone."""
+        return self.breaker.held and not self._access.changed()
 
     def close(self) -> None:
         self._session.close()
@@ -88,28 +96,51 @@ class Client:
     def _call(
         self, method: str, table: str, path: str, query: Mapping[str, str], body: bytes | None, *, deadline: float
     ) -> Answer:
-        """With one renewal: a 401 says that nothing was done, so the same request may go out again, once."""
-
         def attempt(headers: Mapping[str, str]) -> Answer:
             request = self._request(method, path, query, body, headers)
             return self._counted(request, table, writes=body is not None, deadline=deadline)
 
-        with self._gate.call(deadline):
-            headers = self._access.headers(deadline)
-            try:
-                return attempt(headers)
-            except Transient as error:
-                renewed = self._access.after_refusal(headers, deadline) if error.code == "unauthenticated" else None
-                if renewed is None:
-                    raise
-            self._gate.spend()
-            return attempt(renewed)
+        if self.breaker.held and self._access.changed():
+            self.breaker.forget()
+        with self.breaker.call() as probe, self._gate.call(path, deadline):
+            if probe and body is not None:
+                self._probe(table, deadline)
+            return self._with_one_renewal(path, attempt, deadline)
+
+    def _probe(self, table: str, deadline: float) -> None:
+        """A read goes first: the outcome of a write may stay open when the instance is only half there."""
+        path = f"/api/now/v2/table/{quote(table, safe='')}"
+        query = {"sysparm_fields": "sys_id", "sysparm_limit": "1"}
+
+        def attempt(headers: Mapping[str, str]) -> Answer:
+            request = self._request("GET", path, query, None, headers)
+            return self._counted(request, table, writes=False, deadline=deadline)
+
+        with suppress(Permanent):  # a refusal is an answer too
+            self._with_one_renewal(path, attempt, deadline)
+        self._gate.spend(path)
+
+    def _with_one_renewal(self, path: str, attempt: Callable[[Mapping[str, str]], Answer], deadline: float) -> Answer:
+        """A 401 says that nothing was done, so the same request may go out again, once."""
+        headers = self._access.headers(deadline)
+        try:
+            return attempt(headers)
+        except Transient as error:
+            renewed = self._access.after_refusal(headers, deadline) if error.code == "unauthenticated" else None
+            if renewed is None:
+                raise
+        self._gate.spend(path)
+        return attempt(renewed)
 
     def _counted(self, request: requests.PreparedRequest, table: str, *, writes: bool, deadline: float) -> Answer:
         begin = self.monotonic()
         word = "ambiguous"
         try:
             raw = self._send(request, writes=writes, deadline=deadline)
+            wait = outcome.retry_after(raw)
+            self._gate.learn(
+                request.path_url.partition("?")[0], raw.headers, limited=raw.status == 429, retry_after=wait
+            )
             answer = outcome.meaning_of(raw, table=table, writes=writes)
             word = "applied" if writes else "read"
         except BridgeError as error:
@@ -127,7 +158,7 @@ class Client:
             request = self._request("POST", token.PATH, {}, urlencode(form).encode(), headers)
             return self._send(request, writes=False, deadline=deadline)
 
-        self._gate.spend()
+        self._gate.spend(token.PATH)
         begin = self.monotonic()
         word = "not_applied"
         try:

@@ -1,16 +1,33 @@
-"""How much one instance may be asked: calls at a time, and calls in any hour."""
+"""How much one instance may be asked: calls at a time, calls in any hour, and what it says of its own limits.
+
+ServiceNow's rules count by API, so what it says is kept by API; our budget counts them all together.
+"""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 from bridge.errors import Transient
 from bridge.settings import Limits
 
 HOUR_SECONDS = 3600.0
+APIS_MAX = 64  # we call a handful
+_NUMBER = re.compile(r"[0-9]{1,12}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What the instance said of one API. Times are readings of the monotonic clock."""
+
+    calls: int  # an hour
+    at: float
+    resets_at: float | None  # when ServiceNow begins to count anew
 
 
 class Gate:
@@ -21,31 +38,101 @@ class Gate:
         self._monotonic = monotonic
         self._free = threading.BoundedSemaphore(limits.concurrent_calls)
         self._lock = threading.Lock()
-        self._started: deque[float] = deque()  # when the calls of the last hour began, oldest first
+        self._started: dict[str, deque[float]] = {}  # when the calls of the last hour began, oldest first, by API
+        self._learned: dict[str, Learned] = {}
+        self._closed_until: dict[str, float] = {}
 
     @contextmanager
-    def call(self, deadline: float) -> Iterator[None]:
+    def call(self, path: str, deadline: float) -> Iterator[None]:
         """Hold one of the concurrent calls and count it in the hour's budget. Waits no longer than the deadline."""
         if not self._free.acquire(timeout=max(0.0, deadline - self._monotonic())):
             raise Transient("busy", f"{self._limits.concurrent_calls} calls were under way until the deadline.")
         try:
-            self.spend()
+            self.spend(path)
             yield
         finally:
             self._free.release()
 
-    def spend(self) -> None:
-        """Count one more request: of a call, the first is counted already."""
-        now = self._monotonic()
+    def spend(self, path: str) -> None:
+        """Count one request. `call` has counted the first of a call."""
+        now, api = self._monotonic(), api_of(path)
         with self._lock:
-            while self._started and self._started[0] <= now - HOUR_SECONDS:
-                self._started.popleft()
-            if len(self._started) >= self._limits.calls_per_hour:
-                wait = self._started[0] + HOUR_SECONDS - now if self._started else HOUR_SECONDS
-                raise Transient(
-                    "call_budget",
-                    f"The {self._limits.calls_per_hour} calls of this hour are spent; raise limits.calls_per_hour "
-                    "of the instance if ServiceNow allows more.",
-                    retry_after=wait,
-                )
-            self._started.append(now)
+            self._forget_before(now - HOUR_SECONDS)
+            self._refuse_while_closed(api, now)
+            self._refuse_above_budget(now)
+            self._refuse_above_learned(api, now)
+            if api in self._started or len(self._started) < APIS_MAX:
+                self._started.setdefault(api, deque()).append(now)
+
+    def learn(self, path: str, headers: Mapping[str, str], *, limited: bool, retry_after: float | None) -> None:
+        """From every answer: the headers of a rate-limit rule; `limited` by one now, for `retry_after` seconds."""
+        now, api = self._monotonic(), api_of(path)
+        resets_in = _resets_in(headers)
+        limit = headers.get("X-RateLimit-Limit", "")
+        with self._lock:
+            if _NUMBER.fullmatch(limit) and int(limit) > 0:
+                resets_at = now + resets_in if resets_in is not None else None
+                self._learned[api] = Learned(calls=int(limit), at=now, resets_at=resets_at)
+            wait = retry_after if retry_after is not None else resets_in
+            if limited and wait is not None:
+                self._closed_until[api] = now + wait
+
+    def _forget_before(self, time: float) -> None:
+        for started in self._started.values():
+            while started and started[0] <= time:
+                started.popleft()
+
+    def _refuse_while_closed(self, api: str, now: float) -> None:
+        wait = self._closed_until.get(api, now) - now
+        if wait > 0:
+            raise Transient(
+                "rate_limited", "ServiceNow has named the time until its limit allows more.", retry_after=wait
+            )
+
+    def _refuse_above_budget(self, now: float) -> None:
+        if sum(len(started) for started in self._started.values()) < self._limits.calls_per_hour:
+            return
+        oldest = min(started[0] for started in self._started.values() if started)
+        raise Transient(
+            "call_budget",
+            f"The {self._limits.calls_per_hour} calls of this hour are spent; raise limits.calls_per_hour "
+            "of the instance if ServiceNow allows more.",
+            retry_after=oldest + HOUR_SECONDS - now,
+        )
+
+    def _refuse_above_learned(self, api: str, now: float) -> None:
+        known = self._learned.get(api)
+        if known is None or known.at <= now - HOUR_SECONDS:  # a rule may have gone
+            return
+        since = now - HOUR_SECONDS
+        if known.resets_at is not None:  # ServiceNow counts by the hour of its clock, or by that of its last reset
+            since = known.resets_at - HOUR_SECONDS if now < known.resets_at else known.resets_at
+        started = self._started.get(api, ())
+        counted = [time for time in started if time >= since] if len(started) >= known.calls else []
+        if len(counted) < known.calls:
+            return
+        again = known.resets_at if known.resets_at is not None and now < known.resets_at else counted[0] + HOUR_SECONDS
+        raise Transient(
+            "call_budget",
+            f"ServiceNow allows {known.calls} calls an hour of {api}, and they are spent: "
+            "a rate limit rule there says so.",
+            retry_after=again - now,
+        )
+
+
+def api_of(path: str) -> str:
+    """What rules are made for: the part of a path that names the API, without version, table or record."""
+    parts = [part for part in path.split("/") if part and re.fullmatch(r"v[0-9]+", part) is None]
+    return "/".join(parts[:3])
+
+
+def _resets_in(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from the answer's own Date: no clock of ours comes into it."""
+    reset = headers.get("X-RateLimit-Reset", "")
+    try:
+        sent = parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except (ValueError, TypeError):
+        return None
+    if _NUMBER.fullmatch(reset) is None:
+        return None
+    return min(max(0.0, int(reset) - sent), HOUR_SECONDS)

@@ -102,14 +102,14 @@ def meaning_of(raw: Raw, *, table: str, writes: bool) -> Answer:
     if raw.status == 401:
         raise Transient("unauthenticated", sentence(raw, _why_401(raw)))
     if raw.status == 429:
-        raise Transient("rate_limited", sentence(raw, "Its rate limit is reached."), retry_after=_retry_after(raw))
+        raise Transient("rate_limited", sentence(raw, "Its rate limit is reached."), retry_after=retry_after(raw))
     if 400 <= raw.status < 500 and (raw.status, _is_html(raw)) not in OPEN_4XX:
         raise _permanent(raw, table)
     if raw.status in (200, 201) and raw.body is not None and not _is_html(raw):
         document = _json(raw.body)
         if isinstance(document, dict) and document.get("result") is not None:
             return Answer(result=document["result"], total=_total(raw))
-    raise unsure(*_why_open(raw), writes=writes, retry_after=_retry_after(raw))
+    raise unsure(*_why_open(raw), writes=writes, retry_after=retry_after(raw))
 
 
 def of_token(raw: Raw) -> None:
@@ -118,7 +118,7 @@ def of_token(raw: Raw) -> None:
     Raises Transient for all else: nothing is applied by it.
     """
     if raw.status == 429:
-        raise Transient("rate_limited", sentence(raw, "Its rate limit is reached."), retry_after=_retry_after(raw))
+        raise Transient("rate_limited", sentence(raw, "Its rate limit is reached."), retry_after=retry_after(raw))
     document = _json(raw.body or b"")
     if isinstance(document, dict) and not _is_html(raw):
         error = document.get("error")
@@ -129,7 +129,7 @@ def of_token(raw: Raw) -> None:
     if 400 <= raw.status < 500 and not _is_html(raw):
         remedy = "Check the instance's url, and that its OAuth endpoint may be reached."
         raise Transient("token_refused", sentence(raw, remedy))
-    raise unsure(*_why_open(raw), writes=False, retry_after=_retry_after(raw))
+    raise unsure(*_why_open(raw), writes=False, retry_after=retry_after(raw))
 
 
 def of_failure(error: Exception, call: Call, *, host: str, writes: bool) -> BridgeError:
@@ -225,7 +225,7 @@ def _total(raw: Raw) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,12}", text) else None
 
 
-def _retry_after(raw: Raw) -> float | None:
+def retry_after(raw: Raw) -> float | None:
     """Seconds. A date is taken relative to the answer's own Date: no clock of ours comes into it."""
     text = raw.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", text):

@@ -71,6 +71,7 @@ class Worker:
         tables: Mapping[str, TableApi],
         installation: str,
         metrics: Metrics,
+        held: Callable[[], frozenset[str]] = frozenset,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -81,6 +82,7 @@ class Worker:
         self._ways = {name: way_of(target, tables[target.instance]) for name, target in targets.items()}
         self._installation = installation
         self._ledger = Ledger(store=store, metrics=metrics, jitter=jitter)
+        self._held = held  # targets whose instance is left alone for now
         self._monotonic = monotonic
         self._additions = Additions(
             store=store,
@@ -126,7 +128,7 @@ class Worker:
             if not work.anything_due(tx, self._store.now(tx)):
                 return None
         with self._store.transaction() as tx:
-            return work.claim(tx, self._store.now(tx), paused=work.paused_targets(tx))
+            return work.claim(tx, self._store.now(tx), paused=work.paused_targets(tx) | self._held())
 
     def _round(self, held: Held) -> None:
         if held.doubt is not None and self._doubt_holds(held, held.doubt):

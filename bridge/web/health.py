@@ -16,7 +16,7 @@ from bridge.metrics import Metrics
 class Check:
     """One thing that must be in order."""
 
-    name: str  # "store", "intake", "mappings", "sync", "targets"
+    name: str  # "store", "intake", "mappings", "sync", "instances", "targets"
     refuses_deliveries: bool  # True: with this wrong, a delivery would be answered 503
     problem: Callable[[], str]  # "" when in order, else a sentence that says what to do; must not raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -60,10 +61,13 @@ fields:
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """Stands still until it is moved. Monotonic time goes on, for the calls, and is moved along."""
 
     def __init__(self) -> None:
         self.now = NOW
+
+    def monotonic(self) -> float:
+        return time.monotonic() + (self.now - NOW).total_seconds()
 
     def __call__(self) -> datetime:
         return self.now
@@ -93,6 +97,7 @@ class World:
                 ),
             ),
             clock=clock,
+            monotonic=clock.monotonic,
         )
         self._sent = 0
         self.aim(itsm())
@@ -113,7 +118,9 @@ class World:
             tables={"test": TableApi(self._client)},
             installation=INSTALLATION,
             metrics=Metrics(),
+            monotonic=self.clock.monotonic,
             jitter=lambda: 0.0,
+            held=lambda: frozenset([target.name]) if self._client.held else frozenset(),
         )
 
     # --- what happens to it

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from scripted_server import ScriptedServer, Step, answer, drip, reset, silence
 
 from bridge.errors import BridgeError, Transient
+from bridge.servicenow.breaker import FAILURES_MAX
 from bridge.servicenow.client import Client
 from bridge.servicenow.table import TableApi
 from bridge.settings import AuthScheme, Instance, InstanceAuth, Secret
@@ -42,16 +43,29 @@ class Way:
 
     def __init__(self, server: ScriptedServer, auth: InstanceAuth) -> None:
         self.counted: list[str] = []
+        self.ahead = 0.0
         self._server = server
         self.client = Client(
             Instance(name="test", url=server.url, auth=auth),
             clock=lambda: NOW,
+            monotonic=self.monotonic,
             on_call=lambda word, _seconds: self.counted.append(word),
         )
         self.api = TableApi(self.client)
 
     def create(self, seconds: float = SECONDS) -> str:
-        return self.api.create("incident", {"short_description": "x"}, deadline=time.monotonic() + seconds).sys_id
+        return self.api.create("incident", {"short_description": "x"}, deadline=self.monotonic() + seconds).sys_id
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    @property
+    def connections(self) -> int:
+        return self._server.accepted
+
+    @property
+    def methods(self) -> list[str]:
+        return [request.partition(b" ")[0].decode() for request in self._server.requests]
 
     @property
     def went(self) -> list[str]:
@@ -233,3 +247,82 @@ def test_no_secret_and_no_token_stands_in_an_error(app: InstanceAuth) -> None:
     with way(app, token("canary-t"), UNAUTHENTICATED, REFUSED) as there, pytest.raises(BridgeError) as caught:
         there.create()
     assert "canary" not in str(caught.value)
+
+
+GIVE_UP = [answer(503, b"")] * FAILURES_MAX
+
+
+@pytest.fixture
+def key(secret_file: Path) -> InstanceAuth:
+    return InstanceAuth(scheme=AuthScheme.API_KEY, key=Secret(kind="file", name=str(secret_file)))
+
+
+def fail(there: Way, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(BridgeError):
+            there.create()
+
+
+def test_an_instance_that_fails_again_and_again_is_asked_no_more(key: InstanceAuth) -> None:
+    with way(key, *GIVE_UP, CREATED) as there:
+        fail(there, FAILURES_MAX)
+        with pytest.raises(Transient) as caught:
+            there.create()
+        assert caught.value.code == "instance_held"
+        assert "ServiceNow, or what stands before it, failed" in caught.value.message
+        assert (there.client.held, there.connections) == (True, FAILURES_MAX)
+
+
+def test_a_read_tries_it_again_before_a_write_goes_out(key: InstanceAuth) -> None:
+    with way(key, *GIVE_UP, answer(200, b'{"result": []}'), CREATED) as there:
+        fail(there, FAILURES_MAX)
+        there.ahead += 1.5
+        assert there.create() == SYS_ID
+        probe, write = there.methods[-2:]
+        assert (probe, write) == ("GET", "POST")
+        assert (there.client.held, there.counted[-2:]) == (False, ["read", "applied"])
+
+
+def test_a_probe_that_fails_keeps_the_write_here(key: InstanceAuth) -> None:
+    with way(key, *GIVE_UP, answer(503, b""), CREATED) as there:
+        fail(there, FAILURES_MAX)
+        there.ahead += 1.5
+        with pytest.raises(Transient) as caught:
+            there.create()
+        assert (caught.value.code, there.methods[-1], there.client.held) == ("server_error", "GET", True)
+
+
+def test_a_probe_that_is_forbidden_is_an_answer(key: InstanceAuth) -> None:
+    with way(key, *GIVE_UP, answer(403, b"{}"), CREATED) as there:
+        fail(there, FAILURES_MAX)
+        there.ahead += 1.5
+        assert there.create() == SYS_ID
+
+
+def test_a_corrected_key_ends_it_at_once(key: InstanceAuth, secret_file: Path) -> None:
+    with way(key, UNAUTHENTICATED, UNAUTHENTICATED, CREATED) as there:
+        fail(there, 2)
+        assert there.client.held
+        secret_file.write_text("canary-2\n")
+        assert not there.client.held
+        assert there.create() == SYS_ID
+
+
+def test_a_429_keeps_the_next_call_here_until_its_time_is_over(key: InstanceAuth) -> None:
+    with way(key, answer(429, b"{}", "Retry-After: 30"), CREATED) as there:
+        fail(there, 1)
+        with pytest.raises(Transient) as caught:
+            there.create()
+        assert caught.value.code == "rate_limited"
+        assert there.connections == 1
+        there.ahead += 31
+        assert there.create() == SYS_ID
+
+
+def test_the_limit_that_an_answer_names_is_kept(key: InstanceAuth) -> None:
+    named = answer(201, ONE, "X-RateLimit-Limit: 1", "X-RateLimit-Rule: abc")
+    with way(key, named, CREATED) as there:
+        there.create()
+        with pytest.raises(Transient, match="ServiceNow allows 1 calls an hour"):
+            there.create()
+        assert there.connections == 1

@@ -1,0 +1,139 @@
+"""An instance that does not answer, or takes no credentials, is left alone; one call at a time tries it again.
+
+    closed ── failures in a row ──► open ── its time is over ──► half_open ── the probe worked ──► closed
+                                      ▲                              │
+                                      └──────── it failed ───────────┘
+
+What is turned away was not applied. Each process has its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from bridge.errors import BridgeError, Transient
+
+FAILURES_MAX = 5  # in a row
+PROBE_SECONDS = 1.0  # what is turned away during a probe comes back after so long
+
+# Codes of outcomes that say something of the instance, not of the one call.
+DOWN = frozenset(
+    [
+        *("dns_failed", "connect_failed", "connect_timed_out", "tls_failed", "proxy_failed"),
+        *("timed_out", "connection_lost", "server_error", "hibernating", "redirected", "html_answer"),
+        "unreadable_answer",
+    ]
+)
+# A person must correct something, and ServiceNow locks users who keep trying: the second one in a row is enough.
+CREDENTIALS = frozenset(
+    ["unauthenticated", "token_refused", "invalid_client", "invalid_grant", "unauthorized_client", "key_unusable"]
+)
+CREDENTIALS_WEIGHT = 3
+# Nothing was asked of the instance, or it answered that it is well but busy.
+NEUTRAL = frozenset(["busy", "call_budget", "rate_limited", "deadline_passed"])
+DOWN_SECONDS = (1.0, 60.0)  # the first time that it is open, and the longest; doubled in between
+CREDENTIALS_SECONDS = (60.0, 300.0)
+
+
+class State(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+HELD = {State.CLOSED: 0.0, State.HALF_OPEN: 0.5, State.OPEN: 1.0}  # as a metric
+
+
+class Breaker:
+    """Thread-safe."""
+
+    def __init__(self, host: str, *, monotonic: Callable[[], float]) -> None:
+        self._host = host
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._opened = 0  # times in a row
+        self._until: float | None = None  # None: closed
+        self._probing = False
+        self._last = ""  # the sentence of the last failure
+
+    @contextmanager
+    def call(self) -> Iterator[bool]:
+        """Around one call; yields whether it is the probe. Raises Transient("instance_held") while none is made."""
+        probe = self._enter()
+        try:
+            yield probe
+        except BridgeError as error:
+            self._note(error, probe=probe)
+            raise
+        except BaseException:
+            self._release(probe=probe)
+            raise
+        self._worked()
+
+    @property
+    def state(self) -> State:
+        with self._lock:
+            if self._until is None:
+                return State.CLOSED
+            return State.OPEN if self._monotonic() < self._until else State.HALF_OPEN
+
+    @property
+    def held(self) -> bool:
+        """Whether a call would be turned away now."""
+        with self._lock:
+            return self._until is not None and (self._probing or self._monotonic() < self._until)
+
+    @property
+    def problem(self) -> str:
+        """A sentence on what is wrong; empty when all is well."""
+        with self._lock:
+            return "" if self._until is None else f"{self._host} is left alone for now. {self._last}"
+
+    def forget(self) -> None:
+        """Something has changed that may have been the reason."""
+        self._worked()
+
+    def _enter(self) -> bool:
+        with self._lock:
+            if self._until is None:
+                return False
+            wait = self._until - self._monotonic()
+            if self._probing or wait > 0:
+                told = f"ServiceNow at {self._host} is left alone until a probe of it works. {self._last}"
+                raise Transient("instance_held", told, retry_after=max(wait, PROBE_SECONDS))
+            self._probing = True
+            return True
+
+    def _note(self, error: BridgeError, *, probe: bool) -> None:
+        if error.code in NEUTRAL:
+            self._release(probe=probe)
+        elif error.code in DOWN or error.code in CREDENTIALS:
+            self._failed(error, probe=probe)
+        else:
+            self._worked()
+
+    def _worked(self) -> None:
+        with self._lock:
+            self._failures, self._opened, self._until, self._probing = 0, 0, None, False
+
+    def _failed(self, error: BridgeError, *, probe: bool) -> None:
+        with self._lock:
+            if self._until is not None and not probe:
+                return  # it began before the others failed
+            self._failures += CREDENTIALS_WEIGHT if error.code in CREDENTIALS else 1
+            self._last = error.message
+            if not probe and self._failures < FAILURES_MAX:
+                return
+            first, most = CREDENTIALS_SECONDS if error.code in CREDENTIALS else DOWN_SECONDS
+            self._until = self._monotonic() + min(most, first * 2.0**self._opened)
+            self._opened += 1
+            self._probing = False
+
+    def _release(self, *, probe: bool) -> None:
+        if probe:
+            with self._lock:
+                self._probing = False
