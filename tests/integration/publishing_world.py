@@ -23,7 +23,7 @@ BRIDGE_YAML = """\
 database: %s
 mappings: {path: mappings, reload: %s}
 instances:
-  corp: {url: "https://corp.example", auth: {scheme: basic, username: a, password: {env: NOT_NEEDED}}}
+  corp: {url: "http://127.0.0.1:9", auth: {scheme: basic, username: a, password: {env: NOT_NEEDED}}}
 targets:
   itsm: {instance: corp, table: incident}
 sources:

@@ -144,3 +144,16 @@ def test_a_new_episode_counts_against_the_brake(world: World) -> None:
     assert len(world.records()) == 1
     world.pass_time(minutes=62)
     assert len(world.records()) == 2
+
+
+def test_work_for_an_instance_that_is_left_alone_is_not_claimed(world: World) -> None:
+    for rule in ("r1", "r2", "r3", "r4", "r5", "r6"):
+        world.fire(rule)
+    world.servicenow.down()
+    world.idle()
+    world.servicenow.up()
+    failed = [world.row(f"r{number}").failure for number in range(1, 7)]
+    assert (failed.count("connect_failed"), failed.count(None)) == (5, 1)
+    assert not world.worker.work()
+    world.pass_time(step=5, minutes=2)
+    assert len(world.records()) == 6

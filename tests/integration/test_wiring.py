@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from publishing_world import Place
 
 from bridge import reloader, wiring
 from bridge.errors import Transient
+from bridge.servicenow.breaker import FAILURES_MAX
 from bridge.servicenow.client import Client
 from bridge.store.engine import Store, open_store
 from bridge.store.schema import upgrade_store
@@ -100,3 +102,28 @@ def test_a_stop_that_cannot_be_logged_closes_clients_and_store_all_the_same(
         running.stop()
     lock.close()
     assert closed == [Client, Store]
+
+
+def test_an_instance_that_is_left_alone_is_told_and_its_work_waits(place: Place) -> None:
+    running, lock = started(place, sync=True)
+    client = running.app.test_client()
+    alerts = [{"rule": f"r{number}"} for number in range(FAILURES_MAX + 1)]
+    assert client.post("/hooks/probe", json={"alerts": alerts}).status_code == 200
+
+    def told() -> bool:
+        return "127.0.0.1:9 is left alone for now" in client.get("/readyz").text
+
+    assert eventually(told)
+    answer = client.get("/readyz")
+    metrics = client.get("/metrics").text
+    running.stop()
+    lock.close()
+    (problem,) = [found for found in answer.get_json()["problems"] if found["name"] == "instances"]
+    assert (answer.status_code, problem["refuses_deliveries"]) == (200, False)
+    assert problem["problem"].startswith("corp: 127.0.0.1:9 is left alone for now. ServiceNow at 127.0.0.1:9 was not")
+    assert re.search(r'bridge_servicenow_held\{instance="corp"\} (1\.0|0\.5)', metrics)
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    pause = threading.Event()
+    return any(holds() or pause.wait(0.05) for _ in range(400))
