@@ -71,7 +71,7 @@ class MappedAlert(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None  # the route's target; None: the route says drop
     route: str  # the route's place for the log: "route[0]"
     suppressed_by: str | None  # name of the first suppression that matched
-    former_id: str | None = None  # as `correlation_id`: by the mapping's `formerly`; None when it gives no other
+    former_ids: tuple[str, ...] = ()  # as `correlation_id`: by the mapping's `formerly`, in its order; no ID of its own
     join_keys: tuple[JoinKey, ...] = ()  # in the order of the mapping's rules; a rule without all its values has none
 
 

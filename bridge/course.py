@@ -131,12 +131,10 @@ class Course:
         found = self._problems.get(key)
         if found is not None and found.state.key == key[1]:
             return found
-        former = self._problems.get((tenant, key_of(mapped.former_id))) if mapped.former_id else None
-        by_state = {id(one.state): one for one in (found, former) if one is not None}
-        known = {key: found.state} if found is not None else {}
-        if former is not None and mapped.former_id:
-            known[tenant, key_of(mapped.former_id)] = former.state
-        naming = Naming(known)
+        keys = [key, *((tenant, key_of(former)) for former in mapped.former_ids)]
+        known = {one: self._problems[one] for one in keys if one in self._problems}
+        by_state = {id(problem.state): problem for problem in known.values()}
+        naming = Naming({one: problem.state for one, problem in known.items()})
         naming.name(mapped, tenant=tenant, source=source, mapping=self.mapping.name)
         state = naming.states[key]
         return by_state.get(id(state)) or _Problem(state)

@@ -203,7 +203,7 @@ class Comparison:
         id_before, id_after = old.mapped.correlation_id, new.mapped.correlation_id
         if id_before != id_after and key_of(id_before) != key_of(id_after):
             _count(self._ids, (id_before, id_after), delivery, position)
-            if new.mapped.former_id is not None and key_of(new.mapped.former_id) == key_of(id_before):
+            if key_of(id_before) in map(key_of, new.mapped.former_ids):
                 self._carried.add((id_before, id_after))
             elif new.outcome is Outcome.ACCEPTED and new.mapped.status is Status.FIRING:
                 self._moved.add(((delivery.tenant, key_of(id_before)), (delivery.tenant, key_of(id_after))))

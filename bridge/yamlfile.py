@@ -34,7 +34,7 @@ _WORDS: dict[str, Json] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_INTEGER = re.compile(r"[-+]?[0-9]+")
 _FRACTION = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
@@ -145,9 +145,11 @@ class _Walk:
             return text
         if text in _WORDS:
             return _WORDS[text]
+        # A number that is not written as it would be written back stays the text that it is: an account 012345678901, a
+        # version 1.10. What wants a number reads it from the text.
         try:
             if _INTEGER.fullmatch(text):
-                return int(text, 0 if text[:2] in ("0x", "0o") else 10)
+                return int(text) if str(int(text)) == text else text
         except ValueError:
             self._refuse(node, "the number has too many digits", "quote it if it is text")
             return None
@@ -156,7 +158,7 @@ class _Walk:
         number = float(text if text[-1] in "0123456789." else "inf")  # .inf and .nan: neither can be used
         if not math.isfinite(number):
             self._refuse(node, f"{text} is not a number that can be used", "quote it if it is text")
-        return number
+        return number if str(number) == text else text
 
     def _refuse(self, node: Node, message: str, hint: str = "") -> None:
         self.problems.append(Problem(self.name, node.start_mark.line + 1, node.start_mark.column + 1, message, hint))

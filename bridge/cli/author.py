@@ -14,8 +14,9 @@ from bridge.store.revisions import Author, KnownBy
 GIT_SECONDS_MAX = 10
 
 
-def author_of(folder: Path, claimed: str | None) -> Author:
-    committed = _commit_author(folder)
+def author_of(folder: Path, claimed: str | None, *, of_commit: bool = True) -> Author:
+    """`of_commit` False: the act is nobody's commit, a rollback."""
+    committed = _commit_author(folder) if of_commit else None
     user = _user()
     if committed is not None:
         name, email = committed

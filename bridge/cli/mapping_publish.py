@@ -111,7 +111,10 @@ def _signed(settings: Settings, author: str | None, note: str, *, what: str = "p
     from bridge.cli.author import author_of
     from bridge.publishing import Signed
 
-    return Signed(author=author_of(settings.mappings_path, author), note=note, actor=actor(), what=what)
+    if not note.strip():
+        raise click.BadParameter("it is empty: say why", param_hint="--note")
+    signed_by = author_of(settings.mappings_path, author, of_commit=what == "published")
+    return Signed(author=signed_by, note=note, actor=actor(), what=what)
 
 
 def _disk_digest(settings: Settings, store: Store, name: str) -> str | None:

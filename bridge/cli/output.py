@@ -117,7 +117,7 @@ def show_json(value: object) -> None:
 
 
 def to_json(value: object) -> Json:
-    """Dataclasses and structs as objects, times as RFC 3339, severities as words, bytes as hex."""
+    """Dataclasses and structs as objects, times as RFC 3339, spans in seconds, severities as words, bytes as hex."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, msgspec.Struct):
@@ -128,6 +128,8 @@ def to_json(value: object) -> Json:
         return [to_json(item) for item in value]
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, Severity | bytes):
         return plain(value)
     return value.value if isinstance(value, Enum) else value

@@ -71,7 +71,7 @@ class Mapping:
     event_time: Getter | None
     severity: Callable[[Scope], Severity]
     identity: Callable[[Scope], str]
-    former: Callable[[Scope], str | None] | None
+    formers: tuple[Callable[[Scope], str | None], ...]
     closing: Condition | None
     fields: Fields
     observables: tuple[tuple[str, Getter], ...]
@@ -110,7 +110,7 @@ class Mapping:
         event_time = self.event_time(scope) if self.event_time is not None else None
         route = self._route(scope)
         correlation_id = identify(text)
-        former_id = self.former(scope) if self.former is not None else None
+        former_ids = [former(scope) for former in self.formers]
         return MappedAlert(
             correlation_id=correlation_id,
             correlation_text=text,
@@ -121,7 +121,7 @@ class Mapping:
             route=route.place if route else NO_ROUTE,
             # A closing alert is always accepted: a suppressed one would leave its incident open for ever.
             suppressed_by=None if closing else self._suppressed_by(scope, now or event_time),
-            former_id=former_id if former_id and key_of(former_id) != key_of(correlation_id) else None,
+            former_ids=tuple([one for one in former_ids if one and key_of(one) != key_of(correlation_id)]),
             join_keys=self._join_keys(scope) if self.joins else (),
         )
 

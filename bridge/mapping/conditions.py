@@ -256,8 +256,8 @@ def _compared(modifier: str) -> Builder:
     def build(nodes: list[Node], report: Report) -> Test:
         bounds = []
         for node in nodes:
-            if isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
-                bounds.append(node.value)
+            if (bound := number_of(node.value)) is not None:  # of a text, too: `7.50` is one to YAML's reader
+                bounds.append(bound)
             else:
                 report.error(node, f"`{modifier}` compares with a number, not `{node.value}`")
 

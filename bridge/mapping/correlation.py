@@ -46,10 +46,12 @@ def compile_identity(node: Node | None, compiler: Compiler) -> Callable[[Scope],
     return identity
 
 
-def compile_former(node: Node | None, compiler: Compiler) -> Callable[[Scope], str | None] | None:
-    """`formerly`: the correlation ID that an earlier mapping gave; None where one of its parts is empty."""
-    if node is None:
-        return None
+def compile_formers(node: Node | None, compiler: Compiler) -> tuple[Callable[[Scope], str | None], ...]:
+    """`formerly`: the correlation IDs that earlier mappings gave; each None where one of its parts is empty."""
+    return tuple(_former(child, compiler) for child in node.elements()) if node is not None else ()
+
+
+def _former(node: Node, compiler: Compiler) -> Callable[[Scope], str | None]:
     steps = _steps(node, compiler)
 
     def former(scope: Scope) -> str | None:

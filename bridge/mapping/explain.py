@@ -176,8 +176,9 @@ class _Story:
         if node is None:
             return []
         parts = hole_steps([event for event in _under(events, "correlation") if event.part.path[1:2] == ("formerly",)])
-        why = "" if mapped.former_id else "empty, or as it is now"
-        step = Step(what="formerly", place=place_of(node), value=mapped.former_id, why=why, parts=tuple(parts))
+        why = "" if mapped.former_ids else "empty, or as it is now"
+        value = ", ".join(mapped.former_ids) or None
+        step = Step(what="formerly", place=place_of(node), value=value, why=why, parts=tuple(parts))
         return [step]
 
     def _joins(self, element: Json) -> list[Step]:

@@ -137,6 +137,9 @@ def _find(node: Node, compiler: Compiler) -> Finder:
         report.error(table, f"`{table.value}` is not a table's name")
     if not isinstance(by.value, dict) or not by.value:
         report.error(by, "a map of column: text is expected here", '{name: "{{ host }}"}')
+    for column, child in by.items():
+        if COLUMN.fullmatch(column) is None:
+            report.error(child, f"`{column}` is not a column's name", "lower-case letters, digits and _", at_key=True)
     columns = tuple((column, compiler.text(child, WHEN_RENDERED)[0]) for column, child in by.items())
     return _finder(str(table.value), columns, _else(node.get("else"), compiler))
 

@@ -258,7 +258,7 @@ WORDS: dict[str, dict[str, Row]] = {
         "close_when": (_CONDITION, "When the source says that it is over."),
         "close_after": (_DURATION, "Quiet time before closing; 0s when left out."),
         "join": (_some(_of("join")), "An open incident with the same values takes the alert in."),
-        "formerly": (_TEXT, "The id as it was before, for incidents that are open."),
+        "formerly": (_some(_TEXT), "The id as it was before, or all that it was; incidents are carried over."),
     },
     "reopen": {
         "within": (_DURATION, "How long after the close it is reopened; 0s never."),

@@ -7,7 +7,7 @@ from datetime import date
 from bridge.mapping.compile import Each, Mapping, Route, digest_of
 from bridge.mapping.compiler import Compiler
 from bridge.mapping.conditions import Condition, compile_condition
-from bridge.mapping.correlation import compile_former, compile_identity, compile_joins, compile_policy
+from bridge.mapping.correlation import compile_formers, compile_identity, compile_joins, compile_policy
 from bridge.mapping.evaluate import (
     AFTER_SEVERITY,
     AFTER_STATUS,
@@ -63,7 +63,7 @@ def compile_mapping(
     correlation = root.get("correlation") or root
     report.keys(correlation, "correlation", ("id",)) if correlation is not root else None
     identity = compile_identity(correlation.get("id"), compiler)
-    former = compile_former(correlation.get("formerly"), compiler)
+    formers = compile_formers(correlation.get("formerly"), compiler)
     closing = _when(correlation.get("close_when"), compiler, AFTER_SEVERITY)
     joins = compile_joins(correlation.get("join"), compiler)
     suppressions = compile_suppressions(root.get("suppress"), compiler, today)
@@ -95,7 +95,7 @@ def compile_mapping(
         event_time=event_time,
         severity=severity,
         identity=identity,
-        former=former,
+        formers=formers,
         closing=closing,
         fields=fields,
         observables=observables,

@@ -128,12 +128,12 @@ def _range(node: Node, report: Report) -> Range | None:
         if key not in _BOUNDS:
             continue
         side, included = _BOUNDS[key]
-        if isinstance(child.value, bool) or not isinstance(child.value, (int, float)):
+        if (bound := number_of(child.value)) is None:
             report.error(child, f"`{key}` compares with a number, not `{child.value}`")
             return None
         if side in bounds:
             report.error(child, f"the range has two bounds {'below' if side == 'low' else 'above'}", at_key=True)
-        bounds |= {side: child.value, f"{side}_included": included}
+        bounds |= {side: bound, f"{side}_included": included}
     found = Range(**bounds, to=_word(to, report))  # type: ignore[arg-type]
     if not bounds or found.is_empty:
         hint = "{gte: 7, lt: 9, to: high}; what is left over is the default's"

@@ -202,7 +202,7 @@ def _lock(tx: Connection, deliveries: Sequence[PreparedDelivery]) -> dict[tuple[
     """The state of every correlation that the deliveries touch, by the IDs of their alerts; new ones have no id yet."""
     asked = [(delivery, alert.mapped) for delivery in deliveries for alert in delivery.alerts if alert.mapped]
     pairs = {(delivery.tenant, key_of(mapped.correlation_id)) for delivery, mapped in asked}
-    formers = {(delivery.tenant, key_of(mapped.former_id)) for delivery, mapped in asked if mapped.former_id}
+    formers = {(delivery.tenant, key_of(former)) for delivery, mapped in asked for former in mapped.former_ids}
     naming = Naming(sql.lock_correlations(tx, pairs | formers))
     for delivery, mapped in asked:
         naming.name(mapped, tenant=delivery.tenant, source=delivery.source, mapping=delivery.mapping)

@@ -3,14 +3,14 @@
     1  the alert's ID is a correlation's own                            that one
     2  its ID leads to another, which is live                           that one: it was carried over before
     3  the mapping says what the ID was formerly, and that is known     that one, and from now on this ID leads to it
-    4  else                                                             a new one; its former ID leads to it as well
+    4  else                                                             a new one; its former IDs lead to it as well
 
 Rule 4's last clause serves the alerts that a process with the old revision still maps, or that come out of quarantine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bridge.alert import MappedAlert, key_of
 from bridge.store.correlation_state import CorrelationState
@@ -29,12 +29,12 @@ class Naming:
         pair = (tenant, key_of(mapped.correlation_id))
         if pair in self.states:
             return
-        former = (tenant, key_of(mapped.former_id)) if mapped.former_id else None
+        formers = [(tenant, key_of(former)) for former in mapped.former_ids]
         registered = self._known.get(pair)
         if registered is not None and (registered.key == pair[1] or registered.is_live):
             self.states[pair] = registered
             return
-        state = self._by_former(former)
+        state = self._by_former(formers)
         if state is None:
             state = CorrelationState(
                 id=None,
@@ -46,7 +46,7 @@ class Naming:
                 mapping=mapping,
                 target=mapped.target,
             )
-            if former is not None:
+            for former in formers:
                 self.states[former] = state
                 state.new_keys += (former[1],)
         self.states[pair] = state
@@ -54,7 +54,7 @@ class Naming:
             state.new_keys += (pair[1],)
             state.taken_keys += (pair[1],) if registered is not None else ()
 
-    def _by_former(self, former: Pair | None) -> CorrelationState | None:
-        if former is None:
-            return None
-        return self.states.get(former) or self._known.get(former)
+    def _by_former(self, formers: Sequence[Pair]) -> CorrelationState | None:
+        """By the first that is known, as the mapping names them."""
+        found = (self.states.get(former) or self._known.get(former) for former in formers)
+        return next((state for state in found if state is not None), None)

@@ -98,6 +98,6 @@ def _speaker(document: Json, source: AlertSource, published: Published, held: He
     except (Unmappable, IndexError):
         return None
     right = {key_of(held.correlation_id), key_of(source.correlation_id)}  # they differ when it was carried over
-    if right.isdisjoint({key_of(mapped.correlation_id), key_of(mapped.former_id or "")}):
+    if right.isdisjoint(map(key_of, (mapped.correlation_id, *mapped.former_ids))):
         return None
     return Speaker(element=element, published=published, mapped=mapped)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from bridge.alert import Json
 from bridge.correlation.policy import (
     Decision,
     Kind,
@@ -57,7 +58,9 @@ class Ledger:
         with self._store.transaction() as tx:
             settling.settle(tx, held, settlement, held.incident, now, decision=word)
             if word != held.last_decision or (nothing and held.pending.count):
-                settling.decided(tx, held, decision, now, detail={} if nothing else {"mode": "observe"})
+                detail: dict[str, Json] = {} if nothing else {"mode": "observe"}
+                revision = sight.speaker.published.revision
+                settling.decided(tx, held, decision, now, revision=revision, detail=detail)
         self._metrics.decided(word.split(":", maxsplit=1)[0], decision.reason.value)
 
     def counted(self, held: Held) -> None:

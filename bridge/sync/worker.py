@@ -364,7 +364,7 @@ class Worker:
                 episode=settled(sight.episode, decision, sight.progress, now),
                 wake_at=decision.wake_at,
             )
-            settling.decided(tx, held, decision, now, detail=writing.told)
+            settling.decided(tx, held, decision, now, revision=sight.speaker.published.revision, detail=writing.told)
             intent = settling.intend(
                 tx,
                 held,

@@ -187,17 +187,23 @@ def test_a_wrong_join_is_told(join: str, words: str) -> None:
 )
 def test_the_id_that_an_alert_had_before(formerly: str, alert: dict[str, Any], former: str | None) -> None:
     compiled = mapping(correlation=DEFAULTS["correlation"] + f"\nformerly: {formerly}")
-    found = compiled.map(ALERT | alert).former_id
+    found = next(iter(compiled.map(ALERT | alert).former_ids), None)
     assert found == former
 
 
+def test_an_alert_may_have_had_several_ids_before() -> None:
+    both = '["a:{{ .rule }}", "b:{{ .rule }}"]'
+    compiled = mapping(correlation=DEFAULTS["correlation"] + f"\nformerly: {both}")
+    assert compiled.map(ALERT | {"rule": "r"}).former_ids == ("a:r", "b:r")
+
+
 def test_without_formerly_there_was_no_other_id() -> None:
-    assert mapping().map(ALERT).former_id is None
+    assert mapping().map(ALERT).former_ids == ()
 
 
 @pytest.mark.parametrize(
     ("formerly", "words"),
-    [('"all"', "names no part of the alert"), ('"{{ severity }}"', "not known yet"), ("[a]", "a text is expected")],
+    [('"all"', "names no part of the alert"), ('"{{ severity }}"', "not known yet"), ("{a: b}", "a text is expected")],
 )
 def test_a_wrong_formerly_is_told(formerly: str, words: str) -> None:
     (problem,) = problems(correlation=DEFAULTS["correlation"] + f"\nformerly: {formerly}")

@@ -180,7 +180,7 @@ class Names:
             target="itsm",
             route="route[0]",
             suppressed_by=None,
-            former_id=formerly,
+            former_ids=(formerly,) if formerly else (),
         )
         naming.name(mapped, tenant="default", source="doorman", mapping="doorman")
         self._known |= naming.states

@@ -7,7 +7,7 @@ from bridge.store.correlation_state import CorrelationState
 from bridge.store.naming import Naming
 
 
-def mapped(correlation_id: str, formerly: str | None = None) -> MappedAlert:
+def mapped(correlation_id: str, *formerly: str) -> MappedAlert:
     return MappedAlert(
         correlation_id=correlation_id,
         correlation_text=correlation_id,
@@ -17,7 +17,7 @@ def mapped(correlation_id: str, formerly: str | None = None) -> MappedAlert:
         target="itsm",
         route="route[0]",
         suppressed_by=None,
-        former_id=formerly,
+        former_ids=formerly,
     )
 
 
@@ -89,3 +89,9 @@ def test_several_new_ids_of_one_former_are_one_correlation() -> None:
     states = named({"rule": old}, mapped("rule:a", "rule"), mapped("rule:b", "rule"))
     assert states["rule:a"] is states["rule:b"] is old
     assert old.new_keys == ("rule:a", "rule:b")
+
+
+def test_of_several_former_ids_the_first_that_is_known_is_followed() -> None:
+    old = stored("a", live=True)
+    assert named({"a": old}, mapped("c", "b", "a"))["c"] is old
+    assert old.new_keys == ("c",)
