@@ -204,6 +204,7 @@ def _sync_loop(
     installation: str,
     clients: MappingType[str, Client],
 ) -> SyncLoop:
+    from bridge.schema_file import ReadingFiles, schema_path
     from bridge.servicenow.table import TableApi
     from bridge.sync.alert import Alerts
     from bridge.sync.loop import SyncLoop
@@ -218,6 +219,7 @@ def _sync_loop(
         alerts=Alerts(store, library),
         targets=settings.targets,
         tables={name: TableApi(client) for name, client in clients.items()},
+        reading_of=ReadingFiles({name: schema_path(settings, name) for name in settings.instances}),
         installation=installation,
         metrics=metrics,
         held=held,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from bridge.alert import Json
+    from bridge.dictionary.reading import Reading
     from bridge.mapping.compile import Mapping
     from bridge.settings import Settings
 
@@ -39,16 +40,24 @@ class Checked:
 
 @click.command(
     epilog=example(
-        "bridge check", "bridge check --strict --format sarif", "bridge check --config /etc/bridge/bridge.yaml --json"
+        "bridge check",
+        "bridge check --instance prod",
+        "bridge check --strict --format sarif",
+        "bridge check --config /etc/bridge/bridge.yaml --json",
     )
 )
 @config_option
+@click.option(
+    "--instance",
+    metavar="NAME",
+    help="Compare mappings with what this instance told `bridge doctor --refresh` of its columns, choices and groups.",
+)
 @click.option("--strict", is_flag=True, help="Exit 1 for a lint too.")
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), help="Default: text. SARIF is for code hosts and editors."
 )
 @json_option("An array with one object for each problem and lint")
-def check(config: Path, *, strict: bool, form: str | None, as_json: bool) -> None:
+def check(config: Path, instance: str | None, *, strict: bool, form: str | None, as_json: bool) -> None:
     """Check bridge.yaml, the secrets it refers to, and all mappings.
 
     A lint (IB101 and the like, see docs/lints.md) is allowed and likely not meant: a warning. One that is meant is
@@ -60,7 +69,7 @@ def check(config: Path, *, strict: bool, form: str | None, as_json: bool) -> Non
 
     if as_json and form not in (None, "json"):
         raise click.UsageError(f"--json is --format json: leave one of --json and --format {form} out")
-    checked = checked_file(config, today=utc_now().date())
+    checked = checked_file(config, instance, today=utc_now().date())
     if as_json or form == "json":
         show_json(_found(checked))
     elif form == "sarif":
@@ -106,11 +115,12 @@ def _show_text(config: Path, checked: Checked) -> None:
 
 def all_problems(config: Path, *, today: date) -> Misconfigured:
     """What a start that was refused is told: not the first stage's problems alone, but everything."""
-    checked = checked_file(config, today=today)
+    checked = checked_file(config, None, today=today)
     return Misconfigured([*checked.configuration, *checked.mappings])
 
 
-def checked_file(config: Path, *, today: date) -> Checked:
+def checked_file(config: Path, instance: str | None, *, today: date) -> Checked:
+    """Raises UsageError when there is no such instance, or its schema was never read."""
     from bridge.settings import check_secrets
     from bridge.settings_load import read
 
@@ -124,7 +134,7 @@ def checked_file(config: Path, *, today: date) -> Checked:
     return Checked(
         configuration=tuple(sorted(set(problems))),
         mappings=tuple(wrong),
-        lints=tuple(_lints(settings, compiled, today)),
+        lints=tuple(_lints(settings, compiled, instance, today)),
         sources=len(settings.sources),
         targets=len(settings.targets),
         mapping_files=count,
@@ -191,21 +201,39 @@ def _missing(settings: Settings, names: set[str]) -> list[Problem]:
     ]
 
 
-def _lints(settings: Settings, mappings: dict[str, Mapping], today: date) -> list[tuple[Problem, str]]:
-    """Of the mappings that compile. Without an instance's schema, against what every instance has."""
+def _lints(
+    settings: Settings, mappings: dict[str, Mapping], instance: str | None, today: date
+) -> list[tuple[Problem, str]]:
+    """Of the mappings that compile. Without an instance, against what every instance has."""
+    from bridge.dictionary.standard import STANDARD
     from bridge.mapping.lint.registry import lint
-    from bridge.mapping.lint.standard import STANDARD
     from bridge.mapping.lint.subject import Against
     from bridge.mapping.trial import TABLES
 
+    elsewhere = {name for name, target in settings.targets.items() if instance not in (None, target.instance)}
+    tables = TABLES | {name: target.table for name, target in settings.targets.items()}
     against = Against(
-        schema=STANDARD,
-        tables=TABLES | {name: target.table for name, target in settings.targets.items()},
+        schema=STANDARD if instance is None else _reading(settings, instance).schema(),
+        tables={name: table for name, table in tables.items() if name not in elsewhere},
         hosts=frozenset(urlsplit(instance.url).hostname or "" for instance in settings.instances.values()) - {""},
         today=today,
         one_record=frozenset(name for name, target in settings.targets.items() if target.one_record_per_id),
     )
     return lint(mappings, _samples(_folder(settings), mappings), against)
+
+
+def _reading(settings: Settings, instance: str) -> Reading:
+    from bridge.schema_file import load, schema_path
+
+    if instance not in settings.instances:
+        known = ", ".join(settings.instances) or "none"
+        raise click.UsageError(f"there is no instance {instance} in {settings.file}; known: {known}")
+    reading = load(schema_path(settings, instance))
+    if reading is None:
+        raise click.UsageError(
+            f"what {instance} has is not known yet: `bridge doctor --instance {instance} --refresh` reads it"
+        )
+    return reading
 
 
 def _samples(folder: Path, mappings: dict[str, Mapping]) -> dict[str, Json]:

@@ -17,15 +17,16 @@ from bridge.settings import CORRELATION_ID, Target
 from bridge.store.additions import ATTACHMENT, OBSERVABLES, Planned
 from bridge.store.work import Held, encode
 from bridge.sync.alert import Speaker
+from bridge.sync.fit import fit
 from bridge.sync.reading import FIRST_STATE, still_ours
 from bridge.sync.sight import Sight
-from bridge.sync.speech import cut, linked, work_note
+from bridge.sync.speech import linked, work_note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writing:
     fields: dict[str, str]
-    told: dict[str, Json] = field(default_factory=dict)  # for the log: what was cut, left, or not found
+    told: dict[str, Json] = field(default_factory=dict)  # for the log: what was cut, left or left out, or not found
     key: dict[str, str] = field(default_factory=dict)  # by which ServiceNow can find the record itself
     additions: tuple[Planned, ...] = ()  # what goes with the record, once a create is settled
 
@@ -61,9 +62,8 @@ def fields_for(
     if "risk_score" in fields and not _overrides_risk_score(target, rendered):
         del fields["risk_score"]
         told["left_out"] = ["risk_score"]
-    fields, too_long = cut(fields)
-    told |= {"cut": too_long} if too_long else {}
-    return Writing(fields=fields, told=told, key=key, additions=tuple(_additions(sight, decision, rendered)))
+    fields, unfit = fit(fields, sight.reading, target)
+    return Writing(fields=fields, told=told | unfit, key=key, additions=tuple(_additions(sight, decision, rendered)))
 
 
 def _additions(sight: Sight, decision: Decision, rendered: Rendered) -> Iterator[Planned]:

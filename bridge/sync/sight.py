@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.correlation.policy import Episode, Policy, Progress, Situation
+from bridge.dictionary.reading import Reading
 from bridge.servicenow.table import TableApi
 from bridge.servicenow.ways import Way
 from bridge.settings import Target
@@ -21,6 +22,7 @@ class Sight:
     target: Target
     table: TableApi
     way: Way
+    reading: Reading  # what the instance has told of its tables
     policy: Policy
     progress: Progress  # with the pending alerts folded in
     episode: Episode | None

@@ -5,9 +5,6 @@ from __future__ import annotations
 from bridge.alert import Severity
 from bridge.correlation.policy import Kind, Reason
 
-# Lengths of task columns as ServiceNow ships them; longer text is cut with an ellipsis, never refused.
-COLUMN_CHARACTERS_MAX = {"short_description": 160, "description": 4000, "close_notes": 4000}
-
 _SAID = {
     Reason.SEVERITY_ROSE: "The severity rose to {severity}.",
     Reason.FIRES_AGAIN: "The source reports that it fires again.",
@@ -30,10 +27,3 @@ def work_note(kind: Kind, reason: Reason, severity: Severity, *, own: str, count
 def linked(number: str | None, ref: str) -> str:
     """The first note of a new episode."""
     return f"Follows {number}: the same problem returned.\n[{ref}]" if number else f"[{ref}]"
-
-
-def cut(fields: dict[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The fields as the columns can hold them, and the names of those that were cut."""
-    too_long = [name for name, most in COLUMN_CHARACTERS_MAX.items() if len(fields.get(name, "")) > most]
-    shorter = {name: fields[name][: COLUMN_CHARACTERS_MAX[name] - 1] + "…" for name in too_long}
-    return fields | shorter, too_long

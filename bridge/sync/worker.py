@@ -28,6 +28,7 @@ from bridge.correlation.policy import (
     fold,
     settled,
 )
+from bridge.dictionary.reading import Reading
 from bridge.errors import Ambiguous, BridgeError, Misconfigured, Permanent, Transient
 from bridge.log.entries import Action, append
 from bridge.metrics import Metrics
@@ -45,6 +46,7 @@ from bridge.sync.additions import Additions
 from bridge.sync.alert import Alerts, Speaker
 from bridge.sync.doubt import Found, id_taken, look_again, there_already
 from bridge.sync.fields import Writing, fields_for
+from bridge.sync.fit import closes
 from bridge.sync.ledger import Ledger
 from bridge.sync.outcomes import window_end
 from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, seen, told_of
@@ -69,6 +71,7 @@ class Worker:
         alerts: Alerts,
         targets: Mapping[str, Target],
         tables: Mapping[str, TableApi],
+        reading_of: Callable[[str], Reading],
         installation: str,
         metrics: Metrics,
         held: Callable[[], frozenset[str]] = frozenset,
@@ -80,6 +83,7 @@ class Worker:
         self._targets = targets
         self._tables = tables  # by instance
         self._ways = {name: way_of(target, tables[target.instance]) for name, target in targets.items()}
+        self._reading_of = reading_of  # what an instance has told of its tables, as it is known now
         self._installation = installation
         self._ledger = Ledger(store=store, metrics=metrics, jitter=jitter)
         self._held = held  # targets whose instance is left alone for now
@@ -162,11 +166,11 @@ class Worker:
         if target.tenant != held.tenant:
             message = f"The target {target.name!r} is of tenant {target.tenant!r}, the alerts of {held.tenant!r}."
             raise Permanent("other_tenant", f"{message} Tenants never meet: route to a target of the alerts' own.")
-        closes = target.close is not None and target.close.code is not None
+        reading = self._reading_of(target.instance)
         policy = speaker.published.mapping.policy
         if target.one_record_per_id:
             policy = replace(policy, reopen_within=timedelta.max)
-        close_when = target.close.when if target.close is not None and closes else CloseWhen.NEVER
+        close_when = target.close.when if target.close is not None and closes(target, reading) else CloseWhen.NEVER
         episode = held.incident.episode or held.last_episode
         if episode is not None and held.sync_asked_at is not None:
             episode = replace(episode, close_refused_for=None, reopen_refused=False)
@@ -179,6 +183,7 @@ class Worker:
             target=target,
             table=self._tables[target.instance],
             way=self._ways[target.name],
+            reading=reading,
             progress=progress,
             policy=replace(policy, close_when=close_when),
             episode=episode,

@@ -13,6 +13,7 @@ import msgspec
 from intake_world import alert, delivery, library_of, rows
 from sqlalchemy import select, update
 
+from bridge.dictionary.reading import Reading
 from bridge.metrics import Metrics
 from bridge.servicenow.client import Client
 from bridge.servicenow.ownership import display_of
@@ -100,6 +101,7 @@ class World:
             monotonic=clock.monotonic,
         )
         self._sent = 0
+        self.reading = Reading()  # what the instance has told of its tables
         self.aim(itsm())
 
     def close(self) -> None:
@@ -116,6 +118,7 @@ class World:
             alerts=Alerts(self.store, self.library),
             targets={target.name: target},
             tables={"test": TableApi(self._client)},
+            reading_of=lambda _instance: self.reading,
             installation=INSTALLATION,
             metrics=Metrics(),
             monotonic=self.clock.monotonic,

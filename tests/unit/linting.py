@@ -9,10 +9,10 @@ from datetime import date
 from pathlib import Path
 
 from bridge.alert import Json
+from bridge.dictionary.schema import Schema
+from bridge.dictionary.standard import STANDARD
 from bridge.errors import Problem
 from bridge.mapping.lint.registry import lint
-from bridge.mapping.lint.schema import Schema
-from bridge.mapping.lint.standard import STANDARD
 from bridge.mapping.lint.subject import Against
 from bridge.mapping.load import compile_files
 from bridge.mapping.trial import TABLES

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from bridge.cli import main
+from bridge.dictionary.reading import Reading
+from bridge.dictionary.schema import Column
+from bridge.schema_file import save
 
 BRIDGE = """\
 instances:
@@ -195,3 +198,53 @@ def test_a_broken_mapping_does_not_keep_the_others_from_being_linted(
     status, out = check(capsys)
     assert status == 1
     assert "IB201" in out
+
+
+# --- what one instance has
+
+
+def told(folder: Path, reading: Reading) -> None:
+    save(folder / "var" / "schema-corp.json", reading)
+
+
+def columns(*names: str, **lengths: int) -> Reading:
+    known = {name: Column(type="string", max_length=lengths.get(name)) for name in (*names, *lengths)}
+    return Reading(columns={"incident": known})
+
+
+def test_a_column_that_the_instance_lacks_is_a_lint(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told(folder, columns("description"))
+    status, out = check(capsys, "--instance", "corp")
+    assert (status, "`incident` has no column `short_description`" in out) == (0, True)
+
+
+def test_a_text_that_the_instance_would_cut_is_a_lint(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told(folder, columns(short_description=5))
+    assert "`short_description` of `incident` takes 5" in check(capsys, "--instance", "corp")[1]
+
+
+def test_a_choice_that_the_instance_lacks_is_a_lint(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told(folder, Reading(choices={"incident": {"category": frozenset({"inquiry"})}}))
+    edit(folder / "mappings/probe.yaml", "create: {", "create: {category: weather, ")
+    assert "`weather` is no choice of `category`" in check(capsys, "--instance", "corp")[1]
+
+
+def test_a_group_that_the_instance_lacks_is_a_lint(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told(folder, Reading(groups=frozenset({"SOC L1"})))
+    edit(folder / "mappings/probe.yaml", "{to: itsm}", "{to: itsm, assignment_group: SOC L2}")
+    assert "there is no active group `SOC L2` (did you mean `SOC L1`?)" in check(capsys, "--instance", "corp")[1]
+
+
+def test_without_the_instance_nothing_is_said_of_what_it_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told(folder, columns("description"))
+    assert "all is well (" in check(capsys)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("corp", "`bridge doctor --instance corp --refresh` reads it"), ("crop", "known: corp")]
+)
+def test_an_instance_that_told_nothing_is_wrong_usage(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
+    assert main(["check", "--instance", name]) == 2
+    assert said in capsys.readouterr().err

@@ -16,7 +16,15 @@ MODULE_LINES_MAX = 400
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "bridge").rglob("*.py"))
 
-PURE = ("bridge.alert", "bridge.errors", "bridge.yamlfile", "bridge.correlation", "bridge.sources", "bridge.mapping")
+PURE = (
+    "bridge.alert",
+    "bridge.errors",
+    "bridge.yamlfile",
+    "bridge.correlation",
+    "bridge.sources",
+    "bridge.mapping",
+    "bridge.dictionary",
+)
 PURE_MAY_IMPORT = {"msgspec", "re2", "ruamel"}  # JSON, patterns in linear time, YAML with its places
 VALUES = (
     "bridge.settings",

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from linting import AGAINST, lines_marked, lines_told, of_instance, told, with_sections
 
 from bridge.alert import Severity
+from bridge.dictionary.schema import Column
+from bridge.dictionary.standard import STANDARD
 from bridge.mapping.lint.registry import lint
-from bridge.mapping.lint.schema import Column
-from bridge.mapping.lint.standard import STANDARD
 from bridge.mapping.lint.subject import Against, samples_named
 from bridge.mapping.load import compile_files, load_mappings
 from bridge.mapping.trial import TABLES

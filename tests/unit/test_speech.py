@@ -6,7 +6,7 @@ import pytest
 
 from bridge.alert import Severity
 from bridge.correlation.policy import Kind, Reason
-from bridge.sync.speech import COLUMN_CHARACTERS_MAX, cut, linked, work_note
+from bridge.sync.speech import linked, work_note
 
 
 def note(reason: Reason, own: str = "", kind: Kind = Kind.UPDATE) -> str:
@@ -42,11 +42,3 @@ def test_the_mappings_own_words_replace_the_count() -> None:
 
 def test_a_new_episode_names_the_one_before() -> None:
     assert linked("INC0010001", "0a1b2c3d") == "Follows INC0010001: the same problem returned.\n[0a1b2c3d]"
-
-
-@pytest.mark.parametrize("column", COLUMN_CHARACTERS_MAX)
-def test_what_a_column_cannot_hold_is_cut_and_named(column: str) -> None:
-    most = COLUMN_CHARACTERS_MAX[column]
-    fields, names = cut({column: "x" * (most + 1), "impact": "1"})
-    assert (len(fields[column]), fields[column][-1], fields["impact"], names) == (most, "…", "1", [column])
-    assert cut({column: "x" * most}) == ({column: "x" * most}, [])

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from bridge.correlation.policy import Kind
+from bridge.dictionary.schema import Column
 from bridge.mapping.language import Call, Coalesce, Literal, Name, Pipe, Text, nearest
-from bridge.mapping.lint.schema import Column
 from bridge.mapping.lint.subject import SHOWN_CHARS, Finding, Subject
 from bridge.mapping.lint.uses import Tree, columns_of, field_uses, groups, leaves, node_is_map, rows, scalar
 from bridge.mapping.model import Node

@@ -9,11 +9,11 @@ from functools import cached_property
 
 from bridge.alert import Json, MappedAlert
 from bridge.correlation.policy import Kind
+from bridge.dictionary.schema import Schema
 from bridge.errors import Problem, Unmappable
 from bridge.mapping.compile import Mapping as CompiledMapping
 from bridge.mapping.evaluate import BEFORE_SEVERITY, Scope, compile_expression, compile_text
 from bridge.mapping.language import LanguageError, Text
-from bridge.mapping.lint.schema import Schema
 from bridge.mapping.lint.uses import Extracts, Tree, Use, extracts_of, uses_of
 from bridge.mapping.model import Node
 from bridge.mapping.rendered import Facts, Rendered

@@ -13,6 +13,7 @@ class Column:
     type: str  # as sys_dictionary has it: string, integer, reference, journal_input, glide_date_time, boolean, …
     max_length: int | None = None  # characters; None: not known, or without a limit
     choices: frozenset[str] = frozenset()  # the values, not their labels; empty: any value, or not known
+    suggests: bool = False  # its choices are suggestions: any other value is taken as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

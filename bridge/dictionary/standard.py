@@ -8,7 +8,7 @@ and the like are every instance's own.
 
 from __future__ import annotations
 
-from bridge.mapping.lint.schema import Column, Schema
+from bridge.dictionary.schema import Column, Schema
 
 _SYSTEM = "sys_id sys_created_on sys_created_by sys_updated_on sys_updated_by sys_mod_count sys_tags"
 _TASK = (

@@ -1,0 +1,1 @@
+"""What is known of ServiceNow's tables: their columns, lengths and choices, and the names of groups. Pure."""
