@@ -63,6 +63,13 @@ class Limits:
     concurrent_calls: int = CONCURRENT_CALLS_DEFAULT
 
 
+class Environment(StrEnum):
+    """What an instance is for."""
+
+    PRODUCTION = "production"
+    TEST = "test"  # `bridge doctor --write-probe` may write to it without its name being typed
+
+
 class AuthScheme(StrEnum):
     """How the bridge proves itself to an instance."""
 
@@ -114,6 +121,7 @@ class Instance:
     auth: InstanceAuth
     limits: Limits = Limits()
     transport: Transport = Transport()
+    environment: Environment = Environment.PRODUCTION
 
 
 class Reload(StrEnum):

@@ -12,6 +12,7 @@ from bridge.settings import (
     CALLS_PER_HOUR_DEFAULT,
     CONCURRENT_CALLS_DEFAULT,
     AuthScheme,
+    Environment,
     Instance,
     InstanceAuth,
     Limits,
@@ -28,7 +29,7 @@ PROXY_EXAMPLE = "http://proxy.example:3128"
 
 def instance_of(name: str, section: Section, folder: Path) -> Instance:
     url = _url(section)
-    section.word("environment", ("production", "test"), "production")
+    environment = Environment(section.word("environment", tuple(Environment), Environment.PRODUCTION))
     auth = _auth(section.section("auth", required=True), folder)
     limits = section.section("limits")
     calls = limits.integer("calls_per_hour", CALLS_PER_HOUR_DEFAULT, least=1)
@@ -42,6 +43,7 @@ def instance_of(name: str, section: Section, folder: Path) -> Instance:
         auth=auth,
         limits=Limits(calls_per_hour=calls, concurrent_calls=concurrent),
         transport=transport,
+        environment=environment,
     )
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING
 
 from bridge.errors import BridgeError, Misconfigured, Problem, Transient
-from bridge.settings import Mode, Settings, check_secrets
+from bridge.settings import Instance, Mode, Settings, Target, check_secrets
 from bridge.store.engine import Store, open_store
 from bridge.store.schema import problem as schema_problem
 from bridge.store.schema import upgrade_store
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flask import Flask
     from sqlalchemy import Connection
 
+    from bridge.doctor.visit import Visit
     from bridge.library import Library, Published
     from bridge.metrics import Backlog, Metrics
     from bridge.servicenow.client import Client
@@ -53,6 +54,13 @@ def open_for_command(settings: Settings) -> Store:
         store.close()
         raise Misconfigured([Problem(str(settings.file), 0, 0, problem)])
     return store
+
+
+def visit_to(instance: Instance, targets: tuple[Target, ...], *, write_probe: bool = False) -> Visit:
+    """For the doctor. Raises Misconfigured when a secret of the instance is not there."""
+    from bridge.doctor.visit import Visit
+
+    return Visit(instance=instance, targets=targets, clock=utc_now, monotonic=time.monotonic, write_probe=write_probe)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ COMMANDS = {
     "simulator": ("bridge.cli.simulator:simulator", "Run a ServiceNow to try mappings on."),
     "demo": ("bridge.cli.demo:demo", "Run the main job for real, against the simulator."),
     "check": ("bridge.cli.check:check", "Check bridge.yaml, its secrets and all mappings."),
+    "doctor": ("bridge.cli.doctor:doctor", "Check each ServiceNow instance end to end, and say what to fix."),
     "mapping": ("bridge.cli.mapping:mapping", "Work with mapping files."),
     "targets": ("bridge.cli.targets:targets", "See, pause and resume where incidents go."),
     "alerts": ("bridge.cli.alerts:alerts", "Look at what was received."),

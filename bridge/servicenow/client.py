@@ -35,6 +35,10 @@ def _uncounted(_outcome: str, _seconds: float) -> None:
     pass
 
 
+def _unseen(_raw: Raw) -> None:
+    pass
+
+
 class Client:
     """Thread-safe. Deadlines are readings of `monotonic`. A call returns the result of a 2xx, or raises its outcome.
 
@@ -48,12 +52,14 @@ class Client:
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
         on_call: Callable[[str, float], None] = _uncounted,
+        on_answer: Callable[[Raw], None] = _unseen,
     ) -> None:
         self.url = instance.url
         self._host = urlsplit(instance.url).netloc.rpartition("@")[2]  # as messages name it: never with credentials
         self._clock = clock
         self.monotonic = monotonic
         self._on_call = on_call
+        self._on_answer = on_answer
         self._access = Access(lambda: credentials(instance), self._fetch_token, monotonic=monotonic)
         self.breaker = Breaker(self._host, monotonic=monotonic)
         self._gate = Gate(instance.limits, monotonic=monotonic)
@@ -177,6 +183,7 @@ class Client:
                 raw = self._exchange(request, (min(remaining, CONNECT_SECONDS_MAX), remaining))
             except (requests.RequestException, HTTPError, OSError) as error:
                 raise outcome.of_failure(error, call, host=self._host, writes=writes) from error
+            self._on_answer(raw)
             if call.expired:  # an answer that the watchdog cut short can look like a whole one
                 raise outcome.unsure("timed_out", outcome.TIMED_OUT, writes=writes)
         return raw

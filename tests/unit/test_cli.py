@@ -40,7 +40,19 @@ def test_help_imports_nothing_heavy() -> None:
     assert set(NOT_FOR_HELP) & set(ran.stderr.split()) == set()
 
 
-WRITTEN_HERE = ["init", "check", "mapping", "simulator", "targets", "alerts", "quarantine", "incidents", "log", "db"]
+WRITTEN_HERE = [
+    "init",
+    "check",
+    "doctor",
+    "mapping",
+    "simulator",
+    "targets",
+    "alerts",
+    "quarantine",
+    "incidents",
+    "log",
+    "db",
+]
 
 
 def _commands(command: click.Command, path: str) -> list[tuple[str, click.Command]]:

@@ -1,0 +1,151 @@
+"""`bridge doctor`: each ServiceNow instance, end to end, and what to do about what is wrong there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from bridge.cli.options import config_option, example, json_option
+from bridge.cli.output import counted, plain, show_json, show_lines, to_json
+
+if TYPE_CHECKING:
+    from bridge.doctor.finding import Finding
+    from bridge.doctor.visit import Visit
+    from bridge.settings import Instance, Settings
+
+WORDS = {"ok": ("ok", "green"), "wrong": ("WRONG", "bold red"), "not_tested": ("NOT TESTED", "yellow")}
+
+
+@click.command(
+    epilog=example(
+        "bridge doctor", "bridge doctor --instance prod --refresh", "bridge doctor --instance dev --write-probe --json"
+    )
+)
+@config_option
+@click.option("--instance", "name", metavar="NAME", help="This one alone. Default: every instance of bridge.yaml.")
+@click.option(
+    "--write-probe",
+    is_flag=True,
+    help="Also create, change and cancel one marked record of lowest priority in each table that targets name. Needs "
+    "`environment: test` of the instance, or its name typed when asked. Nothing is deleted.",
+)
+@click.option(
+    "--refresh",
+    is_flag=True,
+    help="Keep the columns, choices and group names that the instance tells: for lengths, for `bridge check`.",
+)
+@json_option("An array with one object for each step")
+def doctor(config: Path, name: str | None, *, write_probe: bool, refresh: bool, as_json: bool) -> None:
+    """Look at each ServiceNow instance from end to end, and say what is wrong and who should do what.
+
+    It reads, and writes to the instance only with --write-probe. What was not tried is told as NOT TESTED.
+
+    Exits 1 when something is wrong, 0 when nothing is.
+    """
+    from bridge.settings import load_settings
+    from bridge.wiring import visit_to
+
+    settings = load_settings(config)
+    chosen = _chosen(settings, name)
+    if write_probe:
+        for instance in chosen:
+            _permitted(instance)
+    found: list[tuple[Instance, Finding]] = []
+    for instance in chosen:
+        targets = tuple(target for target in settings.targets.values() if target.instance == instance.name)
+        visit = visit_to(instance, targets, write_probe=write_probe)
+        findings = _visited(visit, quiet=as_json)
+        if refresh:
+            findings.append(_refreshed(settings, visit))
+            if not as_json:
+                show(findings[-1])
+        found += [(instance, finding) for finding in findings]
+    wrong = [finding for _, finding in found if finding.outcome.value == "wrong"]
+    if as_json:
+        show_json([{"instance": instance.name, **_as_object(finding)} for instance, finding in found])
+    else:
+        open_ones = [finding for _, finding in found if finding.outcome.value == "not_tested"]
+        click.echo(f"\n{counted(len(wrong), 'step')} wrong, {len(open_ones)} not tested, of {len(found)}.")
+    raise click.exceptions.Exit(1 if wrong else 0)
+
+
+def _chosen(settings: Settings, name: str | None) -> list[Instance]:
+    known = ", ".join(settings.instances)
+    if not settings.instances:
+        raise click.UsageError(f"{settings.file} names no instance: `bridge init --servicenow URL` writes one")
+    if name is None:
+        return list(settings.instances.values())
+    if name not in settings.instances:
+        raise click.UsageError(f"there is no instance {name} in {settings.file}; known: {known}")
+    return [settings.instances[name]]
+
+
+def _permitted(instance: Instance) -> None:
+    """A test instance says so in bridge.yaml; for another its name is typed. Nothing was asked of it so far."""
+    from bridge.settings import Environment
+
+    if instance.environment is Environment.TEST:
+        return
+    question = f"{instance.name} ({instance.url}) is a production instance. Type its name to let the probe write to it"
+    typed = click.prompt(question, default="", show_default=False, err=True)
+    if typed != instance.name:
+        raise click.UsageError(f"nothing was asked of {instance.name}: its name was not typed")
+
+
+def _visited(visit: Visit, *, quiet: bool) -> list[Finding]:
+    import contextlib
+
+    from bridge.doctor.steps import STEPS
+    from bridge.doctor.visit import walk
+
+    found = []
+    if not quiet:
+        click.echo(f"{visit.instance.name}: {visit.instance.url}")
+    with contextlib.closing(visit.client):
+        for finding in walk(visit, STEPS):
+            found.append(finding)
+            if not quiet:
+                show(finding)
+    return found
+
+
+def _refreshed(settings: Settings, visit: Visit) -> Finding:
+    from dataclasses import replace
+
+    from bridge.doctor.finding import not_tested, ok
+    from bridge.schema_file import save, schema_path
+
+    path = schema_path(settings, visit.instance.name)
+    path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    if visit.reading.is_empty:
+        return replace(not_tested(f"Nothing could be read of the schema: {path} stays as it was."), step="refresh")
+    try:
+        save(path, visit.reading)
+    except OSError as error:
+        raise click.UsageError(f"{path} cannot be written: {error.strerror}") from error
+    return replace(ok(f"Wrote {path}."), step="refresh")
+
+
+def _as_object(finding: Finding) -> dict[str, object]:
+    return {
+        "step": finding.step,
+        "outcome": finding.outcome,
+        "seconds": finding.seconds,
+        "said": finding.said,
+        "causes": to_json(finding.causes),
+    }
+
+
+def show(finding: Finding) -> None:
+    """A line for the step; under it its causes, the most probable first, each with what to do."""
+    word, style = WORDS[finding.outcome.value]
+    time = f"{finding.seconds:.2f} s" if finding.outcome.value != "not_tested" or finding.seconds else ""
+    head = (f"  {word:<10}", style), f"  {finding.step:<21}", (f"  {time:>7}", "dim"), f"  {plain(finding.said)}"
+    lines = [Text.assemble(*head)]
+    for number, cause in enumerate(finding.causes, start=1):
+        lines.append(Text(f"              {number}. {plain(cause.what)}"))
+        lines.append(Text(f"                 {plain(cause.do)}"))
+    show_lines(lines)

@@ -1,0 +1,44 @@
+"""Steps: what the answers so far said about limits and time."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+
+from bridge.doctor.causes import causes_of
+from bridge.doctor.finding import Cause, Finding, not_tested, ok, wrong
+from bridge.doctor.visit import Heard, Visit
+
+CLOCK_SECONDS_MAX = 60.0  # an answer's Date has whole seconds, and is older by its way to here
+
+
+def rate_limits(visit: Visit, _part: str) -> Finding:
+    limited = [heard.raw.headers for heard in visit.heard if heard.raw.headers.get("X-RateLimit-Limit")]
+    if not limited:
+        return not_tested("No answer carried X-RateLimit headers: no rule counts this user's calls, as far as is seen.")
+    text, rule = limited[-1].get("X-RateLimit-Limit", ""), limited[-1].get("X-RateLimit-Rule", "")
+    allowed, budget = int(text) if text.isascii() and text.isdigit() else 0, visit.instance.limits.calls_per_hour
+    said = f"The rule {rule} allows {text} calls an hour, the bridge takes at most {budget}."
+    if allowed >= budget:
+        return ok(said)
+    what = "The bridge will be turned away before its own limit holds it back."
+    do = f"Set limits.calls_per_hour of the instance to {allowed} or less, or raise the rule for the integration user."
+    return wrong(said, Cause(what=what, do=do))
+
+
+def clock(visit: Visit, _part: str) -> Finding:
+    """The smallest difference that an answer showed: a slow answer looks like a late clock."""
+    differences = [difference for heard in visit.heard if (difference := _difference(heard)) is not None]
+    if not differences:
+        return not_tested("No answer carried a Date.")
+    least = min(differences, key=abs)
+    said = f"This clock and the instance's differ by {abs(least):.0f} s."
+    return ok(said) if abs(least) <= CLOCK_SECONDS_MAX else wrong(said, *causes_of(visit.seen("clock")))
+
+
+def _difference(heard: Heard) -> float | None:
+    """Seconds that our clock is ahead of the answer's Date."""
+    try:
+        told = parsedate_to_datetime(heard.raw.headers.get("Date", ""))
+        return (heard.at - told).total_seconds()
+    except (ValueError, TypeError):  # none, unreadable, or without a zone
+        return None

@@ -1,0 +1,45 @@
+"""What one step found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    OK = "ok"
+    WRONG = "wrong"
+    NOT_TESTED = "not_tested"  # not asked for, not possible, or a right that is optional is not there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Why it may be so, and what to do about it: both are sentences."""
+
+    what: str
+    do: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    outcome: Outcome
+    said: str  # one sentence
+    causes: tuple[Cause, ...] = ()  # the most probable first; they fit what was seen
+    step: str = ""  # filled in by the walk, as `seconds` is
+    seconds: float = 0.0
+
+
+def ok(said: str) -> Finding:
+    return Finding(outcome=Outcome.OK, said=said)
+
+
+def wrong(said: str, *causes: Cause) -> Finding:
+    return Finding(outcome=Outcome.WRONG, said=said, causes=causes)
+
+
+def not_tested(said: str, *causes: Cause) -> Finding:
+    return Finding(outcome=Outcome.NOT_TESTED, said=said, causes=causes)
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")

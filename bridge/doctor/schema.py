@@ -1,0 +1,113 @@
+"""Steps: what the instance tells of its tables, and whether the targets' own words fit it. All of it is optional."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from bridge.dictionary.reading import Reading
+from bridge.doctor.finding import Cause, Finding, not_tested, ok, wrong
+from bridge.doctor.visit import Visit
+from bridge.errors import Permanent
+from bridge.servicenow import dictionary
+from bridge.servicenow.dictionary import CHOICES, DICTIONARY, GROUPS
+from bridge.settings import Target
+
+NOT_ALLOWED = frozenset({"query_rights", "acl", "forbidden", "rows_hidden", "lookup_unusable"})
+# table -> what is off without the right to read it, and the right
+OPTIONAL = {
+    DICTIONARY: (
+        "fields that the table lacks are not noticed, and texts are cut at ServiceNow's own lengths",
+        "a role that may read sys_dictionary, such as `personalize_dictionary`",
+    ),
+    CHOICES: (
+        "values that are no choice are not noticed, close codes among them",
+        "a role that may read sys_choice, such as `personalize_choices`",
+    ),
+    GROUPS: (
+        "groups that do not exist are noticed only when an alert names one, and are then left out",
+        "the right to read sys_user_group: on most instances every user has it",
+    ),
+}
+
+
+def parts(_visit: Visit) -> tuple[str, ...]:
+    return tuple(OPTIONAL)
+
+
+def schema(visit: Visit, part: str) -> Finding:
+    try:
+        return ok(READ[part](visit))
+    except Permanent as error:
+        without, right = OPTIONAL[part]
+        if error.code not in NOT_ALLOWED:
+            return not_tested(f"{error.message} So {without}.")
+        cause = Cause(
+            what="The integration user lacks the right, which is optional.", do=f"To have this, give it {right}."
+        )
+        return not_tested(f"{part} may not be read: {without}.", cause)
+
+
+def _columns(visit: Visit) -> str:
+    found = dictionary.columns(visit.table.rows, visit.tables, deadline=visit.deadline())
+    _keep(visit, replace(visit.reading, columns=found))
+    return "; ".join(f"{table} has {len(columns)} columns" for table, columns in found.items()) + "."
+
+
+def _choices(visit: Visit) -> str:
+    found = dictionary.choices(visit.table.rows, visit.tables, deadline=visit.deadline())
+    _keep(visit, replace(visit.reading, choices=found))
+    return "; ".join(f"{table} has {len(columns)} columns with choices" for table, columns in found.items()) + "."
+
+
+def _groups(visit: Visit) -> str:
+    found = dictionary.groups(visit.table.rows, deadline=visit.deadline())
+    _keep(visit, replace(visit.reading, groups=found))
+    return f"There are {len(found)} active groups."
+
+
+READ: dict[str, Callable[[Visit], str]] = {DICTIONARY: _columns, CHOICES: _choices, GROUPS: _groups}
+
+
+def _keep(visit: Visit, reading: Reading) -> None:
+    visit.reading = replace(reading, read_at=visit.clock())
+
+
+def target_parts(visit: Visit) -> tuple[str, ...]:
+    return tuple(target.name for target in visit.targets) or ("",)
+
+
+def target(visit: Visit, name: str) -> Finding:
+    """Whether what bridge.yaml says of a target fits the instance."""
+    one = next((target for target in visit.targets if target.name == name), None)
+    if one is None:
+        return not_tested("No target names the instance.")
+    if visit.reading.columns is None and visit.reading.choices is None:
+        return not_tested("The instance's columns and choices are not known.")
+    if causes := misfits(one, visit.reading):
+        return wrong(f"What bridge.yaml says of {name} does not fit {one.table}.", *causes)
+    return ok(f"What bridge.yaml says of {name} fits {one.table}.")
+
+
+def misfits(target: Target, reading: Reading) -> list[Cause]:
+    """What bridge.yaml says of a target, against what the instance has told."""
+    found = [
+        Cause(
+            what=f"{target.table} has no column {name}: it is left out of every create.",
+            do=f"Correct targets.{target.name}.defaults.",
+        )
+        for name, _ in target.defaults
+        if reading.lacks(target.table, name)
+    ]
+    values = [(name, value, "it is left out of every create") for name, value in target.defaults]
+    if target.close is not None:
+        values.append(("state", target.close.state, "closing will be refused"))
+        values.append(("close_code", target.close.code or "", "so nothing is closed at this target"))
+    values.append(("state", target.reopen_state or "", "reopening will be refused"))
+    for name, value, so in values:
+        if not reading.takes(target.table, name, value):
+            choices = ", ".join(sorted((reading.choices or {})[target.table][name]))
+            found.append(
+                Cause(what=f"{value!r} is no choice of {name}: {so}.", do=f"Take one of its values: {choices}.")
+            )
+    return found

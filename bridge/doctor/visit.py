@@ -1,0 +1,105 @@
+"""One visit to an instance: what its steps have at hand, and the walk over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from bridge.dictionary.reading import Reading
+from bridge.doctor.causes import Seen, causes_of
+from bridge.doctor.finding import Finding, Outcome, not_tested, wrong
+from bridge.errors import BridgeError, Misconfigured
+from bridge.servicenow.client import Client
+from bridge.servicenow.outcome import Raw
+from bridge.servicenow.table import TableApi
+from bridge.settings import Instance, Target
+
+STEP_SECONDS_MAX = 15.0  # a deadline for one call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """An answer, and when it came by our clock."""
+
+    raw: Raw
+    at: datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class Visit:
+    instance: Instance
+    targets: tuple[Target, ...]  # those of the instance
+    clock: Callable[[], datetime]  # the wall clock, aware UTC
+    monotonic: Callable[[], float]
+    write_probe: bool = False
+    heard: list[Heard] = field(default_factory=list)  # every answer, oldest first
+    reading: Reading = field(default_factory=Reading)  # the schema, as far as it was read
+    heard_before: int = 0  # answers of the steps before this one
+    client: Client = field(init=False)
+    table: TableApi = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Raises Misconfigured when a secret of the instance is not there."""
+        self.client = Client(self.instance, clock=self.clock, monotonic=self.monotonic, on_answer=self._hear)
+        self.table = TableApi(self.client)
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.instance.url).hostname or ""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """That the targets write to; `incident` is there where none is named."""
+        return tuple(dict.fromkeys(target.table for target in self.targets)) or ("incident",)
+
+    def deadline(self) -> float:
+        return self.monotonic() + STEP_SECONDS_MAX
+
+    def failed(self, error: BridgeError, table: str = "") -> Finding:
+        return wrong(error.message, *causes_of(self.seen(error.code, error.message, table)))
+
+    def seen(self, code: str, message: str = "", table: str = "") -> Seen:
+        raw = self.heard[-1].raw if len(self.heard) > self.heard_before else None
+        return Seen(
+            code=code, host=self.host, scheme=self.instance.auth.scheme.value, table=table, message=message, raw=raw
+        )
+
+    def _hear(self, raw: Raw) -> None:
+        self.heard.append(Heard(raw=raw, at=self.clock()))
+
+
+Look = Callable[[Visit, str], Finding]  # the second is one of the step's parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing to look at, or one for each of several: tables, say. Its `look` may raise a BridgeError."""
+
+    name: str
+    look: Look
+    parts: Callable[[Visit], tuple[str, ...]] | None = None
+    needed: bool = False  # where it is wrong, nothing after it can be looked at
+    recalls: bool = False  # it asks nothing: it looks at the answers so far, whatever they were
+
+
+def walk(visit: Visit, steps: tuple[Step, ...]) -> Iterator[Finding]:
+    """The findings, as they are made. Raises Misconfigured when a secret is gone."""
+    closed = ""
+    for step in steps:
+        for part in step.parts(visit) if step.parts is not None else ("",):
+            name = f"{step.name} {part}".rstrip()
+            if closed and not step.recalls:
+                yield replace(not_tested(f"{closed} is wrong, which comes first."), step=name)
+                continue
+            begin, visit.heard_before = visit.monotonic(), len(visit.heard)
+            try:
+                finding = step.look(visit, part)
+            except Misconfigured:
+                raise
+            except BridgeError as error:
+                finding = visit.failed(error, part)
+            yield replace(finding, step=name, seconds=round(visit.monotonic() - begin, 3))
+            if step.needed and finding.outcome is Outcome.WRONG:
+                closed = name

@@ -1,0 +1,139 @@
+"""The doctor with users of different rights, and what it keeps of what the instance tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from doctor_world import ITSM, SIR, Patient, first_cause
+
+from bridge.schema_file import load
+from bridge.simulator.access import User
+from bridge.simulator.faults import Fault, FaultKind
+from bridge.simulator.server import SimulatorServer
+from bridge.wiring import utc_now
+
+ENOUGH = ("sn_incident_write", "sn_si.basic")
+OPTIONAL = ("personalize_dictionary", "personalize_choices")
+BOTH = ITSM + SIR
+
+
+@pytest.fixture
+def servicenow() -> Iterator[SimulatorServer]:
+    with SimulatorServer(clock=utc_now) as server:
+        yield server
+
+
+@pytest.fixture
+def patient(tmp_path: Path, capsys: pytest.CaptureFixture[str], servicenow: SimulatorServer) -> Patient:
+    patient = Patient(tmp_path, capsys)
+    patient.is_at(servicenow.url, targets=BOTH)
+    return patient
+
+
+def has_roles(servicenow: SimulatorServer, *roles: str, mfa: bool = False, active: bool = True) -> None:
+    user = User(name="bridge", password="bridge", roles=frozenset(roles), mfa=mfa, active=active)
+    servicenow.simulator.add_user(user)
+
+
+def test_the_roles_that_the_documentation_names_are_enough(patient: Patient, servicenow: SimulatorServer) -> None:
+    has_roles(servicenow, *ENOUGH)
+    patient.findings("--write-probe", status=0)
+
+
+@pytest.mark.parametrize(
+    ("roles", "step", "remedy"),
+    [
+        (("sn_si.basic",), "read incident", "sn_incident_write"),
+        (("sn_incident_write",), "read sn_si_incident", "sn_si.basic"),
+        (("sn_incident_write",), "observables", "sn_ti.observable.write"),
+    ],
+)
+def test_a_missing_role_is_named(
+    patient: Patient, servicenow: SimulatorServer, roles: tuple[str, ...], step: str, remedy: str
+) -> None:
+    has_roles(servicenow, *roles)
+    assert remedy in patient.findings(status=1)[step]["causes"][0]["do"]
+
+
+def test_who_may_only_read_is_told_by_the_probe(patient: Patient, servicenow: SimulatorServer) -> None:
+    has_roles(servicenow, "sn_incident_read", "sn_si.basic")
+    found = patient.wrong("--write-probe")
+    assert (found["step"], "sn_incident_write" in found["causes"][0]["do"]) == ("write itsm", True)
+
+
+def test_a_second_factor_is_told_from_a_wrong_password(patient: Patient, servicenow: SimulatorServer) -> None:
+    has_roles(servicenow, *ENOUGH, mfa=True)
+    assert first_cause(patient.wrong()) == "The user's password is right, and a second factor is asked of it."
+
+
+def test_a_business_rule_is_named(patient: Patient, servicenow: SimulatorServer) -> None:
+    servicenow.simulator.faults.add(Fault(kind=FaultKind.BUSINESS_RULE, table="incident", times=None))
+    assert first_cause(patient.wrong("--write-probe")).startswith("A business rule refuses the write")
+
+
+# --- the schema
+
+
+@pytest.mark.parametrize(
+    ("step", "without"),
+    [
+        ("schema sys_dictionary", "fields that the table lacks are not noticed"),
+        ("schema sys_choice", "values that are no choice are not noticed"),
+    ],
+)
+def test_a_right_that_is_optional_is_not_wrong_to_lack(
+    patient: Patient, servicenow: SimulatorServer, step: str, without: str
+) -> None:
+    has_roles(servicenow, *ENOUGH)
+    found = patient.findings(status=0)[step]
+    assert (found["outcome"], without in found["said"]) == ("not_tested", True)
+
+
+def test_refresh_keeps_what_the_instance_tells(patient: Patient, servicenow: SimulatorServer) -> None:
+    servicenow.simulator.add_columns("incident", ("u_team",))
+    patient.findings("--refresh", status=0)
+    reading = load(patient.folder / "var" / "schema-prod.json")
+    assert reading is not None
+    assert reading.length_of("incident", "short_description") == 160
+    assert not reading.takes("incident", "close_code", "weather")
+    assert reading.groups is not None
+    assert "SOC L1" in reading.groups
+
+
+def test_refresh_keeps_the_part_that_may_be_read(patient: Patient, servicenow: SimulatorServer) -> None:
+    has_roles(servicenow, *ENOUGH, "personalize_choices")
+    patient.findings("--refresh", status=0)
+    reading = load(patient.folder / "var" / "schema-prod.json")
+    assert reading is not None
+    assert (reading.columns is None, reading.choices is None) == (True, False)
+
+
+def test_without_refresh_nothing_is_kept(patient: Patient) -> None:
+    patient.findings(status=0)
+    assert not list(patient.folder.glob("var/schema-*"))
+
+
+def test_refresh_in_vain_keeps_the_old_file(patient: Patient, servicenow: SimulatorServer) -> None:
+    patient.findings("--refresh", status=0)
+    servicenow.down()
+    patient.findings("--refresh", status=1)
+    assert load(patient.folder / "var" / "schema-prod.json") is not None
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ('{instance: prod, table: incident, close: {code: "Solved"}}', "'Solved' is no choice of close_code"),
+        ("{instance: prod, table: incident, defaults: {u_nowhere: x}}", "incident has no column u_nowhere"),
+        ("{instance: prod, table: incident, defaults: {category: weather}}", "'weather' is no choice of category"),
+        ('{instance: prod, table: incident, reopen_state: "77"}', "'77' is no choice of state"),
+    ],
+)
+def test_what_bridge_yaml_says_of_a_target_is_held_against_the_instance(
+    patient: Patient, servicenow: SimulatorServer, target: str, said: str
+) -> None:
+    patient.is_at(servicenow.url, targets=f"  itsm: {target}\n")
+    found = patient.wrong()
+    assert (found["step"], said in first_cause(found)) == ("target itsm", True)

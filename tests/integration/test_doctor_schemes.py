@@ -1,0 +1,84 @@
+"""The doctor by each way in, and through a transport of its own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from doctor_world import Patient, certificate_in, first_cause, server_with
+
+from bridge.simulator.access import ApiKey, OAuthClient
+from bridge.simulator.server import SimulatorServer
+from bridge.wiring import utc_now
+
+KEY = "{scheme: api_key, key: {file: var/key}}"
+CLIENT = "{scheme: oauth_client_credentials, client_id: c1, client_secret: {file: var/key}}"
+PASSWORD = (
+    "{scheme: oauth_password, client_id: c1, client_secret: {file: var/key}, username: bridge, "
+    "password: {file: var/password}}"
+)
+
+
+@pytest.fixture
+def servicenow() -> Iterator[SimulatorServer]:
+    with SimulatorServer(clock=utc_now) as server:
+        server.simulator.access.api_keys["right"] = ApiKey(user="bridge")
+        server.simulator.access.clients["c1"] = OAuthClient(secret="right", user="bridge")
+        yield server
+
+
+@pytest.fixture
+def patient(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Patient:
+    patient = Patient(tmp_path, capsys)
+    (tmp_path / "var" / "key").write_text("right\n")
+    return patient
+
+
+@pytest.mark.parametrize(
+    ("auth", "who"),
+    [
+        (KEY, "API key"),
+        (CLIENT, "OAuth, client credentials"),
+        (PASSWORD, "OAuth, password grant, user bridge"),
+    ],
+)
+def test_each_way_in_is_well(patient: Patient, servicenow: SimulatorServer, auth: str, who: str) -> None:
+    patient.is_at(servicenow.url, auth=auth)
+    found = patient.findings("--write-probe", status=0)
+    assert found["authentication"]["said"] == f"The instance takes these credentials ({who})."
+
+
+@pytest.mark.parametrize(
+    ("auth", "cause"),
+    [
+        (KEY, "The API key was revoked, has expired, or is not the whole key."),
+        (CLIENT, "The OAuth application does not give a token to these credentials."),
+        (PASSWORD, "The OAuth application does not give a token to these credentials."),
+    ],
+)
+def test_what_is_not_taken_is_told_by_its_scheme(
+    patient: Patient, servicenow: SimulatorServer, auth: str, cause: str
+) -> None:
+    (patient.folder / "var" / "key").write_text("revoked\n")
+    patient.is_at(servicenow.url, auth=auth)
+    found = patient.wrong()
+    assert (found["step"], first_cause(found)) == ("authentication", cause)
+
+
+def test_a_private_authority_that_is_named_is_trusted(patient: Patient) -> None:
+    certificate = certificate_in(patient.folder)
+    with SimulatorServer(clock=utc_now, tls=server_with(certificate)) as servicenow:
+        patient.is_at(servicenow.url, more=f"transport: {{ca: {certificate}}}")
+        found = patient.findings(status=0)
+    assert found["tls"]["outcome"] == "ok"
+
+
+def test_a_proxy_that_is_not_there_is_told(patient: Patient, servicenow: SimulatorServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    patient.is_at(servicenow.url, more=f"transport: {{proxy: 'http://127.0.0.1:{port}'}}")
+    found = patient.findings(status=1)
+    assert (found["name"]["outcome"], found["tls"]["outcome"]) == ("not_tested", "not_tested")
+    assert first_cause(found["authentication"]).startswith("The proxy is not there")

@@ -1,0 +1,85 @@
+"""From what was seen to its causes: nothing that can go wrong is without one."""
+
+from __future__ import annotations
+
+import pytest
+from requests.structures import CaseInsensitiveDict
+
+from bridge.doctor.causes import CAUSES, Row, Seen, causes_of
+from bridge.servicenow.outcome import NOT_SENT, OPEN_4XX, PERMANENT, Raw
+
+REST_ERROR = b'{"error":{"message":"x","detail":null},"status":"failure"}'
+# What is told by its own sentence alone.
+SELF_EXPLAINED = {
+    "payload_too_large",
+    "method_refused",
+    "url_too_long",
+    "refused",
+}
+
+
+def raw(status: int = 200, body: bytes = b"", **headers: str) -> Raw:
+    return Raw(status=status, headers=CaseInsensitiveDict(headers), body=body)
+
+
+def seen(code: str, answer: Raw | None = None, *, scheme: str = "basic", table: str = "incident") -> Seen:
+    return Seen(code=code, host="acme.service-now.com", scheme=scheme, table=table, message="m", raw=answer)
+
+
+CODES = sorted(
+    {code for _, _, code, _ in PERMANENT}
+    | {code for code, _ in OPEN_4XX.values()}
+    | {code for _, code, _ in NOT_SENT}
+    | {"unauthenticated", "rate_limited", "hibernating", "redirected", "server_error", "html_answer", "connection_lost"}
+)
+
+
+@pytest.mark.parametrize("code", [code for code in CODES if code not in SELF_EXPLAINED])
+def test_every_failure_of_the_error_map_has_a_cause(code: str) -> None:
+    assert causes_of(seen(code, raw(body=REST_ERROR)))
+
+
+@pytest.mark.parametrize(
+    "scheme", ["basic", "api_key", "oauth_password", "oauth_client_credentials", "oauth_jwt_bearer"]
+)
+def test_a_401_is_explained_for_every_scheme(scheme: str) -> None:
+    assert causes_of(seen("unauthenticated", raw(401, REST_ERROR), scheme=scheme))
+
+
+def test_a_key_is_told_as_revoked_or_expired_and_a_password_as_wrong() -> None:
+    first = {
+        scheme: causes_of(seen("unauthenticated", raw(401, REST_ERROR), scheme=scheme))[0].what
+        for scheme in ("api_key", "basic")
+    }
+    assert "revoked, has expired" in first["api_key"]
+    assert "password is wrong" in first["basic"]
+
+
+def test_a_second_factor_is_the_only_cause_where_it_is_named() -> None:
+    (only,) = causes_of(seen("unauthenticated", raw(401, REST_ERROR, **{"X-MFA_TOKEN": "invalid"})))
+    assert "second factor" in only.what
+
+
+def test_a_redirect_to_the_instance_itself_is_no_proxys() -> None:
+    (only,) = causes_of(seen("redirected", raw(302, Location="https://acme.service-now.com/login.do")))
+    assert "its own log-in page" in only.what
+
+
+@pytest.mark.parametrize("table", ["incident", "sn_si_incident", "sn_ti_observable", "u_other"])
+def test_a_role_that_is_lacking_is_named_where_it_is_known(table: str) -> None:
+    told = " ".join(cause.do for cause in causes_of(seen("acl", table=table)))
+    assert ("Give it `sn_" in told) == (table != "u_other")
+
+
+def test_what_an_instance_says_cannot_break_a_sentence() -> None:
+    (first, *_) = causes_of(
+        Seen(code="business_rule", host="h", scheme="basic", table="incident", message="aborted by {rule} {0}")
+    )
+    assert "aborted by {rule} {0}" in first.what
+
+
+@pytest.mark.parametrize("row", CAUSES, ids=lambda row: row.what[:40])
+def test_every_cause_is_a_sentence_with_something_to_do(row: Row) -> None:
+    what, do = row.what, row.do
+    assert what[-1] in ".}"
+    assert do.endswith(".")
