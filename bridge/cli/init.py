@@ -10,19 +10,27 @@ import click
 from bridge.cli.options import example
 
 
-@click.command(epilog=example("bridge init try && cd try && bridge check"))
+@click.command(
+    epilog=example(
+        "bridge init try && cd try && bridge check", "bridge init --servicenow https://acme.service-now.com prod"
+    )
+)
 @click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), default=Path())
-def init(folder: Path) -> None:
+@click.option(
+    "--servicenow",
+    metavar="URL",
+    help="A bridge.yaml for this instance instead of the simulator: asks for its credentials, tries them, and writes "
+    "the targets whose table answers, in mode observe.",
+)
+def init(folder: Path, servicenow: str | None) -> None:
     """Write a bridge.yaml for the simulator, the key pair of the log, and a sample mapping with its source.
 
-    Nothing that exists is overwritten.
+    Nothing that exists is overwritten. With --servicenow nothing is written before the instance has answered.
     """
-    from bridge.cli.init_files import ALERT, NEXT_STEPS
-
-    contents = _contents()
-    existing = [str(folder / path) for path in contents if (folder / path).exists()]
+    existing = [str(folder / path) for path in FILES if (folder / path).exists()]
     if existing:
         raise click.UsageError(f"nothing was written: {', '.join(existing)} would be overwritten; name another folder")
+    contents, next_steps = _for_simulator() if servicenow is None else _for_instance(servicenow)
     try:
         for path, (content, mode) in contents.items():
             _write(folder / path, content, mode)
@@ -30,21 +38,52 @@ def init(folder: Path) -> None:
     except OSError as error:
         raise click.UsageError(f"{error.filename} cannot be written: {error.strerror}") from error
     click.echo()
-    click.echo(NEXT_STEPS.format(folder="this folder" if folder == Path() else folder, alert=ALERT))
+    click.echo(next_steps.replace("{folder}", "this folder" if folder == Path() else str(folder)))
 
 
-def _contents() -> dict[str, tuple[bytes, int]]:
-    """path -> (content, mode)"""
-    from bridge.cli.init_files import BRIDGE_YAML, SIMULATOR_PASSWORD, TRY_SAMPLE, TRY_YAML
+# Whatever may be written, and so must not be there.
+SECRETS = ("var/simulator.password", "var/servicenow.password", "var/servicenow.key")
+FILES = ("var/log.key", "var/log.pub", *SECRETS, "mappings/try.yaml", "mappings/samples/try.json", "bridge.yaml")
+
+Contents = dict[str, tuple[bytes, int]]  # path -> (content, mode)
+
+
+def _for_simulator() -> tuple[Contents, str]:
+    """What is written, and what a person does next."""
+    from bridge.cli import init_files as texts
+
+    bridge_yaml = texts.BRIDGE_YAML.format(instances=texts.SIMULATOR_INSTANCE, targets=texts.SIMULATOR_TARGETS)
+    secret: Contents = {"var/simulator.password": (f"{texts.SIMULATOR_PASSWORD}\n".encode(), 0o600)}
+    return _contents(bridge_yaml, secret, texts.TRY_YAML), texts.NEXT_STEPS.replace("{alert}", texts.ALERT)
+
+
+def _for_instance(url: str) -> tuple[Contents, str]:
+    from bridge.cli import init_files as texts
+    from bridge.cli.init_servicenow import connect
+
+    connection = connect(url)
+    targets = [
+        texts.TARGET.format(target=target, instance=connection.name, table=table)
+        for target, table in connection.targets.items()
+    ]
+    bridge_yaml = texts.BRIDGE_YAML.format(instances=connection.instance_yaml, targets="".join(targets))
+    try_yaml = texts.TRY_YAML.replace("{to: itsm, ", f"{{to: {next(iter(connection.targets))}, ")
+    try_yaml = try_yaml.replace("route: itsm", f"route: {next(iter(connection.targets))}")
+    next_steps = texts.SERVICENOW_STEPS.replace("{alert}", texts.ALERT).replace("{instance}", connection.name)
+    return _contents(bridge_yaml, {connection.secret_file: (connection.secret, 0o600)}, try_yaml), next_steps
+
+
+def _contents(bridge_yaml: str, secret: Contents, try_yaml: str) -> Contents:
+    from bridge.cli.init_files import TRY_SAMPLE
 
     private, public = _key_pair()
     return {
         "var/log.key": (private, 0o600),
         "var/log.pub": (public, 0o644),
-        "var/simulator.password": (f"{SIMULATOR_PASSWORD}\n".encode(), 0o600),
-        "mappings/try.yaml": (TRY_YAML.encode(), 0o644),
+        **secret,
+        "mappings/try.yaml": (try_yaml.encode(), 0o644),
         "mappings/samples/try.json": (TRY_SAMPLE.encode(), 0o644),
-        "bridge.yaml": (BRIDGE_YAML.encode(), 0o644),
+        "bridge.yaml": (bridge_yaml.encode(), 0o644),
     }
 
 

@@ -6,7 +6,7 @@ SERVE_URL = "http://127.0.0.1:8080"  # where `bridge serve` listens unless told 
 SIMULATOR_PORT = 8081
 SIMULATOR_PASSWORD = "bridge"  # noqa: S105 (what the simulator takes unless told otherwise; it opens nothing else)
 
-BRIDGE_YAML = f"""\
+BRIDGE_YAML = """\
 # The configuration of the incident bridge. `bridge check` says what is wrong with it.
 # Relative paths are relative to this file. Secrets never stand here: write {{env: NAME}} or {{file: PATH}}.
 # Durations are written 90s, 15m, 4h, 7d.
@@ -20,27 +20,10 @@ log:
 
 # --- ServiceNow
 instances:
-  simulator:                                # bridge simulator --port {SIMULATOR_PORT}
-    url: http://127.0.0.1:{SIMULATOR_PORT}
-    auth: {{scheme: basic, username: bridge, password: {{file: var/simulator.password}}}}
-  # prod:
-  #   url: https://acme.service-now.com
-  #   auth: {{scheme: basic, username: bridge.integration, password: {{env: SERVICENOW_PASSWORD}}}}
-  #   limits: {{calls_per_hour: 20000, concurrent_calls: 8}}
-
+{instances}
 # --- Where incidents go. A mapping's route names one of these.
 targets:
-  itsm:
-    instance: simulator
-    table: incident
-    mode: write                             # observe: decide and log, but write nothing
-    # defaults: {{caller_id: <sys_id>}}       # fields of every create
-    close: {{code: "Resolved by caller", notes: "Resolved at the source."}}   # without a code nothing is closed
-  # sir:                                    # needs Security Incident Response
-  #   instance: simulator
-  #   table: sn_si_incident
-  #   close: {{code: "Threat mitigated", notes: "Resolved at the source."}}   # a close code of your instance
-
+{targets}
 # --- Who may post. Each source posts to /hooks/<its name>.
 sources:
   try:                                      # no secret: taken only from this machine, while bound to loopback
@@ -52,6 +35,47 @@ sources:
   # github:
   #   mapping: github
   #   auth: {{scheme: hmac, preset: github, secret: [{{env: GH_NEW}}, {{env: GH_OLD}}]}}   # two during rotation
+"""
+
+SIMULATOR_INSTANCE = f"""\
+  simulator:                                # bridge simulator --port {SIMULATOR_PORT}
+    url: http://127.0.0.1:{SIMULATOR_PORT}
+    auth: {{scheme: basic, username: bridge, password: {{file: var/simulator.password}}}}
+  # prod:
+  #   url: https://acme.service-now.com
+  #   auth: {{scheme: basic, username: bridge.integration, password: {{env: SERVICENOW_PASSWORD}}}}
+  #   limits: {{calls_per_hour: 20000, concurrent_calls: 8}}
+"""
+
+SIMULATOR_TARGETS = """\
+  itsm:
+    instance: simulator
+    table: incident
+    mode: write                             # observe: decide and log, but write nothing
+    # defaults: {caller_id: <sys_id>}       # fields of every create
+    close: {code: "Resolved by caller", notes: "Resolved at the source."}   # without a code nothing is closed
+  # sir:                                    # needs Security Incident Response
+  #   instance: simulator
+  #   table: sn_si_incident
+  #   close: {code: "Threat mitigated", notes: "Resolved at the source."}   # a close code of your instance
+"""
+
+# Of `bridge init --servicenow`.
+INSTANCE = """\
+  {name}:
+    url: {url}
+    environment: production                 # test lets `bridge doctor --write-probe` write without asking
+    auth: {auth}
+    # limits: {{calls_per_hour: 20000, concurrent_calls: 8}}
+"""
+
+TARGET = """\
+  {target}:
+    instance: {instance}
+    table: {table}
+    mode: observe                           # write: once the decisions in `bridge incidents list` look right
+    # defaults: {{caller_id: <sys_id>}}       # fields of every create
+    # close: {{code: "…", notes: "Resolved at the source."}}   # a code of the instance; without one nothing is closed
 """
 
 TRY_YAML = """\
@@ -143,4 +167,13 @@ Next, in {{folder}}, each in a terminal of its own:
   bridge serve
   curl -H 'Content-Type: application/json' -d '{{alert}}' {SERVE_URL}/hooks/try
 Then look: `bridge incidents list`, or http://127.0.0.1:{SIMULATOR_PORT} in a browser.\
+"""
+
+SERVICENOW_STEPS = f"""\
+Next, in {{folder}}:
+  bridge doctor --refresh                   # the same look again, and what the instance has
+  bridge check --instance {{instance}}
+  bridge serve                              # the targets are in mode observe: nothing is written to ServiceNow yet
+  curl -H 'Content-Type: application/json' -d '{{alert}}' {SERVE_URL}/hooks/try
+Then look: `bridge incidents list` shows what would have been written.\
 """
