@@ -10,6 +10,7 @@ import pytest
 from doctor_world import Patient, certificate_in, first_cause, server_with
 
 from bridge.simulator.access import ApiKey, OAuthClient
+from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.server import SimulatorServer
 from bridge.wiring import utc_now
 
@@ -65,6 +66,21 @@ def test_what_is_not_taken_is_told_by_its_scheme(
     patient.is_at(servicenow.url, auth=auth)
     found = patient.wrong()
     assert (found["step"], first_cause(found)) == ("authentication", cause)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [
+        (FaultKind.HIBERNATING, "The developer instance sleeps."),
+        (FaultKind.LOGIN_PAGE, "A log-in page came: a proxy or a sign-on gateway stands before the instance."),
+    ],
+)
+def test_a_page_instead_of_a_token_is_told_as_a_page(
+    patient: Patient, servicenow: SimulatorServer, kind: FaultKind, cause: str
+) -> None:
+    servicenow.simulator.faults.add(Fault(kind=kind, times=None))
+    patient.is_at(servicenow.url, auth=CLIENT)
+    assert first_cause(patient.wrong()) == cause
 
 
 def test_a_private_authority_that_is_named_is_trusted(patient: Patient) -> None:
