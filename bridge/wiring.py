@@ -220,7 +220,8 @@ def _sync_loop(
 
     def held() -> frozenset[str]:
         alone = {name for name, client in clients.items() if client.held}
-        return frozenset(target.name for target in settings.targets.values() if target.instance in alone)
+        written = (target for target in settings.targets.values() if target.mode is Mode.WRITE)
+        return frozenset(target.name for target in written if target.instance in alone)
 
     worker = Worker(
         store=store,

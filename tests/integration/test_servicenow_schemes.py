@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -123,15 +123,20 @@ class Way:
     def __init__(self, server: SimulatorServer, auth: InstanceAuth, transport: Transport, off: timedelta) -> None:
         self.server = server
         self.counted: list[str] = []
+        self.passed = 0.0  # seconds that a test lets go by
         self.client = Client(
             Instance(name="test", url=server.url, auth=auth, transport=transport),
             clock=lambda: utc_now() + off,
+            monotonic=self.monotonic,
             on_call=lambda word, _seconds: self.counted.append(word),
         )
         self.api = TableApi(self.client)
 
+    def monotonic(self) -> float:
+        return time.monotonic() + self.passed
+
     def create(self) -> str:
-        return self.api.create("incident", {"short_description": "x"}, deadline=soon()).sys_id
+        return self.api.create("incident", {"short_description": "x"}, deadline=self.monotonic() + 10).sys_id
 
     def refused(self) -> Transient:
         with pytest.raises(Transient) as caught:
@@ -184,6 +189,29 @@ def test_a_token_that_has_ended_is_followed_by_another(
         there.create()
         refreshed = ["not_applied"] if (scheme, what) == ("oauth_password", "revoke") else []
         assert there.counted == ["token", "applied", "not_applied", *refreshed, "token", "applied"]
+
+
+def test_a_token_that_servicenow_gives_again_until_it_expires_is_renewed_without_a_refusal(
+    authority: Authority, secrets: Path
+) -> None:
+    began = utc_now()
+    ways: list[Way] = []
+
+    def clock() -> datetime:
+        return began + timedelta(seconds=ways[0].passed if ways else 0.0)
+
+    given = parse_body(scenario())
+    with (
+        SimulatorServer(clock=clock, scenario=given, tls=authority.context()) as server,
+        way(server, authority, auth_of("oauth_client_credentials", secrets)) as there,
+    ):
+        ways.append(there)
+        for _ in range(2 * 1800 // 30 + 2):
+            there.create()
+            there.passed += 30
+        tokens = there.counted.count("token")
+        refused = there.counted.count("not_applied")
+    assert (tokens, refused) == (7, 0)  # one; then twice the same with less and less left, and the next
 
 
 @pytest.mark.parametrize(("off", "taken"), [(-550, True), (290, True), (-650, False)], ids=str)
