@@ -19,9 +19,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from scripted_server import ScriptedServer, Step, answer, silence
+from scripted_server import ScriptedServer, Step, answer, drip, reset, silence
 
-from bridge.errors import Transient
+from bridge.errors import Ambiguous, Transient
 from bridge.servicenow.client import Client
 from bridge.servicenow.table import TableApi
 from bridge.settings import AuthScheme, Instance, InstanceAuth, Secret, Transport
@@ -187,6 +187,23 @@ def test_a_proxys_password_comes_from_a_secret(authority: Authority, monkeypatch
         with table_api(server.url, transport) as api:
             assert create(api) == SYS_ID
         assert b"Proxy-Authorization: Basic bWU6Y2FuYXJ5" in proxy.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [(reset, "connection_lost"), (drip(b"HTTP/1.1 201 Created\r\n" + b"X-Slow: y\r\n" * 99, every=0.1), "timed_out")],
+    ids=["reset", "dripped headers"],
+)
+def test_what_was_sent_through_a_proxy_and_not_answered_is_ambiguous(
+    authority: Authority, step: Step, code: str
+) -> None:
+    with ScriptedServer(step, tls=authority.server()) as server, ScriptedServer(tunnel) as proxy:
+        through(proxy, server)
+        with table_api(server.url, Transport(ca=authority.file, proxy=proxy.url)) as api:
+            begin = time.monotonic()
+            with pytest.raises(Ambiguous) as caught:
+                create(api, seconds=1.0)
+            assert (caught.value.code, time.monotonic() - begin < 2.0) == (code, True)
 
 
 @pytest.mark.parametrize(

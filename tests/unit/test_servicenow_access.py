@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -28,7 +29,10 @@ class World:
         self.answers: list[Token | Transient] = []  # before the usual ones
         self.asked: list[tuple[Grant, str | None]] = []
         self._refresh = refresh
-        self.access = Access(self.read, self.fetch, monotonic=lambda: self.now)
+        self.access = Access(self.read, self.fetch, monotonic=self.time)
+
+    def time(self) -> float:
+        return self.now
 
     def read(self) -> Header | Grant:
         if isinstance(self.known, Misconfigured):
@@ -192,24 +196,6 @@ def test_refused_credentials_that_a_person_has_corrected_are_sent_at_once() -> N
     assert world.sent() == "Bearer t2"
 
 
-def test_many_threads_renew_once() -> None:
-    world = World()
-    together = threading.Barrier(8)
-    sent: list[str] = []
-
-    def call() -> None:
-        together.wait(10)
-        sent.append(world.sent())
-
-    threads = [threading.Thread(target=call) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert sent == ["Bearer t1"] * 8
-    assert len(world.asked) == 1
-
-
 class Slow(World):
     """An endpoint that holds the answer back until it is let go."""
 
@@ -217,11 +203,50 @@ class Slow(World):
         super().__init__()
         self.reached, self.go = threading.Event(), threading.Event()
         self.go.set()
+        self.seen: set[int] = set()  # threads that have looked at the clock, as each does just before it waits
+        self.many, self.all_there = 99, threading.Event()
+
+    def time(self) -> float:
+        self.seen.add(threading.get_ident())
+        if len(self.seen) >= self.many:
+            self.all_there.set()
+        return self.now
+
+    def together(self, many: int, call: Callable[[], object]) -> list[object]:
+        """What so many calls get that all wait for the endpoint at the same time."""
+        self.go.clear()
+        self.reached.clear()
+        self.seen.clear()
+        self.many = many
+        got: list[object] = []
+        threads = [threading.Thread(target=lambda: got.append(call())) for _ in range(many)]
+        for thread in threads:
+            thread.start()
+        assert self.reached.wait(10)
+        assert self.all_there.wait(10)
+        self.go.set()
+        for thread in threads:
+            thread.join(10)
+        return got
 
     def fetch(self, grant: Grant, refresh: str | None, deadline: float) -> Token:
         self.reached.set()
         assert self.go.wait(10)
         return super().fetch(grant, refresh, deadline)
+
+
+def test_many_threads_that_need_a_token_ask_once() -> None:
+    world = Slow()
+    assert world.together(8, world.sent) == ["Bearer t1"] * 8
+    assert len(world.asked) == 1
+
+
+def test_many_threads_whose_token_is_refused_ask_once() -> None:
+    world = Slow()
+    world.sent()
+    fresh = {"Authorization": "Bearer t2"}
+    assert world.together(8, lambda: world.refused("t1")) == [fresh] * 8
+    assert len(world.asked) == 2
 
 
 def test_while_one_renews_the_others_go_on_with_the_token_that_still_serves() -> None:
