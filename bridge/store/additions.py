@@ -140,6 +140,11 @@ def added(tx: Connection, held: Addition, now: datetime, told: dict[str, object]
     append(tx, _entry(held, Action.ADDED, now, outcome=held.kind, detail=told))
 
 
+def refused(tx: Connection, held: Addition) -> None:
+    """What was sent was refused for certain: nothing of it is in doubt."""
+    _change(tx, held, sent_until=None)
+
+
 def given_up(tx: Connection, held: Addition, now: datetime, code: str, message: str) -> None:
     """It will not be there: the log says why, and the incident goes on without it."""
     _over(tx, held, now, "given_up", code)
@@ -147,10 +152,17 @@ def given_up(tx: Connection, held: Addition, now: datetime, code: str, message: 
     append(tx, _entry(held, Action.FAILED, now, outcome=GIVEN_UP, reason=code, detail=detail))
 
 
+def ask_again(tx: Connection, incidents: Sequence[int], now: datetime) -> None:
+    """A person asks: what was given up at these incidents is tried again."""
+    theirs = additions.c.incident.in_(incidents), additions.c.outcome == "given_up"
+    tx.execute(update(additions).where(*theirs).values(due_at=now, outcome=None, outcome_code=None, failures=0))
+
+
 def _over(tx: Connection, held: Addition, now: datetime, outcome: str, code: str) -> None:
+    """`sent_until` stays: where a person asks for another try, what may have been sent is still looked up first."""
     done = {"outcome": outcome, "outcome_code": code or None, "finished_at": now}
     mine = additions.c.incident == held.incident, additions.c.kind == held.kind
-    tx.execute(update(additions).where(*mine).values(**done, due_at=None, lease_until=None, sent_until=None))
+    tx.execute(update(additions).where(*mine).values(**done, due_at=None, lease_until=None))
 
 
 def _change(tx: Connection, held: Addition, **values: object) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.log.entries import Action, Entry, append
+from bridge.store import additions
 from bridge.store.rows import CorrelationRow
 from bridge.store.tables import correlations, target_states
 
@@ -56,6 +57,7 @@ def ask_sync(tx: Connection, rows: Sequence[CorrelationRow], *, actor: str, now:
         .where(correlations.c.id.in_([row.row_id for row in rows]))
         .values(due_at=now, failures=0, failure=None, failure_text=None, waits_for_person=False, sync_asked_at=now)
     )
+    additions.ask_again(tx, [row.incident for row in rows if row.incident is not None], now)
     entries = [
         Entry(
             at=now,

@@ -119,6 +119,10 @@ class Additions:
             self._try_again(held, error, sent_until=until)
         except Transient as error:
             self._try_again(held, error, sent_until=None)
+        except Permanent:
+            with self._store.transaction() as tx:
+                additions.refused(tx, held)
+            raise
         else:
             self._added(held, told)
 

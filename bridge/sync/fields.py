@@ -51,7 +51,8 @@ def fields_for(
     if decision.kind is Kind.CREATE:
         fields = _create(held, speaker, target, rendered, installation=installation, ref=ref) | found | key
     else:
-        changed = {name: value for name, value in (rendered.fields | found).items() if name != "work_notes"}
+        own_way = {"work_notes", target.key_field}  # the one is worded below, the other never changes
+        changed = {name: value for name, value in (rendered.fields | found).items() if name not in own_way}
         fields, left = still_ours(changed, record, held.incident.written) if record is not None else (changed, [])
         fields |= _transition(held, target, decision, rendered)
         own = rendered.fields.get("work_notes", "")

@@ -12,7 +12,9 @@ from sync_world import OBSERVE, PROBE, World, itsm
 from bridge.servicenow.table import TableApi
 from bridge.settings import Close, Target
 from bridge.simulator.faults import Fault, FaultKind
+from bridge.store import additions as store_additions
 from bridge.store.tables import additions, deliveries
+from bridge.store.work import LEASE
 
 OBSERVED = PROBE + "observables: {ip: '.ips[]', domain: .domain, sha256: .hash, mutex: .mutex}\n"
 ATTACHED = PROBE + "attach: true\n"
@@ -282,6 +284,31 @@ def test_attachments_that_may_not_be_listed_are_uploaded_but_never_twice(world: 
     assert outcomes(world)[1] == ("attachment", "given_up", "query_rights")
 
 
+def test_what_was_given_up_is_tried_again_when_a_person_asks(anywhere: World) -> None:
+    maps(anywhere, ATTACHED)
+    fault(anywhere, FaultKind.ACL, "/attachment/file", "POST")
+    anywhere.fire()
+    anywhere.idle()
+    assert attached(anywhere) == []
+    anywhere.ask_sync()
+    anywhere.idle()
+    assert len(attached(anywhere)) == 1
+    assert outcomes(anywhere) == [("attachment", "added", None)]
+
+
+def test_a_person_who_asks_does_not_double_what_nobody_may_look_up(world: World) -> None:
+    maps(world, ATTACHED)
+    fault(world, FaultKind.ACL, "/attachment?", "GET", times=None)
+    fault(world, FaultKind.RESET_AFTER_COMMIT, "/attachment/file", "POST")
+    world.fire()
+    world.idle()
+    world.pass_time(minutes=12, step=30)
+    world.ask_sync()
+    world.idle()
+    assert len(attached(world)) == 1
+    assert outcomes(world) == [("attachment", "given_up", "query_rights")]
+
+
 def test_while_uploads_wait_the_incident_is_kept_in_step(world: World) -> None:
     maps(world, ATTACHED)
     fault(world, FaultKind.SERVER_ERROR, "/attachment/file", "POST", times=None)
@@ -323,6 +350,58 @@ def test_a_record_that_is_gone_by_then_has_nothing_attached(world: World) -> Non
     assert outcomes(world) == [("attachment", "given_up", "record_gone")]
     world.resolve()
     world.idle()
+
+
+def test_one_that_is_held_is_not_claimed_again_before_its_lease_is_over(anywhere: World) -> None:
+    maps(anywhere, ATTACHED)
+    anywhere.fire()
+    anywhere.worker.work()
+    with anywhere.store.transaction() as tx:
+        now = anywhere.store.now(tx)
+        first = store_additions.claim(tx, now, paused=())
+        again = store_additions.claim(tx, now, paused=())
+        after = store_additions.claim(tx, now + LEASE, paused=())
+    assert first is not None
+    assert after is not None
+    assert (again, after.epoch - first.epoch) == (None, 1)
+    with anywhere.store.transaction() as tx:
+        assert not store_additions.about_to_send(tx, first, now)  # its lease was taken over
+        tx.execute(update(additions).values(lease_until=None))
+    anywhere.idle()
+    assert len(attached(anywhere)) == 1
+
+
+def test_a_bug_is_given_up_and_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bridge.servicenow import attachments
+
+    def bug(*_args: object, **_more: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(attachments, "attach", bug)
+    maps(world, ATTACHED)
+    world.fire()
+    world.idle()
+    assert outcomes(world) == [("attachment", "given_up", "internal_error")]
+
+
+def test_a_target_that_is_gone_from_the_configuration_is_given_nothing(world: World) -> None:
+    maps(world, ATTACHED)
+    world.fire()
+    world.worker.work()
+    world.aim(itsm(name="other"))
+    world.idle()
+    assert outcomes(world) == [("attachment", "given_up", "unknown_target")]
+
+
+def test_more_observables_than_are_linked_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bridge.servicenow import observables
+
+    monkeypatch.setattr(observables, "OBSERVABLES_MAX", 2)
+    maps(world, OBSERVED, sir())
+    world.fire(ips=["192.0.2.1", "192.0.2.2", "192.0.2.3"])
+    world.idle()
+    assert len(linked(world)) == 2
+    assert world.log("added")[0]["detail"] == {"wanted": 3, "left_out": ["1 more"]}
 
 
 def test_a_paused_target_is_given_nothing(world: World) -> None:

@@ -48,7 +48,7 @@ IMPORTS = pytest.mark.parametrize("target", [staged(), staged(key_field=KEY)], i
 APPLIED = (FaultKind.RESET_AFTER_COMMIT, FaultKind.LATE_COMMIT, FaultKind.TRUNCATED, FaultKind.CANCELLED)
 NOT_APPLIED = (
     *(FaultKind.RATE_LIMIT, FaultKind.UNAUTHENTICATED, FaultKind.SERVER_ERROR, FaultKind.HIBERNATING),
-    *(FaultKind.LOGIN, FaultKind.CLOSED, FaultKind.RESET_BEFORE_COMMIT, FaultKind.DROPPED),
+    *(FaultKind.LOGIN, FaultKind.LOGIN_PAGE, FaultKind.CLOSED, FaultKind.RESET_BEFORE_COMMIT, FaultKind.DROPPED),
 )
 FAULTS = pytest.mark.parametrize("kind", [*APPLIED, *NOT_APPLIED], ids=str)
 
@@ -134,6 +134,27 @@ def test_an_update_that_went_wrong_is_there_once(world: World, target: Target, k
     step(world)
     assert world.record()["impact"] == "1"
     assert len(world.notes()) == 1
+
+
+@pytest.mark.parametrize("target", [staged(key_field=KEY), unique()], ids=["import_set", "unique"])
+def test_a_way_works_on_either_database(anywhere: World, target: Target) -> None:
+    aim(anywhere, target)
+    for level in ("low", "critical"):
+        anywhere.fire(level=level)
+        anywhere.idle()
+    anywhere.resolve()
+    anywhere.idle()
+    assert (anywhere.record()["impact"], anywhere.record()["state"]) == ("1", "6")
+
+
+def test_the_key_is_never_a_mappings_to_change(world: World) -> None:
+    world.library = library_of(world.store, PROBE.replace("  update:\n", f"  update:\n    {KEY}: other\n"))
+    aim(world, unique())
+    world.fire(level="low")
+    world.idle()
+    world.fire(level="critical")
+    world.idle()
+    assert (world.record()[KEY], world.record()["impact"]) == ("r1#1", "1")
 
 
 # --- a record for each episode, or one for all
