@@ -23,6 +23,7 @@ from bridge.servicenow.table import TableApi
 OBSERVABLES_MAX = 50  # linked to one incident; an alert with more says which machine to look at, not what to block
 OBSERVABLE, LINK, TYPE = "sn_ti_observable", "sn_ti_m2m_task_observable", "sn_ti_observable_type"
 
+TYPE_COLUMNS = ("observable.type.value", "observable.type.name")
 # Our kinds, and by which value or name ServiceNow may have the type; of another kind, by the kind itself.
 TYPE_NAMES = {
     "ipv4": ("ipv4-addr", "IP address (V4)"),
@@ -46,18 +47,21 @@ class Observables:
         self._inserting = threading.Lock()
 
     def are_linked(self, sys_id: str, wanted: Sequence[Observable], *, deadline: float) -> bool:
-        linked = {row["observable.value"].casefold() for row in self._links(sys_id, deadline)}
-        return all(one.value.casefold() in linked for one in wanted[:OBSERVABLES_MAX])
+        linked = {
+            (row["observable.value"].casefold(), row[column].casefold())
+            for row in self._links(sys_id, deadline)
+            for column in TYPE_COLUMNS
+        }
+        return all(
+            any((one.value.casefold(), name.casefold()) in linked for name in _names(one))
+            for one in wanted[:OBSERVABLES_MAX]
+        )
 
     def link(self, sys_id: str, wanted: Sequence[Observable], *, deadline: Deadline) -> list[str]:
         """Link what is not linked yet. Returns what was left out, and why, for the log: kinds, never values."""
-        links = self._links(sys_id, deadline())
-        linked = {row["observable.value"].casefold() for row in links}
-        known = {row["observable"] for row in links}
+        known = {row["observable"] for row in self._links(sys_id, deadline())}
         left_out = [f"{len(wanted) - OBSERVABLES_MAX} more"] if len(wanted) > OBSERVABLES_MAX else []
         for one in wanted[:OBSERVABLES_MAX]:
-            if one.value.casefold() in linked:
-                continue
             kind = self._api.look_up(_type_of(one), deadline=deadline())
             if kind is None or not can_be_asked("value", one.value):
                 left_out.append(f"{one.kind}: {'no such type' if kind is None else 'it cannot be looked up'}")
@@ -91,7 +95,7 @@ class Observables:
             return self._api.insert(OBSERVABLE, {"value": one.value, "type": kind}, deadline=deadline())
 
     def _links(self, sys_id: str, deadline: float) -> list[dict[str, str]]:
-        fields = ("task", "observable", "observable.value")
+        fields = ("task", "observable", "observable.value", *TYPE_COLUMNS)
         rows = self._api.rows(LINK, f"task={sys_id}", fields, 1000, deadline)
         if any(row.get("task", "").lower() != sys_id.lower() for row in rows):
             raise _unusable(LINK)
@@ -109,12 +113,15 @@ class Observables:
 
 def _type_of(one: Observable) -> Find:
     """By value, then by name, of each name in turn."""
-    names = TYPE_NAMES.get(_kind(one), (one.kind,))
     find: Find | None = None
-    for column, name in reversed([(column, name) for name in names for column in ("value", "name")]):
+    for column, name in reversed([(column, name) for name in _names(one) for column in ("value", "name")]):
         find = Find(table=TYPE, by=((column, name),), otherwise=find)
     assert find is not None  # noqa: S101 (there is always a name)
     return find
+
+
+def _names(one: Observable) -> tuple[str, ...]:
+    return TYPE_NAMES.get(_kind(one), (one.kind,))
 
 
 def _kind(one: Observable) -> str:

@@ -116,6 +116,22 @@ def test_a_call_that_went_wrong_leaves_each_observable_linked_once(world: World,
     assert outcomes(world) == [("observables", "added", None)]
 
 
+def test_what_was_linked_before_a_try_broke_off_is_not_linked_again(world: World) -> None:
+    maps(world, OBSERVED, sir())
+    path = "/table/sn_ti_m2m_task_observable?"
+    stop = Fault(kind=FaultKind.RATE_LIMIT, path=path, methods=frozenset({"POST"}), after=1, seconds=1)
+    world.simulator.faults.add(stop)
+    world.fire(ips=["192.0.2.1", "192.0.2.2"], domain="192.0.2.1")
+    world.idle()
+    assert len(linked(world)) == 1
+    world.pass_time(minutes=2, step=10)
+    assert sorted((kind, value) for _, kind, value in linked(world)) == [
+        ("domain-name", "192.0.2.1"),
+        ("ipv4-addr", "192.0.2.1"),
+        ("ipv4-addr", "192.0.2.2"),
+    ]
+
+
 def test_without_threat_intelligence_incidents_go_without_observables_and_it_is_said_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
