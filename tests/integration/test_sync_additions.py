@@ -132,6 +132,17 @@ def test_what_was_linked_before_a_try_broke_off_is_not_linked_again(world: World
     ]
 
 
+def test_one_value_of_two_types_is_two_observables(world: World) -> None:
+    maps(world, OBSERVED, sir())
+    path = "/table/sn_ti_m2m_task_observable?"
+    lost = Fault(kind=FaultKind.RESET_BEFORE_COMMIT, path=path, methods=frozenset({"POST"}), after=1)
+    world.simulator.faults.add(lost)
+    world.fire(ips=["192.0.2.1"], domain="192.0.2.1")
+    world.idle()
+    world.pass_time(minutes=12, step=30)
+    assert sorted(kind for _, kind, _ in linked(world)) == ["domain-name", "ipv4-addr"]
+
+
 def test_without_threat_intelligence_incidents_go_without_observables_and_it_is_said_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -385,6 +396,22 @@ def test_one_that_is_held_is_not_claimed_again_before_its_lease_is_over(anywhere
         tx.execute(update(additions).values(lease_until=None))
     anywhere.idle()
     assert len(attached(anywhere)) == 1
+
+
+def test_one_that_is_held_does_not_keep_the_others_waiting(world: World) -> None:
+    maps(world, ATTACHED)
+    for rule in ("r1", "r2"):
+        world.fire(rule)
+        world.worker.work()
+    with world.store.transaction() as tx:
+        now = world.store.now(tx)
+        first = store_additions.claim(tx, now, paused=())
+        second = store_additions.claim(tx, now, paused=())
+        tx.execute(update(additions).values(lease_until=None))
+    assert first is not None
+    assert second is not None
+    assert first.incident != second.incident
+    world.idle()
 
 
 def test_a_bug_is_given_up_and_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
