@@ -244,6 +244,8 @@ def _rendered(
     found = rendered.fields | {column: _named(find) for column, find in rendered.finds.items()}
     if step.writes is Kind.CREATE:
         found |= {"route": step.target or "drop", "severity": step.mapped.severity.word}
+        found |= {"correlation_display": mapping.display} if mapping.display else {}
+        found |= {"attachment": "the raw alert"} if mapping.attach else {}
         if rendered.observables:
             found["observables"] = "; ".join(sorted(f"{one.kind} {one.value}" for one in rendered.observables))
     return found

@@ -307,3 +307,16 @@ def test_more_incidents_are_a_change_although_no_field_differs() -> None:
     edited = PROBE.replace("display: Probe", "display: Probe\n  reopen: {within: 0s}")
     done = plan(edited, (0, alert()), (1, RESOLVED), (1, alert()))
     assert (done.before.reopened, done.after.created, done.changes) == (1, 2, True)
+
+
+@pytest.mark.parametrize(
+    ("edited", "field"),
+    [
+        (PROBE.replace("display: Probe", "display: Another"), "correlation_display"),
+        (PROBE + "attach: true\n", "attachment"),
+    ],
+)
+def test_what_goes_with_a_create_beside_its_fields_is_a_change_too(edited: str, field: str) -> None:
+    found = plan(edited, (0, alert()))
+    assert found.changes
+    assert [change.field for shape in found.shapes for change in shape.example] == [field]
