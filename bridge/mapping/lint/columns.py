@@ -15,6 +15,9 @@ from bridge.mapping.steps import DATE_DEFAULT
 from bridge.mapping.values import cut
 
 WRITES = (Kind.CREATE, Kind.UPDATE, Kind.CLOSE, Kind.REOPEN)
+_EXPRESSION = re.compile(
+    r"\.[\"A-Za-z_@][^ ]*( .*)?|[A-Za-z_][A-Za-z0-9_]* (\?\?|\|) .*"
+)  # a path, a pipe or an alternative
 # Characters that a name of the language takes at most; those that are not here have no bound.
 BOUNDS = {"severity": 8, "status": 8, "repeat_count": 10, "correlation_id": 100}
 TIME_CHARS = {"Y": 4, "j": 3, "b": 3, "a": 3, "B": 9, "A": 9}  # of a directive of `date`; the others take 2
@@ -42,6 +45,14 @@ def exceeds_column(subject: Subject) -> Iterator[Finding]:
         if longest > most:
             message = f"{why} {longest} characters long, `{column}` of `{table}` takes {most}: it would be cut"
             yield Finding(node, message, "shorten the text, or its parts: {{ … | truncate(80) }}")
+
+
+def reads_like_an_expression(subject: Subject) -> Iterator[Finding]:
+    for _, _, column, node in _written(subject):
+        text = node.value
+        if isinstance(text, str) and "{{" not in text and (_EXPRESSION.fullmatch(text) or "}}" in text):
+            message = f"{column} will hold `{cut(text, SHOWN_CHARS)}` as it stands: outside of {{{{ }}}} all is text"
+            yield Finding(node, message, f'"{{{{ {text} }}}}"' if "}}" not in text else "a `{{` is missing before it")
 
 
 def unknown_choice(subject: Subject) -> Iterator[Finding]:

@@ -59,6 +59,9 @@ LINTS = {
     "IB403": Lint(
         "takes-foreign-alerts", "`match` also holds for another mapping's samples.", alerts.takes_foreign_alerts
     ),
+    "IB404": Lint(
+        "text-reads-like-an-expression", "A field's text looks like a path or a pipe.", columns.reads_like_an_expression
+    ),
     "IB501": Lint("unknown-column", "A column that the table has not.", columns.unknown_column),
     "IB502": Lint("text-exceeds-column", "A text that may be longer than its column.", columns.exceeds_column),
     "IB503": Lint("unknown-choice", "A value that is not among the column's choices.", columns.unknown_choice),
