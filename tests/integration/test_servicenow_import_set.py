@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -12,8 +13,9 @@ from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.servicenow.client import Client
 from bridge.servicenow.import_set import ImportSetWay
 from bridge.servicenow.table import TableApi
-from bridge.settings import Instance, Secret, Staging, Target, Write
+from bridge.settings import AuthScheme, Instance, InstanceAuth, Secret, Staging, Target, Write
 
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 A, B = "a" * 32, "b" * 32
 FIELDS = {"correlation_id": "id-1", "correlation_display": "Probe · 0a1b", "u_extra": "x", "state": "2"}
 OURS = {"sys_id": A, "number": "INC1", "state": "2"} | {name: FIELDS[name] for name in list(FIELDS)[:2]}
@@ -31,8 +33,9 @@ def served(*steps: Step) -> Iterator[tuple[ImportSetWay, ScriptedServer]]:
         name="t", instance="test", table="incident", write=Write.IMPORT_SET, staging=Staging(table="u_stage")
     )
     with ScriptedServer(*steps) as server:
-        instance = Instance(name="test", url=server.url, username="bridge", password=Secret(kind="env", name="UNUSED"))
-        client = Client(instance)
+        password = Secret(kind="env", name="UNUSED")
+        auth = InstanceAuth(scheme=AuthScheme.BASIC, username="bridge", password=password)
+        client = Client(Instance(name="test", url=server.url, auth=auth), clock=lambda: NOW)
         try:
             yield ImportSetWay(target, TableApi(client)), server
         finally:
