@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bridge.store.engine import open_store
 from bridge.store.schema import upgrade_store
-from bridge.store.tables import deliveries
+from bridge.store.tables import alerts, deliveries
 from bridge.wiring import utc_now
 
 MAPPINGS = Path(__file__).resolve().parents[2] / "mappings"
@@ -41,12 +41,12 @@ sources:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--alerts", type=int, default=ALERTS_AIMED_AT)
-    alerts = parser.parse_args().alerts
+    many = parser.parse_args().alerts
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(MAPPINGS, folder / "mappings")
         (folder / "bridge.yaml").write_text(BRIDGE_YAML)
-        fill(folder, alerts)
+        fill(folder, many)
         run(folder, "publish", "elastic", "--note", "the one before")
         mapping = folder / "mappings/elastic.yaml"
         mapping.write_text(mapping.read_text().replace('id: "{{ rule_id }}:', 'id: "{{ rule }}:'))
@@ -54,8 +54,8 @@ def main() -> None:
         run(folder, "plan", "elastic", status=2)
         seconds = time.monotonic() - began
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
-    aim = SECONDS_MAX * alerts / ALERTS_AIMED_AT
-    print(f"{alerts} alerts         {seconds:6.1f} s   aim {aim:g}; at most {peak:.0f} MB")
+    aim = SECONDS_MAX * many / ALERTS_AIMED_AT
+    print(f"{many} alerts         {seconds:6.1f} s   aim {aim:g}; at most {peak:.0f} MB")
 
 
 def run(folder: Path, *words: str, status: int = 0) -> None:
@@ -63,19 +63,18 @@ def run(folder: Path, *words: str, status: int = 0) -> None:
     assert subprocess.run(line, check=False, stdout=subprocess.DEVNULL).returncode == status
 
 
-def fill(folder: Path, alerts: int) -> None:
+def fill(folder: Path, many: int) -> None:
     """One alert a delivery, over six days; a tenth of them resolves."""
     store = open_store(f"sqlite:///{folder / 'bridge.db'}", utc_now)
     upgrade_store(store)
     sample = json.loads((folder / "mappings/samples/elastic-powershell.json").read_text())
     rolled = random.Random(1)
-    begin, step = utc_now() - timedelta(days=6), timedelta(days=6) / alerts
-    for first in range(0, alerts, PAGE):
-        rows = [
-            row(sample, rolled, number, begin + number * step) for number in range(first, min(first + PAGE, alerts))
-        ]
+    begin, step = utc_now() - timedelta(days=6), timedelta(days=6) / many
+    for first in range(0, many, PAGE):
+        rows = [row(sample, rolled, number, begin + number * step) for number in range(first, min(first + PAGE, many))]
         with store.transaction() as tx:
             tx.execute(deliveries.insert(), rows)
+            tx.execute(alerts.insert(), [alert_row(one) for one in rows])
     store.close()
 
 
@@ -86,6 +85,7 @@ def row(sample: dict[str, object], rolled: random.Random, number: int, at: objec
     if rolled.random() < 0.1:
         alert["kibana.alert.workflow_status"] = "closed"
     return {
+        "id": number + 1,
         "source": "elastic",
         "tenant": "default",
         "fingerprint": number.to_bytes(16, "big"),
@@ -93,6 +93,18 @@ def row(sample: dict[str, object], rolled: random.Random, number: int, at: objec
         "received_at": at,
         "content_type": "application/json",
         "body": json.dumps(alert).encode(),
+    }
+
+
+def alert_row(delivery: dict[str, object]) -> dict[str, object]:
+    """That it was taken: what became of it is the plan's to find out."""
+    return {
+        "delivery_id": delivery["id"],
+        "position": 0,
+        "covers_rest": False,
+        "outcome": "accepted",
+        "reason": "new",
+        "received_at": delivery["received_at"],
     }
 
 
