@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
@@ -86,13 +87,26 @@ def parse_yaml(raw: bytes, name: str) -> YamlFile:
         message = f"the character U+{error.character:04X} is not taken as it is"
         hint = "delete it, or escape it in double quotes"
         raise Misconfigured([Problem(name, line, column, message, hint)]) from error
-    except (YAMLError, RecursionError, ValueError) as error:
+    except RecursionError as error:  # the composer's, which goes a frame deeper for every level
+        line, column = _too_deep(text)
+        raise Misconfigured([Problem(name, line, column, f"is nested deeper than {YAML_DEPTH_MAX}")]) from error
+    except (YAMLError, ValueError) as error:
         raise Misconfigured([Problem(name, 0, 0, f"is not YAML: {str(error).splitlines()[0]}")]) from error
     walk = _Walk(name)
     value = walk.value(node, (), 0) if node is not None else None
     if walk.problems:
         raise Misconfigured(walk.problems)
     return YamlFile(name=name, value=value, places=walk.places, key_places=walk.key_places, source=text)
+
+
+def _too_deep(text: str) -> tuple[int, int]:
+    """Where the first level begins that is one too many: the parser, unlike the composer, does not go deeper itself."""
+    depth = 0
+    for event in YAML(typ="rt", pure=True).parse(io.StringIO(text)):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > YAML_DEPTH_MAX + 1:
+            return event.start_mark.line + 1, event.start_mark.column + 1
+    return 0, 0
 
 
 class _Walk:

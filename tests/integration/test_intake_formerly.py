@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -73,7 +77,48 @@ def test_after_the_change_is_done_a_problem_that_is_over_begins_anew_under_its_n
         assert [row.correlation_id for row in queries.find_correlations(tx, "rule/r1")] == ["rule/r1"]
 
 
-def test_two_processes_with_different_revisions_make_one_correlation(
+POSTS = """
+import sys
+from intake_world import NOW, alert, delivery, library_of
+from bridge.store.engine import open_store
+from bridge.store.intake import commit
+
+url, which, turns, text = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+store = open_store(url, lambda: NOW)
+library = library_of(store, text)
+print("ready", flush=True)
+sys.stdin.readline()
+for turn in range(turns):
+    one = delivery(library, alert(rule=f"r{turn}"), sender_id=f"{which}-{turn}")
+    store.in_transaction(lambda tx: commit(tx, [one], store.now(tx)))
+store.close()
+"""
+
+
+def test_two_processes_with_different_revisions_make_one_correlation(store: Store, store_url: str) -> None:
+    turns = 40
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    lines = [
+        [sys.executable, "-c", POSTS, store_url, which, str(turns), text]
+        for which, text in (("old", PROBE), ("new", edited(PROBE)))
+    ]
+    pipes: dict[str, int] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with ExitStack() as stack:
+        running = [stack.enter_context(subprocess.Popen(line, env=environment, text=True, **pipes)) for line in lines]
+        for process in running:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in running:  # both go through the same problems, and neither has seen one of them
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in running:
+            process.wait(60)
+        assert [process.returncode for process in running] == [0, 0]
+    assert [row.last_seq for row in rows(store, correlations)] == [2] * turns
+
+
+def test_two_writers_with_different_revisions_make_one_correlation(
     store: Store, store_url: str, old: Library, new: Library
 ) -> None:
     turns = 20
