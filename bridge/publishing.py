@@ -21,7 +21,7 @@ from bridge.mapping.compile import Mapping
 from bridge.mapping.load import compile_files, load_mappings
 from bridge.mapping.trial import TABLES, Trial, try_mapping
 from bridge.settings import Reload, Settings
-from bridge.settings_routes import route_problems
+from bridge.settings.routes import route_problems
 from bridge.store import removal, revisions
 from bridge.store.engine import Store
 from bridge.store.replay import quarantined, replay

@@ -122,7 +122,7 @@ def all_problems(config: Path, *, today: date) -> Misconfigured:
 def checked_file(config: Path, instance: str | None, *, today: date) -> Checked:
     """Raises UsageError when there is no such instance, or its schema was never read."""
     from bridge.settings import check_secrets
-    from bridge.settings_load import read
+    from bridge.settings.load import read
 
     try:
         settings, problems = read(config)
@@ -168,7 +168,7 @@ def _verifier_problems(settings: Settings) -> list[Problem]:
 def _compiled(settings: Settings, today: date) -> tuple[list[Problem], dict[str, Mapping], int]:
     """Every mapping in the folder, in use or not, and every one that a source names: what is wrong, and the others."""
     from bridge.mapping.load import load_mappings
-    from bridge.settings_routes import route_problems
+    from bridge.settings.routes import route_problems
 
     folder = _folder(settings)
     names = {path.stem for path in folder.glob("*.yaml")}

@@ -32,7 +32,7 @@ def folder_and_tables(config: Path | None) -> tuple[Path, dict[str, str]]:
 
     if config is None and not CONFIG_DEFAULT.exists():
         return Path("mappings"), TABLES
-    from bridge.settings_load import load
+    from bridge.settings.load import load
 
     settings = load(config or CONFIG_DEFAULT)
     folder = settings.mappings_path

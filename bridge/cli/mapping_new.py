@@ -121,7 +121,7 @@ def _target(config: Path | None, tables: Mapping[str, str]) -> Target:
     """The first of bridge.yaml that takes ITSM incidents, else its first; without one, `itsm`."""
     from bridge.mapping.model import TABLE_KIND
     from bridge.mapping.skeleton import Target
-    from bridge.settings_load import load
+    from bridge.settings.load import load
 
     names = list(load(config or CONFIG_DEFAULT).targets) if config or CONFIG_DEFAULT.exists() else list(tables)
     kinds = {name: TABLE_KIND.get(tables[name], "") for name in names}

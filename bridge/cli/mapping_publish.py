@@ -77,7 +77,7 @@ def rollback_command(name: str, revision: str, author: str | None, note: str, co
     """
     from bridge.mapping.load import compile_files
     from bridge.publishing import put_into_use
-    from bridge.settings_routes import route_problems
+    from bridge.settings.routes import route_problems
     from bridge.store.revisions import find
 
     with opened(config) as (settings, store):

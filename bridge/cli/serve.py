@@ -82,7 +82,7 @@ def _listener(host: str, port: int) -> socket.socket:
 def _refuse_open_doors(settings: Settings, host: str, bind: str) -> None:
     """A source without authentication is for this machine alone."""
     from bridge.errors import Misconfigured, Problem
-    from bridge.settings_instance import is_loopback
+    from bridge.settings.instance import is_loopback
 
     if is_loopback(host):
         return

@@ -9,7 +9,7 @@ from intake_world import library_of, rows
 from sync_world import DISPLAY, PROBE, World, itsm
 
 from bridge.settings import Close, Staging, Target, Write
-from bridge.settings_targets import PRESETS
+from bridge.settings.targets import PRESETS
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.transform import Rejection, TransformMap
 from bridge.simulator.transform import Staging as Simulated

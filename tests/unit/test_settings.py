@@ -24,7 +24,7 @@ from bridge.settings import (
     Write,
     load_settings,
 )
-from bridge.settings_targets import PRESETS
+from bridge.settings.targets import PRESETS
 
 GOOD = """\
 database: sqlite:///var/store.db

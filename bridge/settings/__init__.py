@@ -205,13 +205,13 @@ class Settings:
 
 def load_settings(path: Path) -> Settings:
     """Read bridge.yaml. Raises Misconfigured with every problem at once. Secrets are not looked at: `check_secrets`."""
-    from bridge.settings_load import load  # reading YAML costs a quarter of a second: only those who load pay it
+    from bridge.settings.load import load  # reading YAML costs a quarter of a second: only those who load pay it
 
     return load(path)
 
 
 def check_secrets(settings: Settings) -> list[Problem]:
     """What is wrong with the secrets that bridge.yaml refers to: missing, empty, or a key that others can read."""
-    from bridge.settings_secrets import problems_of
+    from bridge.settings.secrets import problems_of
 
     return problems_of(settings)

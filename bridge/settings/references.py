@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from bridge.settings import Secret
-from bridge.settings_section import Section
+from bridge.settings.section import Section
 
 SECRETS_MAX = 2  # the new and the old one, during rotation
 

@@ -17,7 +17,7 @@ from bridge.settings import (
     Target,
     Write,
 )
-from bridge.settings_section import Section
+from bridge.settings.section import Section
 
 CLOSE_STATE = {"incident": "6", "sn_si_incident": "3"}  # Resolved; Closed. The tables we know, too
 CLOSE_NOTES_DEFAULT = "Resolved at the source."

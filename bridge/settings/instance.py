@@ -19,8 +19,8 @@ from bridge.settings import (
     Secret,
     Transport,
 )
-from bridge.settings_references import secret_of, text_or_secret
-from bridge.settings_section import Section
+from bridge.settings.references import secret_of, text_or_secret
+from bridge.settings.section import Section
 
 LATER_KEYS = ("enrichment_path",)  # of CONTRACT; refused, for ignoring one would break its promise
 EXAMPLE = "https://acme.service-now.com"

@@ -19,10 +19,10 @@ from bridge.settings import (
     Source,
     SourceAuth,
 )
-from bridge.settings_instance import instance_of
-from bridge.settings_references import file_of, secrets_of
-from bridge.settings_section import NAME, Section
-from bridge.settings_targets import target_of
+from bridge.settings.instance import instance_of
+from bridge.settings.references import file_of, secrets_of
+from bridge.settings.section import NAME, Section
+from bridge.settings.targets import target_of
 from bridge.yamlfile import load_yaml
 
 BODY_BYTES_LARGEST = 8 << 20  # what one group commit takes in
