@@ -50,6 +50,7 @@ def doctor(config: Path, name: str | None, *, write_probe: bool, refresh: bool, 
 
     settings = load_settings(config)
     chosen = _chosen(settings, name)
+    _refuse_without_secrets(settings, chosen)
     if write_probe:
         for instance in chosen:
             _permitted(instance)
@@ -81,6 +82,18 @@ def _chosen(settings: Settings, name: str | None) -> list[Instance]:
     if name not in settings.instances:
         raise click.UsageError(f"there is no instance {name} in {settings.file}; known: {known}")
     return [settings.instances[name]]
+
+
+def _refuse_without_secrets(settings: Settings, chosen: list[Instance]) -> None:
+    """Secrets, keys and certificates of these instances, with their places; those of sources may still be missing."""
+    from dataclasses import replace
+
+    from bridge.errors import Misconfigured
+    from bridge.settings import check_secrets
+
+    theirs = replace(settings, instances={one.name: one for one in chosen}, sources={}, signing_key=None)
+    if problems := check_secrets(theirs):
+        raise Misconfigured(problems)
 
 
 def _permitted(instance: Instance) -> None:

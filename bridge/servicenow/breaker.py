@@ -27,9 +27,12 @@ DOWN = frozenset(
         "unreadable_answer",
     ]
 )
-# A person must correct something, and ServiceNow locks users who keep trying: the second one in a row is enough.
+# A person must correct something, and users who keep trying get locked out: the second one in a row is enough.
 CREDENTIALS = frozenset(
-    ["unauthenticated", "token_refused", "invalid_client", "invalid_grant", "unauthorized_client", "key_unusable"]
+    [
+        *("unauthenticated", "token_refused", "invalid_client", "invalid_grant", "unauthorized_client"),
+        *("key_unusable", "proxy_unauthenticated"),
+    ]
 )
 CREDENTIALS_WEIGHT = 3
 # Nothing was asked of the instance, or it answered that it is well but busy.

@@ -68,7 +68,11 @@ class Client:
     @property
     def held(self) -> bool:
         """Whether a call would be turned away now because the instance is left alone."""
-        return self.breaker.held and not self._access.changed()
+        return self.breaker.held and not self._secrets_changed()
+
+    def _secrets_changed(self) -> bool:
+        """Whether what was refused may be taken now, our credentials or the proxy's."""
+        return self._access.changed() or (self._session.proxy is not None and self._session.proxy.changed())
 
     def close(self) -> None:
         self._session.close()
@@ -106,7 +110,7 @@ class Client:
             request = self._request(method, path, query, body, headers)
             return self._counted(request, table, writes=body is not None, deadline=deadline)
 
-        if self.breaker.held and self._access.changed():
+        if self.breaker.held and self._secrets_changed():
             self.breaker.forget()
         with self.breaker.call() as probe, self._gate.call(path, deadline):
             if probe and body is not None:

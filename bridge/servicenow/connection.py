@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
@@ -25,7 +26,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ProxyError
 
 from bridge.errors import Transient
-from bridge.settings import Secret, Transport
+from bridge.servicenow.proxy import Proxy
+from bridge.settings import Transport
 
 # A connection that rested longer is not used again. The server may close one at the very moment we send on it, and
 # such a write is ambiguous; a round's read and write follow each other well within this, and servers keep idle ones
@@ -98,6 +100,10 @@ def deadline_passed() -> Transient:
     return Transient("deadline_passed", "The deadline passed before the request was sent; nothing was sent.")
 
 
+class ProxyAsks(ProxyError):
+    """The proxy asks for credentials, or for other ones."""
+
+
 class _Timed(HTTPConnection):
     """The hooks of a call, for both kinds of connection."""
 
@@ -115,7 +121,8 @@ class _Timed(HTTPConnection):
         try:
             super()._tunnel()
         except OSError as error:
-            raise ProxyError("the proxy gave no way to the instance", error) from error
+            asked = f"failed: {HTTPStatus.PROXY_AUTHENTICATION_REQUIRED.value}" in str(error)  # http.client's own words
+            raise (ProxyAsks if asked else ProxyError)("the proxy gave no way to the instance", error) from error
         finally:
             self._tunnelling = False
 
@@ -165,6 +172,8 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        if proxy not in self.proxy_manager:
+            self.proxy_manager.clear()  # those of the URL before, with their connections
         manager = super().proxy_manager_for(proxy, **proxy_kwargs)
         manager.pool_classes_by_scheme = POOLS
         return manager
@@ -179,7 +188,7 @@ class Session(requests.Session):
     """A session that keeps no cookies, follows no redirects and asks nothing of the environment.
 
     Certificates and keys are read from their files for each new connection: they may be renewed in place.
-    Raises KeyError or OSError when a secret of the transport is not there.
+    Raises KeyError, OSError or ValueError when the secret of the proxy cannot be used.
     """
 
     def __init__(self, *, connections: int, transport: Transport) -> None:
@@ -191,11 +200,16 @@ class Session(requests.Session):
         if transport.client_cert is not None:
             key = transport.client_key or transport.client_cert
             self.cert = (str(transport.client_cert), str(key))
-        if transport.proxy is not None:
-            proxy = transport.proxy.read().decode() if isinstance(transport.proxy, Secret) else transport.proxy
-            self.proxies = {"http": proxy, "https": proxy}
+        self.proxy = Proxy(transport.proxy) if transport.proxy is not None else None
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=connections))
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """By the proxy as its secret is now: a new password needs no restart."""
+        if self.proxy is not None:
+            url = self.proxy.url()
+            kwargs["proxies"] = {"http": url, "https": url}
+        return super().send(request, **kwargs)
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Never one. Only not following would still read the whole body of the redirect, however large."""

@@ -21,7 +21,7 @@ from urllib3 import exceptions as urllib3
 
 from bridge.alert import Json
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
-from bridge.servicenow.connection import Call, deadline_passed
+from bridge.servicenow.connection import Call, ProxyAsks, deadline_passed
 
 SAID_CHARACTERS_MAX = 500
 TIMED_OUT = "ServiceNow did not answer in time."
@@ -79,6 +79,11 @@ OPEN_4XX: dict[tuple[int, bool], tuple[str, str]] = {
 }
 # Failures before the first byte of a request went out: nothing was applied.
 NOT_SENT: tuple[tuple[type[Exception], str, str], ...] = (
+    (
+        ProxyAsks,
+        "proxy_unauthenticated",
+        "The proxy of transport.proxy asks for credentials, or takes not these (407).",
+    ),
     (
         urllib3.ProxyError,
         "proxy_failed",

@@ -56,7 +56,7 @@ def _url(section: Section) -> str:
         return ""
     url, host, port = _split(text)
     origin = _origin(host, port)
-    if not host or url.scheme not in ("https", "http") or re.search(r"[\s\\]", text):
+    if not _is_host(host) or url.scheme not in ("https", "http") or re.search(r"[\s\\]", text):
         section.refuse("url", "is not the URL of an instance", _fix(text))
     elif url.username or url.password:
         section.refuse("url", "holds credentials: they belong under `auth`, as references", EXAMPLE)
@@ -75,6 +75,11 @@ def _split(text: str) -> tuple[SplitResult, str, int | None]:
     except ValueError:
         return urlsplit(""), "", None
     return url, host, port
+
+
+def _is_host(host: str) -> bool:
+    """What a request can name: another letter than these is written as DNS has it, xn--…"""
+    return ":" in host or re.fullmatch(r"[a-z0-9_][a-z0-9_.-]*", host) is not None
 
 
 def _origin(host: str, port: int | None) -> str:

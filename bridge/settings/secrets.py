@@ -99,16 +99,23 @@ def _wrong_with_transport(transport: Transport) -> Iterator[tuple[str, tuple[str
             yield "client_cert", (what, "correct the paths, or let the bridge's user read them")
 
 
+def proxy_url(proxy: Secret) -> str:
+    """What the secret holds. Raises KeyError or OSError when it is not there, ValueError when it is no proxy's URL."""
+    read = proxy.read().decode()
+    url = urlsplit(read)
+    if not url.hostname or url.scheme not in ("http", "https"):
+        raise ValueError("not the URL of a proxy")  # without the URL: it holds a password
+    return read
+
+
 def _wrong_with_proxy(proxy: Secret) -> tuple[str, str] | None:
-    """The URL holds a password: nothing of it is shown."""
     try:
-        url = urlsplit(proxy.read().decode())
-        usable = url.hostname and url.scheme in ("http", "https")
+        proxy_url(proxy)
     except (KeyError, OSError):
         return None  # told as a secret that is not there
     except ValueError:
-        usable = False
-    return None if usable else (f"{_shown(proxy)} is not the URL of a proxy", "http://user:password@proxy.example:3128")
+        return f"{_shown(proxy)} is not the URL of a proxy", "http://user:password@proxy.example:3128"
+    return None
 
 
 def _wrong_with(secret: Secret) -> tuple[str, str] | None:

@@ -182,7 +182,7 @@ def test_a_name_that_cannot_be_one_is_told_as_a_name(patient: Patient) -> None:
         ),
         (
             answer(407, b"", "Proxy-Authenticate: Basic"),
-            "The proxy asks for credentials.",
+            "The proxy asks for credentials, or those in transport.proxy are not taken.",
         ),
     ],
 )

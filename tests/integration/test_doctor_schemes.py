@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from doctor_world import Patient, certificate_in, first_cause, server_with
+from scripted_server import ScriptedServer, answer
 
 from bridge.simulator.access import ApiKey, OAuthClient
 from bridge.simulator.faults import Fault, FaultKind
@@ -89,6 +90,28 @@ def test_a_private_authority_that_is_named_is_trusted(patient: Patient) -> None:
         patient.is_at(servicenow.url, more=f"transport: {{ca: {certificate}}}")
         found = patient.findings(status=0)
     assert found["tls"]["outcome"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("transport", "said"),
+    [
+        ("{ca: absent.pem}", "instances.prod.transport.ca: "),
+        ("{proxy: {file: absent}}", "instances.prod.transport.proxy: "),
+        ("{client_cert: var/key}", "instances.prod.transport.client_cert: "),
+    ],
+)
+def test_a_file_of_the_transport_that_cannot_be_used_is_told_before_anything_is_asked(
+    patient: Patient, servicenow: SimulatorServer, transport: str, said: str
+) -> None:
+    patient.is_at(servicenow.url, more=f"transport: {transport}")
+    patient.doctor(status=2)
+    assert (said in patient.error, servicenow.simulator.calls) == (True, [])
+
+
+def test_a_proxy_that_wants_a_password_is_told_from_one_that_is_not_there(patient: Patient) -> None:
+    with ScriptedServer(answer(407, b"", "Proxy-Authenticate: Basic")) as proxy:
+        patient.is_at("https://acme.service-now.com", more=f"transport: {{proxy: '{proxy.url}'}}")
+        assert first_cause(patient.wrong()).startswith("The proxy asks for credentials")
 
 
 def test_a_proxy_that_is_not_there_is_told(patient: Patient, servicenow: SimulatorServer) -> None:

@@ -189,6 +189,43 @@ def test_a_proxys_password_comes_from_a_secret(authority: Authority, monkeypatch
         assert b"Proxy-Authorization: Basic bWU6Y2FuYXJ5" in proxy.requests[0]
 
 
+def test_a_proxys_new_password_is_used_by_the_next_call(authority: Authority, tmp_path: Path) -> None:
+    secret = tmp_path / "proxy"
+    refusal = answer(407, b"", "Proxy-Authenticate: Basic")
+    with ScriptedServer(CREATED, tls=authority.server()) as server, ScriptedServer(refusal, tunnel) as proxy:
+        through(proxy, server)
+        secret.write_text(proxy.url.replace("//", "//me:old@"))
+        with table_api(server.url, Transport(ca=authority.file, proxy=Secret(kind="file", name=str(secret)))) as api:
+            assert refused(api) == "proxy_unauthenticated"
+            secret.write_text(proxy.url.replace("//", "//me:canary@"))
+            assert create(api) == SYS_ID
+        assert b"Proxy-Authorization: Basic bWU6Y2FuYXJ5" in proxy.requests[1]
+
+
+@pytest.mark.parametrize("now", ["", "not a proxy", None], ids=["empty", "no URL", "gone"])
+def test_a_proxys_secret_that_cannot_be_used_leaves_the_last_one(
+    authority: Authority, tmp_path: Path, now: str | None
+) -> None:
+    secret = tmp_path / "proxy"
+    with ScriptedServer(CREATED, tls=authority.server()) as server, ScriptedServer(tunnel) as proxy:
+        through(proxy, server)
+        secret.write_text(proxy.url)
+        with table_api(server.url, Transport(ca=authority.file, proxy=Secret(kind="file", name=str(secret)))) as api:
+            secret.unlink() if now is None else secret.write_text(now)
+            assert create(api) == SYS_ID
+
+
+def test_an_instance_that_is_left_alone_for_its_proxy_is_tried_once_the_secret_changes(tmp_path: Path) -> None:
+    secret = tmp_path / "proxy"
+    with ScriptedServer(*[answer(407, b"")] * 2) as proxy:
+        secret.write_text(proxy.url.replace("//", "//me:old@"))
+        with table_api("https://127.0.0.1:9", Transport(proxy=Secret(kind="file", name=str(secret)))) as api:
+            assert [refused(api) for _ in range(2)] == ["proxy_unauthenticated"] * 2
+            held = api.client.held
+            secret.write_text(proxy.url.replace("//", "//me:new@"))
+            assert (held, api.client.held) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("step", "code"),
     [(reset, "connection_lost"), (drip(b"HTTP/1.1 201 Created\r\n" + b"X-Slow: y\r\n" * 99, every=0.1), "timed_out")],
@@ -207,16 +244,40 @@ def test_what_was_sent_through_a_proxy_and_not_answered_is_ambiguous(
 
 
 @pytest.mark.parametrize(
-    "step",
-    [answer(407, b""), answer(403, b""), answer(502, b"")],
+    ("step", "code"),
+    [
+        (answer(407, b""), "proxy_unauthenticated"),
+        (answer(403, b""), "proxy_failed"),
+        (answer(502, b""), "proxy_failed"),
+    ],
     ids=["wants a password", "forbids it", "does not get there"],
 )
-def test_a_proxy_that_gives_no_way_is_named_and_nothing_was_sent(authority: Authority, step: Step) -> None:
+def test_a_proxy_that_gives_no_way_is_named_and_nothing_was_sent(authority: Authority, step: Step, code: str) -> None:
     with (
         ScriptedServer(step) as proxy,
         table_api("https://127.0.0.1:9", Transport(ca=authority.file, proxy=proxy.url)) as api,
     ):
+        assert refused(api) == code
+
+
+def test_a_name_that_only_the_proxy_can_resolve_is_the_proxys(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a start nor a call asks this machine's DNS for it."""
+    asked: list[object] = []
+    real = socket.getaddrinfo
+
+    def resolve(host: Any, *more: Any, **named: Any) -> Any:
+        asked.append(host)
+        return real(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with (
+        ScriptedServer(answer(502, b"")) as proxy,
+        table_api("https://nowhere.invalid", Transport(ca=authority.file, proxy=proxy.url)) as api,
+    ):
         assert refused(api) == "proxy_failed"
+        assert (proxy.requests[0].startswith(b"CONNECT nowhere.invalid:443 "), set(asked)) == (True, {"127.0.0.1"})
 
 
 def test_a_proxy_that_is_not_there_is_named(authority: Authority) -> None:

@@ -65,6 +65,20 @@ def test_a_redirect_to_the_instance_itself_is_no_proxys() -> None:
     assert "its own log-in page" in only.what
 
 
+@pytest.mark.parametrize(
+    ("host", "is_the_companys"),
+    [
+        ("servicenow.com", True),
+        ("acme.servicenow.com", True),
+        ("acme.service-now.com", False),
+        ("myservicenow.com", False),
+    ],
+)
+def test_the_companys_own_site_is_told_from_an_instance(host: str, is_the_companys: bool) -> None:
+    first = causes_of(Seen(code="dns_failed", host=host, scheme="basic"))[0].what
+    assert ("company's own site" in first) == is_the_companys
+
+
 @pytest.mark.parametrize("table", ["incident", "sn_si_incident", "sn_ti_observable", "u_other"])
 def test_a_role_that_is_lacking_is_named_where_it_is_known(table: str) -> None:
     told = " ".join(cause.do for cause in causes_of(seen("acl", table=table)))

@@ -192,6 +192,8 @@ IN_INSTANCE = {
     "no query": ("url: https://corp.example?x=1", "must end after the host"),
     "no credentials": ("url: https://a:b@corp.example", "holds credentials"),
     "a host": ("url: https:///x", "is not the URL of an instance"),
+    "a host that no request can name": ("url: https://*.service-now.com", "is not the URL of an instance"),
+    "a host of letters that a name cannot have": ("url: https://äcme.service-now.com", "is not the URL of an instance"),
     "a port that is none": ("url: https://corp.example:99999", "is not the URL of an instance"),
     "a host alone": ("url: Corp.example", "is not the URL of an instance (write https://corp.example)"),
     "a name alone": ("url: acme", "is not the URL of an instance (write https://acme.service-now.com)"),

@@ -1,0 +1,89 @@
+"""What a row of the causes is: the codes it is about, what must be seen for it, and its two sentences. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bridge.servicenow.outcome import Raw
+
+OBSERVABLES = "`sn_ti.observable.write`, which `sn_si.basic` has"
+ROLES = {
+    "incident": "`sn_incident_write` (or `itil`, where the ITSM Roles plugin is not active)",
+    "sn_si_incident": "`sn_si.basic`",
+    "sn_ti_observable": OBSERVABLES,
+    "sn_ti_observable_type": OBSERVABLES,
+    "sn_ti_m2m_task_observable": OBSERVABLES,
+}
+PLUGINS = {
+    "sn_si_incident": "Security Incident Response",
+    "sn_si_incident_import": "Security Incident Response",
+    "sn_ti_observable": "Threat Intelligence",
+    "sn_ti_observable_type": "Threat Intelligence",
+    "sn_ti_m2m_task_observable": "Threat Intelligence",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a step met that is not as it should be."""
+
+    code: str  # of the error
+    host: str  # of the instance
+    scheme: str  # of its `auth`
+    table: str = ""
+    message: str = ""
+    raw: Raw | None = None  # the last answer, where one came
+
+    @property
+    def role(self) -> str:
+        return ROLES.get(self.table, "the role that may")
+
+    @property
+    def plugin(self) -> str:
+        return PLUGINS.get(self.table, "")
+
+    @property
+    def location(self) -> str:
+        """The host that a redirect leads to; "" when there is none, or it is the instance itself."""
+        location = self.raw.headers.get("Location", "") if self.raw is not None else ""
+        host = urlsplit(location).hostname or ""
+        return "" if host == self.host.partition(":")[0] else host
+
+    @property
+    def from_servicenow(self) -> bool:
+        """Whether the error is in ServiceNow's own words, and so not of something that stands before it."""
+        try:
+            document = msgspec.json.decode(self.raw.body or b"") if self.raw is not None else None
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        return isinstance(document, dict) and "error" in document
+
+    def header(self, name: str) -> str:
+        return self.raw.headers.get(name, "") if self.raw is not None else ""
+
+    def shows(self, pattern: re.Pattern[bytes]) -> bool:
+        return self.raw is not None and pattern.search(self.raw.body or b"") is not None
+
+
+Fits = Callable[[Seen], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    codes: frozenset[str]
+    fits: Fits
+    what: str  # `{host}` and the like are filled in from what was seen
+    do: str
+
+
+def row(codes: str, fits: Fits, what: str, do: str) -> Row:
+    return Row(frozenset(codes.split()), fits, what, do)
+
+
+def always(_seen: Seen) -> bool:
+    return True
