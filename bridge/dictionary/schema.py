@@ -14,6 +14,9 @@ class Column:
     max_length: int | None = None  # characters; None: not known, or without a limit
     choices: frozenset[str] = frozenset()  # the values, not their labels; empty: any value, or not known
     suggests: bool = False  # its choices are suggestions: any other value is taken as well
+    mandatory: bool = False  # a form is not saved without it; the API takes a record without it all the same
+    read_only: bool = False  # a form does not let it be changed; what the API writes may be dropped
+    has_default: bool = False  # an insert without it fills it in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bridge.doctor.causes import causes_of
 from bridge.doctor.finding import Cause, Finding, counted, not_tested, ok, wrong
+from bridge.doctor.roles import TOO_MUCH, lacking
 from bridge.doctor.visit import Visit
 from bridge.errors import Permanent
 from bridge.servicenow.table import RECORD_FIELDS
@@ -19,7 +20,6 @@ SCHEMES = {
 
 # Refusals that only somebody who is known gets: the credentials are good, and another step tells the rest.
 KNOWN_TO_IT = frozenset({"invalid_table", "query_rights", "acl", "record_gone"})
-TOO_MUCH = frozenset({"admin", "itil_admin", "security_admin", "sn_si.admin", "impersonator", "user_admin"})
 # Without these a record cannot be told to be ours, or to be open. The others are there on one table only.
 NEEDED_FIELDS = (
     "sys_id",
@@ -67,7 +67,13 @@ def roles(visit: Visit, _part: str) -> Finding:
             do=f"Take {', '.join(too_much)} away: docs/servicenow-setup.md has the roles that are enough.",
         )
         return wrong(f"{name} has {', '.join(too_much)}, which the bridge never needs.", cause)
-    return ok(f"{name} has {', '.join(found)}.")
+    said = f"{name} has {', '.join(found)}."
+    for need in lacking(visit.targets, found):
+        roles = " or ".join(f"`{role}`" for role in need.any_of)
+        said += (
+            f" To {need.why} takes {roles}, or a role of your own: the steps below show whether one of these will do."
+        )
+    return ok(said)
 
 
 def read(visit: Visit, table: str) -> Finding:

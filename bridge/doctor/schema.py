@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bridge.dictionary.reading import Reading
-from bridge.doctor.finding import Cause, Finding, not_tested, ok, wrong
+from bridge.doctor.finding import Cause, Finding, counted, not_tested, ok, wrong
 from bridge.doctor.visit import Visit
 from bridge.errors import Permanent
 from bridge.servicenow import dictionary
-from bridge.servicenow.dictionary import CHOICES, DICTIONARY, GROUPS
+from bridge.servicenow.dictionary import CHOICES, DICTIONARY, GROUPS, OVERRIDES
 from bridge.settings import Target
 
 NOT_ALLOWED = frozenset({"query_rights", "acl", "forbidden", "rows_hidden", "lookup_unusable"})
@@ -19,6 +19,11 @@ OPTIONAL = {
     DICTIONARY: (
         "fields that the table lacks are not noticed, and texts are cut at ServiceNow's own lengths",
         "a role that may read sys_dictionary, such as `personalize_dictionary`",
+    ),
+    OVERRIDES: (
+        "of columns that a table inherits, what it says otherwise than task is not known to `bridge check --instance`: "
+        "IB507 and IB508 go by task",
+        "a role that may read sys_dictionary_override, such as `personalize_dictionary`",
     ),
     CHOICES: (
         "values that are no choice are not noticed, close codes among them",
@@ -40,11 +45,15 @@ def schema(visit: Visit, part: str) -> Finding:
         return ok(READ[part](visit))
     except Permanent as error:
         without, right = OPTIONAL[part]
+        if error.code == "without_columns":
+            return not_tested(error.message)
         if error.code not in NOT_ALLOWED:
             return not_tested(f"{error.message} So {without}.")
         cause = Cause(
             what="The integration user lacks the right, which is optional.", do=f"To have this, give it {right}."
         )
+        if error.code == "rows_hidden":
+            return not_tested(f"{part} shows no row to the integration user: {without}.", cause)
         return not_tested(f"{part} may not be read: {without}.", cause)
 
 
@@ -52,6 +61,14 @@ def _columns(visit: Visit) -> str:
     found = dictionary.columns(visit.table.rows, visit.tables, deadline=visit.deadline())
     _keep(visit, replace(visit.reading, columns=found))
     return "; ".join(f"{table} has {len(columns)} columns" for table, columns in found.items()) + "."
+
+
+def _overrides(visit: Visit) -> str:
+    if visit.reading.columns is None:
+        raise Permanent("without_columns", f"Without {DICTIONARY} there is nothing that {OVERRIDES} could change.")
+    found = dictionary.overrides(visit.table.rows, visit.tables, deadline=visit.deadline())
+    _keep(visit, replace(visit.reading, columns=dictionary.overridden(visit.reading.columns, found)))
+    return "; ".join(f"{table} overrides {counted(len(columns), 'column')}" for table, columns in found.items()) + "."
 
 
 def _choices(visit: Visit) -> str:
@@ -66,7 +83,12 @@ def _groups(visit: Visit) -> str:
     return f"There are {len(found)} active groups."
 
 
-READ: dict[str, Callable[[Visit], str]] = {DICTIONARY: _columns, CHOICES: _choices, GROUPS: _groups}
+READ: dict[str, Callable[[Visit], str]] = {
+    DICTIONARY: _columns,
+    OVERRIDES: _overrides,
+    CHOICES: _choices,
+    GROUPS: _groups,
+}
 
 
 def _keep(visit: Visit, reading: Reading) -> None:

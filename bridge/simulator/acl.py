@@ -34,6 +34,8 @@ NEEDS: Mapping[str, Needs] = {
     "sys_user_group": _needs(frozenset(), {"user_admin"}),
     "cmdb_ci": _needs({"itil", "cmdb_read", "sn_si.read_ci", *SIR_ROLES}, {"itil"}),
     "sys_dictionary": _needs({"personalize_dictionary"}),
+    "sys_dictionary_override": _needs({"personalize_dictionary"}),
+    "sys_user_has_role": _needs({"user_admin"}),
     "sys_choice": _needs({"personalize_choices"}),
     "sys_journal_field": _needs({"personalize_journal"}),
     "em_event": _needs({"evt_mgmt_integration", "evt_mgmt_admin"}),

@@ -1,4 +1,4 @@
-"""sys_dictionary and sys_choice: what an administrator's tools read of the tables that are here."""
+"""sys_dictionary with its overrides, and sys_choice: what an administrator's tools read of the tables that are here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from hashlib import md5
 
 from bridge.simulator.table import JOURNALS, LENGTHS, SYSTEM, Table, label_of
-from bridge.simulator.tables import INCIDENT_CLOSE_CODES, TABLES, TASK, TASK_CHOICES
+from bridge.simulator.tables import INCIDENT_CLOSE_CODES, TABLES, TASK, TASK_CHOICES, TASK_DEFAULTS
 
 Row = dict[str, str]
 
@@ -24,12 +24,31 @@ CATEGORIES = {"inquiry": "Inquiry / Help", "software": "Software", "hardware": "
 def dictionary_rows() -> tuple[Row, ...]:
     """A row per column, named by the table that brings it: the columns of every task are of `task`."""
     listed = dict.fromkeys(TASK.split() + SYSTEM.split())
-    rows = [_column("task", name, _reference("incident", name)) for name in listed]
+    rows = [_column("task", name, _reference("incident", name), TASK_DEFAULTS.get(name, "")) for name in listed]
     for table in TABLES.values():
         inherited = listed if table.is_task else {}
         own = [name for name in sorted(table.columns) if name not in inherited]
-        rows += [_column(table.name, name, table.reference(name) or "") for name in own]
+        rows += [_column(table.name, name, table.reference(name) or "", table.defaults.get(name, "")) for name in own]
     return tuple(rows)
+
+
+@cache
+def override_rows() -> tuple[Row, ...]:
+    """Where a kind of task has another default than every task, it overrides the column that it inherits."""
+    return tuple(
+        override(table.name, column, default_value=default)
+        for table in TABLES.values()
+        if table.is_task
+        for column, default in table.defaults.items()
+        if column in TASK.split() and TASK_DEFAULTS.get(column) != default
+    )
+
+
+def override(table: str, column: str, **says: str) -> Row:
+    """A row of sys_dictionary_override: `says` is what the table has otherwise, `mandatory="true"`, say."""
+    fields = {"name": table, "base_table": "task", "element": column, **says}
+    fields |= {f"{name}_override": "true" for name in says}
+    return _row("sys_dictionary_override", f"{table}.{column}", fields)
 
 
 @cache
@@ -53,7 +72,7 @@ def _reference(table: str, column: str) -> str:
     return TABLES[table].reference(column) or ""
 
 
-def _column(table: str, name: str, reference: str) -> Row:
+def _column(table: str, name: str, reference: str, default: str) -> Row:
     return _row(
         "sys_dictionary",
         f"{table}.{name}",
@@ -68,6 +87,7 @@ def _column(table: str, name: str, reference: str) -> Row:
             "array": "false",
             "read_only": "true" if name.startswith("sys_") else "false",
             "reference": reference,
+            "default_value": default,
         },
     )
 

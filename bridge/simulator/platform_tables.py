@@ -10,6 +10,17 @@ PLATFORM_TABLES = (
         label="Dictionary entry",
         columns=columns(
             "name element column_label internal_type max_length mandatory active array read_only reference"
+            " default_value"
+        ),
+        display="element",
+    ),
+    # What can be overridden is documented; the names of the columns are [UNVERIFIED].
+    Table(
+        name="sys_dictionary_override",
+        label="Dictionary entry override",
+        columns=columns(
+            "name base_table element mandatory_override mandatory read_only_override read_only default_value_override"
+            " default_value attributes_override attributes"
         ),
         display="element",
     ),
@@ -19,6 +30,15 @@ PLATFORM_TABLES = (
         columns=columns("name element label value language inactive sequence dependent_value hint"),
         display="label",
         defaults={"language": "en", "inactive": "false"},
+    ),
+    Table(name="sys_user_role", label="Role", columns=columns("name description"), display="name"),
+    Table(
+        name="sys_user_has_role",
+        label="User role",
+        columns=columns("user role inherited state"),
+        display="role",
+        defaults={"inherited": "false", "state": "active"},
+        references={"user": "sys_user", "role": "sys_user_role"},
     ),
     # [OFFICIAL] the record printed for the Attachment API.
     Table(

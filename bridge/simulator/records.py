@@ -121,6 +121,17 @@ class Records:
     def display_name(self, user_name: str) -> str:
         return next((row["name"] for row in self.rows("sys_user") if row["user_name"] == user_name), user_name)
 
+    def replace_roles(self, user_name: str, roles: Iterable[str], *, now: datetime) -> None:
+        """Its rows of sys_user_has_role: those that it had are gone."""
+        user = self.user_id(user_name)
+        for row in [row for row in self.rows("sys_user_has_role") if row["user"] == user]:
+            self.delete("sys_user_has_role", row["sys_id"])
+        known = {row["name"]: row["sys_id"] for row in self.rows("sys_user_role")}
+        for role in sorted(roles):
+            if role not in known:
+                known[role] = self.insert("sys_user_role", {"name": role}, user="system", now=now)["sys_id"]
+            self.insert("sys_user_has_role", {"user": user, "role": known[role]}, user="system", now=now)
+
     def _stored(self, definition: Table, fields: Row) -> Row:
         """What of a write is kept: known columns, not the system's own, cut to length, references as sys_id."""
         if definition.plain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from hashlib import md5
 
-from bridge.simulator.dictionary import choice_rows, dictionary_rows
+from bridge.simulator.dictionary import choice_rows, dictionary_rows, override_rows
 from bridge.simulator.records import Records
 from bridge.simulator.security_tables import CONTEXT_TYPES, OBSERVABLE_TYPES
 
@@ -39,6 +39,7 @@ def seed(records: Records, accounts: list[str], *, now: datetime) -> None:
         records.insert(table, row, user="system", now=now)
 
     records.load("sys_dictionary", dictionary_rows())
+    records.load("sys_dictionary_override", override_rows())
     records.load("sys_choice", choice_rows())
     for value, name in OBSERVABLE_TYPES:
         row = {"value": value, "name": name, "sys_id": fixed_id("sn_ti_observable_type", value)}

@@ -122,6 +122,7 @@ class Simulator:
             if not self.rows.user_id(user.name):
                 row = {"user_name": user.name, "name": f"Integration {user.name}", "email": user.email}
                 self.rows.insert("sys_user", row, user="system", now=self.clock())
+            self.rows.replace_roles(user.name, user.roles or frozenset(), now=self.clock())
 
     def add_staging(self, staging: Staging) -> None:
         """A staging table with its maps, in place of one of that name."""

@@ -10,6 +10,8 @@ from doctor_world import ITSM, SIR, Patient, first_cause
 
 from bridge.schema_file import load
 from bridge.simulator.access import User
+from bridge.simulator.acl import Needs
+from bridge.simulator.dictionary import override
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.server import SimulatorServer
 from bridge.wiring import utc_now
@@ -73,6 +75,63 @@ def test_a_business_rule_is_named(patient: Patient, servicenow: SimulatorServer)
     assert first_cause(patient.wrong("--write-probe")).startswith("A business rule refuses the write")
 
 
+# --- the roles that it has
+
+
+def may_see_its_roles(servicenow: SimulatorServer, *roles: str) -> None:
+    has_roles(servicenow, *roles, "x_sees_roles")
+    servicenow.simulator.needs["sys_user_has_role"] = Needs(read=frozenset({"x_sees_roles"}))
+
+
+def test_a_user_that_may_not_see_its_roles_is_told_nothing_of_them(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    has_roles(servicenow, *ENOUGH)
+    found = patient.findings(status=0)["roles"]
+    assert (found["outcome"], found["said"].startswith("The user may not read its own roles")) == ("not_tested", True)
+
+
+def test_a_user_that_may_see_its_roles_is_told_them(patient: Patient, servicenow: SimulatorServer) -> None:
+    may_see_its_roles(servicenow, *ENOUGH)
+    found = patient.findings(status=0)["roles"]
+    assert (found["outcome"], found["said"]) == ("ok", "bridge has sn_incident_write, sn_si.basic, x_sees_roles.")
+
+
+def test_roles_that_were_taken_away_are_not_told(patient: Patient, servicenow: SimulatorServer) -> None:
+    may_see_its_roles(servicenow, *ENOUGH, "itil_admin")
+    may_see_its_roles(servicenow, *ENOUGH)
+    assert patient.findings(status=0)["roles"]["outcome"] == "ok"
+
+
+@pytest.mark.parametrize("role", ["admin", "itil_admin", "security_admin", "sn_si.admin", "user_admin"])
+def test_a_role_that_opens_too_much_is_wrong(patient: Patient, servicenow: SimulatorServer, role: str) -> None:
+    may_see_its_roles(servicenow, *ENOUGH, role)
+    found = patient.wrong()
+    assert (found["step"], role in found["said"], "Take " in found["causes"][0]["do"]) == ("roles", True, True)
+
+
+@pytest.mark.parametrize(
+    ("roles", "names"),
+    [
+        (("sn_si.basic",), "To read and write incident takes `sn_incident_write` or `itil`"),
+        (("sn_incident_write",), "To read and write sn_si_incident takes `sn_si.basic`"),
+    ],
+)
+def test_a_usual_role_that_is_lacking_is_named(
+    patient: Patient, servicenow: SimulatorServer, roles: tuple[str, ...], names: str
+) -> None:
+    may_see_its_roles(servicenow, *roles)
+    assert names in patient.findings(status=1)["roles"]["said"]
+
+
+def test_the_roles_of_an_import_are_named(patient: Patient, servicenow: SimulatorServer) -> None:
+    elastic = "  itsm: {instance: prod, table: incident, write: import_set, preset: elastic}\n"
+    patient.is_at(servicenow.url, targets=elastic)
+    may_see_its_roles(servicenow, *ENOUGH)
+    said = patient.findings(status=None)["roles"]["said"]
+    assert all(role in said for role in ("import_set_loader", "import_transformer", "x_elas2_inc_int.integration_user"))
+
+
 # --- the schema
 
 
@@ -80,6 +139,7 @@ def test_a_business_rule_is_named(patient: Patient, servicenow: SimulatorServer)
     ("step", "without"),
     [
         ("schema sys_dictionary", "fields that the table lacks are not noticed"),
+        ("schema sys_dictionary_override", "Without sys_dictionary there is nothing"),
         ("schema sys_choice", "values that are no choice are not noticed"),
     ],
 )
@@ -120,6 +180,36 @@ def test_refresh_in_vain_keeps_the_old_file(patient: Patient, servicenow: Simula
     servicenow.down()
     patient.findings("--refresh", status=1)
     assert load(patient.folder / "var" / "schema-prod.json") is not None
+
+
+def test_what_a_table_says_otherwise_than_task_is_kept(patient: Patient, servicenow: SimulatorServer) -> None:
+    servicenow.simulator.rows.load(
+        "sys_dictionary_override", [override("sn_si_incident", "location", mandatory="true")]
+    )
+    found = patient.findings("--refresh", status=0)["schema sys_dictionary_override"]
+    reading = load(patient.folder / "var" / "schema-prod.json")
+    assert reading is not None
+    assert reading.columns is not None
+    assert found["said"].startswith("incident overrides ")
+    assert [reading.columns[table]["location"].mandatory for table in ("incident", "sn_si_incident")] == [False, True]
+
+
+def test_overrides_that_may_not_be_read_leave_the_columns_as_task_has_them(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    servicenow.simulator.needs["sys_dictionary_override"] = Needs(read=frozenset({"nobody_has_it"}))
+    has_roles(servicenow, *ENOUGH, *OPTIONAL)
+    found = patient.findings("--refresh", status=0)
+    overrides = found["schema sys_dictionary_override"]
+    assert (overrides["outcome"], "IB508 go by task" in overrides["said"]) == ("not_tested", True)
+    assert found["schema sys_dictionary"]["outcome"] == "ok"
+
+
+def test_no_override_at_all_is_told_as_what_it_looks_like(patient: Patient, servicenow: SimulatorServer) -> None:
+    for row in servicenow.simulator.records("sys_dictionary_override"):
+        servicenow.simulator.person_deletes("sys_dictionary_override", row["sys_id"])
+    found = patient.findings(status=0)["schema sys_dictionary_override"]
+    assert (found["outcome"], "shows no row" in found["said"]) == ("not_tested", True)
 
 
 @pytest.mark.parametrize(

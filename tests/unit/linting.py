@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from bridge.alert import Json
-from bridge.dictionary.schema import Schema
+from bridge.dictionary.schema import Column, Schema
 from bridge.dictionary.standard import STANDARD
 from bridge.errors import Problem
 from bridge.mapping.lint.registry import lint
@@ -32,8 +32,12 @@ fields: {create: {short_description: "{{ .alertname }}"}}
 tests: [{name: it opens, alert: samples/other.json, expect: {action: create}}]
 """
 HOSTS = "hostname,team\nweb-01,SOC L1\n"  # a look-up table
-# With groups, which the built-in schema does not know.
-KNOWN = Schema(tables=STANDARD.tables, groups=frozenset({"SOC L1", "SOC L2"}), of_instance=False)
+# With groups and what only an instance tells of its columns, which the built-in schema does not know.
+TABLES_KNOWN = {
+    "incident": STANDARD.tables["incident"] | {"opened_by": Column(type="reference", read_only=True)},
+    "sn_si_incident": STANDARD.tables["sn_si_incident"] | {"category": Column(type="string", mandatory=True)},
+}
+KNOWN = Schema(tables=TABLES_KNOWN, groups=frozenset({"SOC L1", "SOC L2"}), of_instance=False)
 AGAINST = Against(
     schema=KNOWN,
     tables=TABLES,

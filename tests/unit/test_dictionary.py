@@ -69,6 +69,52 @@ def test_a_table_that_is_not_installed_is_left_out() -> None:
     assert set(dictionary.columns(told, ["incident", "sn_si_incident"], deadline=0)) == {"incident"}
 
 
+def override(name: str, element: str, **says: str) -> dict[str, str]:
+    return {"name": name, "element": element, **{f"{flag}_override": "true" for flag in says}, **says}
+
+
+PLAIN = {"incident": {"a": Column(type="string", mandatory=True, has_default=True)}}
+
+
+@pytest.mark.parametrize(
+    ("says", "after"),
+    [
+        ({"mandatory": "false"}, Column(type="string", has_default=True)),
+        ({"read_only": "true"}, Column(type="string", mandatory=True, has_default=True, read_only=True)),
+        ({"default_value": ""}, Column(type="string", mandatory=True)),
+        ({}, PLAIN["incident"]["a"]),
+    ],
+)
+def test_a_table_has_an_inherited_column_as_its_override_says(says: dict[str, str], after: Column) -> None:
+    found = dictionary.overrides(Told(override("incident", "a", **says)), ["incident"], deadline=0)
+    assert dictionary.overridden(PLAIN, found) == {"incident": {"a": after}}
+
+
+def test_what_is_not_marked_as_overridden_stays() -> None:
+    told = Told({"name": "incident", "element": "a", "mandatory": "false", "mandatory_override": "false"})
+    found = dictionary.overrides(told, ["incident"], deadline=0)
+    assert dictionary.overridden(PLAIN, found) == PLAIN
+
+
+def test_another_tables_override_changes_nothing() -> None:
+    both = ["incident", "sn_si_incident"]
+    found = dictionary.overrides(Told(override("sn_si_incident", "a", mandatory="false")), both, deadline=0)
+    assert dictionary.overridden(PLAIN, found) == PLAIN
+
+
+def test_overrides_that_were_not_asked_for_are_refused() -> None:
+    told = Told(override("incident", "a"), override("problem", "a"))
+    with pytest.raises(Permanent) as caught:
+        dictionary.overrides(told, ["incident"], deadline=0)
+    assert caught.value.code == "lookup_unusable"
+
+
+def test_what_the_dictionary_says_of_a_column_is_kept() -> None:
+    told = Told(column("incident", "a", mandatory="true", read_only="true", default_value="x"))
+    known = dictionary.columns(told, ["incident"], deadline=0)["incident"]["a"]
+    assert (known.mandatory, known.read_only, known.has_default) == (True, True, True)
+
+
 def test_a_tables_own_choices_replace_the_tasks() -> None:
     told = Told(choice("task", "state", "1"), choice("incident", "state", "6"), choice("task", "impact", "1"))
     found = dictionary.choices(told, ["incident"], deadline=0)

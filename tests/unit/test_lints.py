@@ -193,3 +193,20 @@ JSON = st.recursive(
 def test_no_lint_fails_on_any_sample(document: object) -> None:
     mappings = {"probe": compile_files("probe", {"probe.yaml": with_sections("")})}
     lint(mappings, {"samples/probe.json": document}, AGAINST)
+
+
+@pytest.mark.parametrize(
+    ("column", "defaults", "told_of_it"),
+    [
+        (Column(type="string", mandatory=True), {}, True),
+        (Column(type="string", mandatory=True, has_default=True), {}, False),
+        (Column(type="string", mandatory=True), {"incident": frozenset({"u_team"})}, False),
+        (Column(type="string"), {}, False),
+    ],
+    ids=["mandatory", "the table has a default", "the target has one", "optional"],
+)
+def test_a_mandatory_column_is_told_where_nothing_fills_it(
+    column: Column, defaults: dict[str, frozenset[str]], told_of_it: bool
+) -> None:
+    against = replace(of_instance(u_team=column), defaults=defaults)
+    assert bool(lines_told("IB508", with_sections(""), against)) == told_of_it

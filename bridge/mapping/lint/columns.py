@@ -14,6 +14,8 @@ from bridge.mapping.model import Node
 from bridge.mapping.steps import DATE_DEFAULT
 from bridge.mapping.values import cut
 
+# Columns that the bridge fills in itself, or a route does.
+OURS = frozenset({"correlation_id", "correlation_display", "assignment_group", "state", "number"})
 WRITES = (Kind.CREATE, Kind.UPDATE, Kind.CLOSE, Kind.REOPEN)
 _EXPRESSION = re.compile(
     r"\.[\"A-Za-z_@][^ ]*( .*)?|[A-Za-z_][A-Za-z0-9_]* (\?\?|\|) .*"
@@ -71,6 +73,29 @@ def unknown_choice(subject: Subject) -> Iterator[Finding]:
                 if value and value not in known.choices:
                     yield _no_choice(node, value, table, column, known)
                     break
+
+
+def read_only_column(subject: Subject) -> Iterator[Finding]:
+    for table, _, column, node in _written(subject):
+        known = subject.against.schema.column(table, column)
+        if known is not None and known.read_only:
+            message = f"`{column}` of `{table}` is read-only in its dictionary: what is written to it may be dropped"
+            yield Finding(
+                node, message, "leave it out, or ask who keeps the table whether this user may write it", True
+            )
+
+
+def mandatory_column_is_left_empty(subject: Subject) -> Iterator[Finding]:
+    """Neither the mapping gives it, nor each target of the table, nor its own default."""
+    for table in subject.tables:
+        place = subject.root.get("fields") or subject.root
+        given = columns_of(subject.root, Kind.CREATE.value, table).keys() | subject.against.defaults.get(table, set())
+        for column, known in sorted(subject.against.schema.tables.get(table, {}).items()):
+            if known.mandatory and not known.has_default and column not in given and column not in OURS:
+                message = (
+                    f"`{column}` of `{table}` is mandatory, and no create fills it: nobody can save the form without"
+                )
+                yield Finding(place, message, "give it in the mapping, or under `defaults` of the target", True)
 
 
 def unknown_group(subject: Subject) -> Iterator[Finding]:

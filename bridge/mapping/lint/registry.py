@@ -68,6 +68,12 @@ LINTS = {
     "IB504": Lint("unknown-group", "A group that the instance has not.", columns.unknown_group),
     "IB505": Lint("priority-is-computed", "`priority` is written to `incident`.", columns.priority_is_computed),
     "IB506": Lint("comments-mail-the-caller", "`comments` are written.", columns.comments_mail_the_caller),
+    "IB507": Lint("read-only-column", "A column that the instance keeps read-only.", columns.read_only_column),
+    "IB508": Lint(
+        "mandatory-column-left-empty",
+        "A column that the instance makes mandatory, and no create fills.",
+        columns.mandatory_column_is_left_empty,
+    ),
     "IB601": Lint("personal-data-in-id", "A part of the ID is personal data.", people.personal_in_id),
     "IB602": Lint("personal-data-to-itsm", "Personal data goes to the `incident` table.", people.personal_to_itsm),
     "IB603": Lint("not-portable", "A sys_id, a URL or an instance stands in the mapping.", people.not_portable),

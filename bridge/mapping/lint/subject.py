@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 
@@ -30,6 +30,7 @@ class Against:
     tables: Mapping[str, str]  # target -> its table
     hosts: frozenset[str]  # of the ServiceNow instances that are configured
     today: date
+    defaults: Mapping[str, frozenset[str]] = field(default_factory=dict)  # table -> columns that all its targets fill
     one_record: frozenset[str] = frozenset()  # targets where ServiceNow takes each return for the same record
 
 
