@@ -118,7 +118,7 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     taken = in_use(settings, store, known=prepared.published)
     library = Library(taken.current)
     installation = _begin(settings, store, taken.current, sync=sync)
-    clients = _clients(settings, metrics, closing) if sync else {}
+    clients = _clients(settings, store, metrics, closing) if sync else {}
     loop = _sync_loop(settings, store, library, metrics, installation, clients) if sync else None
     writer = Writer(
         store,
@@ -184,10 +184,22 @@ def _nobody() -> None:
     """No sync half in this process: another one polls."""
 
 
-def _clients(settings: Settings, metrics: Metrics, closing: contextlib.ExitStack) -> dict[str, Client]:
+def _clients(settings: Settings, store: Store, metrics: Metrics, closing: contextlib.ExitStack) -> dict[str, Client]:
     """One for each instance; its token, its limits and what it is known to be like are shared by all that call it."""
     from bridge.servicenow.breaker import HELD
     from bridge.servicenow.client import Client
+    from bridge.store.calls import CallShare, Slots
+
+    slots = Slots(store)
+    closing.callback(slots.close)
+
+    def share(instance: Instance) -> CallShare | None:
+        if store.is_sqlite:  # one process serves it
+            return None
+        limits = instance.limits
+        return CallShare(
+            store, slots, instance.name, concurrent=limits.concurrent_calls, per_hour=limits.calls_per_hour
+        )
 
     def counter(instance: str) -> Callable[[str, float], None]:
         return lambda outcome, _seconds: metrics.called(instance, outcome)
@@ -196,7 +208,8 @@ def _clients(settings: Settings, metrics: Metrics, closing: contextlib.ExitStack
         return lambda: HELD[client.breaker.state]
 
     clients = {
-        name: Client(instance, clock=utc_now, on_call=counter(name)) for name, instance in settings.instances.items()
+        name: Client(instance, clock=utc_now, on_call=counter(name), share=share(instance))
+        for name, instance in settings.instances.items()
     }
     for name, client in clients.items():
         closing.callback(client.close)

@@ -36,7 +36,12 @@ CREDENTIALS = frozenset(
 )
 CREDENTIALS_WEIGHT = 3
 # Nothing was asked of the instance, or it answered that it is well but busy.
-NEUTRAL = frozenset(["busy", "call_budget", "rate_limited", "deadline_passed"])
+NEUTRAL = frozenset(
+    [
+        *("busy", "call_budget", "rate_limited", "deadline_passed"),
+        *("store_unavailable", "store_busy", "store_conflict"),  # calls could not be counted, so none was made
+    ]
+)
 DOWN_SECONDS = (1.0, 60.0)  # the first time that it is open, and the longest; doubled in between
 CREDENTIALS_SECONDS = (60.0, 300.0)
 

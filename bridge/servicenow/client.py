@@ -18,7 +18,7 @@ from bridge.servicenow.access import Access
 from bridge.servicenow.auth import Grant, credentials
 from bridge.servicenow.breaker import Breaker
 from bridge.servicenow.connection import Call, Session, deadline_passed
-from bridge.servicenow.limits import Gate
+from bridge.servicenow.limits import Alone, Gate, Share
 from bridge.servicenow.outcome import Answer, Raw
 from bridge.servicenow.token import Token
 from bridge.settings import Instance
@@ -42,7 +42,8 @@ def _unseen(_raw: Raw) -> None:
 class Client:
     """Thread-safe. Deadlines are readings of `monotonic`. A call returns the result of a 2xx, or raises its outcome.
 
-    `clock` is the wall clock, aware UTC: assertions carry it.
+    `clock` is the wall clock, aware UTC: assertions carry it. `share`: what other processes leave of the instance's
+    limits; None where this one calls it alone.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Client:
         monotonic: Callable[[], float] = time.monotonic,
         on_call: Callable[[str, float], None] = _uncounted,
         on_answer: Callable[[Raw], None] = _unseen,
+        share: Share | None = None,
     ) -> None:
         self.url = instance.url
         self._host = urlsplit(instance.url).netloc.rpartition("@")[2]  # as messages name it: never with credentials
@@ -62,7 +64,7 @@ class Client:
         self._on_answer = on_answer
         self._access = Access(lambda: credentials(instance), self._fetch_token, monotonic=monotonic)
         self.breaker = Breaker(self._host, monotonic=monotonic)
-        self._gate = Gate(instance.limits, monotonic=monotonic)
+        self._gate = Gate(instance.limits, share or Alone(instance.limits, monotonic=monotonic), monotonic=monotonic)
         self._session = Session(connections=instance.limits.concurrent_calls, transport=instance.transport)
 
     @property

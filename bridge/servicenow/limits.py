@@ -1,6 +1,7 @@
 """How much one instance may be asked: calls at a time, calls in any hour, and what it says of its own limits.
 
-ServiceNow's rules count by API, so what it says is kept by API; our budget counts them all together.
+ServiceNow's rules count by API, so what it says is kept by API, in each process; our budget counts all calls together,
+and those of all processes where several serve.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Protocol
 
 from bridge.errors import Transient
 from bridge.settings import Limits
@@ -30,13 +32,52 @@ class Learned:
     resets_at: float | None  # when ServiceNow begins to count anew
 
 
+class Share(Protocol):
+    """What an instance's limits leave to this process. Raises Transient where that cannot be known: no call is made."""
+
+    def take(self, seconds: float) -> int | None:
+        """One of the concurrent calls, waited for so long; None when all were taken until then."""
+
+    def give_back(self, slot: int) -> None:
+        """The call that `take` allowed has ended. Never raises."""
+
+    def spend(self) -> float:
+        """Count one request of the hour. 0 when it was counted, else seconds until the next one may be."""
+
+
+class Alone:
+    """The share of a process that calls the instance alone: everything."""
+
+    def __init__(self, limits: Limits, *, monotonic: Callable[[], float]) -> None:
+        self._calls_per_hour = limits.calls_per_hour
+        self._monotonic = monotonic
+        self._free = threading.BoundedSemaphore(limits.concurrent_calls)
+        self._lock = threading.Lock()
+        self._started: deque[float] = deque()  # when the calls of the last hour began, oldest first
+
+    def take(self, seconds: float) -> int | None:
+        return 0 if self._free.acquire(timeout=seconds) else None
+
+    def give_back(self, slot: int) -> None:  # noqa: ARG002
+        self._free.release()
+
+    def spend(self) -> float:
+        now = self._monotonic()
+        with self._lock:
+            _forget_before(self._started, now - HOUR_SECONDS)
+            if len(self._started) >= self._calls_per_hour:
+                return self._started[0] + HOUR_SECONDS - now
+            self._started.append(now)
+            return 0.0
+
+
 class Gate:
     """Every call passes here before it touches the network; what is turned away was not applied."""
 
-    def __init__(self, limits: Limits, *, monotonic: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, share: Share, *, monotonic: Callable[[], float]) -> None:
         self._limits = limits
+        self._share = share
         self._monotonic = monotonic
-        self._free = threading.BoundedSemaphore(limits.concurrent_calls)
         self._lock = threading.Lock()
         self._started: dict[str, deque[float]] = {}  # when the calls of the last hour began, oldest first, by API
         self._learned: dict[str, Learned] = {}
@@ -45,22 +86,24 @@ class Gate:
     @contextmanager
     def call(self, path: str, deadline: float) -> Iterator[None]:
         """Hold one of the concurrent calls and count it in the hour's budget. Waits no longer than the deadline."""
-        if not self._free.acquire(timeout=max(0.0, deadline - self._monotonic())):
+        slot = self._share.take(max(0.0, deadline - self._monotonic()))
+        if slot is None:
             raise Transient("busy", f"{self._limits.concurrent_calls} calls were under way until the deadline.")
         try:
             self.spend(path)
             yield
         finally:
-            self._free.release()
+            self._share.give_back(slot)
 
     def spend(self, path: str) -> None:
         """Count one request. `call` has counted the first of a call."""
         now, api = self._monotonic(), api_of(path)
         with self._lock:
-            self._forget_before(now - HOUR_SECONDS)
+            for started in self._started.values():
+                _forget_before(started, now - HOUR_SECONDS)
             self._refuse_while_closed(api, now)
-            self._refuse_above_budget(now)
             self._refuse_above_learned(api, now)
+            self._refuse_above_budget()
             if api in self._started or len(self._started) < APIS_MAX:
                 self._started.setdefault(api, deque()).append(now)
 
@@ -77,11 +120,6 @@ class Gate:
             if limited and wait is not None:
                 self._closed_until[api] = now + wait
 
-    def _forget_before(self, time: float) -> None:
-        for started in self._started.values():
-            while started and started[0] <= time:
-                started.popleft()
-
     def _refuse_while_closed(self, api: str, now: float) -> None:
         wait = self._closed_until.get(api, now) - now
         if wait > 0:
@@ -89,16 +127,15 @@ class Gate:
                 "rate_limited", "ServiceNow has named the time until its limit allows more.", retry_after=wait
             )
 
-    def _refuse_above_budget(self, now: float) -> None:
-        if sum(len(started) for started in self._started.values()) < self._limits.calls_per_hour:
-            return
-        oldest = min(started[0] for started in self._started.values() if started)
-        raise Transient(
-            "call_budget",
-            f"The {self._limits.calls_per_hour} calls of this hour are spent; raise limits.calls_per_hour "
-            "of the instance if ServiceNow allows more.",
-            retry_after=oldest + HOUR_SECONDS - now,
-        )
+    def _refuse_above_budget(self) -> None:
+        wait = self._share.spend()
+        if wait > 0:
+            raise Transient(
+                "call_budget",
+                f"The {self._limits.calls_per_hour} calls of this hour are spent; raise limits.calls_per_hour "
+                "of the instance if ServiceNow allows more.",
+                retry_after=wait,
+            )
 
     def _refuse_above_learned(self, api: str, now: float) -> None:
         known = self._learned.get(api)
@@ -118,6 +155,11 @@ class Gate:
             "a rate limit rule there says so.",
             retry_after=again - now,
         )
+
+
+def _forget_before(started: deque[float], time: float) -> None:
+    while started and started[0] <= time:
+        started.popleft()
 
 
 def api_of(path: str) -> str:

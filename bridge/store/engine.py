@@ -70,7 +70,7 @@ class Store:
         damaged, and Conflict.
         """
         queue = self._writer if self.is_sqlite else contextlib.nullcontext()
-        with queue, _translated(), self.engine.begin() as connection:
+        with queue, translated(), self.engine.begin() as connection:
             yield connection
 
     def in_transaction(self, work: Callable[[Connection], T]) -> T:
@@ -83,7 +83,7 @@ class Store:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """A read-only view: on SQLite it never waits for the writer."""
-        with _translated(), self.engine.connect() as connection:
+        with translated(), self.engine.connect() as connection:
             if self.is_sqlite:
                 connection.info["deferred"] = True
             try:
@@ -91,6 +91,10 @@ class Store:
             finally:
                 connection.rollback()
                 connection.info.pop("deferred", None)
+
+    def session(self) -> Connection:
+        """A connection of PostgreSQL for its locks, which live as long as it does; each statement is a transaction."""
+        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
     def now(self, tx: Connection) -> datetime:
         """The time that stamps leases, intents and timers: the database's on PostgreSQL, so that machines agree."""
@@ -116,7 +120,7 @@ class Store:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Operational errors of the driver become one Transient; data errors pass, for the caller knows what they mean."""
     try:
         yield

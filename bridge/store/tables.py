@@ -311,6 +311,15 @@ target_states = Table(
     Column("paused_by", Text),
 )
 
+# PostgreSQL alone, where several processes share an instance's limits: calls reserved, by the minute.
+call_minutes = Table(
+    "call_minutes",
+    metadata,
+    Column("instance", Text, primary_key=True),
+    Column("minute", Instant, primary_key=True),
+    Column("calls", Integer, nullable=False),
+)
+
 log_entries = Table(
     "log_entries",
     metadata,

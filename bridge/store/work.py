@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
 from bridge.alert import Severity, Status
 from bridge.correlation.policy import Episode, Kind, Pending, Progress
+from bridge.store import advisory
 from bridge.store.due import first_due, is_due
 from bridge.store.tables import alerts, correlations, deliveries, episodes, incidents, intents, target_states
 
@@ -219,7 +220,11 @@ def plan(
 
 
 def creates_since(tx: Connection, target: str, since: datetime, *, but: int | None) -> int:
-    """Creates that were applied, or may yet be, at this target: what the brake counts. `but`: the plan that asks."""
+    """Creates that were applied, or may yet be, at this target: what the brake counts. `but`: the plan that asks.
+
+    Until this transaction ends no other process counts them, so the create that it intends is not one too many.
+    """
+    advisory.hold(tx, "brake", target)
     counted = select(func.count(func.distinct(intents.c.incident))).where(
         intents.c.operation == "create",
         intents.c.target == target,

@@ -1,7 +1,7 @@
 import pytest
 
 from bridge.errors import Transient
-from bridge.servicenow.limits import Gate, api_of
+from bridge.servicenow.limits import Alone, Gate, api_of
 from bridge.settings import Limits
 
 TABLE = "/api/now/v2/table/incident"
@@ -14,16 +14,20 @@ class Clock:
         return self.now
 
 
+def gate_of(limits: Limits, clock: Clock) -> Gate:
+    return Gate(limits, Alone(limits, monotonic=clock), monotonic=clock)
+
+
 def test_a_call_waits_no_longer_than_its_deadline() -> None:
     clock = Clock()
-    gate = Gate(Limits(concurrent_calls=1), monotonic=clock)
+    gate = gate_of(Limits(concurrent_calls=1), clock)
     with gate.call(TABLE, clock.now + 10), pytest.raises(Transient) as caught, gate.call(TABLE, clock.now):
         pass
     assert caught.value.code == "busy"
 
 
 def test_a_call_that_ends_lets_the_next_one_in() -> None:
-    gate = Gate(Limits(concurrent_calls=1), monotonic=Clock())
+    gate = gate_of(Limits(concurrent_calls=1), Clock())
     for _ in range(3):
         with gate.call(TABLE, 1000.0):
             pass
@@ -31,7 +35,7 @@ def test_a_call_that_ends_lets_the_next_one_in() -> None:
 
 def test_the_budget_counts_the_calls_of_the_last_hour() -> None:
     clock = Clock()
-    gate = Gate(Limits(calls_per_hour=2, concurrent_calls=1), monotonic=clock)
+    gate = gate_of(Limits(calls_per_hour=2, concurrent_calls=1), clock)
     for _ in range(2):
         with gate.call(TABLE, clock.now + 10):
             pass
@@ -72,7 +76,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def gate(clock: Clock) -> Gate:
-    return Gate(Limits(), monotonic=clock)
+    return gate_of(Limits(), clock)
 
 
 def test_what_a_rule_allows_is_not_exceeded(gate: Gate, clock: Clock) -> None:
