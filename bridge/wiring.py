@@ -111,6 +111,8 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     from bridge.reloader import Reloader
     from bridge.store.writer import Writer
     from bridge.web.app import create_app
+    from bridge.web.health import CHECK_SECONDS_MAX
+    from bridge.web.patience import Patient
 
     closing = contextlib.ExitStack()  # at the end, whatever goes wrong before
     store = closing.enter_context(contextlib.closing(open_store(settings.database, steady_clock())))
@@ -126,7 +128,7 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
         observe_queue=metrics.queue_seconds.observe,
         observe_commit=metrics.commit_seconds.observe,
     )
-    metrics.watch(lambda: _backlog(store))
+    metrics.watch(Patient(lambda: _backlog(store), seconds=CHECK_SECONDS_MAX))
     metrics.watch_mappings(lambda: bool(library.refused))
     reloader = Reloader(settings, store, library, taken)
     # What changed since `prepare`, as before a worker that died comes back. The quarantine can wait, senders cannot.
@@ -271,13 +273,14 @@ def _doors(settings: Settings) -> dict[str, SourceDoor]:
 def _checks(
     settings: Settings, store: Store, library: Library, writer: Writer, clients: MappingType[str, Client]
 ) -> list[Check]:
+    from bridge.store import schema
     from bridge.store.backlog import braked, failing, paused
     from bridge.web.health import Check
 
     def database() -> str:
         try:
             with store.reading() as tx:
-                return schema_problem(tx)
+                return store.problem(tx) or schema.unusable(tx)
         except BridgeError as error:
             return error.message
 
@@ -298,6 +301,7 @@ def _checks(
     return [
         Check(name="store", refuses_deliveries=True, problem=database),
         Check(name="intake", refuses_deliveries=True, problem=writer.problem),
+        Check(name="schema", refuses_deliveries=False, problem=asked(schema.overtaken)),
         Check(name="mappings", refuses_deliveries=False, problem=lambda: library.problem),
         Check(name="sync", refuses_deliveries=False, problem=asked(failing)),
         Check(name="brakes", refuses_deliveries=False, problem=asked(braked)),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -31,13 +31,21 @@ SQLITE_REMEDIES = {  # by the start of SQLite's name for the error
 SQLITE_BUSY_SECONDS = 10  # a command may hold the write lock this long before we give up
 ATTEMPTS_MAX = 5  # of one transaction, when another process won a race or holds the other lock of a deadlock
 
-# PostgreSQL over a network: a server that vanished without a word is noticed within half a minute.
-POSTGRES_TIMEOUTS = {
-    "connect_timeout": 5,  # seconds, for each address that the name has
-    "keepalives_idle": 10,  # seconds
-    "keepalives_interval": 5,  # seconds
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,  # milliseconds that what was sent may stay unacknowledged
+# PostgreSQL over a network: a server that vanished without a word is noticed within five seconds; one that is only slow
+# still acknowledges. Of several hosts, the one that can be written to. The URL may say otherwise.
+POSTGRES_DEFAULTS = {
+    "connect_timeout": 3,  # seconds, for each address that the name has
+    "keepalives_idle": 2,  # seconds
+    "keepalives_interval": 1,  # seconds
+    "keepalives_count": 2,
+    "tcp_user_timeout": 4_000,  # milliseconds that what was sent may stay unacknowledged
+    "target_session_attrs": "read-write",
+}
+READ_ONLY = "25006"  # PostgreSQL: read_only_sql_transaction
+POSTGRES_REMEDIES = {  # by SQLSTATE
+    READ_ONLY: "it is a standby, or default_transaction_read_only is on: name the primary too, or make this one it",
+    "53100": "free space where PostgreSQL keeps its data",
+    "53300": "raise max_connections, or run fewer processes of the bridge",
 }
 CONFLICTS = ("40P01", "40001")  # PostgreSQL: deadlock_detected, serialization_failure
 # Errors of a driver that say nothing of the data. DatabaseError itself: an SQLite file that is damaged, or is none.
@@ -110,6 +118,19 @@ class Store:
         with self.reading() as tx:
             return self.now(tx)
 
+    def problem(self, tx: Connection) -> str:
+        """Why what is committed would not be kept, or nothing could be; empty when all is well. Asked often: it is one
+        statement.
+        """
+        if self.is_sqlite:
+            return _undurable_sqlite(tx)
+        settings = ("transaction_read_only", "fsync", "synchronous_commit")
+        asked = ", ".join(f"current_setting('{name}')" for name in settings)
+        read_only, *durable = tx.exec_driver_sql(f"SELECT {asked}").one()
+        if read_only == "on":
+            return f"the database is read-only: {POSTGRES_REMEDIES[READ_ONLY]}"
+        return _undurable_postgresql(*durable)
+
     def probe(self) -> None:
         """Write nothing new, durably. Raises Transient when a delivery could not be stored now."""
         with self.transaction() as tx:
@@ -137,7 +158,16 @@ def translated() -> Iterator[None]:
 def _unavailable(error: DBAPIError) -> str:
     name = getattr(error.orig, "sqlite_errorname", "") or ""
     remedy = next((remedy for start, remedy in SQLITE_REMEDIES.items() if name.startswith(start)), "")
+    remedy = remedy or POSTGRES_REMEDIES.get(getattr(error.orig, "sqlstate", None) or "", "")
+    if "session is read-only" in str(error.orig):  # libpq's own refusal has no SQLSTATE
+        remedy = POSTGRES_REMEDIES[READ_ONLY]
     return f"the database does not answer: {error.orig}{f' ({remedy})' if remedy else ''}"
+
+
+def _leave_if_read_only(context: ExceptionContext) -> None:
+    """A server that became a standby keeps its connections: they are closed, so that the new primary is looked for."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 def refusal(error: Exception) -> str:
@@ -165,12 +195,17 @@ def open_store(url: str, clock: Callable[[], datetime], *, pool_size: int = 16) 
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        timeouts = {name: value for name, value in POSTGRES_TIMEOUTS.items() if name not in parsed.query}
+        defaults = {name: value for name, value in POSTGRES_DEFAULTS.items() if name not in parsed.query}
         parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = create_engine(parsed, pool_pre_ping=True, connect_args=timeouts, **common)
+        engine = create_engine(parsed, pool_pre_ping=True, connect_args=defaults, **common)
+        event.listen(engine, "handle_error", _leave_if_read_only)
     store = Store(engine, clock)
-    with store.reading() as connection:
-        _refuse_unless_durable(connection, str(engine.url), is_sqlite=store.is_sqlite)
+    with contextlib.ExitStack() as undo:
+        undo.callback(store.close)
+        with store.reading() as tx:
+            if problem := store.problem(tx):
+                raise Misconfigured([Problem(str(engine.url), 0, 0, problem)])
+        undo.pop_all()
     return store
 
 
@@ -210,17 +245,20 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if connection.info.get("deferred") else "BEGIN IMMEDIATE")
 
 
-def _refuse_unless_durable(connection: Connection, url: str, *, is_sqlite: bool) -> None:
-    if is_sqlite:
-        journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-        synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
-        durable, seen = (journal, synchronous) == ("wal", 2), f"journal_mode={journal}, synchronous={synchronous}"
-    else:
-        fsync = connection.exec_driver_sql("SHOW fsync").scalar_one()
-        commit = connection.exec_driver_sql("SHOW synchronous_commit").scalar_one()
-        durable, seen = fsync == "on" and commit != "off", f"fsync={fsync}, synchronous_commit={commit}"
-    if not durable:
-        hint = (
-            "put it on a local file system" if is_sqlite else "turn both on: an answered alert must outlive a power cut"
-        )
-        raise Misconfigured([Problem(url, 0, 0, f"the database would not keep what it confirms ({seen})", hint)])
+def _undurable_sqlite(tx: Connection) -> str:
+    journal = tx.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+    synchronous = tx.exec_driver_sql("PRAGMA synchronous").scalar_one()
+    if (journal, synchronous) == ("wal", 2):
+        return ""
+    return _undurable(f"journal_mode={journal}, synchronous={synchronous}", "put it on a local file system")
+
+
+def _undurable_postgresql(fsync: str, synchronous_commit: str) -> str:
+    if fsync == "on" and synchronous_commit != "off":
+        return ""
+    seen = f"fsync={fsync}, synchronous_commit={synchronous_commit}"
+    return _undurable(seen, "turn both on: an answered alert must outlive a power cut")
+
+
+def _undurable(seen: str, remedy: str) -> str:
+    return f"the database would not keep what it confirms: {seen} ({remedy})"

@@ -56,6 +56,21 @@ def problem(tx: Connection) -> str:
     return f"the database has schema {found or 'none'}, this version needs {wanted}: run `bridge db upgrade`"
 
 
+def unusable(tx: Connection) -> str:
+    """As `problem`, for a process that serves already: one that was overtaken goes on, for a migration leaves what the
+    version before it reads and writes.
+    """
+    return "" if overtaken(tx) else problem(tx)
+
+
+def overtaken(tx: Connection) -> str:
+    """A sentence where a newer version has upgraded the schema; else empty."""
+    found = _version(tx)
+    if found in _known():
+        return ""
+    return f"a newer version of the bridge has upgraded the database (schema {found}): restart this one as that version"
+
+
 def _version(tx: Connection) -> str | None:
     return MigrationContext.configure(tx).get_current_revision()
 

@@ -20,7 +20,7 @@ BATCH_DELIVERIES_MAX = 256
 BATCH_ALERTS_MAX = 2_000
 BATCH_BYTES_MAX = 8 << 20
 QUEUE_DELIVERIES_MAX = 1_024
-ANSWER_SECONDS_MAX = 2.0  # a sender is told 503 rather than kept waiting for a store that does not answer
+ANSWER_SECONDS_MAX = 1.5  # a sender is told 503 rather than kept waiting for a store that does not answer
 RETRY_AFTER_SECONDS = 2
 
 _log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class Writer:
         self._arrived = threading.Condition(threading.Lock())
         self._running = False
         self._failing = False  # the last batch was refused by the store
+        self._began: float | None = None  # when the commit that is under way began
         self._thread = threading.Thread(target=self._run, name="intake-writer", daemon=True)
 
     def start(self) -> None:
@@ -78,6 +79,8 @@ class Writer:
         """Empty while deliveries can be stored, else what to do. After a batch that was refused, a write is tried."""
         if not self._thread.is_alive():
             return "the thread that stores deliveries has ended: restart the bridge"
+        if self._hangs():
+            return f"the database has not confirmed a batch for more than {ANSWER_SECONDS_MAX} seconds"
         if self._failing:
             try:
                 self._store.probe()
@@ -92,6 +95,8 @@ class Writer:
         with self._arrived:
             if not self._running:
                 raise _not_now("stopping", "The bridge is stopping.")
+            if self._hangs():  # at once: waiting senders would take all threads, and others wait for those
+                raise _not_now("store_slow", "The database does not confirm deliveries.")
             if len(self._queue) >= QUEUE_DELIVERIES_MAX:
                 raise _not_now("overloaded", "More deliveries wait than can be stored soon.")
             self._queue.append(ticket)
@@ -102,6 +107,10 @@ class Writer:
         if ticket.answer is None:
             raise ticket.refusal or _not_now("store_unavailable", "The database does not answer.")
         return ticket.answer
+
+    def _hangs(self) -> bool:
+        began = self._began
+        return began is not None and time.monotonic() - began > ANSWER_SECONDS_MAX
 
     def _run(self) -> None:
         while (tickets := self._next_batch()) is not None:
@@ -179,7 +188,11 @@ class Writer:
     def _commit(self, deliveries: list[PreparedDelivery]) -> list[DeliveryAnswer]:
         if not deliveries:
             return []
-        return self._store.in_transaction(lambda tx: commit(tx, deliveries, self._store.now(tx)))
+        self._began = time.monotonic()
+        try:
+            return self._store.in_transaction(lambda tx: commit(tx, deliveries, self._store.now(tx)))
+        finally:
+            self._began = None
 
 
 def _refuse(ticket: _Ticket, error: Exception | None) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from intake_world import NOW
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, create_engine, event, make_url, text
 
-from bridge.errors import Transient
-from bridge.store.engine import ATTEMPTS_MAX, POSTGRES_TIMEOUTS, Conflict, Store, open_store
+from bridge.errors import Misconfigured, Transient
+from bridge.store import engine as engine_module
+from bridge.store.engine import ATTEMPTS_MAX, POSTGRES_DEFAULTS, Conflict, Store, open_store
 from bridge.store.tables import metadata
 
 
@@ -45,13 +48,56 @@ def test_a_damaged_database_does_not_answer(tmp_path: Path) -> None:
 
 
 def test_a_postgresql_connection_does_not_wait_for_ever(postgres_url: str) -> None:
-    expected = {name: str(value) for name, value in POSTGRES_TIMEOUTS.items()}
+    expected = {name: str(value) for name, value in POSTGRES_DEFAULTS.items()}
     assert expected.items() <= parameters(postgres_url).items()
 
 
 def test_the_url_may_say_otherwise(postgres_url: str) -> None:
     joint = "&" if "?" in postgres_url else "?"
     assert parameters(f"{postgres_url}{joint}connect_timeout=17")["connect_timeout"] == "17"
+
+
+def with_options(url: str, *settings: str) -> str:
+    """The same server, with other settings for each session."""
+    options = quote(" ".join(f"-c {setting}" for setting in settings))
+    return f"{url}{'&' if '?' in url else '?'}options={options}"
+
+
+def test_a_server_that_is_read_only_is_not_connected_to_and_the_remedy_is_told(postgres_url: str) -> None:
+    with pytest.raises(Transient, match=r"session is read-only.*name the primary too"):
+        open_store(with_options(postgres_url, "default_transaction_read_only=on"), lambda: NOW)
+
+
+@pytest.fixture
+def read_only(postgres_url: str) -> Iterator[Store]:
+    """The URL asks for any server, and gets one that is read-only."""
+    url = with_options(postgres_url, "default_transaction_read_only=on") + "&target_session_attrs=any"
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    event.listen(engine, "handle_error", engine_module._leave_if_read_only)
+    yield Store(engine, lambda: NOW)
+    engine.dispose()
+
+
+def test_a_store_that_is_read_only_says_so(read_only: Store) -> None:
+    with read_only.reading() as tx:
+        assert read_only.problem(tx).startswith("the database is read-only: it is a standby, or")
+
+
+def test_a_connection_that_turns_out_read_only_is_left(read_only: Store) -> None:
+    def backend() -> int:
+        with read_only.reading() as tx:
+            return int(tx.execute(text("select pg_backend_pid()")).scalar_one())
+
+    before = backend()
+    assert backend() == before  # the pool has one
+    with pytest.raises(Transient, match="name the primary too"), read_only.transaction() as tx:
+        tx.execute(text("create table never (id int)"))
+    assert backend() != before
+
+
+def test_a_server_that_would_forget_what_it_confirms_is_refused(postgres_url: str) -> None:
+    with pytest.raises(Misconfigured, match=r"would not keep what it confirms.*synchronous_commit=off"):
+        open_store(with_options(postgres_url, "synchronous_commit=off"), lambda: NOW)
 
 
 @pytest.mark.parametrize("sqlstate", ["40P01", "40001"])

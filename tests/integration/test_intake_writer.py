@@ -10,11 +10,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from intake_world import NOW, alert, delivery, library_of, rows, running_writer
 from msgspec import structs
+from sqlalchemy import Connection
 
 from bridge.errors import Rejected, Transient
 from bridge.library import Library
@@ -172,20 +174,55 @@ def test_a_store_that_does_not_answer_is_a_503_with_retry_after(store: Store, li
     assert (caught.value.status, caught.value.code, caught.value.retry_after) == (503, "store_unavailable", 2)
 
 
-def test_a_store_that_hangs_is_a_503_in_time(store: Store, library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+class Hanging(Store):
+    """Its commits wait until they are let go."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.engine, lambda: NOW)
+        self.go = threading.Event()
+
+    def now(self, tx: Connection) -> datetime:
+        self.go.wait(10)
+        return super().now(tx)
+
+
+@pytest.fixture
+def hanging(store: Store, monkeypatch: pytest.MonkeyPatch) -> Hanging:
     monkeypatch.setattr(writer_module, "ANSWER_SECONDS_MAX", 0.05)
+    return Hanging(store)
+
+
+def test_a_store_that_hangs_is_a_503_in_time(hanging: Hanging, library: Library) -> None:
     prepared = delivery(library, alert())
-    hold = threading.Event()
-
-    class Hanging(Store):
-        def now(self, tx):  # type: ignore[no-untyped-def]
-            hold.wait(10)
-            return super().now(tx)
-
-    with running_writer(Hanging(store.engine, lambda: NOW)) as writer:
+    with running_writer(hanging) as writer:
         with pytest.raises(Rejected, match="in time"):
             writer.submit(prepared)
-        hold.set()
+        hanging.go.set()
+
+
+def test_while_the_store_hangs_nobody_is_kept_waiting_and_it_is_told(hanging: Hanging, library: Library) -> None:
+    prepared = delivery(library, alert())
+    with running_writer(hanging) as writer:
+        with pytest.raises(Rejected):
+            writer.submit(prepared)
+        began = len(writer._queue)
+        with pytest.raises(Rejected, match="does not confirm deliveries"):
+            writer.submit(prepared)
+        assert len(writer._queue) == began
+        assert "has not confirmed a batch" in writer.problem()
+        hanging.go.set()
+
+
+def test_a_store_that_hung_and_came_back_takes_deliveries_again(hanging: Hanging, library: Library) -> None:
+    with running_writer(hanging) as writer:
+        with pytest.raises(Rejected):
+            writer.submit(delivery(library, alert(n=1)))
+        hanging.go.set()
+        until = time.monotonic() + 10
+        while writer.problem():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert writer.submit(delivery(library, alert(n=2))).alerts[0].outcome == "accepted"
 
 
 def test_a_full_queue_is_a_503(store: Store, library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
