@@ -41,6 +41,14 @@ class Result:
         return self.status in WRITTEN and bool(self.sys_id)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What became of one row."""
+
+    sys_id: str | None  # of the record that it made or changed; None when the maps left it
+    said: str  # by all maps, for people
+
+
 class ImportSetWay:
     """Thread-safe."""
 
@@ -55,10 +63,10 @@ class ImportSetWay:
         self._held_back_until = 0.0
 
     def create(self, fields: Mapping[str, str], *, deadline: float) -> Record:
-        sys_id = self._sent(fields, {}, deadline)
-        if sys_id is None:
-            return self._there(fields, deadline)
-        record = self._read(sys_id, fields, deadline)
+        sent = self._sent(fields, {}, deadline)
+        if sent.sys_id is None:
+            return self._there(fields, sent.said, deadline)
+        record = self._read(sent.sys_id, fields, deadline)
         if not same_owner(record, fields):
             raise Permanent(
                 "id_not_carried",
@@ -74,7 +82,8 @@ class ImportSetWay:
             if self._api.client.monotonic() < self._held_back_until:
                 raise self._not_coalesced("another record", key)
         column = self._staging.record_column
-        written = self._sent({**fields, **key}, {column: sys_id} if column else {}, deadline)
+        sent = self._sent({**fields, **key}, {column: sys_id} if column else {}, deadline)
+        written = sent.sys_id
         record = self._read(written or sys_id, fields, deadline)
         if written is not None and written.lower() != sys_id.lower():
             with self._lock:
@@ -84,7 +93,7 @@ class ImportSetWay:
             raise Permanent(
                 "import_left",
                 f"The transform map of {self._staging.table} ignored the row, and {record.number} is as it was: look "
-                "at its onBefore scripts and conditions.",
+                f"at its onBefore scripts and conditions. It said: {sent.said}",
             )
         if fields.get("state", record.state) != record.state:
             raise Permanent(
@@ -100,8 +109,8 @@ class ImportSetWay:
             f"{' or '.join(key)}, and close what it made.",
         )
 
-    def _sent(self, fields: Mapping[str, str], as_they_are: Mapping[str, str], deadline: float) -> str | None:
-        """Put one row in. The sys_id of the record that it made or changed; None when the map left it."""
+    def _sent(self, fields: Mapping[str, str], as_they_are: Mapping[str, str], deadline: float) -> Sent:
+        """Put one row in."""
         self._ask_health(deadline)
         staging = self._staging
         row = {**{self._column(name): value for name, value in fields.items()}, **as_they_are}
@@ -110,6 +119,7 @@ class ImportSetWay:
         results = _results(answer.result)
         mine = [result for result in results if result.table in (self._table, "")]
         written = {result.sys_id: result for result in mine if result.written and result.table}
+        said = "; ".join(dict.fromkeys(result.said for result in results if result.said)) or "nothing more"
         if len(written) > 1:
             numbers = ", ".join(result.number for result in written.values())
             raise Permanent(
@@ -117,12 +127,11 @@ class ImportSetWay:
                 f"The transform maps of {staging.table} made {numbers} of one row: keep one map to {self._table}.",
             )
         if written:
-            return next(iter(written))
+            return Sent(sys_id=next(iter(written)), said=said)
         if any(result.status in WRITTEN for result in mine):
             raise outcome.unsure("no_sys_id", "The import wrote a record, but its answer names none.", writes=True)
-        said = "; ".join(dict.fromkeys(result.said for result in results if result.said)) or "it says no more"
         if mine and all(result.status in NOT_WRITTEN for result in mine):
-            return None
+            return Sent(sys_id=None, said=said)
         raise Permanent("import_error", f"The transform map of {staging.table} refused the row: {said}")
 
     def _shows(self, record: Record, fields: Mapping[str, str], deadline: float) -> bool:
@@ -137,7 +146,7 @@ class ImportSetWay:
         prefix = self._staging.prefix
         return name if prefix and name.startswith(prefix) else prefix + name
 
-    def _there(self, fields: Mapping[str, str], deadline: float) -> Record:
+    def _there(self, fields: Mapping[str, str], said: str, deadline: float) -> Record:
         """After a row that was left: the record that is ours, if there is one."""
         found = self._api.find(self._table, fields["correlation_id"], deadline=deadline)
         mine = [record for record in found if same_owner(record, fields)]
@@ -145,7 +154,7 @@ class ImportSetWay:
             raise Permanent(
                 "import_left",
                 f"The transform map of {self._staging.table} ignored the row, and there is no record of ours: look at "
-                "its onBefore scripts and conditions.",
+                f"its onBefore scripts and conditions. It said: {said}",
             )
         return mine[-1]  # the youngest: those of earlier episodes are older
 

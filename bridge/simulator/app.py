@@ -100,6 +100,8 @@ def _method() -> str:
 def _meet(simulator: Simulator, fault: Fault, call: ApiRequest) -> Response:
     """The response to a call that a fault strikes."""
     kind = fault.kind
+    if fault.is_applied:
+        serve(simulator, call, now=simulator.clock())
     if kind in (FaultKind.CLOSED, FaultKind.RESET_BEFORE_COMMIT):
         return _lost("close" if kind is FaultKind.CLOSED else "reset")
     if kind is FaultKind.RESET_AFTER_COMMIT:
@@ -112,10 +114,9 @@ def _meet(simulator: Simulator, fault: Fault, call: ApiRequest) -> Response:
         return _truncated(serve(simulator, call, now=simulator.clock()))
     if kind is FaultKind.IMPORT_RACE:
         return _response(_raced(simulator, call))
-    if kind is FaultKind.CANCELLED:
-        serve(simulator, call, now=simulator.clock())
-        return _response(answers.cancelled().answer())
-    return _not_applied(simulator, fault, call)
+    if kind is FaultKind.NO_ANSWER:
+        return _lost("silence")
+    return _another_answer(simulator, fault, call)
 
 
 def _raced(simulator: Simulator, call: ApiRequest) -> Answer:
@@ -131,7 +132,7 @@ def _apply_late(simulator: Simulator, call: ApiRequest, now: datetime) -> None:
     serve(simulator, call, now=now)  # whatever it would have answered, nobody hears it
 
 
-def _not_applied(simulator: Simulator, fault: Fault, call: ApiRequest) -> Response:
+def _another_answer(simulator: Simulator, fault: Fault, call: ApiRequest) -> Response:
     if fault.kind is FaultKind.SERVER_ERROR:
         words = {500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable"}[fault.status]
         title = f"{fault.status} {words}"
@@ -144,6 +145,8 @@ def _not_applied(simulator: Simulator, fault: Fault, call: ApiRequest) -> Respon
         return response
     if fault.kind is FaultKind.LOGIN_PAGE:
         return _html("<html><head><title>Log in</title></head><body><form></form></body></html>", 200)
+    if fault.kind is FaultKind.PROXY_PAGE:
+        return Response(b"\n<!DOCTYPE html><title>Access is filtered</title>", 200, content_type="text/plain")
     if fault.kind is FaultKind.NO_RESULT:
         status = 201 if call.method == "POST" else 200
         return _response(Answer(status=status, body={"result": [] if call.place.api == "import" else None}))
@@ -153,6 +156,10 @@ def _not_applied(simulator: Simulator, fault: Fault, call: ApiRequest) -> Respon
 
 
 def _refusal(simulator: Simulator, fault: Fault, call: ApiRequest) -> Refused:
+    if fault.kind is FaultKind.REFUSED:
+        return Refused(fault.status, fault.message, fault.detail)
+    if fault.kind is FaultKind.CANCELLED:
+        return answers.cancelled()
     if fault.kind is FaultKind.UNAUTHENTICATED:
         return answers.not_authenticated()
     if fault.kind is FaultKind.BUSINESS_RULE:
@@ -174,7 +181,7 @@ def _hibernating(switch: Hibernation) -> Response:
 
 
 def _lost(ending: str) -> Response:
-    """No answer: the server closes or resets the connection when it finds this word."""
+    """No answer: at this word the server closes or resets the connection, or waits for the caller to close it."""
     request.environ[ENDING] = ending
     return Response(b"", 500)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from bridge.alert import Json
 from bridge.errors import Misconfigured
 from bridge.simulator.enrichment_maps import Enrichment
-from bridge.simulator.faults import SECONDS_MAX, STATUSES, Fault, FaultKind
+from bridge.simulator.faults import APPLIED, REFUSED_STATUSES, SECONDS_MAX, STATUSES, Fault, FaultKind
 from bridge.simulator.rates import API_NAMES, RateRule
 from bridge.simulator.reading import Reader
 from bridge.simulator.scenario_access import AccessGiven, AccessReader
@@ -30,7 +30,10 @@ from bridge.simulator.tls import ClientCertificates
 from bridge.simulator.transform import Staging
 from bridge.yamlfile import YamlFile, load_yaml, type_path
 
-FAULT_KEYS = ("kind", "method", "table", "path", "after", "times", "seconds", "status")
+FAULT_KEYS = (
+    *("kind", "method", "table", "path", "after", "times"),
+    *("seconds", "status", "applied", "message", "detail"),
+)
 RATE_KEYS = ("limit", "api", "user", "role", "lag")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OFFSET_SECONDS_MAX = 10 * 365 * 86_400
@@ -167,10 +170,6 @@ class _Reader(Reader):
             self.refuse((*path, "kind"), f"kind must be one of {', '.join(FaultKind)}")
             return None
         times = given.get("times", 1)
-        status = given.get("status", 503)
-        if not isinstance(status, int) or status not in STATUSES:
-            self.refuse((*path, "status"), "status must be 500, 502 or 503")
-            status = 503
         return Fault(
             kind=FaultKind(str(kind)),
             methods=self._methods(given.get("method", []), (*path, "method")),
@@ -179,8 +178,27 @@ class _Reader(Reader):
             after=self.whole(given.get("after", 0), (*path, "after")),
             times=None if times == "always" else self.whole(times, (*path, "times"), "or `always`"),
             seconds=self._seconds(given.get("seconds", 1), (*path, "seconds")),
-            status=status,
+            status=self._status(given.get("status"), (*path, "status"), FaultKind(str(kind))),
+            applied=self._applied(given["applied"], (*path, "applied"), kind) if "applied" in given else None,
+            message=self.text(given.get("message", ""), (*path, "message")),
+            detail=self.text(given["detail"], (*path, "detail")) if given.get("detail") is not None else None,
         )
+
+    def _status(self, status: Json, path: type_path, kind: FaultKind) -> int:
+        if kind is FaultKind.REFUSED:
+            if isinstance(status, int) and status in REFUSED_STATUSES:
+                return status
+            self.refuse(path, "status of a refused call must be from 400 to 599")
+        elif status is None or (isinstance(status, int) and status in STATUSES):
+            return status or 503
+        else:
+            self.refuse(path, "status must be 500, 502 or 503")
+        return 503
+
+    def _applied(self, applied: Json, path: type_path, kind: Json) -> bool:
+        if kind not in APPLIED:
+            self.refuse(path, f"only {', '.join(APPLIED)} may be applied or not", "leave it out")
+        return self.flag(applied, path)
 
     def _methods(self, value: Json, path: type_path) -> frozenset[str]:
         listed = value if isinstance(value, list) else [value]

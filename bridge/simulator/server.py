@@ -321,6 +321,8 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _end(self, ending: str) -> None:
         self.close_connection = True
+        if ending == "silence":
+            self.rfile.read(1)  # until the caller hangs up, or the listener stops
         if ending == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 

@@ -125,7 +125,7 @@ class Ledger:
         refused = isinstance(error, Permanent) and error.code in REFUSALS and decision.kind in (Kind.CLOSE, Kind.REOPEN)
         with self._store.transaction() as tx:
             settling.record_outcome(tx, intent, outcome_word(error), now, code=error.code)
-        if error.code == "record_gone":  # since we read it: the next round reads again, and notices
+        if error.code == "record_gone" and decision.kind is not Kind.CREATE:  # since we read it: the next round notices
             error = Transient(error.code, error.message)
         if refused and sight.episode is not None:
             self._refused(held, sight, decision, error)

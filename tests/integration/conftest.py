@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from publishing_world import Command, Place
+from schemes_world import put_secrets
 from sync_world import PASSWORD_VARIABLE, Clock, World, world_of
 
 import bridge.wiring
 from bridge.cli import author
 from bridge.settings import Settings
+from bridge.simulator.tls import Authority
 from bridge.store.engine import Store, open_store
 from bridge.store.tables import metadata
+
+pytest.register_assert_rewrite("decision_world")
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)  # SQLite's clock stands still; PostgreSQL's is its own
 
@@ -63,14 +68,32 @@ def anywhere(store: Store, sync_password: None) -> Iterator[World]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, sync_password: None) -> Iterator[World]:
+def world(worlds: Callable[..., World]) -> World:
     """The world on SQLite, whose time the test moves."""
+    return worlds()
+
+
+@pytest.fixture
+def worlds(tmp_path: Path, sync_password: None) -> Iterator[Callable[..., World]]:
+    """Makes that world, at an instance of one's own: what `world_of` takes may be given."""
     clock = Clock()
     store = open_store(f"sqlite:///{tmp_path / 'bridge.db'}", clock)
     metadata.create_all(store.engine)
-    with world_of(store, clock) as world:
-        yield world
+    with contextlib.ExitStack() as stack:
+        yield lambda **given: stack.enter_context(world_of(store, clock, **given))
     store.close()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The simulator's own, for TLS."""
+    return Authority(tmp_path_factory.mktemp("tls"), now=bridge.wiring.utc_now())
+
+
+@pytest.fixture(scope="session")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a file for each secret of each scheme."""
+    return put_secrets(tmp_path_factory.mktemp("secrets"))
 
 
 @pytest.fixture

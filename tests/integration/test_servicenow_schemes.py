@@ -1,4 +1,4 @@
-"""Each scheme against the simulator over TLS: create, update and close; expiry, revocation, and what refusals tell."""
+"""Each scheme against the simulator over TLS: expiry, revocation, and what refusals tell."""
 
 from __future__ import annotations
 
@@ -12,62 +12,21 @@ from typing import Any
 
 import pytest
 import requests
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
+from schemes_world import OAUTH, auth_of, given_access
 
 from bridge.errors import Transient
 from bridge.servicenow.client import Client
 from bridge.servicenow.table import TableApi
-from bridge.settings import AuthScheme, Instance, InstanceAuth, Secret, Transport
+from bridge.settings import Instance, InstanceAuth, Secret, Transport
 from bridge.simulator.scenario import parse_body
 from bridge.simulator.server import SimulatorServer
 from bridge.simulator.tls import Authority, ClientCertificates
 from bridge.wiring import utc_now
 
-KEYS = {"rsa": rsa.generate_private_key(65537, 2048), "ec": ec.generate_private_key(ec.SECP256R1())}
-PASSWORD = b"open sesame"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls"), now=utc_now())
-
-
-@pytest.fixture(scope="module")
-def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("secrets")
-    values = {"password": b"s3cret", "key": b"k-1", "client": b"c-secret", "wrong": b"nope", "opens": PASSWORD}
-    values["rsa"] = KEYS["rsa"].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PASSWORD))
-    values["ec"] = KEYS["ec"].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    for name, value in values.items():
-        (folder / name).write_bytes(value + b"\n")
-    return folder
-
-
-def scenario(**more: Any) -> dict[str, Any]:
-    pem = {
-        name: key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-        for name, key in KEYS.items()
-    }
-    return {
-        "access": {
-            "users": {"siem": {"password": "s3cret", "email": "siem@example.com"}},
-            "api_keys": {"k-1": "siem"},
-            "clients": {"app": {"secret": "c-secret", "user": "siem", "keys": pem, "subject": "email"}},
-        },
-        **more,
-    }
-
 
 @contextmanager
 def serving(authority: Authority, **more: Any) -> Iterator[SimulatorServer]:
-    given = parse_body(scenario(**more))
+    given = parse_body(given_access(**more))
     with SimulatorServer(clock=utc_now, scenario=given, tls=authority.context()) as server:
         yield server
 
@@ -76,47 +35,6 @@ def serving(authority: Authority, **more: Any) -> Iterator[SimulatorServer]:
 def servicenow(authority: Authority) -> Iterator[SimulatorServer]:
     with serving(authority) as server:
         yield server
-
-
-def auth_of(scheme: str, secrets: Path) -> InstanceAuth:
-    def secret(name: str) -> Secret:
-        return Secret(kind="file", name=str(secrets / name))
-
-    signed = InstanceAuth(
-        scheme=AuthScheme.OAUTH_JWT_BEARER,
-        client_id="app",
-        client_secret=secret("client"),
-        user="siem@example.com",
-    )
-    return {
-        "basic": InstanceAuth(scheme=AuthScheme.BASIC, username="siem", password=secret("password")),
-        "api_key": InstanceAuth(scheme=AuthScheme.API_KEY, key=secret("key")),
-        "oauth_password": InstanceAuth(
-            scheme=AuthScheme.OAUTH_PASSWORD,
-            client_id="app",
-            client_secret=secret("client"),
-            username="siem",
-            password=secret("password"),
-        ),
-        "oauth_client_credentials": InstanceAuth(
-            scheme=AuthScheme.OAUTH_CLIENT_CREDENTIALS, client_id="app", client_secret=secret("client")
-        ),
-        "oauth_jwt_bearer, RS256": replace(
-            signed, key_id="rsa", private_key=secret("rsa"), private_key_password=secret("opens")
-        ),
-        "oauth_jwt_bearer, ES256": replace(signed, key_id="ec", private_key=secret("ec")),
-    }[scheme]
-
-
-SCHEMES = (
-    "basic",
-    "api_key",
-    "oauth_password",
-    "oauth_client_credentials",
-    "oauth_jwt_bearer, RS256",
-    "oauth_jwt_bearer, ES256",
-)
-OAUTH = SCHEMES[2:]
 
 
 class Way:
@@ -165,19 +83,6 @@ def soon() -> float:
     return time.monotonic() + 10
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_each_scheme_creates_updates_and_closes(
-    servicenow: SimulatorServer, authority: Authority, secrets: Path, scheme: str
-) -> None:
-    with way(servicenow, authority, auth_of(scheme, secrets)) as there:
-        sys_id = there.create()
-        there.api.update("incident", sys_id, {"work_notes": "again"}, deadline=soon())
-        closed = {"state": "6", "close_code": "Solution provided", "close_notes": "Gone."}
-        record = there.api.update("incident", sys_id, closed, deadline=soon())
-        assert (record.state, record.text("resolved_by.user_name")) == ("6", "siem")
-        assert there.counted == [*(["token"] if scheme in OAUTH else []), "applied", "applied", "applied"]
-
-
 @pytest.mark.parametrize("what", ["expire", "revoke"])
 @pytest.mark.parametrize("scheme", OAUTH)
 def test_a_token_that_has_ended_is_followed_by_another(
@@ -200,7 +105,7 @@ def test_a_token_that_servicenow_gives_again_until_it_expires_is_renewed_without
     def clock() -> datetime:
         return began + timedelta(seconds=ways[0].passed if ways else 0.0)
 
-    given = parse_body(scenario())
+    given = parse_body(given_access())
     with (
         SimulatorServer(clock=clock, scenario=given, tls=authority.context()) as server,
         way(server, authority, auth_of("oauth_client_credentials", secrets)) as there,
@@ -256,7 +161,7 @@ def test_a_user_who_must_show_more_than_a_password_is_told_as_such(authority: Au
 def test_a_certificate_that_the_instance_asks_for_is_shown(authority: Authority, secrets: Path) -> None:
     pair = authority.client("siem")
     tls = authority.context(ClientCertificates.REQUIRED)
-    with SimulatorServer(clock=utc_now, scenario=parse_body(scenario()), tls=tls) as server:
+    with SimulatorServer(clock=utc_now, scenario=parse_body(given_access()), tls=tls) as server:
         transport = Transport(ca=authority.certificate_file, client_cert=pair.certificate, client_key=pair.key)
         there = Way(server, auth_of("api_key", secrets), transport, timedelta(0))
         assert there.create()

@@ -69,6 +69,16 @@ def test_a_closed_connection_gives_no_answer(server: SimulatorServer, session: r
         create(session, server)
 
 
+def test_an_answer_that_never_comes_is_waited_for_until_the_caller_hangs_up(
+    server: SimulatorServer, session: requests.Session
+) -> None:
+    server.simulator.faults.add(Fault(kind=FaultKind.NO_ANSWER))
+    with pytest.raises(requests.ReadTimeout):
+        session.post(f"{server.url}/api/now/table/incident", json={"correlation_id": "a"}, timeout=0.2)
+    assert len(server.simulator.records("incident")) == 1
+    assert create(session, server).status_code == 201
+
+
 def test_an_instance_that_is_down_refuses_and_comes_back_with_its_records(
     server: SimulatorServer, session: requests.Session
 ) -> None:

@@ -36,16 +36,6 @@ def minutes_pass(world: World, minutes: float = 10) -> None:
 
 
 @FAULTS
-def test_a_create_that_went_wrong_becomes_one_incident(world: World, kind: FaultKind) -> None:
-    world.fail(kind, "POST", seconds=90)
-    world.fire()
-    world.idle()
-    minutes_pass(world)
-    assert world.record()["correlation_id"] == "r1"
-    assert (world.row().open, world.row().failure) == (True, None)
-
-
-@FAULTS
 def test_an_update_that_went_wrong_is_there_once(world: World, kind: FaultKind) -> None:
     world.fire()
     world.idle()
@@ -88,17 +78,6 @@ def test_a_create_whose_answer_was_lost_is_looked_up_and_adopted(world: World) -
     minutes_pass(world, 1)
     assert world.writes() == ["POST"]
     assert world.log("written")[0]["detail"]["looked_up"] is True
-
-
-def test_a_create_that_may_still_happen_is_not_sent_again_before_its_window_is_over(world: World) -> None:
-    world.fail(FaultKind.RESET_BEFORE_COMMIT, "POST")
-    world.fire()
-    world.idle()
-    world.pass_time(seconds=LATE_COMMIT_SECONDS - 1, step=5)
-    assert world.writes() == ["POST"]
-    assert world.row().failure == "outcome_unknown"
-    world.pass_time(seconds=1)
-    assert world.writes() == ["POST", "POST"]
 
 
 def test_a_create_that_commits_late_is_found_and_not_repeated(world: World) -> None:
@@ -170,16 +149,6 @@ def test_tries_grow_apart_while_calls_are_refused(world: World) -> None:
     world.idle()
     minutes_pass(world, 60)
     assert 10 < len(world.writes()) < 40
-
-
-def test_retry_after_is_heeded(world: World) -> None:
-    world.fail(FaultKind.RATE_LIMIT, "POST", seconds=120)
-    world.fire()
-    world.idle()
-    world.pass_time(seconds=119, step=1)
-    assert world.writes() == ["POST"]
-    world.pass_time(seconds=20, step=1)
-    assert world.record()["correlation_id"] == "r1"
 
 
 def test_alerts_that_come_while_a_create_is_in_doubt_are_in_the_incident(world: World) -> None:

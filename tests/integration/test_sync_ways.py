@@ -6,44 +6,18 @@ from dataclasses import replace
 
 import pytest
 from intake_world import library_of, rows
-from sync_world import DISPLAY, PROBE, World, itsm
+from sync_world import PROBE, World
+from ways_world import KEY, STAGING, TARGETS, aim, simulated, sir, staged, unique
 
-from bridge.settings import Close, Staging, Target, Write
-from bridge.settings.targets import PRESETS
+from bridge.settings import Target, Write
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.transform import Rejection, TransformMap
 from bridge.simulator.transform import Staging as Simulated
 from bridge.store.tables import additions, intents
 
 TEXTS = ("correlation_id", "correlation_display", "short_description", "impact", "assignment_group")
-STAGING = "u_bridge_incident"
-KEY = "u_bridge_key"  # a column of the administrator's own
-SIR_CLOSE = Close(state="3", code="102", notes="Resolved at the source.")
-
-
-def staged(**changes: object) -> Target:
-    return replace(itsm(write=Write.IMPORT_SET, staging=Staging(table=STAGING)), **changes)  # type: ignore[arg-type]
-
-
-def sir(preset: str) -> Target:
-    staging = PRESETS[preset]["sn_si_incident"]
-    return itsm(table="sn_si_incident", close=SIR_CLOSE, write=Write.IMPORT_SET, staging=staging)
-
-
-def unique(key_field: str = KEY) -> Target:
-    return itsm(write=Write.UNIQUE, key_field=key_field)
-
-
-TARGETS = {
-    "import_set": staged(),
-    "import_set with a key": staged(key_field=KEY),
-    "elastic": itsm(write=Write.IMPORT_SET, staging=PRESETS["elastic"]["incident"]),
-    "elastic, SIR": sir("elastic"),
-    "sir_import": sir("sir_import"),
-    "unique": unique(),
-    "unique by the ID": unique("correlation_id"),
-}
-WAYS = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+OTHERS = {name: target for name, target in TARGETS.items() if target.write is not Write.TABLE}
+WAYS = pytest.mark.parametrize("target", OTHERS.values(), ids=OTHERS)
 IMPORTS = pytest.mark.parametrize("target", [staged(), staged(key_field=KEY)], ids=["by the ID", "by a key"])
 APPLIED = (FaultKind.RESET_AFTER_COMMIT, FaultKind.LATE_COMMIT, FaultKind.TRUNCATED, FaultKind.CANCELLED)
 NOT_APPLIED = (
@@ -53,60 +27,11 @@ NOT_APPLIED = (
 FAULTS = pytest.mark.parametrize("kind", [*APPLIED, *NOT_APPLIED], ids=str)
 
 
-def simulated(*coalesce: str, **more: object) -> Simulated:
-    ways = (coalesce,) if coalesce else ()
-    fields = {KEY: KEY} | more.pop("fields", {})  # type: ignore[operator, attr-defined]
-    each = TransformMap(name="Bridge", target="incident", prefix="u_", coalesce=ways, fields=fields, **more)  # type: ignore[arg-type]
-    return Simulated(name=STAGING, maps=(each,))
-
-
-def aim(world: World, target: Target, staging: Simulated | None = None) -> World:
-    world.simulator.add_columns("incident", (KEY,))
-    world.simulator.add_staging(staging or simulated(target.key_field))
-    if target.write is Write.UNIQUE:
-        world.simulator.rows.unique["incident"] = (target.key_field,)
-    world.aim(target)
-    return world
-
-
 def step(world: World) -> None:
     world.pass_time(minutes=12, step=30)
 
 
 # --- every way
-
-
-@WAYS
-def test_an_incident_is_created_updated_and_closed(world: World, target: Target) -> None:
-    aim(world, target)
-    world.fire(level="low")
-    world.idle()
-    record = world.record()
-    assert (record["correlation_id"], record["correlation_display"], record["impact"]) == ("r1", DISPLAY, "3")
-    assert world.row().failure is None
-    world.fire(level="critical")
-    world.idle()
-    assert world.record()["impact"] == "1"
-    assert "The severity rose to Critical." in world.notes()[0]
-    world.resolve()
-    world.idle()
-    record = world.record()
-    assert target.close is not None
-    assert (record["state"], record["close_code"]) == (target.close.state, target.close.code)
-    assert (world.row().open, world.row().failure) == (False, None)
-    assert len(world.writes()) == 3
-
-
-@WAYS
-def test_a_return_within_its_time_reopens_the_same_incident(world: World, target: Target) -> None:
-    aim(world, target)
-    for _ in range(2):
-        world.fire()
-        world.idle()
-        world.resolve()
-        world.idle()
-    assert world.record()["state"] == (target.close.state if target.close else "")
-    assert world.row().failure is None
 
 
 @WAYS
@@ -238,33 +163,6 @@ def test_a_second_insert_fails_and_the_first_record_is_taken(world: World) -> No
 # --- what a transform map may answer
 
 
-@pytest.mark.parametrize("status", ["ignored", "skipped"])
-def test_a_row_that_the_map_left_and_no_record_there_waits_for_a_person(world: World, status: str) -> None:
-    aim(world, staged(), simulated("correlation_id", reject=(Rejection(status=status),)))
-    world.fire()
-    world.idle()
-    row = world.row()
-    assert (row.failure, row.waits_for_person) == ("import_left", True)
-    assert "onBefore" in row.failure_text
-
-
-def test_an_error_of_the_map_waits_for_a_person_and_names_what_it_said(world: World) -> None:
-    aim(world, staged(), simulated("correlation_id", reject=(Rejection(status="error", error_message="No caller"),)))
-    world.fire()
-    world.idle()
-    assert (world.row().failure, world.row().waits_for_person) == ("import_error", True)
-    assert "No caller" in world.row().failure_text
-
-
-def test_a_staging_table_without_a_map_is_an_error(world: World) -> None:
-    columns = tuple(f"u_{name}" for name in TEXTS)
-    aim(world, staged(), Simulated(name=STAGING, maps=(), columns=columns))
-    world.fire()
-    world.idle()
-    assert world.row().failure == "import_error"
-    assert "No transform entry" in world.row().failure_text
-
-
 def test_an_update_that_the_map_left_is_not_taken_for_done(world: World) -> None:
     aim(world, staged())
     world.fire(level="low")
@@ -387,16 +285,3 @@ def test_through_elastics_app_observables_are_linked_by_it_at_once(world: World)
     assert len(world.other_writes()) == 1
     assert [row.outcome for row in rows(world.store, additions)] == ["added"]
     assert world.log("added")[0]["detail"] == {"wanted": 3, "left_out": ["mutex: no such type"]}
-
-
-@pytest.mark.parametrize(
-    "target", [sir("sir_import"), itsm(table="sn_si_incident", close=SIR_CLOSE)], ids=["import", "table"]
-)
-def test_where_sir_is_not_installed_itsm_is_named(world: World, target: Target) -> None:
-    aim(world, target)
-    world.simulator.security_incidents = False
-    world.fire()
-    world.idle()
-    row = world.row()
-    assert (row.failure, row.waits_for_person) == ("invalid_table", True)
-    assert "SIR is not installed: use itsm" in row.failure_text

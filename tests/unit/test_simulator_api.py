@@ -9,7 +9,7 @@ import pytest
 from simulated import Caller, Clock, refusal, result
 
 from bridge.simulator.app import create_app
-from bridge.simulator.faults import Fault, FaultKind
+from bridge.simulator.faults import APPLIED, Fault, FaultKind
 from bridge.simulator.seed import fixed_id
 from bridge.simulator.state import Simulator
 from bridge.simulator.switches import UnknownField
@@ -409,6 +409,7 @@ def test_a_table_itself_is_not_written(call: Caller, method: str) -> None:
         (FaultKind.HIBERNATING, 200, False),
         (FaultKind.LOGIN, 302, False),
         (FaultKind.LOGIN_PAGE, 200, False),
+        (FaultKind.PROXY_PAGE, 200, False),
         (FaultKind.NO_RESULT, 201, False),
         (FaultKind.BUSINESS_RULE, 403, False),
         (FaultKind.UNAUTHENTICATED, 401, False),
@@ -427,7 +428,12 @@ def test_a_fault_answers_and_applies(
 
 @pytest.mark.parametrize(
     ("kind", "applied"),
-    [(FaultKind.CLOSED, False), (FaultKind.RESET_BEFORE_COMMIT, False), (FaultKind.RESET_AFTER_COMMIT, True)],
+    [
+        (FaultKind.CLOSED, False),
+        (FaultKind.RESET_BEFORE_COMMIT, False),
+        (FaultKind.RESET_AFTER_COMMIT, True),
+        (FaultKind.NO_ANSWER, True),
+    ],
 )
 def test_a_lost_answer_was_applied_or_not(
     call: Caller, simulator: Simulator, kind: FaultKind, *, applied: bool
@@ -436,6 +442,23 @@ def test_a_lost_answer_was_applied_or_not(
     call("POST", INCIDENT, {})
     assert bool(simulator.records("incident")) == applied
     assert simulator.calls == [("POST", INCIDENT, 0)]
+
+
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("kind", list(APPLIED))
+def test_a_fault_may_say_whether_it_is_applied(
+    call: Caller, simulator: Simulator, kind: FaultKind, *, applied: bool
+) -> None:
+    simulator.faults.add(Fault(kind=kind, applied=applied))
+    call("POST", INCIDENT, {})
+    assert bool(simulator.records("incident")) == applied
+
+
+def test_a_refusal_is_in_the_words_it_is_given(call: Caller, simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind=FaultKind.REFUSED, status=404, message="Not here"))
+    answer = call("POST", INCIDENT, {})
+    assert answer.status_code == 404
+    assert answer.json == {"error": {"message": "Not here", "detail": None}, "status": "failure"}
 
 
 def test_a_late_commit_is_applied_when_its_time_has_come(call: Caller, simulator: Simulator, clock: Clock) -> None:

@@ -26,7 +26,7 @@ KEYS = {
 def test_the_scenario_is_one_and_can_be_put_into_force() -> None:
     world = World()
     apply_scenario(world.simulator, parse_scenario(parse_yaml(SCENARIO.encode(), "docs/simulator.md")))
-    assert len(world.simulator.faults.counts()) == 3
+    assert len(world.simulator.faults.counts()) == 4
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))

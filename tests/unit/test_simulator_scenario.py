@@ -16,14 +16,16 @@ def test_a_scenario_is_read() -> None:
 unknown_query_field: forbidden
 faults:
   - {kind: rate_limit, method: [POST, PATCH], table: incident, after: 2, times: always, seconds: 30}
-  - {kind: server_error, method: GET, path: /v2/, status: 502}
+  - {kind: server_error, method: GET, path: /v2/, status: 502, applied: true}
+  - {kind: refused, status: 404, message: Not here, detail: At all}
 """
     scenario = parse_scenario(parse_yaml(text, "s.yaml"))
     assert scenario.unknown_query_field is UnknownField.FORBIDDEN
     writes = frozenset({"POST", "PATCH"})
     assert scenario.faults == (
         Fault(kind=FaultKind.RATE_LIMIT, methods=writes, table="incident", after=2, times=None, seconds=30),
-        Fault(kind=FaultKind.SERVER_ERROR, methods=frozenset({"GET"}), path="/v2/", status=502),
+        Fault(kind=FaultKind.SERVER_ERROR, methods=frozenset({"GET"}), path="/v2/", status=502, applied=True),
+        Fault(kind=FaultKind.REFUSED, status=404, message="Not here", detail="At all"),
     )
 
 
@@ -33,6 +35,8 @@ def test_every_mistake_is_told_with_its_place() -> None:
   - {kind: latency, seconds: -1, method: FETCH}
   - {kind: closed, tmies: 2}
   - {kind: server_error, status: 418, times: often}
+  - {kind: refused, message: x}
+  - {kind: login, applied: true}
 speed: 1
 """
     with pytest.raises(Misconfigured) as caught:
@@ -45,7 +49,9 @@ speed: 1
         (4, "unknown"),
         (5, "status"),
         (5, "times"),
-        (6, "unknown"),
+        (6, "status"),
+        (7, "only"),
+        (8, "unknown"),
     ]
 
 
