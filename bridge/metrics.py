@@ -63,7 +63,7 @@ class Metrics:
         self._child(self._decisions, kind, reason).inc()
 
     def added(self, kind: str, outcome: str) -> None:
-        """`kind`: attachment or observables; `outcome`: added or given_up."""
+        """`kind`: attachment, observables or output; `outcome`: added or given_up."""
         self._child(self._additions, kind, outcome).inc()
 
     def watch(self, backlog: Callable[[], Backlog | None]) -> None:

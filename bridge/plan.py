@@ -246,6 +246,10 @@ def _rendered(
         found |= {"route": step.target or "drop", "severity": step.mapped.severity.word}
         found |= {"correlation_display": mapping.display} if mapping.display else {}
         found |= {"attachment": "the raw alert"} if mapping.attach else {}
+        for one in rendered.outputs:
+            found[f"outputs.{one.name}"] = ", ".join((one.kind, *one.flags))
+            found |= {f"outputs.{one.name}.{name}": value for name, value in one.fields.items()}
+            found |= {f"outputs.{one.name}.{name}": _named(find) for name, find in one.finds.items()}
         if rendered.observables:
             found["observables"] = "; ".join(sorted(f"{one.kind} {one.value}" for one in rendered.observables))
     return found

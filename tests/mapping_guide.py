@@ -44,6 +44,7 @@ from bridge.mapping.model import (
     EXTRACT_DEPTH_MAX,
     EXTRACTS_MAX,
     OUTPUT_BYTES_MAX,
+    OUTPUTS_MAX,
     UNTIL_DAYS_MAX,
 )
 from bridge.mapping.pattern import PATTERN_CHARS_MAX
@@ -235,6 +236,7 @@ LIMITS = [
     ("elements that a `[]` or a `split` yields", f"{LIST_ITEMS_MAX:,}"),
     ("characters that a pattern looks at", f"{PATTERN_CHARS_MAX:,}"),
     ("rendered for one alert, fields and observables together", f"{OUTPUT_BYTES_MAX // 1024} KB"),
+    ("outputs of a mapping; what each of them renders", f"{OUTPUTS_MAX}; {OUTPUT_BYTES_MAX // 1024} KB"),
     ("characters of a correlation ID", f"{ID_CHARACTERS_MAX}"),
     ("work notes about repeats in one episode", f"{NOTES_PER_EPISODE_MAX}"),
     ("a mapping file; files that it includes", f"{YAML_BYTES_MAX // 1024} KB; {INCLUDES_MAX}"),

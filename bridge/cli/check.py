@@ -208,6 +208,7 @@ def _lints(
     from bridge.dictionary.standard import STANDARD
     from bridge.mapping.lint.registry import lint
     from bridge.mapping.lint.subject import Against
+    from bridge.mapping.model import ENRICHMENTS
     from bridge.mapping.trial import TABLES
 
     elsewhere = {name for name, target in settings.targets.items() if instance not in (None, target.instance)}
@@ -219,6 +220,12 @@ def _lints(
         today=today,
         defaults=_given_by_all(settings, elsewhere),
         one_record=frozenset(name for name, target in settings.targets.items() if target.one_record_per_id),
+        pathless=frozenset(
+            (name, resource)
+            for name, target in settings.targets.items()
+            for resource in ENRICHMENTS
+            if name not in elsewhere and settings.instances[target.instance].enrichment_path(resource) is None
+        ),
     )
     return lint(mappings, _samples(_folder(settings), mappings), against)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bridge.alert import Json
     from bridge.settings import Settings
     from bridge.store.engine import Store
-    from bridge.store.rows import CorrelationRow
+    from bridge.store.rows import AdditionRow, CorrelationRow
 
 STEPS_DEFAULT = 200  # of a story
 SYNC_PAGE = 200  # asked for in one transaction: intake waits no longer than for one of its batches
@@ -73,6 +73,7 @@ def list_command(config: Path, limit: int, *, as_json: bool) -> None:
 def show_command(words: str, config: Path, limit: int, tenant: str | None, *, as_json: bool) -> None:
     """The whole story of one correlation: what arrived, what was decided, what ServiceNow was told."""
     from bridge.cli.story import rows_of, step_as_json, steps_of
+    from bridge.store.additions import of_incidents
     from bridge.store.queries import alerts_of, entries_of, incidents_of, intents_of
 
     with opened(config) as (settings, store), store.reading() as tx:
@@ -82,15 +83,17 @@ def show_command(words: str, config: Path, limit: int, tenant: str | None, *, as
         alerts = alerts_of(tx, row.row_id, limit=limit + 1)
         entries = entries_of(tx, row.row_id, incident_rows, limit=limit + 1)
         intents = intents_of(tx, incident_rows, limit=limit + 1)
+        beside = of_incidents(tx, incident_rows)
     every_step = steps_of(alerts, entries, intents)
     steps = every_step[-limit:]
     complete = len(steps) == len(every_step)
     if as_json:
         shown = _as_object(row, settings, now)
         story = [step_as_json(step) for step in steps]
-        show_json({**shown, "alerts": to_json(alerts[:limit]), "story": story, "complete": complete})
+        alerts_shown, additions = to_json(alerts[:limit]), to_json(beside)
+        show_json({**shown, "alerts": alerts_shown, "additions": additions, "story": story, "complete": complete})
         return
-    _show(row, now)
+    _show(row, beside, now)
     click.echo()
     if not complete:
         click.echo(f"(The newest {len(steps)} steps; --limit shows more.)")
@@ -175,7 +178,7 @@ def _as_object(row: CorrelationRow, settings: Settings, now: datetime) -> dict[s
     return shown
 
 
-def _show(row: CorrelationRow, now: datetime) -> None:
+def _show(row: CorrelationRow, beside: Sequence[AdditionRow], now: datetime) -> None:
     seen = f"{counted(row.count, 'alert')}, first {time_text(row.first_seen)}, last {time_text(row.last_seen)}"
     show_facts(
         [
@@ -192,8 +195,17 @@ def _show(row: CorrelationRow, now: datetime) -> None:
             ("Target", row.target or "drop"),
             ("Last decision", row.last_decision),
             ("Waits", waits(row, now)),
+            *(("Beside it", _beside(one, now)) for one in beside),
         ]
     )
+
+
+def _beside(one: AdditionRow, now: datetime) -> str:
+    """`output:alarm of INC0010001: given up, no_enrichment_path`."""
+    said = one.outcome.replace("_", " ")
+    if one.outcome == "waits" and one.failures and one.due_at is not None:
+        said = f"failed {counted(one.failures, 'time')}, again {age(one.due_at, now) if one.due_at > now else 'now'}"
+    return ", ".join(part for part in (f"{one.kind} of {one.number or '?'}: {said}", one.code) if part)
 
 
 def _ask_for(store: Store, words: tuple[str, ...]) -> tuple[int, set[str]]:

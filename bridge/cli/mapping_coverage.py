@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bridge.store.rows import AlertRow
 
 
-COLUMNS = ("MAPPING", "MATCHES", "ALTERNATIVES", "ROWS", "SUPPRESSIONS", "ROUTES", "COVERED")  # in the order of Sort
+COLUMNS = ("MAPPING", "MATCHES", "ALTERNATIVES", "ROWS", "SUPPRESSIONS", "ROUTES", "OUTPUTS", "COVERED")  # as Sort is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,9 @@ from bridge.mapping.conditions import Condition
 from bridge.mapping.correlation import Join
 from bridge.mapping.evaluate import Getter, Names, Scope
 from bridge.mapping.model import TABLE_KIND, Node
+from bridge.mapping.outputs import CompiledOutput, render_outputs
 from bridge.mapping.render import Field, Fields, Finder, Output
-from bridge.mapping.rendered import Facts, Rendered
+from bridge.mapping.rendered import Facts, Rendered, RenderedOutput
 from bridge.mapping.suppression import Suppression
 from bridge.yamlfile import YamlFile
 
@@ -75,6 +76,7 @@ class Mapping:
     closing: Condition | None
     fields: Fields
     observables: tuple[tuple[str, Getter], ...]
+    outputs: tuple[CompiledOutput, ...]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mapping) and (self.name, self.digest) == (other.name, other.digest)
@@ -143,7 +145,15 @@ class Mapping:
             if route is not None and route.group is not None:
                 output.find("assignment_group", route.group(scope))
             output.observe(self.observables, scope)
+            if self.outputs:
+                return output.done(render_outputs(self.outputs, scope))
         return output.done()
+
+    def outputs_of(self, element: Json, facts: Facts) -> tuple[RenderedOutput, ...]:
+        """What is sent beside an incident once it is there: with its number, which the create could not know."""
+        scope = Scope(element, self.name, self.blank.copy())
+        scope.facts, scope.severity, scope.status = facts, facts.severity, facts.status
+        return render_outputs(self.outputs, scope)
 
     def _fields_of(self, kind: Kind, table: str, *, severity_rose: bool) -> tuple[Field, ...]:
         table_kind = TABLE_KIND.get(table, "")

@@ -31,6 +31,7 @@ class Sort(StrEnum):
     ROW = "row"  # of a table, its default, a `raise_to`, a `lower_to`
     SUPPRESSION = "suppression"
     ROUTE = "route"
+    OUTPUT = "output"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,8 @@ def _places(parts: list[Part], root: Node) -> Iterator[tuple[Place, Sort, str, s
         elif part.kind == "route":
             yield (part, ""), Sort.ROUTE, f"route[{routes}] to {_text(node, 'to')}", part.place
             routes += 1
+        elif part.kind == "output":
+            yield (part, ""), Sort.OUTPUT, _dotted(node), part.place
         elif part.kind == "table":
             yield from _severity_rows(part, node)
         elif part.kind == "severity" and (default := node.get("default")) is not None:
@@ -159,10 +162,12 @@ def _is_alternative(node: Node, match: Node | None) -> bool:
 
 
 def _value_row(node: Node) -> str:
-    """A row of `{by: …, table: …, default: …}` of a column; "" for any other value."""
+    """A row of `{by: …, table: …, default: …}` of a column or of a field of an output; "" for any other value."""
     column = 5 if node.path[1:2] == ("on",) else 3
+    if node.path[0] == "outputs":
+        column = 5 if node.path[3:4] in (("fields",), ("additional_info",)) else 4
     inside = node.path[column:]
-    if node.path[0] != "fields" or inside[:1] not in (("table",), ("default",)):
+    if node.path[0] not in ("fields", "outputs") or inside[:1] not in (("table",), ("default",)):
         return ""
     return f"{_dotted(node)}: {text_of(node.value)}"
 

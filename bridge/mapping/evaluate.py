@@ -60,13 +60,15 @@ FACTS: dict[str, Getter] = {
     "correlation_id": lambda scope: scope.facts.correlation_id,
     "incident_number": lambda scope: scope.facts.incident_number,
     "incident_url": lambda scope: scope.facts.incident_url,
+    "incident_sys_id": lambda scope: scope.facts.incident_sys_id,
 }
 
 # What is known when a section is worked out, besides the extracts: the order of MAPPING.md.
 BEFORE_SEVERITY = frozenset({"mapping"})
 AFTER_SEVERITY = frozenset({"mapping", "severity"})
 AFTER_STATUS = frozenset({"mapping", "severity", "status"})
-WHEN_RENDERED = frozenset(FACTS)
+WHEN_RENDERED = frozenset(FACTS) - {"incident_sys_id"}
+AFTER_CREATE = frozenset(FACTS)
 
 
 class Names:

@@ -11,6 +11,7 @@ from bridge.alert import Json, MappedAlert
 from bridge.correlation.policy import Kind
 from bridge.errors import Problem
 from bridge.mapping.language import nearest
+from bridge.mapping.model import OUTPUT_FIELD
 from bridge.mapping.rendered import Find, Rendered
 from bridge.mapping.values import clean, text_of, time_of, time_text
 from bridge.yamlfile import YamlFile, type_path
@@ -96,7 +97,7 @@ def compare(file: YamlFile, step_path: type_path, title: str, expect: Json, seen
     return findings
 
 
-# Each key that a test may expect, besides `fields.<column>`, and where it is read.
+# Each key that a test may expect, besides `fields.<column>` and `outputs.<name>.<field>`, and where it is read.
 READINGS: dict[str, Callable[[Seen], str | None]] = {
     "action": lambda seen: str(seen.action),
     "reason": lambda seen: str(seen.reason),
@@ -108,15 +109,25 @@ READINGS: dict[str, Callable[[Seen], str | None]] = {
     "event_time": lambda seen: time_text(seen.event_time) if seen.event_time else None,
     "suppressed_by": lambda seen: seen.mapped.suppressed_by if seen.mapped else None,
     "observables": lambda _: None,  # a map: compared by kind
+    "outputs": lambda seen: ", ".join(one.name for one in seen.rendered.outputs),
 }
 
 
 def _got(key: str, seen: Seen) -> str | None:
+    if (named := OUTPUT_FIELD.fullmatch(key)) is not None:
+        return _of_output(named[1], named[2], seen.rendered)
     if (column := key.removeprefix("fields.")) == key:
         return READINGS[key](seen)
     if column in seen.rendered.finds:
         return _named(seen.rendered.finds[column])
     return seen.rendered.fields.get(column)
+
+
+def _of_output(name: str, field: str, rendered: Rendered) -> str | None:
+    for one in rendered.outputs:
+        if one.name == name:
+            return _named(one.finds[field]) if field in one.finds else one.fields.get(field)
+    return None
 
 
 def _named(find: Find) -> str:
@@ -126,7 +137,7 @@ def _named(find: Find) -> str:
 
 def _expected(key: str, value: Json) -> str | None:
     if value is None:
-        return None
+        return "" if key == "outputs" else None
     if key == "event_time" and (moment := time_of(value)) is not None:
         return time_text(moment)
     return clean(text_of(value))

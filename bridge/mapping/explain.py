@@ -32,6 +32,7 @@ from bridge.mapping.explanation import (
     without_values,
 )
 from bridge.mapping.model import OUTPUT_BYTES_MAX, TABLE_KIND, Node
+from bridge.mapping.outputs import CompiledOutput
 from bridge.mapping.recording import Event, Recorder, place_of
 from bridge.mapping.rendered import Facts, Rendered
 from bridge.mapping.written import written_value
@@ -250,7 +251,7 @@ class _Story:
             self._fields(f"fields.{kind.value}", kind, table, rendered, events, columns)
             if kind is Kind.CREATE:
                 created = rendered
-                observed = _under(events, "observables")
+                observed, sent = _under(events, "observables"), _under(events, "outputs")
             if kind is Kind.UPDATE:
                 risen = self.mapping.render(element, kind, facts, table, severity_rose=True)
                 more = [column for column in (*risen.fields, *risen.finds) if column not in columns]
@@ -259,6 +260,9 @@ class _Story:
         steps = [value_step(str(event.part.path[1]), event) for event in observed]
         if steps:
             self._add("observables", None, steps)
+        steps = [self._output(one, created, sent, mapped.severity.word) for one in self.mapping.outputs]
+        if steps:
+            self._add("outputs", None, steps, "once the incident is there; its number is not known yet")
         return created
 
     def _fields(
@@ -271,9 +275,11 @@ class _Story:
             self._add(name, None, steps, "" if table else "the target is not known: what is common to all tables")
 
     def _field(self, column: str, kind: Kind, table: str, rendered: Rendered, events: list[Event]) -> Step:
-        node = self._column(column, kind, table)
-        own = [event for event in events if node is not None and event.part.path[: len(node.path)] == node.path]
         value: Json = rendered.finds.get(column) or rendered.fields.get(column)
+        return self._value(column, self._column(column, kind, table), value, events)
+
+    def _value(self, column: str, node: Node | None, value: Json, events: list[Event]) -> Step:
+        own = [event for event in events if node is not None and event.part.path[: len(node.path)] == node.path]
         why = {None: LEFT_OUT, "": "clears the column"}.get(value, "")
         step = Step(what=column, place=place_of(node), value=value, why=why)
         if node is None:
@@ -286,6 +292,25 @@ class _Story:
         """Where a column of a kind of write is said: `on:` its table, else for all tables."""
         on = _deep(self.root, "fields", "on", TABLE_KIND.get(table, ""), kind.value, column)
         return on or _deep(self.root, "fields", kind.value, column)
+
+    def _output(self, one: CompiledOutput, created: Rendered, events: list[Event], severity: str) -> Step:
+        """Whether it is sent, and each of its fields."""
+        node = _deep(self.root, "outputs", one.name)
+        own = [event for event in events if event.part.path[:2] == ("outputs", one.name)]
+        asked = [
+            condition_step(each, severity) for event in own if event.part.kind == "output" for each in event.events
+        ]
+        rendered = next((sent for sent in created.outputs if sent.name == one.name), None)
+        step = Step(what=f"{one.name}: {one.kind}", place=place_of(node), parts=tuple(asked))
+        if rendered is None:
+            return replace(step, verdict=LOST)
+        values: dict[str, Json] = rendered.fields | rendered.finds
+        section = _deep(node, one.kind)
+        parts = [
+            self._value(name, _deep(section, "fields", name) or _deep(section, name), value, own)
+            for name, value in values.items()
+        ]
+        return replace(step, verdict=TAKEN, parts=(*asked, *parts))
 
     def _group(self, rendered: Rendered, events: list[Event]) -> Step:
         named = [event for event in _under(events, "route") if event.part.kind == "value"]

@@ -191,7 +191,7 @@ def _stays_inside(path: str) -> bool:
 
 
 _LISTS = ("suppress", "route", "personal")  # the mapping's own first: the first match wins
-_MAPS = ("extract", "severity", "correlation", "observables")  # key by key, the mapping's own wins
+_MAPS = ("extract", "severity", "correlation", "observables", "outputs")  # key by key, the mapping's own wins
 
 
 def _merge(root: Node, shared: list[Node]) -> Node:

@@ -24,16 +24,20 @@ UNTIL_DAYS_MAX = 366  # a suppression ends within twelve months
 SEVERITY_RANGES_MAX = 20
 JOIN_RULES_MAX = 10
 JOIN_VALUES_MAX = 10  # of one rule
+OUTPUTS_MAX = 10
 
 FILE = {"required": ("mapping", "version", "owner", "correlation", "route", "fields")}
 # Each row: the keys taken, and those of a later version.
 SECTIONS = {
     "mapping": (
         "mapping version owner include match each extract time personal severity correlation suppress route fields "
-        "observables attach tests",
-        "outputs",
+        "observables attach outputs tests",
+        "",
     ),
-    "shared": ("match each extract time personal severity correlation suppress route fields observables attach", ""),
+    "shared": (
+        "match each extract time personal severity correlation suppress route fields observables attach outputs",
+        "",
+    ),
     "each": ("in limit", ""),
     "severity": ("from table ranges default raise_to lower_to", ""),
     "range": ("gt gte lt lte to", ""),
@@ -49,6 +53,16 @@ SECTIONS = {
     "on table": ("create update close reopen", ""),
     "value table": ("by table default", ""),
     "find": ("find by else", ""),
+    "output": ("when event ci_enrichment observable_enrichment threat_lookup", ""),
+    "event": (
+        "source node resource type metric_name event_class severity description message_key additional_info "
+        "time_of_event",
+        "",
+    ),
+    "enrichment": (
+        "fields enrichment_mapping_id raw_data ignore_mandatory_fields include_wrap simple_response",
+        "",
+    ),
     "test": ("name alert element change expect then", ""),
     "step": ("after wait alert element change expect", ""),
 }
@@ -63,7 +77,10 @@ EXPECTATIONS = [
     "event_time",
     "suppressed_by",
     "observables",
+    "outputs",
 ]
+OUTPUT_FIELD = re.compile(r"outputs\.([^.]+)\.(.+)")  # a test expects this field of this output
+ENRICHMENTS = ("ci_enrichment", "observable_enrichment", "threat_lookup")  # resources of SecOps' own API
 KINDS = ("create", "update", "close", "reopen")
 TABLE_KIND = {"incident": "itsm", "sn_si_incident": "sir"}
 JOURNALS = frozenset({"work_notes", "comments"})

@@ -9,6 +9,7 @@ from bridge.alert import Json
 from bridge.mapping.compile import Mapping
 from bridge.mapping.graph import Branch
 from bridge.mapping.model import KINDS, TABLE_KIND, Node
+from bridge.mapping.outputs import KINDS as KINDS_OF_OUTPUT
 from bridge.mapping.values import clean, text_of
 from bridge.mapping.written import written_condition, written_value
 
@@ -39,6 +40,7 @@ def page(mapping: Mapping, root: Node, picture: str) -> str:
         *_fields(root),
         *_extracts(mapping, root),
         *_observables(root),
+        *_outputs(root),
         *_tests(mapping),
     ]
     return "\n".join(lines) + "\n"
@@ -160,6 +162,27 @@ def _observables(root: Node) -> Iterator[str]:
     if rows:
         yield from ("", "## Observables", "")
         yield from _table(("Kind", "Read from"), rows)
+
+
+def _outputs(root: Node) -> Iterator[str]:
+    rows = []
+    for name, one in _items(root.get("outputs")):
+        for kind in KINDS_OF_OUTPUT:
+            when = _code(_condition(one.get("when"))) if one.get("when") else "always"
+            rows += [
+                (_code(name), _plain(kind.replace("_", " ")), when, _code(key), _given(child))
+                for key, child in _items(one.get(kind))
+            ]
+    if rows:
+        yield from ("", "## Sent beside the incident, once", "")
+        yield from _table(("Name", "What", "When", "Key", "Value"), rows)
+
+
+def _given(node: Node) -> str:
+    """What a key of an output is given: a value, or a map of names and values."""
+    if not isinstance(node.value, dict) or {"by", "find"} & node.value.keys():
+        return _value(node)
+    return "<br>".join(f"{_code(name)}: {_value(child)}" for name, child in node.items())
 
 
 def _tests(mapping: Mapping) -> Iterator[str]:

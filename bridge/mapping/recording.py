@@ -19,7 +19,7 @@ class Part:
     """One place of a mapping that gives something.
 
     Kinds: value (an expression or a text), expression (a part of one), extract, severity, table (of severities), row (a
-    range or a window), condition, key (of a condition), route, origin (asked only whether a literal speaks).
+    range or a window), condition, key (of a condition), route, output, origin (asked only whether a literal speaks).
     """
 
     kind: str

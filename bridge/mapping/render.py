@@ -21,7 +21,7 @@ from bridge.mapping.model import (
     TABLE_KIND,
     Node,
 )
-from bridge.mapping.rendered import Find, Rendered
+from bridge.mapping.rendered import Find, Rendered, RenderedOutput
 from bridge.mapping.values import clean, text_of
 
 FIND_CHARS_MAX = 255  # a longer name is no record's
@@ -89,24 +89,31 @@ def _field(kind: str, column: str, node: Node, compiler: Compiler) -> Field:
         report.error(
             node, f"`{column}` is never written by {'an update' if kind == 'update' else 'a mapping'}", at_key=True
         )
+    return compile_value(column, node, compiler, WHEN_RENDERED, empty=True)
+
+
+def compile_value(
+    column: str, node: Node, compiler: Compiler, known: frozenset[str], *, empty: bool = False, finds: bool = True
+) -> Field:
+    """A text, a table of values or, with `finds`, a record to find. An `empty` text is one that clears the column."""
     if isinstance(node.value, dict):
-        if "find" in node.value:
-            return Field(column=column, find=_find(node, compiler))
-        text, depends = _value_table(node, compiler)
+        if finds and "find" in node.value:
+            return Field(column=column, find=_find(node, compiler, known))
+        text, depends = _value_table(node, compiler, known)
         return Field(column=column, text=text, depends_on_severity=depends)
-    text, used = compiler.text(node, WHEN_RENDERED, empty=True)
+    text, used = compiler.text(node, known, empty=empty)
     if (constant := compiler.constant(node)) is not None:
         return Field(column=column, constant=_defused(column, clean(constant)))
     return Field(column=column, text=text, depends_on_severity="severity" in used)
 
 
-def _value_table(node: Node, compiler: Compiler) -> tuple[Getter, bool]:
+def _value_table(node: Node, compiler: Compiler, known: frozenset[str]) -> tuple[Getter, bool]:
     """`{by: expression, table: {value: text}, default: text}`. Values are compared without regard to case."""
     report = compiler.report
     by, table = node.get("by"), node.get("table")
     if not report.keys(node, "value table", ("by", "table")) or by is None or table is None:
         return compiler.literal_text(""), False
-    key, used = compiler.expression(by, WHEN_RENDERED)
+    key, used = compiler.expression(by, known)
     depends = "severity" in used
     rows: dict[str, Getter] = {}
     if not isinstance(table.value, dict):
@@ -116,10 +123,10 @@ def _value_table(node: Node, compiler: Compiler) -> tuple[Getter, bool]:
             report.error(child, f"`{word}` is not a severity", nearest(word, list(SEVERITY_OF)), at_key=True)
         if word.lower() in rows:
             report.error(child, f"`{word}` stands here twice, but for case", "keep one of them", at_key=True)
-        rows[word.lower()], row_used = compiler.text(child, WHEN_RENDERED)
+        rows[word.lower()], row_used = compiler.text(child, known)
         depends = depends or "severity" in row_used
     default = node.get("default")
-    otherwise, default_used = compiler.text(default, WHEN_RENDERED) if default else (compiler.literal_text(""), set())
+    otherwise, default_used = compiler.text(default, known) if default else (compiler.literal_text(""), set())
 
     def look_up(scope: Scope) -> Json:
         return rows.get(text_of(key(scope)).lower(), otherwise)(scope)
@@ -127,7 +134,7 @@ def _value_table(node: Node, compiler: Compiler) -> tuple[Getter, bool]:
     return look_up, depends or "severity" in default_used
 
 
-def _find(node: Node, compiler: Compiler) -> Finder:
+def _find(node: Node, compiler: Compiler, known: frozenset[str]) -> Finder:
     """`{find: table, by: {column: text}, else: none}`; `else` may be another find."""
     report = compiler.report
     by, table = node.get("by"), node.get("find")
@@ -140,15 +147,15 @@ def _find(node: Node, compiler: Compiler) -> Finder:
     for column, child in by.items():
         if COLUMN.fullmatch(column) is None:
             report.error(child, f"`{column}` is not a column's name", "lower-case letters, digits and _", at_key=True)
-    columns = tuple((column, compiler.text(child, WHEN_RENDERED)[0]) for column, child in by.items())
-    return _finder(str(table.value), columns, _else(node.get("else"), compiler))
+    columns = tuple((column, compiler.text(child, known)[0]) for column, child in by.items())
+    return _finder(str(table.value), columns, _else(node.get("else"), compiler, known))
 
 
-def _else(node: Node | None, compiler: Compiler) -> Finder | None:
+def _else(node: Node | None, compiler: Compiler, known: frozenset[str]) -> Finder | None:
     if node is None or node.value == "none":
         return None
     if isinstance(node.value, dict) and "find" in node.value:
-        return _find(node, compiler)
+        return _find(node, compiler, known)
     compiler.report.error(node, "`else` is none, or another {find: …, by: …}")
     return None
 
@@ -253,8 +260,9 @@ class Output:
                     self.observables[found] = None
                     self.left -= size
 
-    def done(self) -> Rendered:
-        return Rendered(fields=self.fields, finds=self.finds, observables=tuple(self.observables))
+    def done(self, outputs: tuple[RenderedOutput, ...] = ()) -> Rendered:
+        observables = tuple(self.observables)
+        return Rendered(fields=self.fields, finds=self.finds, observables=observables, outputs=outputs)
 
 
 def _defused(column: str, text: str) -> str:

@@ -26,6 +26,7 @@ class Facts:
     correlation_id: str
     incident_number: str = ""  # "" before the create
     incident_url: str = ""
+    incident_sys_id: str = ""  # of outputs alone, which are sent when the record is there
 
     @classmethod
     def of(
@@ -53,9 +54,25 @@ class Find(msgspec.Struct, frozen=True, kw_only=True):
     otherwise: Find | None = None  # tried when none, or more than one, matches
 
 
+class RenderedOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """What is sent once beside a new incident: bounded text, control characters stripped."""
+
+    name: str  # the engineer's, in the mapping
+    kind: str  # outputs.KINDS
+    fields: dict[str, str]  # of the body; those that are empty for this alert are left out
+    finds: dict[str, Find] = {}  # of an enrichment: reference columns
+    flags: tuple[str, ...] = ()  # of an enrichment: the parameters that are true
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether this alert gives nothing to send: a data map without data is nothing, too."""
+        return not (self.fields.keys() - {"enrichment_mapping_id"} or self.finds)
+
+
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     """Fields for one write: bounded text, control characters stripped, `[code]` defused in journal fields."""
 
     fields: dict[str, str] = {}
     finds: dict[str, Find] = {}  # reference fields: assignment_group and the mapping's `find`s
     observables: tuple[Observable, ...] = ()
+    outputs: tuple[RenderedOutput, ...] = ()  # of a create: what is sent beside it

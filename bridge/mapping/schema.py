@@ -23,8 +23,11 @@ from bridge.mapping.model import (
     NAME,
     NEVER_UPDATED,
     NEVER_WRITTEN,
+    OUTPUT_FIELD,
+    OUTPUTS_MAX,
     SECTIONS,
 )
+from bridge.mapping.outputs import SYS_ID
 from bridge.mapping.suppression import DAYS
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -140,7 +143,7 @@ def _values() -> Schema:
             "type": "object",
             "minProperties": 1,
             "properties": {key: EXPECTED.get(key, scalar) for key in EXPECTATIONS},
-            "patternProperties": {r"^fields\.": scalar},
+            "patternProperties": {r"^fields\.": scalar, _whole(OUTPUT_FIELD.pattern): scalar},
             "additionalProperties": False,
         },
     }
@@ -148,6 +151,7 @@ def _values() -> Schema:
 
 _TEXT, _EXPRESSION, _CONDITION, _DURATION = _of("text"), _of("expression"), _of("condition"), _of("duration")
 _SEVERITY = _of("severity_word")
+_VALUE: Schema = {"anyOf": [_of("text"), _of("value table")]}
 _NUMBER: Schema = {"type": "number"}
 _CLOCK: Schema = {"type": "string", "pattern": r"^\d\d:\d\d$", "patternErrorMessage": 'A time is written "22:00".'}
 _DATE: Schema = {
@@ -182,6 +186,7 @@ EXPECTED: dict[str, Schema] = {
     "severity": {"enum": [*reversed(SEVERITY_OF), None]},
     "status": {"enum": [*(status.value for status in Status), None]},
     "observables": _map(_some({"type": ["string", "number", "boolean", "null"]})),
+    "outputs": {"anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": {"type": "string"}}]},
 }
 
 Row = tuple[Schema, str]
@@ -225,7 +230,10 @@ WORDS: dict[str, dict[str, Row]] = {
         ),
         "tests": ({"type": "array", "items": _of("test")}, "What must hold; run by `bridge mapping test`."),
         "attach": ({"type": "boolean"}, "The alert as it came, attached to the incident once."),
-        "outputs": ({}, "What is sent once after the create."),
+        "outputs": (
+            _map(_of("output"), propertyNames={"pattern": _whole(NAME.pattern)}, maxProperties=OUTPUTS_MAX),
+            "What is sent once beside a new incident: events, enrichment.",
+        ),
     },
     "each": {
         "in": (_EXPRESSION, "Where the alerts are: .findings[]."),
@@ -314,6 +322,40 @@ WORDS: dict[str, dict[str, Row]] = {
         "find": ({"type": "string", "pattern": _whole(COLUMN.pattern)}, "The table to look in: cmdb_ci_computer."),
         "by": (_map(_TEXT, minProperties=1), "Columns and texts that must all match."),
         "else": ({"anyOf": [{"const": "none"}, _of("find")]}, "When none matches, or more than one."),
+    },
+    "output": {
+        "when": (_CONDITION, "Only for such alerts."),
+        "event": (_of("event"), "An event for Event Management."),
+        "ci_enrichment": (_of("enrichment"), "What is known of a configuration item."),
+        "observable_enrichment": (_of("enrichment"), "What is known of an observable."),
+        "threat_lookup": (_of("enrichment"), "What a threat look-up found."),
+    },
+    "event": {
+        "source": (_VALUE, "Who says so; the mapping's correlation.display when left out."),
+        "node": (_VALUE, "The host: its name, FQDN, IP or MAC address."),
+        "resource": (_VALUE, "The disk, process or service on it."),
+        "type": (_VALUE, "What kind of event it is."),
+        "metric_name": (_VALUE, "What was measured."),
+        "event_class": (_VALUE, "Which instance of the source; without a node, Event Management needs it."),
+        "severity": (_VALUE, "1 critical to 5 OK, 0 clears; when left out, the alert's severity decides."),
+        "description": (_VALUE, "For people."),
+        "message_key": (_VALUE, "Events with the same are one alert; the correlation ID when left out."),
+        "additional_info": (_map(_VALUE, minProperties=1), "Names and texts; sent as a JSON object."),
+        "time_of_event": (_VALUE, "2027-03-31 22:00:00, in GMT; when the alert was last seen, when left out."),
+    },
+    "enrichment": {
+        "fields": (
+            _map(_of("field"), propertyNames={"pattern": _whole(COLUMN.pattern)}, minProperties=1),
+            "Columns of the result's table, and texts.",
+        ),
+        "enrichment_mapping_id": (
+            {"type": "string", "pattern": _whole(SYS_ID.pattern)},
+            "The sys_id of an Enrichment Data Map.",
+        ),
+        "raw_data": (_VALUE, "What the data map reads; the alert as JSON when left out."),
+        "ignore_mandatory_fields": ({"type": "boolean"}, "Keep it although mandatory columns are empty."),
+        "include_wrap": ({"type": "boolean"}, "Ask for the answer inside of `result`."),
+        "simple_response": ({"type": "boolean"}, "Ask only whether it worked."),
     },
     "test": {
         "name": (_TEXT, "What holds, as a sentence."),

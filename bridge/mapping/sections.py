@@ -25,6 +25,7 @@ from bridge.mapping.model import (
     Node,
     Report,
 )
+from bridge.mapping.outputs import compile_outputs
 from bridge.mapping.render import compile_fields, compile_group, compile_observables
 from bridge.mapping.severity import compile_severity
 from bridge.mapping.shape import check_tests
@@ -70,12 +71,14 @@ def compile_mapping(
     routes = _routes(root.get("route"), compiler)
     fields = compile_fields(root.get("fields"), compiler)
     observables = compile_observables(root.get("observables"), compiler)
+    display = _scalar(correlation, "display", report) or name
+    outputs = compile_outputs(root.get("outputs"), compiler, source=display)
     files = files | lookups.files  # whatever asks a table has asked by now
     mapping = Mapping(
         name=name,
         version=_scalar(root, "version", report),
         owner=_scalar(root, "owner", report),
-        display=_scalar(correlation, "display", report) or name,
+        display=display,
         digest=digest_of(files),
         files=files,
         yaml=yaml,
@@ -99,6 +102,7 @@ def compile_mapping(
         closing=closing,
         fields=fields,
         observables=observables,
+        outputs=outputs,
     )
     return None if report.problems else mapping
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.alert import Json
 from bridge.mapping.language import LanguageError, nearest, parse_path
-from bridge.mapping.model import EXPECTATIONS, Node, Report
+from bridge.mapping.model import EXPECTATIONS, OUTPUT_FIELD, Node, Report
 
 
 def check_tests(node: Node | None, report: Report) -> list[Json]:
@@ -74,6 +74,6 @@ def _check_expect(expect: Node, report: Report) -> None:
     if not isinstance(expect.value, dict) or not expect.value:
         report.error(expect, "a map of what is expected stands here", "{action: create, severity: high}")
     for key, child in expect.items():
-        if key not in EXPECTATIONS and not key.startswith("fields."):
-            hint = nearest(key, [*EXPECTATIONS, "fields.<column>"])
+        if key not in EXPECTATIONS and not key.startswith("fields.") and OUTPUT_FIELD.fullmatch(key) is None:
+            hint = nearest(key, [*EXPECTATIONS, "fields.<column>", "outputs.<name>.<field>"])
             report.error(child, f"a test cannot expect `{key}`", hint, at_key=True)

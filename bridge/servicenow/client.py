@@ -31,6 +31,9 @@ CHUNK_BYTES = 64 << 10
 WORD_OF: dict[type[BridgeError], str] = {Transient: "not_applied", Permanent: "permanent", Ambiguous: "ambiguous"}
 
 
+Meaning = Callable[..., Answer]  # (raw, *, table, writes): the result of an answer, or raises its outcome
+
+
 def _uncounted(_outcome: str, _seconds: float) -> None:
     pass
 
@@ -57,6 +60,7 @@ class Client:
         share: Share | None = None,
     ) -> None:
         self.url = instance.url
+        self.enrichment_path = instance.enrichment_path
         self._host = urlsplit(instance.url).netloc.rpartition("@")[2]  # as messages name it: never with credentials
         self._clock = clock
         self.monotonic = monotonic
@@ -101,16 +105,33 @@ class Client:
         """POST or PATCH, once. Ambiguous from the first byte on unless the answer is clear."""
         return self._call(method, table, path, query, msgspec.json.encode(dict(fields)), deadline=deadline)
 
-    def upload(self, table: str, path: str, query: Mapping[str, str], document: bytes, *, deadline: float) -> Answer:
-        """POST bytes that are JSON as they stand. Otherwise as `write`."""
-        return self._call("POST", table, path, query, document, deadline=deadline)
+    def upload(
+        self,
+        table: str,
+        path: str,
+        query: Mapping[str, str],
+        document: bytes,
+        *,
+        deadline: float,
+        meaning: Meaning = outcome.meaning_of,
+    ) -> Answer:
+        """POST bytes that are JSON as they stand, to an API whose answers `meaning` knows. Otherwise as `write`."""
+        return self._call("POST", table, path, query, document, deadline=deadline, meaning=meaning)
 
     def _call(
-        self, method: str, table: str, path: str, query: Mapping[str, str], body: bytes | None, *, deadline: float
+        self,
+        method: str,
+        table: str,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes | None,
+        *,
+        deadline: float,
+        meaning: Meaning = outcome.meaning_of,
     ) -> Answer:
         def attempt(headers: Mapping[str, str]) -> Answer:
             request = self._request(method, path, query, body, headers)
-            return self._counted(request, table, writes=body is not None, deadline=deadline)
+            return self._counted(request, table, writes=body is not None, deadline=deadline, meaning=meaning)
 
         if self.breaker.held and self._secrets_changed():
             self.breaker.forget()
@@ -144,7 +165,15 @@ class Client:
         self._gate.spend(path)
         return attempt(renewed)
 
-    def _counted(self, request: requests.PreparedRequest, table: str, *, writes: bool, deadline: float) -> Answer:
+    def _counted(
+        self,
+        request: requests.PreparedRequest,
+        table: str,
+        *,
+        writes: bool,
+        deadline: float,
+        meaning: Meaning = outcome.meaning_of,
+    ) -> Answer:
         begin = self.monotonic()
         word = "ambiguous"
         try:
@@ -153,7 +182,7 @@ class Client:
             self._gate.learn(
                 request.path_url.partition("?")[0], raw.headers, limited=raw.status == 429, retry_after=wait
             )
-            answer = outcome.meaning_of(raw, table=table, writes=writes)
+            answer = meaning(raw, table=table, writes=writes)
             word = "applied" if writes else "read"
         except BridgeError as error:
             word = "read" if not writes and error.code == "record_gone" else WORD_OF[type(error)]

@@ -221,6 +221,11 @@ def _json(body: bytes) -> Json:
         return None
 
 
+def document_of(raw: Raw) -> Json:
+    """The body as JSON; None for what is none."""
+    return None if raw.body is None or _is_html(raw) else _json(raw.body)
+
+
 def _is_html(raw: Raw) -> bool:
     return "html" in raw.headers.get("Content-Type", "").lower() or (raw.body or b"").lstrip()[:1] == b"<"
 

@@ -122,6 +122,12 @@ class Instance:
     limits: Limits = Limits()
     transport: Transport = Transport()
     environment: Environment = Environment.PRODUCTION
+    # (resource, path) of the SecOps Integration Capabilities, which ServiceNow publishes nowhere
+    enrichment_paths: tuple[tuple[str, str], ...] = ()
+
+    def enrichment_path(self, resource: str) -> str | None:
+        """Where this instance takes `ci_enrichment`, `observable_enrichment` or `threat_lookup`; None: not known."""
+        return dict(self.enrichment_paths).get(resource)
 
 
 class Reload(StrEnum):

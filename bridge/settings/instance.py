@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from bridge.mapping.model import ENRICHMENTS
 from bridge.settings import (
     CALLS_PER_HOUR_DEFAULT,
     CONCURRENT_CALLS_DEFAULT,
@@ -22,7 +23,7 @@ from bridge.settings import (
 from bridge.settings.references import secret_of, text_or_secret
 from bridge.settings.section import Section
 
-LATER_KEYS = ("enrichment_path",)  # of CONTRACT; refused, for ignoring one would break its promise
+API_PATH = re.compile(r"/api(/[A-Za-z0-9_][A-Za-z0-9_.-]*)+")
 EXAMPLE = "https://acme.service-now.com"
 PROXY_EXAMPLE = "http://proxy.example:3128"
 
@@ -36,7 +37,8 @@ def instance_of(name: str, section: Section, folder: Path) -> Instance:
     concurrent = limits.integer("concurrent_calls", CONCURRENT_CALLS_DEFAULT, least=1)
     limits.finish()
     transport = _transport(section.section("transport"), folder)
-    section.finish(later=LATER_KEYS)
+    paths = _enrichment_paths(section)
+    section.finish()
     return Instance(
         name=name,
         url=url,
@@ -44,6 +46,7 @@ def instance_of(name: str, section: Section, folder: Path) -> Instance:
         limits=Limits(calls_per_hour=calls, concurrent_calls=concurrent),
         transport=transport,
         environment=environment,
+        enrichment_paths=paths,
     )
 
 
@@ -103,6 +106,27 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _enrichment_paths(section: Section) -> tuple[tuple[str, str], ...]:
+    """A path below which the resources have our own names, or the path of each: neither is published by ServiceNow."""
+    key = "enrichment_path"
+    if not section.has(key):
+        return ()
+    if not isinstance(section.peek(key), dict):
+        base = _api_path(section, key)
+        return tuple((resource, f"{base}/{resource}") for resource in ENRICHMENTS)
+    each = section.section(key)
+    paths = tuple((resource, _api_path(each, resource)) for resource in ENRICHMENTS if each.has(resource))
+    each.finish()
+    return paths
+
+
+def _api_path(section: Section, key: str) -> str:
+    path = section.text(key).rstrip("/")
+    if path and API_PATH.fullmatch(path) is None:
+        section.refuse(key, f"`{path}` is not the path of an API", "as in /api/…, without host and query")
+    return path
 
 
 # --- how it knows us

@@ -12,17 +12,21 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select, update
 
 from bridge.log.entries import Action, Entry, append
+from bridge.store.rows import AdditionRow
 from bridge.store.tables import additions, correlations, deliveries, incidents
 from bridge.store.work import LEASE, Held
 
 ATTACHMENT, OBSERVABLES = "attachment", "observables"
+OUTPUT = "output:"  # before the name of an output of the mapping
 GIVEN_UP = "given up"  # outcome of the log's entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
     kind: str
-    content: bytes | None = None  # JSON; None: the alert itself
+    content: bytes | None = (
+        None  # JSON: observables, or the facts that an output is worded with; None: the alert itself
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +154,28 @@ def given_up(tx: Connection, held: Addition, now: datetime, code: str, message: 
     _over(tx, held, now, "given_up", code)
     detail: dict[str, object] = {"message": message, "addition": held.kind}
     append(tx, _entry(held, Action.FAILED, now, outcome=GIVEN_UP, reason=code, detail=detail))
+
+
+def of_incidents(tx: Connection, numbered: Sequence[int]) -> list[AdditionRow]:
+    """What goes with these incidents, by incident and kind."""
+    query = (
+        select(additions, incidents.c.number)
+        .join(incidents, incidents.c.id == additions.c.incident)
+        .where(additions.c.incident.in_(numbered))
+        .order_by(additions.c.incident, additions.c.kind)
+    )
+    return [
+        AdditionRow(
+            kind=row.kind,
+            number=row.number,
+            outcome=row.outcome or ("planned" if row.due_at is None else "waits"),
+            code=row.outcome_code,
+            failures=row.failures,
+            due_at=row.due_at,
+            finished_at=row.finished_at,
+        )
+        for row in tx.execute(query)
+    ]
 
 
 def ask_again(tx: Connection, incidents: Sequence[int], now: datetime) -> None:

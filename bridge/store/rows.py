@@ -121,3 +121,16 @@ class TargetState:
     open_incidents: int
     due: int  # correlations that are due now, as the metric counts them
     waiting_for_person: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdditionRow:
+    """What goes with an incident, once: an attachment, observables, an output."""
+
+    kind: str  # attachment | observables | output:<name>
+    number: str | None  # of the incident
+    outcome: str  # planned (the incident is not there yet) | waits | added | given_up
+    code: str | None  # why it was given up, or why the last try failed
+    failures: int
+    due_at: datetime | None
+    finished_at: datetime | None

@@ -275,18 +275,20 @@ Index(
     postgresql_where=intents.c.operation == "create",
 )
 
-# What goes with an incident beside its record, once: the raw alert as an attachment, its observables. Planned with the
+# What goes with an incident beside its record, once: the raw alert attached, observables, outputs. Planned with the
 # intent of the create, due from its settlement on; nothing of it holds the incident itself up.
 additions = Table(
     "additions",
     metadata,
     Column("incident", Id, ForeignKey("incidents.id"), primary_key=True),
-    Column("kind", Text, primary_key=True),  # attachment | observables
+    Column("kind", Text, primary_key=True),  # attachment | observables | output:<its name in the mapping>
     Column("correlation", Id, ForeignKey("correlations.id"), nullable=False),
     Column("delivery_id", Id, nullable=False),  # the alert that it is made of
     Column("position", Integer, nullable=False),
     Column("revision_id", Id, ForeignKey("revisions.id")),  # the mapping revision that asked for it
-    Column("content", LargeBinary),  # JSON: the observables; NULL: the alert itself, found again in its delivery
+    Column(
+        "content", LargeBinary
+    ),  # JSON: observables, or an output's facts; NULL: the alert itself, found in its delivery
     Column("due_at", Instant),  # NULL: the create is not settled yet, or it is over
     Column("lease_until", Instant),
     Column("epoch", BigInteger, nullable=False),  # rises with every claim, as an incident's does

@@ -1,4 +1,4 @@
-"""What goes with an incident beside its record, once: the raw alert attached, observables linked.
+"""What goes with an incident beside its record, once: the raw alert attached, observables linked, outputs sent.
 
     claim ─► look: is it there? ─► mark ─► send ─► added
                                  (nothing is sent after the mark's time)
@@ -25,11 +25,12 @@ from bridge.servicenow.observables import Observables
 from bridge.servicenow.table import TableApi
 from bridge.settings import Target
 from bridge.store import additions, work
-from bridge.store.additions import ATTACHMENT, Addition
+from bridge.store.additions import ATTACHMENT, OUTPUT, Addition
 from bridge.store.engine import Store
 from bridge.store.work import LEASE
 from bridge.sync.alert import Alerts
 from bridge.sync.outcomes import again_at, window_end
+from bridge.sync.outputs import sending_of
 
 LOOK_SECONDS_MAX = 15.0
 SEND_SECONDS_MAX = 60.0  # of one try, all its calls together; what is left after it goes on with the next
@@ -136,6 +137,8 @@ class Additions:
 
     def _step(self, held: Addition, target: Target) -> Step:
         api = self._tables[target.instance]
+        if held.kind.startswith(OUTPUT):
+            return sending_of(held, api=api, table=target.table, alerts=self._alerts)
         if held.kind == ATTACHMENT:
             return _Attachment(api=api, table=target.table, held=held, document=self._document(held))
         wanted = msgspec.json.decode(held.content or b"[]", type=list[Observable])
@@ -158,12 +161,12 @@ class Additions:
     def _added(self, held: Addition, told: Told) -> None:
         with self._store.transaction() as tx:
             additions.added(tx, held, self._store.now(tx), told)
-        self._metrics.added(held.kind, "added")
+        self._metrics.added(_label(held), "added")
 
     def _give_up(self, held: Addition, error: BridgeError) -> None:
         with self._store.transaction() as tx:
             additions.given_up(tx, held, self._store.now(tx), error.code, error.message)
-        self._metrics.added(held.kind, "given_up")
+        self._metrics.added(_label(held), "given_up")
         cause = held.target, held.kind, error.code
         if cause not in self._warned:
             self._warned.add(cause)
@@ -177,6 +180,11 @@ class Additions:
             due_at = min(due_at, max(now, window_end(sent_until, target.late_commit)))
         with self._store.transaction() as tx:
             additions.again(tx, held, due_at, sent_until=sent_until, code=error.code)
+
+
+def _label(held: Addition) -> str:
+    """Of a metric: all outputs alike, for their names are the mappings'."""
+    return held.kind.partition(":")[0]
 
 
 class _Attachment:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import NoResultFound
 from bridge.alert import Json, MappedAlert, key_of
 from bridge.errors import Permanent, Unmappable
 from bridge.library import Library, Published
+from bridge.mapping.compile import Mapping
 from bridge.mapping.load import compile_files
 from bridge.sources.document import decode
 from bridge.store import revisions
@@ -57,12 +58,15 @@ class Alerts:
 
     def element(self, body: bytes | None, position: int, revision_id: int | None) -> Json:
         """One alert of a delivery as it came, split by the revision that mapped it. Raises Permanent, Unmappable."""
+        return self.mapped_by(body, position, revision_id)[1]
+
+    def mapped_by(self, body: bytes | None, position: int, revision_id: int | None) -> tuple[Mapping, Json]:
+        """The mapping of that revision, and the alert; raises as `element`."""
         old = self._recorded(revision_id)
         if body is None or old is None:
             raise Permanent("alert_erased", "The alert's body was erased.")
         elements, _more = old.mapping.split(_decoded(body))
-        element: Json = elements[position]
-        return element
+        return old.mapping, elements[position]
 
     def _current(self, mapping: str) -> Published | None:
         try:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bridge.alert import Json
 from bridge.correlation.policy import Decision, Kind, rises, shown
 from bridge.errors import Permanent
-from bridge.mapping.rendered import Facts, Rendered
+from bridge.mapping.rendered import Facts, Find, Rendered
 from bridge.servicenow.ownership import display_of
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import CORRELATION_ID, Target
-from bridge.store.additions import ATTACHMENT, OBSERVABLES, Planned
+from bridge.store.additions import ATTACHMENT, OBSERVABLES, OUTPUT, Planned
 from bridge.store.work import Held, encode
 from bridge.sync.alert import Speaker
 from bridge.sync.fit import fit
@@ -46,7 +46,7 @@ def fields_for(
     facts = _facts(sight, decision, now)
     rose = rises(sight.episode, decision, sight.progress)
     rendered = speaker.published.mapping.render(speaker.element, decision.kind, facts, target.table, severity_rose=rose)
-    found, told = _found(rendered, sight.table, deadline)
+    found, told = find_records(rendered.finds, sight.table, deadline)
     key = _key(held, target, decision)
     if decision.kind is Kind.CREATE:
         fields = _create(held, speaker, target, rendered, installation=installation, ref=ref) | found | key
@@ -64,17 +64,21 @@ def fields_for(
         del fields["risk_score"]
         told["left_out"] = ["risk_score"]
     fields, unfit = fit(fields, sight.reading, target)
-    return Writing(fields=fields, told=told | unfit, key=key, additions=tuple(_additions(sight, decision, rendered)))
+    return Writing(
+        fields=fields, told=told | unfit, key=key, additions=tuple(_additions(sight, decision, rendered, facts))
+    )
 
 
-def _additions(sight: Sight, decision: Decision, rendered: Rendered) -> Iterator[Planned]:
-    """Observables belong to security incidents alone."""
+def _additions(sight: Sight, decision: Decision, rendered: Rendered, facts: Facts) -> Iterator[Planned]:
+    """Observables belong to security incidents alone. An output is worded when the record is there: see outputs.py."""
     if decision.kind is not Kind.CREATE:
         return
     if sight.speaker.published.mapping.attach:
         yield Planned(kind=ATTACHMENT)
     if rendered.observables and sight.target.table == "sn_si_incident":
         yield Planned(kind=OBSERVABLES, content=encode(rendered.observables))
+    for output in rendered.outputs:
+        yield Planned(kind=f"{OUTPUT}{output.name}", content=encode(facts))
 
 
 def _facts(sight: Sight, decision: Decision, now: datetime) -> Facts:
@@ -128,12 +132,12 @@ def _overrides_risk_score(target: Target, rendered: Rendered) -> bool:
     return (dict(target.defaults) | rendered.fields).get("risk_score_override") == "true"
 
 
-def _found(rendered: Rendered, table: TableApi, deadline: float) -> tuple[dict[str, str], dict[str, Json]]:
+def find_records(finds: Mapping[str, Find], table: TableApi, deadline: float) -> tuple[dict[str, str], dict[str, Json]]:
     """References by their sys_id, and for the log those that are left out: an incident without its CI is one, too."""
     found: dict[str, str] = {}
     missing: list[str] = []
     refused: dict[str, str] = {}
-    for name, find in rendered.finds.items():
+    for name, find in finds.items():
         try:
             sys_id = table.look_up(find, deadline=deadline)
         except Permanent as error:  # no such table, or no right to read it

@@ -14,12 +14,14 @@ from intake_world import alert, delivery, library_of, rows
 from sqlalchemy import select, update
 
 from bridge.dictionary.reading import Reading
+from bridge.mapping.model import ENRICHMENTS
 from bridge.metrics import Metrics
 from bridge.servicenow.client import Client
 from bridge.servicenow.ownership import display_of
 from bridge.servicenow.table import TableApi
 from bridge.servicenow.token import PATH as TOKEN_PATH
 from bridge.settings import AuthScheme, Close, Instance, InstanceAuth, Mode, Secret, Target, Transport
+from bridge.simulator.enrichment_maps import PATH_DEFAULT
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.scenario import Scenario
 from bridge.simulator.server import SimulatorServer
@@ -100,8 +102,11 @@ class World:
         self.store, self.servicenow, self.clock = store, servicenow, clock
         self.simulator = servicenow.simulator
         self.library = library_of(store, PROBE)
-        instance = Instance(name="test", url=servicenow.url, auth=auth, transport=transport)
-        self._client = Client(instance, clock=clock, monotonic=clock.monotonic)
+        paths = tuple((resource, f"{PATH_DEFAULT}/{resource}") for resource in ENRICHMENTS)
+        self.instance = Instance(
+            name="test", url=servicenow.url, auth=auth, transport=transport, enrichment_paths=paths
+        )
+        self._client = Client(self.instance, clock=clock, monotonic=clock.monotonic)
         self._sent = 0
         self.meant = ""  # the violation that a test is about, by its code
         self.reading = Reading()  # what the instance has told of its tables
@@ -110,9 +115,16 @@ class World:
     def close(self) -> None:
         self._client.close()
 
+    def reconnect(self, instance: Instance) -> None:
+        """Work goes on with the instance configured so, as after a restart."""
+        self._client.close()
+        self.instance = instance
+        self._client = Client(instance, clock=self.clock, monotonic=self.clock.monotonic)
+        self.aim(self.target)
+
     def aim(self, target: Target) -> None:
         """Work goes on with this target, as after a restart."""
-        self.table = target.table
+        self.target, self.table = target, target.table
         self.worker = self.another_worker(target)
 
     def another_worker(self, target: Target) -> Worker:

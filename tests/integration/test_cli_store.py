@@ -19,7 +19,16 @@ from bridge.settings import Settings
 from bridge.store.engine import Store, open_store
 from bridge.store.intake import commit
 from bridge.store.prepare import PreparedDelivery
-from bridge.store.tables import correlations, deliveries, episodes, incidents, intents, log_entries, revisions
+from bridge.store.tables import (
+    additions,
+    correlations,
+    deliveries,
+    episodes,
+    incidents,
+    intents,
+    log_entries,
+    revisions,
+)
 
 BRIDGE = """\
 database: %s
@@ -495,6 +504,36 @@ def test_the_story_reads_as_text(bridge_: Bridge) -> None:
     text = bridge_.run("incidents", "show", "r1")
     for part in ("Incident", "INC0010001", "1-0 firing, high: accepted (new)", "short_description = r1 on web-01"):
         assert part in text
+
+
+def test_what_goes_with_an_incident_is_shown_with_its_outcome(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1", level="high"))
+    bridge_.open_incident()
+    rows = [
+        {"kind": "output:alarm", "outcome": "added", "finished_at": NOW},
+        {"kind": "output:verdict", "outcome": "given_up", "outcome_code": "no_enrichment_path", "finished_at": NOW},
+        {
+            "kind": "attachment",
+            "outcome": None,
+            "outcome_code": "acl",
+            "due_at": NOW + timedelta(minutes=2),
+            "failures": 3,
+        },
+    ]
+    planned = {"incident": 7, "correlation": 1, "delivery_id": 1, "position": 0, "epoch": 0, "failures": 0}
+    with bridge_.store.transaction() as tx:
+        for row in rows:
+            tx.execute(additions.insert().values(**planned | row))
+    shown = bridge_.json("incidents", "show", "r1")["additions"]
+    assert [(one["kind"], one["outcome"], one["code"]) for one in shown] == [
+        ("attachment", "waits", "acl"),
+        ("output:alarm", "added", None),
+        ("output:verdict", "given_up", "no_enrichment_path"),
+    ]
+    text = " ".join(bridge_.run("incidents", "show", "r1").split())
+    assert "Beside it output:alarm of INC0010001: added" in text
+    assert "Beside it output:verdict of INC0010001: given up, no_enrichment_path" in text
+    assert "Beside it attachment of INC0010001: failed 3 times, again" in text
 
 
 def test_a_limit_keeps_the_newest_steps_and_says_so(bridge_: Bridge) -> None:

@@ -44,6 +44,7 @@ AGAINST = Against(
     hosts=frozenset({"acme.service-now.com"}),
     today=date(2026, 6, 1),
     one_record=frozenset({"staged"}),
+    pathless=frozenset({("unpathed", "threat_lookup")}),
 )
 HERE = "# here"  # stands at the end of a line that a lint is told of
 

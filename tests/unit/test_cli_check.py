@@ -248,3 +248,15 @@ def test_an_instance_that_told_nothing_is_wrong_usage(
 ) -> None:
     assert main(["check", "--instance", name]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_enrichment_for_an_instance_without_its_path_is_a_lint(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (folder / "mappings/probe.yaml").open("a") as file:
+        file.write('outputs: {verdict: {threat_lookup: {fields: {finding: "{{ rule }}"}}}}\n')
+    assert "IB509 the instance of itsm has no path for `threat_lookup`" in check(capsys)[1]
+    edit(
+        folder / "bridge.yaml", 'url: "https://corp.example",', 'url: "https://corp.example", enrichment_path: /api/x,'
+    )
+    assert "IB509" not in check(capsys)[1]

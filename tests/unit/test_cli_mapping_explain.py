@@ -199,9 +199,9 @@ def test_coverage_without_names_is_of_every_mapping_with_a_summary(shell: Shell)
     lines = shell.run("coverage").splitlines()
     assert [line for line in lines if ", by " in line] == ["doors, by 2 tests", "gates, by 0 tests"]
     assert [line.split() for line in lines[-3:]] == [
-        ["MAPPING", "MATCHES", "ALTERNATIVES", "ROWS", "SUPPRESSIONS", "ROUTES", "COVERED"],
-        ["doors", "1/1", "2/2", "2/3", "0/1", "2/2", "77%"],
-        ["gates", "-", "-", "-", "-", "0/1", "0%"],
+        ["MAPPING", "MATCHES", "ALTERNATIVES", "ROWS", "SUPPRESSIONS", "ROUTES", "OUTPUTS", "COVERED"],
+        ["doors", "1/1", "2/2", "2/3", "0/1", "2/2", "-", "77%"],
+        ["gates", "-", "-", "-", "-", "0/1", "-", "0%"],
     ]
 
 

@@ -25,7 +25,6 @@ def problems(text: str, **others: str) -> list[str]:
     ("line", "place", "words"),
     [
         ("extracts: {}", "4:1", "did you mean `extract`"),
-        ("outputs: {}", "4:1", "not yet supported"),
         ("extract: {a: .b | lowr}", "4:14", "did you mean `lower`"),
         ("extract: {a: .b | lookup(x)}", "4:14", "needs by= and take="),
         ("extract: {a: .b | truncate}", "4:14", "takes 1 arguments, not 0"),

@@ -320,3 +320,10 @@ def test_what_goes_with_a_create_beside_its_fields_is_a_change_too(edited: str, 
     found = plan(edited, (0, alert()))
     assert found.changes
     assert [change.field for shape in found.shapes for change in shape.example] == [field]
+
+
+def test_what_an_output_would_send_is_a_change_field_by_field() -> None:
+    output = "outputs: {a: {threat_lookup: {fields: {finding: '{{ rule }}'}, include_wrap: true}}}\n"
+    found = plan(PROBE + output, (0, alert()))
+    changes = [(change.field, change.after) for shape in found.shapes for change in shape.example]
+    assert changes == [("outputs.a", "threat_lookup, include_wrap"), ("outputs.a.finding", "r1")]

@@ -11,6 +11,7 @@ import pytest
 
 from bridge.correlation.policy import CloseWhen
 from bridge.errors import Misconfigured, Problem
+from bridge.mapping.model import ENRICHMENTS
 from bridge.settings import (
     AuthScheme,
     Instance,
@@ -199,7 +200,21 @@ IN_INSTANCE = {
     "a name alone": ("url: acme", "is not the URL of an instance (write https://acme.service-now.com)"),
     "missing": ("environment: test", "`url` is missing here"),
     "environment": ("url: https://x.example\n    environment: prod", "did you mean `production`?"),
-    "enrichment": ("url: https://x.example\n    enrichment_path: /a", "`enrichment_path` is not yet honoured"),
+    "a path of enrichment": (
+        "url: https://x.example\n    enrichment_path: https://x.example/api/y",
+        "`https://x.example/api/y` is not the path of an API (as in /api/…, without host and query)",
+    ),
+    "a path with a query": ("url: https://x.example\n    enrichment_path: /api/y?a=b", "is not the path of an API"),
+    "a path that climbs": ("url: https://x.example\n    enrichment_path: /api/../y", "is not the path of an API"),
+    "a path that is empty": ("url: https://x.example\n    enrichment_path: ''", "`enrichment_path` must be a text"),
+    "a path of one": (
+        "url: https://x.example\n    enrichment_path: {threat_lookup: y}",
+        "`y` is not the path of an API",
+    ),
+    "no resource": (
+        "url: https://x.example\n    enrichment_path: {threat_lookups: /api/y}",
+        "unknown key `threat_lookups` (did you mean `threat_lookup`?",
+    ),
 }
 
 
@@ -207,6 +222,21 @@ IN_INSTANCE = {
 def test_an_instance_is_checked(tmp_path: Path, lines: str, expected: str) -> None:
     auth = "auth: {scheme: basic, username: a, password: {env: P}}"
     assert expected in told(tmp_path, f"instances:\n  corp:\n    {auth}\n    {lines}\n")
+
+
+PATHS = [
+    ("", {}),
+    ("enrichment_path: /api/x/y/", {name: f"/api/x/y/{name}" for name in ENRICHMENTS}),
+    ("enrichment_path: {threat_lookup: /api/x/lookup}", {"threat_lookup": "/api/x/lookup"}),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), PATHS)
+def test_enrichment_has_one_path_for_all_or_one_for_each(tmp_path: Path, line: str, expected: dict[str, str]) -> None:
+    auth = "auth: {scheme: basic, username: a, password: {env: P}}"
+    settings = load(tmp_path, f"instances:\n  i:\n    url: https://x.example\n    {auth}\n    {line}\n")
+    found = {name: settings.instances["i"].enrichment_path(name) for name in ENRICHMENTS}
+    assert found == dict.fromkeys(ENRICHMENTS) | expected
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.8.9.10:80", "[::1]:9"])

@@ -9,7 +9,17 @@ from bridge.correlation.policy import Kind
 from bridge.dictionary.schema import Column
 from bridge.mapping.language import Call, Coalesce, Literal, Name, Pipe, Text, nearest
 from bridge.mapping.lint.subject import SHOWN_CHARS, Finding, Subject
-from bridge.mapping.lint.uses import Tree, columns_of, field_uses, groups, leaves, node_is_map, rows, scalar
+from bridge.mapping.lint.uses import (
+    Tree,
+    columns_of,
+    field_uses,
+    groups,
+    leaves,
+    node_is_map,
+    output_values,
+    rows,
+    scalar,
+)
 from bridge.mapping.model import Node
 from bridge.mapping.steps import DATE_DEFAULT
 from bridge.mapping.values import cut
@@ -50,7 +60,9 @@ def exceeds_column(subject: Subject) -> Iterator[Finding]:
 
 
 def reads_like_an_expression(subject: Subject) -> Iterator[Finding]:
-    for _, _, column, node in _written(subject):
+    outputs = subject.root.get("outputs")
+    sent = [value for _, output in (outputs.items() if outputs is not None else ()) for value in output_values(output)]
+    for column, node in [*((column, node) for _, _, column, node in _written(subject)), *sent]:
         text = node.value
         if isinstance(text, str) and "{{" not in text and (_EXPRESSION.fullmatch(text) or "}}" in text):
             message = f"{column} will hold `{cut(text, SHOWN_CHARS)}` as it stands: outside of {{{{ }}}} all is text"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bridge.alert import Json
 from bridge.errors import Problem
 from bridge.mapping.compile import Mapping as CompiledMapping
-from bridge.mapping.lint import alerts, columns, identity, lifecycle, people, routes
+from bridge.mapping.lint import alerts, columns, identity, lifecycle, outputs, people, routes
 from bridge.mapping.lint.subject import Against, Finding, Subject, samples_named, takes
 
 
@@ -73,6 +73,11 @@ LINTS = {
         "mandatory-column-left-empty",
         "A column that the instance makes mandatory, and no create fills.",
         columns.mandatory_column_is_left_empty,
+    ),
+    "IB509": Lint(
+        "enrichment-without-path",
+        "Enrichment for an instance whose path is not configured.",
+        outputs.enrichment_without_path,
     ),
     "IB601": Lint("personal-data-in-id", "A part of the ID is personal data.", people.personal_in_id),
     "IB602": Lint("personal-data-to-itsm", "Personal data goes to the `incident` table.", people.personal_to_itsm),

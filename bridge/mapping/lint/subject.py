@@ -32,6 +32,7 @@ class Against:
     today: date
     defaults: Mapping[str, frozenset[str]] = field(default_factory=dict)  # table -> columns that all its targets fill
     one_record: frozenset[str] = frozenset()  # targets where ServiceNow takes each return for the same record
+    pathless: frozenset[tuple[str, str]] = frozenset()  # (target, enrichment) whose instance has no path for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

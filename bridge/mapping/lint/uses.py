@@ -21,6 +21,8 @@ from bridge.mapping.language import (
     parse_text,
 )
 from bridge.mapping.model import KINDS, TABLE_KIND, Node
+from bridge.mapping.outputs import FLAGS
+from bridge.mapping.outputs import KINDS as KINDS_OF_OUTPUT
 
 Tree = Expression | Text
 Extracts = Mapping[str, Tree]
@@ -63,6 +65,10 @@ def uses_of(root: Node) -> Iterator[Use]:
     for _, kind in _items(root.get("observables")):
         for one in kind.elements():
             yield from _expressions(one, "observable")
+    for _, output in _items(root.get("outputs")):
+        yield from conditions(output.get("when"), "output")
+        for _, value in output_values(output):
+            yield from field_uses(value)
 
 
 def _severity(node: Node | None) -> Iterator[Use]:
@@ -125,6 +131,16 @@ def all_columns(root: Node) -> Iterator[Node]:
     for kind in KINDS:
         for section in (_at(fields, kind), *(_at(fields, "on", table, kind) for table in TABLE_KIND.values())):
             yield from (column for _, column in _items(section))
+
+
+def output_values(output: Node) -> Iterator[tuple[str, Node]]:
+    """Every value of an output that is worked out for an alert, with its name."""
+    for kind in KINDS_OF_OUTPUT:
+        for key, child in _items(output.get(kind)):
+            if key in ("fields", "additional_info"):
+                yield from _items(child)
+            elif key not in ("enrichment_mapping_id", *FLAGS):
+                yield key, child
 
 
 def field_uses(column: Node) -> Iterator[Use]:

@@ -1,0 +1,76 @@
+"""One output of a mapping, sent beside its incident: an addition, outside of the exactly-one promise.
+
+An event is looked up by its key and our mark once its outcome is not known. Enrichment cannot be: its tables' columns
+are published nowhere, so what may have been sent is sent again when its window is over, and may be there twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+
+from bridge.errors import Permanent, Transient, Unmappable
+from bridge.mapping.outputs import EVENT
+from bridge.mapping.rendered import Facts, RenderedOutput
+from bridge.servicenow import outputs
+from bridge.servicenow.table import TableApi
+from bridge.store.additions import OUTPUT, Addition
+from bridge.sync.alert import Alerts
+from bridge.sync.fields import find_records
+
+TRIES_MAX = 6  # where the service itself says that it failed: within a minute, then it is given up
+PASSES = frozenset(failure.code for failure in outputs.FAILURES.values() if failure.passes)
+
+
+def sending_of(held: Addition, *, api: TableApi, table: str, alerts: Alerts) -> Sending:
+    """Worded by the revision that planned it, with the facts of then and the incident of now. Raises Permanent."""
+    facts = msgspec.json.decode(held.content or b"", type=Facts)
+    facts = replace(
+        facts,
+        incident_number=held.number or "",
+        incident_url=api.record_url(table, held.sys_id),
+        incident_sys_id=held.sys_id,
+    )
+    try:
+        mapping, element = alerts.mapped_by(held.body, held.position, held.revision_id)
+    except Unmappable as error:
+        raise Permanent("alert_unreadable", error.message) from error
+    name = held.kind.removeprefix(OUTPUT)
+    for output in mapping.outputs_of(element, facts):
+        if output.name == name:
+            return Sending(api=api, held=held, output=output)
+    raise Permanent("mapping_gone", f"The mapping's revision has no output {name} for this alert any more.")
+
+
+class Sending:
+    def __init__(self, *, api: TableApi, held: Addition, output: RenderedOutput) -> None:
+        self._api = api
+        self._held = held
+        self._output = output
+        self._mark = f"{held.sys_id}/{output.name}"
+
+    def is_there(self, deadline: float) -> bool:
+        if self._output.kind != EVENT or self._held.sent_until is None:
+            return False
+        return outputs.has_event(self._api, self._output.fields, self._mark, deadline=deadline)
+
+    def send(self, deadline: Callable[[], float]) -> dict[str, object]:
+        output = self._output
+        if output.kind == EVENT:
+            outputs.send_event(self._api.client, output.fields, self._mark, deadline=deadline())
+            return {"sent": EVENT, "fields": sorted(output.fields)}
+        found, told = find_records(output.finds, self._api, deadline())
+        output = msgspec.structs.replace(output, fields=output.fields | found, finds={})
+        if output.is_empty:
+            raise Permanent(
+                "nothing_to_send", "All of its fields are empty for this alert: see `outputs` of the mapping."
+            )
+        try:
+            record = outputs.send_enrichment(self._api.client, output, deadline=deadline())
+        except Transient as error:
+            if error.code in PASSES and self._held.failures + 1 >= TRIES_MAX:
+                raise Permanent(error.code, error.message) from error
+            raise
+        return {"sent": output.kind, "fields": sorted(output.fields), **told} | ({"record": record} if record else {})
