@@ -56,11 +56,20 @@ def open_for_command(settings: Settings) -> Store:
     return store
 
 
-def visit_to(instance: Instance, targets: tuple[Target, ...], *, write_probe: bool = False) -> Visit:
+def visit_to(
+    instance: Instance, targets: tuple[Target, ...], *, write_probe: bool = False, outputs: tuple[str, ...] = ()
+) -> Visit:
     """For the doctor. Raises Misconfigured when a secret of the instance is not there."""
     from bridge.doctor.visit import Visit
 
-    return Visit(instance=instance, targets=targets, clock=utc_now, monotonic=time.monotonic, write_probe=write_probe)
+    return Visit(
+        instance=instance,
+        targets=targets,
+        clock=utc_now,
+        monotonic=time.monotonic,
+        write_probe=write_probe,
+        outputs=outputs,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

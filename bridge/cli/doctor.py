@@ -57,7 +57,8 @@ def doctor(config: Path, name: str | None, *, write_probe: bool, refresh: bool, 
     found: list[tuple[Instance, Finding]] = []
     for instance in chosen:
         targets = tuple(target for target in settings.targets.values() if target.instance == instance.name)
-        visit = visit_to(instance, targets, write_probe=write_probe)
+        outputs = _outputs(settings, {target.name for target in targets})
+        visit = visit_to(instance, targets, write_probe=write_probe, outputs=outputs)
         findings = _visited(visit, quiet=as_json)
         if refresh:
             findings.append(_refreshed(settings, visit))
@@ -94,6 +95,23 @@ def _refuse_without_secrets(settings: Settings, chosen: list[Instance]) -> None:
     theirs = replace(settings, instances={one.name: one for one in chosen}, sources={}, signing_key=None)
     if problems := check_secrets(theirs):
         raise Misconfigured(problems)
+
+
+def _outputs(settings: Settings, targets: set[str]) -> tuple[str, ...]:
+    """What the mappings on disk that sources use send beside incidents of these targets."""
+    from bridge.errors import Misconfigured
+    from bridge.mapping.load import load_mappings
+    from bridge.mapping.outputs import KINDS
+
+    found = set()
+    for name in {source.mapping for source in settings.sources.values()}:
+        try:
+            mapping = load_mappings(settings.mappings_path, [name])[name]
+        except Misconfigured:
+            continue  # `bridge check` tells it
+        if mapping.targets & targets:
+            found |= {output.kind for output in mapping.outputs}
+    return tuple(kind for kind in KINDS if kind in found)
 
 
 def _permitted(instance: Instance) -> None:

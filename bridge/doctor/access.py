@@ -41,7 +41,7 @@ OBSERVABLE_TABLES = {"sn_ti_observable_type": "value", "sn_ti_observable": "valu
 def authentication(visit: Visit, _part: str) -> Finding:
     table = visit.tables[0]
     try:
-        _first_rows(visit, table, ("sys_id",))
+        first_rows(visit, table, ("sys_id",))
     except Permanent as error:
         if error.code not in KNOWN_TO_IT:
             raise
@@ -77,7 +77,7 @@ def roles(visit: Visit, _part: str) -> Finding:
 
 
 def read(visit: Visit, table: str) -> Finding:
-    rows, total = _first_rows(visit, table, RECORD_FIELDS)
+    rows, total = first_rows(visit, table, RECORD_FIELDS)
     if not rows and total:
         said = f"{table} has {counted(total, 'record')}, and none is shown to the integration user."
         return wrong(said, *causes_of(visit.seen("rows_hidden", table=table)))
@@ -104,7 +104,7 @@ def import_set(visit: Visit, table: str) -> Finding:
         said = f"Elastic's app {app} is not installed, or does not answer this user."
         return wrong(said, *causes_of(visit.seen("app_not_installed", table=table)))
     try:
-        _first_rows(visit, table, ("sys_id",))
+        first_rows(visit, table, ("sys_id",))
     except Permanent as error:
         if error.code == "invalid_table":
             raise
@@ -128,7 +128,7 @@ def observables(visit: Visit, _part: str) -> Finding:
     for table, column in OBSERVABLE_TABLES.items():
         try:
             # A condition on the column, for an empty answer alone does not tell an empty table from a hidden one.
-            rows, total = _first_rows(visit, table, ("sys_id",), query=f"{column}ISNOTEMPTY")
+            rows, total = first_rows(visit, table, ("sys_id",), query=f"{column}ISNOTEMPTY")
         except Permanent as error:
             causes = causes_of(visit.seen(error.code, error.message, table))
             return wrong(f"{error.message} Security incidents go without observables.", *causes)
@@ -138,7 +138,7 @@ def observables(visit: Visit, _part: str) -> Finding:
     return ok(f"Threat Intelligence is installed, and {', '.join(OBSERVABLE_TABLES)} may be read.")
 
 
-def _first_rows(
+def first_rows(
     visit: Visit, table: str, fields: tuple[str, ...], query: str = ""
 ) -> tuple[list[dict[str, object]], int | None]:
     """At most one row as it came, and how many there are, those that are hidden too."""

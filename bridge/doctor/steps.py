@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.doctor import access, connection, environment, probe, schema
+from bridge.doctor import access, connection, environment, outputs, probe, schema
 from bridge.doctor.visit import Step, Visit
 
 
@@ -24,6 +24,7 @@ STEPS: tuple[Step, ...] = (
     Step(name="target", look=schema.target, parts=schema.target_parts),
     Step(name="import set", look=access.import_set, parts=access.import_set_parts),
     Step(name="observables", look=access.observables),
+    Step(name="output", look=outputs.output, parts=outputs.parts),
     Step(name="rate limits", look=environment.rate_limits, recalls=True),
     Step(name="clock", look=environment.clock, recalls=True),
     Step(name="write", look=probe.write, parts=probe.parts),

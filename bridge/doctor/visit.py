@@ -34,6 +34,7 @@ class Visit:
     clock: Callable[[], datetime]  # the wall clock, aware UTC
     monotonic: Callable[[], float]
     write_probe: bool = False
+    outputs: tuple[str, ...] = ()  # mapping.outputs.KINDS that mappings send to the instance
     heard: list[Heard] = field(default_factory=list)  # every answer, oldest first
     reading: Reading = field(default_factory=Reading)  # the schema, as far as it was read
     heard_before: int = 0  # answers of the steps before this one

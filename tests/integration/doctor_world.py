@@ -30,7 +30,7 @@ instances:
     {more}
 targets:
 {targets}
-sources: {{}}
+sources: {sources}
 """
 BASIC = "{scheme: basic, username: bridge, password: {file: var/password}}"
 ITSM = '  itsm: {instance: prod, table: incident, close: {code: "Resolved by caller"}}\n'
@@ -48,9 +48,17 @@ class Patient:
         self.error = ""
 
     def is_at(
-        self, url: str, *, targets: str = ITSM, environment: str = "test", auth: str = BASIC, more: str = ""
+        self,
+        url: str,
+        *,
+        targets: str = ITSM,
+        environment: str = "test",
+        auth: str = BASIC,
+        more: str = "",
+        sources: str = "{}",
     ) -> None:
-        self.config.write_text(YAML.format(url=url, targets=targets, environment=environment, auth=auth, more=more))
+        text = YAML.format(url=url, targets=targets, environment=environment, auth=auth, more=more, sources=sources)
+        self.config.write_text(text)
 
     def doctor(self, *words: str, status: int | None) -> str:
         ended = main(["doctor", "--config", str(self.config), *words])

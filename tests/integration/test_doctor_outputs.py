@@ -1,0 +1,99 @@
+"""The doctor and what mappings send beside incidents: read-only, so it says what it did not try, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from doctor_world import ITSM, Patient
+
+from bridge.simulator.enrichment_maps import PATH_DEFAULT
+from bridge.simulator.server import SimulatorServer
+from bridge.wiring import utc_now
+
+MAPPING = """\
+mapping: probe
+version: 1
+owner: tests@corp.example
+correlation: {id: "{{ .rule }}"}
+route: [{to: itsm}]
+fields: {create: {short_description: "{{ .rule }}"}}
+"""
+EVENT = "outputs: {alarm: {event: {node: x}}}\n"
+LOOKUP = "outputs: {verdict: {threat_lookup: {fields: {finding: x}}}}\n"
+PATH = f"enrichment_path: {PATH_DEFAULT}"
+
+
+@pytest.fixture
+def servicenow() -> Iterator[SimulatorServer]:
+    with SimulatorServer(clock=utc_now) as server:
+        yield server
+
+
+@pytest.fixture
+def patient(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Patient:
+    (tmp_path / "mappings").mkdir()
+    return Patient(tmp_path, capsys)
+
+
+def told(
+    patient: Patient, servicenow: SimulatorServer, outputs: str, *, more: str = "", status: int = 0
+) -> dict[str, dict[str, str]]:
+    """The findings about outputs, by step."""
+    (patient.folder / "mappings/probe.yaml").write_text(MAPPING + outputs)
+    sources = "{probe: {mapping: probe, auth: {scheme: none}}}"
+    patient.is_at(servicenow.url, more=more, targets=ITSM, sources=sources)
+    found = patient.findings(status=status)
+    return {step: finding for step, finding in found.items() if step.startswith("output")}
+
+
+def test_without_outputs_nothing_is_asked(patient: Patient, servicenow: SimulatorServer) -> None:
+    assert told(patient, servicenow, "") == {}
+
+
+def test_a_path_where_something_is_is_told_and_a_post_is_not_tried(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    found = told(patient, servicenow, LOOKUP, more=PATH)["output threat_lookup"]
+    assert found["outcome"] == "not_tested"
+    assert f"Something is at {PATH_DEFAULT}/threat_lookup (a read is answered 405)" in found["said"]
+    assert "only an output can show" in found["said"]
+    assert {method for method, _path, _status in servicenow.simulator.calls} == {"GET"}
+
+
+def test_without_a_path_it_is_wrong_and_says_whom_to_ask(patient: Patient, servicenow: SimulatorServer) -> None:
+    found = told(patient, servicenow, LOOKUP, status=1)["output threat_lookup"]
+    assert (found["outcome"], "given up" in found["said"]) == ("wrong", True)
+    (cause,) = found["causes"]
+    assert "does not publish the path" in cause["what"]
+    assert "Scripted REST APIs" in cause["what"]
+    assert "`enrichment_path`" in cause["do"]
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_path_where_nothing_answers_may_be_wrong(patient: Patient, servicenow: SimulatorServer, status: int) -> None:
+    servicenow.simulator.switches = replace(servicenow.simulator.switches, unknown_uri_status=status)
+    found = told(patient, servicenow, LOOKUP, more="enrichment_path: /api/x")["output threat_lookup"]
+    assert found["outcome"] == "not_tested"
+    assert f"A read of /api/x/threat_lookup is answered {status}, as where nothing is" in found["said"]
+    assert "`enrichment_path`" in found["causes"][0]["do"]
+
+
+def test_event_management_is_told_to_be_there(patient: Patient, servicenow: SimulatorServer) -> None:
+    found = told(patient, servicenow, EVENT)["output event"]
+    assert "Something is at /api/global/em/jsonv2 (a read is answered 405)" in found["said"]
+    assert "em_event" not in found["said"]
+
+
+def test_events_that_may_not_be_read_are_told(patient: Patient, servicenow: SimulatorServer) -> None:
+    servicenow.simulator.missing = frozenset({"em"})
+    found = told(patient, servicenow, EVENT)["output event"]
+    assert "A read of /api/global/em/jsonv2 is answered 400" in found["said"]
+    assert "em_event may not be read: an event whose answer is lost is sent again." in found["said"]
+    assert "ITOM Event Management" in found["causes"][0]["do"]
+
+
+def test_a_mapping_that_is_broken_does_not_stop_the_doctor(patient: Patient, servicenow: SimulatorServer) -> None:
+    assert told(patient, servicenow, "outputs: {alarm: {}}\n") == {}
