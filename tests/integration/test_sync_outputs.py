@@ -159,6 +159,17 @@ def test_mandatory_fields_are_ignored_when_the_mapping_says_so(world: World) -> 
     assert [row["finding"] for row in sent(world, "threat_lookup")] == ["bad"]
 
 
+def test_it_is_worded_by_the_mapping_and_the_facts_that_planned_it(anywhere: World) -> None:
+    asks(anywhere, "event")
+    anywhere.fire(level="high", at="2026-03-10T11:58:30Z")
+    anywhere.worker.work()
+    maps(anywhere, EVENT.replace("node: .host", "node: another"))
+    anywhere.fire(level="low", at="2026-03-10T11:59:30Z")
+    anywhere.idle()
+    (event,) = sent(anywhere, "event")
+    assert (event["node"], event["severity"], event["time_of_event"]) == (".host", "2", "2026-03-10 11:58:30")
+
+
 # --- not sent
 
 
