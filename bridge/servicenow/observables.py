@@ -1,7 +1,9 @@
 """Observables of a security incident: `sn_ti_observable` rows, linked by `sn_ti_m2m_task_observable`.
 
 Nothing in ServiceNow keeps either unique, so both are looked up before they are inserted. Two threads of one process
-never look and insert at once; two processes may, and then an observable stands there twice, which changes nothing.
+never look and insert at once; two processes may, so after an insert the oldest is looked up once more and linked. What
+remains: the younger row stays, linked to nothing, and where each inserted and looked before the other's row was to be
+seen, or the younger has the lower sys_id of the same second, each is linked to its own. All later looks agree on one.
 """
 
 from __future__ import annotations
@@ -87,12 +89,19 @@ class Observables:
     def _observable(self, one: Observable, kind: str, deadline: Deadline) -> str:
         """The oldest of this value and type, else a new one."""
         with self._alone(deadline()):
-            query = f"value={one.value}^type={kind}^ORDERBYsys_created_on"
-            for row in self._api.rows(OBSERVABLE, query, ("sys_id", "value", "type"), 1, deadline()):
-                if not same(row.get("value", ""), one.value) or not same(row.get("type", ""), kind):
-                    raise _unusable(OBSERVABLE)
-                return row["sys_id"]
-            return self._api.insert(OBSERVABLE, {"value": one.value, "type": kind}, deadline=deadline())
+            found = self._oldest(one, kind, deadline())
+            if found is not None:
+                return found
+            made = self._api.insert(OBSERVABLE, {"value": one.value, "type": kind}, deadline=deadline())
+            return self._oldest(one, kind, deadline()) or made  # another process may have been a moment earlier
+
+    def _oldest(self, one: Observable, kind: str, deadline: float) -> str | None:
+        query = f"value={one.value}^type={kind}^ORDERBYsys_created_on^ORDERBYsys_id"
+        for row in self._api.rows(OBSERVABLE, query, ("sys_id", "value", "type"), 1, deadline):
+            if not same(row.get("value", ""), one.value) or not same(row.get("type", ""), kind):
+                raise _unusable(OBSERVABLE)
+            return row["sys_id"]
+        return None
 
     def _links(self, sys_id: str, deadline: float) -> list[dict[str, str]]:
         fields = ("task", "observable", "observable.value", *TYPE_COLUMNS)
