@@ -83,16 +83,22 @@ def _by_header(access: Access, scheme: str, credentials: str, *, now: datetime) 
         return access.active_user(access.tokens.user_of(credentials, now=now))
     if scheme != "basic":
         return None
-    try:
-        name, _, password = b64decode(credentials, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
+    name, password = basic_pair(credentials)
     user = access.active_user(name)
     if user is None or not user.is_password(password):
         return None
     if user.mfa:
         raise answers.second_factor_missing()
     return user
+
+
+def basic_pair(credentials: str) -> tuple[str, str]:
+    """The name and the password of Basic credentials; empty when they cannot be read."""
+    try:
+        name, _, password = b64decode(credentials, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return name, password
 
 
 def _by_key(access: Access, request: ApiRequest) -> User | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from urllib.parse import parse_qsl
 
 from bridge.alert import Json
-from bridge.simulator.access import CLIENT, JWT, PASSWORD, REFRESH, OAuthClient, User
+from bridge.simulator.access import CLIENT, JWT, PASSWORD, REFRESH, OAuthClient, User, basic_pair
 from bridge.simulator.answers import Answer
 from bridge.simulator.jwt import BadAssertion, check_claims, verified_claims
 from bridge.simulator.request import ApiRequest
@@ -44,9 +44,18 @@ def _form(request: ApiRequest) -> Form:
     if request.content_type.partition(";")[0].strip().lower() != FORM:
         raise NoToken("invalid_request", f"the body must be {FORM}")
     try:
-        return dict(parse_qsl(request.body.decode(), keep_blank_values=True))
+        return _client_in_header(request) | dict(parse_qsl(request.body.decode(), keep_blank_values=True))
     except UnicodeDecodeError:
         raise NoToken("invalid_request", "the body is not UTF-8") from None
+
+
+def _client_in_header(request: ApiRequest) -> Form:
+    """The client may show itself by Basic credentials too [CLIENT PySNC's password grant]."""
+    scheme, _, credentials = request.authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return {}
+    name, secret = basic_pair(credentials)
+    return {"client_id": name, "client_secret": secret}
 
 
 def _token(simulator: Simulator, form: Form, *, now: datetime) -> dict[str, Json]:

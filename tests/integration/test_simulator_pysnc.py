@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from oauthlib.oauth2 import OAuth2Error
 from pysnc import ServiceNowClient
-from pysnc.auth import ServiceNowClientCredentialsFlow
+from pysnc.auth import ServiceNowClientCredentialsFlow, ServiceNowPasswordGrantFlow
 from pysnc.exceptions import AuthenticationException, NotFoundException, RoleException
 from pysnc.record import GlideRecord
 
@@ -17,11 +18,6 @@ from bridge.simulator.scenario import parse_body
 from bridge.simulator.server import SimulatorServer
 from bridge.simulator.tls import Authority
 from bridge.wiring import utc_now
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls"), now=utc_now())
 
 
 @pytest.fixture
@@ -217,3 +213,41 @@ def test_a_token_of_the_client_credentials_grant_is_taken(
     client = ServiceNowClient(server.url, flow, verify=str(authority.certificate_file))
     with client.session:
         assert created(client, short_description="x").get_value("sys_created_by") == "bridge"
+
+
+@pytest.fixture
+def by_password(
+    authority: Authority, server: SimulatorServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ServiceNowClient]:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.certificate_file))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    apply_scenario(server.simulator, parse_body({"access": {"clients": {"app": {"secret": "s"}}}}))
+    flow = ServiceNowPasswordGrantFlow("bridge", "bridge", "app", "s")
+    client = ServiceNowClient(server.url, flow, verify=str(authority.certificate_file))
+    yield client
+    client.session.close()
+
+
+def test_a_token_of_the_password_grant_is_taken(by_password: ServiceNowClient) -> None:
+    assert created(by_password, short_description="x").get_value("sys_created_by") == "bridge"
+
+
+def test_a_token_of_the_password_grant_that_has_expired_is_its_authentication_error_until_it_is_refreshed(
+    by_password: ServiceNowClient, server: SimulatorServer
+) -> None:
+    server.simulator.access.tokens.forget("", refresh=False)
+    with pytest.raises(AuthenticationException, match=r"(?i)not authenticated"):
+        created(by_password, short_description="x")
+    session = by_password.session
+    session.refresh_token(session.auto_refresh_url, **session.auto_refresh_kwargs)
+    assert created(by_password, short_description="y").get_value("sys_created_by") == "bridge"
+
+
+def test_a_wrong_password_gets_no_token(
+    authority: Authority, server: SimulatorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    apply_scenario(server.simulator, parse_body({"access": {"clients": {"app": {"secret": "s"}}}}))
+    flow = ServiceNowPasswordGrantFlow("bridge", "x", "app", "s")
+    with pytest.raises(OAuth2Error, match="access_denied"):
+        ServiceNowClient(server.url, flow, verify=str(authority.certificate_file))

@@ -84,6 +84,14 @@ def test_a_password_gives_both_tokens(world: World) -> None:
     assert read_with(world, body["access_token"]) == 200
 
 
+@pytest.mark.parametrize(("secret", "status"), [("s3", 200), ("nope", 401)])
+def test_a_client_may_show_itself_in_the_header(world: World, secret: str, status: int) -> None:
+    form = urlencode({"grant_type": "client_credentials"})
+    shown = "Basic " + base64.b64encode(f"app:{secret}".encode()).decode()
+    headers = {"Content-Type": FORM, "Authorization": shown}
+    assert world.call("POST", TOKEN, auth=None, data=form, headers=headers).status_code == status
+
+
 def test_the_client_itself_gets_a_token_of_its_user(world: World) -> None:
     body = ask_as_app(world, "client_credentials").json
     assert "refresh_token" not in body
