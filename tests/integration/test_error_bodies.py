@@ -6,7 +6,7 @@ import pytest
 from decision_world import called, fires, one_incident
 from sync_world import World
 
-from bridge.simulator.faults import Fault, FaultKind
+from bridge.simulator.faults import FaultKind
 
 NO_RIGHTS = "Insufficient rights to query records"
 NO_RESOURCE = "Requested URI does not represent any resource"
@@ -98,9 +98,35 @@ def test_a_look_up_that_is_refused_is_named_and_never_not_found(world: World, bo
     world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
     refuses(world, body, "GET")
     fires(world)
-    world.pass_time(minutes=30, step=1)
+    world.pass_time(minutes=10, step=10)
     said_of(world, body)
     assert world.story() == ["create", "look-up"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FaultKind.HIBERNATING,
+        FaultKind.LOGIN,
+        FaultKind.LOGIN_PAGE,
+        FaultKind.PROXY_PAGE,
+        FaultKind.NO_RESULT,
+        FaultKind.SERVER_ERROR,
+        FaultKind.TRUNCATED,
+    ],
+    ids=str,
+)
+def test_a_look_up_that_servicenow_did_not_answer_is_never_not_found(world: World, kind: FaultKind) -> None:
+    """Not even when the create's window is long over."""
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
+    world.fail(kind, "GET", times=None)
+    fires(world)
+    world.pass_time(minutes=15, step=10)
+    assert world.story() == ["create", "look-up"]
+    world.simulator.faults.clear()
+    world.pass_time(minutes=6, step=10)
+    assert world.story() == ["create", "look-up"]
+    one_incident(world)
 
 
 def test_an_update_that_an_acl_refuses_is_named(world: World) -> None:
@@ -124,16 +150,3 @@ def test_a_close_that_the_data_policy_refuses_is_told_in_the_incident(world: Wor
     refused = [entry for entry in world.log("failed") if entry["outcome"] == "refused"]
     assert [entry["reason"] for entry in refused] == ["data_policy"]
     assert "Resolution code, Close notes" in refused[0]["detail"]["message"]
-
-
-def test_a_list_that_breaks_off_is_not_a_short_list(world: World) -> None:
-    """200, and the JSON ends in the middle, as long reads do."""
-    world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
-    world.simulator.faults.add(Fault(kind=FaultKind.TRUNCATED, methods=frozenset({"GET"}), path="/table/incident?"))
-    fires(world)
-    world.clock.advance(seconds=0.5)
-    world.idle()
-    called(world, "unreadable_answer", "ServiceNow answered 200.")
-    world.pass_time(minutes=10, step=10)
-    assert world.story() == ["create", "look-up"]
-    one_incident(world)
