@@ -30,6 +30,7 @@ class Action(StrEnum):
     CLOSED = "closed"
     REOPENED = "reopened"
     ENDED_BY_PERSON = "ended_by_person"
+    EDITED = "edited"  # in ServiceNow, by somebody else: the names of the fields
     RECORD_GONE = "record_gone"  # deleted in ServiceNow; by whom is not known
     FAILED = "failed"
     LEASE_LOST = "lease_lost"

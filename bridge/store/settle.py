@@ -16,7 +16,18 @@ from bridge.library import REVISION_DIGITS
 from bridge.log.entries import Action, Entry, append
 from bridge.store import additions
 from bridge.store.tables import Instant, alerts, correlations, incidents, intents, revisions
-from bridge.store.work import UNSETTLED, Held, Incident, Lease, Settlement, WrittenField, encode, ended_state, plan
+from bridge.store.work import (
+    UNSETTLED,
+    Held,
+    Incident,
+    Lease,
+    Seen,
+    Settlement,
+    WrittenField,
+    encode,
+    ended_state,
+    plan,
+)
 
 
 class LeaseLost(BridgeError):
@@ -169,14 +180,16 @@ def settle(
         "ended_at": episode.ended_at if episode is not None else None,
         "checked_at": now,
         "lease_until": None,
+        "seen": encode(incident.seen) if incident.seen is not None else None,
     }
+    look_at = values["look_at"] = _still_to_read(tx, held)
     if begins and held.incident.state == "planned":
         values["created_at"] = now
     tx.execute(update(incidents).where(incidents.c.id == held.incident.id).values(**values))
     if begins:
         additions.release(tx, held.incident.id, now)
     asked = _asked_since(held)
-    more = or_(correlations.c.last_seq > settlement.read_seq, asked)
+    more = or_(correlations.c.last_seq > settlement.read_seq, asked, literal(look_at is not None))
     row: dict[str, object] = {
         "applied_seq": settlement.read_seq,
         "applied": encode(settlement.progress),
@@ -193,6 +206,18 @@ def settle(
         row["target"] = incident.target
     row["severity"] = _severity_after(held, settlement)
     tx.execute(update(correlations).where(correlations.c.id == held.correlation).values(**row))
+
+
+def note_seen(tx: Connection, held: Held, seen: Seen) -> None:
+    """The record as it was just read. Raises LeaseLost."""
+    _fence(tx, held)
+    tx.execute(update(incidents).where(incidents.c.id == held.incident.id).values(seen=encode(seen)))
+
+
+def _still_to_read(tx: Connection, held: Held) -> datetime | None:
+    """`look_at` as the round leaves it: a change that became known while it was under way is read by the next."""
+    known: datetime | None = tx.execute(select(incidents.c.look_at).where(incidents.c.id == held.incident.id)).scalar()
+    return None if held.looked and known == held.look_at else known
 
 
 def _severity_after(held: Held, settlement: Settlement) -> ColumnElement[int]:

@@ -64,6 +64,8 @@ installation = Table(
     metadata,
     Column("id", Text, primary_key=True),  # 8 lower-case hex digits; marks our records in correlation_display
     Column("created_at", Instant, nullable=False),
+    # The store may lack what was written since: look before each create. NULL: it does not; a full reconcile clears it.
+    Column("restored_at", Instant),
 )
 
 revisions = Table(
@@ -230,7 +232,15 @@ incidents = Table(
     Column("created_at", Instant),  # when the create was applied
     Column("ended_at", Instant),
     Column("checked_at", Instant),  # last read of the record
+    Column("seen", LargeBinary),  # JSON of work.Seen: the record as we last read it; NULL: never
+    Column("look_at", Instant),  # since when somebody else's change waits to be read; NULL: nothing is known of one
     UniqueConstraint("target", "sys_id"),
+)
+Index(
+    "incidents_by_record",
+    incidents.c.sys_id,
+    sqlite_where=incidents.c.sys_id.is_not(None),
+    postgresql_where=incidents.c.sys_id.is_not(None),
 )
 
 episodes = Table(

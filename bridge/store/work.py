@@ -46,6 +46,14 @@ class WrittenField:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A record as we last read it, or as our own write read it back: what differs later is somebody else's doing."""
+
+    version: str  # differs whenever anybody has changed the record
+    values: dict[str, str]  # of the fields that people are likely to change, and of those that we wrote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """The local row of one incident, under our lease."""
 
@@ -58,6 +66,7 @@ class Incident:
     written: dict[str, WrittenField]
     record_state: str | None  # as our last write of it read it back; another one now is a person's doing
     state_before_close: str | None
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +126,8 @@ class Held:
     epoch: int
     doubt: Doubt | None
     alert: AlertSource | None  # the newest accepted alert
+    look_at: datetime | None  # somebody else has changed the record since: the round reads it, whatever is due
+    looked: bool = False  # it has been read in this round
 
 
 def paused_targets(tx: Connection) -> frozenset[str]:
@@ -161,7 +172,8 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Lease | 
 def hold(tx: Connection, lease: Lease) -> Held:
     """All that a decision looks at, as it is under the lease. Raises msgspec.DecodeError for a row it cannot read."""
     row = tx.execute(select(correlations).where(correlations.c.id == lease.correlation)).one()
-    incident = _incident(tx.execute(select(incidents).where(incidents.c.id == lease.incident)).one())
+    incident_row = tx.execute(select(incidents).where(incidents.c.id == lease.incident)).one()
+    incident = _incident(incident_row)
     progress = decode(row.applied, Progress) if row.applied is not None else Progress()
     pending = pending_of(tx, row.id, progress, after=row.applied_seq, upto=row.last_seq)
     planned = incident.state == "planned"
@@ -188,6 +200,7 @@ def hold(tx: Connection, lease: Lease) -> Held:
         epoch=lease.epoch,
         doubt=_doubt(tx, incident.id),
         alert=_alert(tx, row.id, newest),
+        look_at=incident_row.look_at,
     )
 
 
@@ -303,6 +316,7 @@ def _incident(row: Row[Any]) -> Incident:
         written=decode(row.written, dict[str, WrittenField]) if row.written is not None else {},
         record_state=row.record_state,
         state_before_close=row.state_before_close,
+        seen=decode(row.seen, Seen) if row.seen is not None else None,
     )
 
 

@@ -26,7 +26,7 @@ from bridge.store.settle import LeaseLost
 from bridge.store.work import UNSETTLED, Doubt, Held, Lease, Settlement
 from bridge.sync.doubt import Found
 from bridge.sync.outcomes import REFUSALS, again_at, outcome_word
-from bridge.sync.reading import JOURNAL_FIELDS
+from bridge.sync.reading import JOURNAL_FIELDS, seen_of
 from bridge.sync.sight import Sight
 
 _log = logging.getLogger(__name__)
@@ -85,12 +85,14 @@ class Ledger:
         kept = settlement.kind == Kind.UPDATE.value  # an update writes no state: what it reads back may be a person's
         # What a later look-up shows may be a person's by now: then what we sent is what we know of our own write.
         read = dict(record.fields) if record is not None and found.left_state is None else {}
+        written = settling.written_after(held.incident, lasting, read, anew=create)
         incident = replace(
             held.incident,
+            seen=seen_of(record, written) if record is not None and read else held.incident.seen,
             sys_id=record.sys_id if record is not None else held.incident.sys_id,
             number=record.number if record is not None else held.incident.number,
             record_state=held.incident.record_state if record is None or kept else found.left_state or record.state,
-            written=settling.written_after(held.incident, lasting, read, anew=create),
+            written=written,
         )
         action = {"close": Action.CLOSED, "reopen": Action.REOPENED}.get(settlement.kind, Action.WRITTEN)
         told = replace(held, incident=incident)

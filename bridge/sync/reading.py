@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,13 +10,18 @@ from bridge.alert import Json
 from bridge.correlation.policy import End, Episode, Progress
 from bridge.servicenow.record import Record
 from bridge.settings import Target
-from bridge.store.work import WrittenField
+from bridge.store.work import Seen, WrittenField
 
 # States in which a record is over, by table; a cancelled one is a person's doing, for we never cancel.
 ENDED_STATES = {"incident": frozenset({"6", "7", "8"}), "sn_si_incident": frozenset({"3", "7"})}
 CANCELLED_STATE = {"incident": "8", "sn_si_incident": "7"}
 FIRST_STATE = {"incident": "1", "sn_si_incident": "10"}
 JOURNAL_FIELDS = frozenset({"work_notes", "comments"})
+# What people change in an incident, whoever wrote it first; what we wrote is watched as well.
+WATCHED_FIELDS = (
+    *("state", "assigned_to", "assignment_group", "priority", "impact", "urgency", "severity"),
+    *("short_description", "close_code", "close_notes", "correlation_id", "correlation_display"),
+)
 
 
 def seen(
@@ -37,6 +43,24 @@ def seen(
     if not episode.open:  # a person opened it again; what fired before was told in its first life
         return replace(episode, open=True, end=None, ended_at=None, touched=True, told_count=progress.repeat_count)
     return replace(episode, touched=touched)
+
+
+def version_of(record: Record) -> str:
+    """Differs whenever anybody has changed the record; two changes within a second, too."""
+    return f"{record.text('sys_updated_on')}/{record.text('sys_mod_count')}"
+
+
+def seen_of(record: Record, written: Iterable[str]) -> Seen:
+    watched = dict.fromkeys((*WATCHED_FIELDS, *written))
+    values = {name: record.text(name) for name in watched if name in record.fields and name not in JOURNAL_FIELDS}
+    return Seen(version=version_of(record), values=values)
+
+
+def changed_since(before: Seen | None, after: Seen) -> list[str]:
+    """The fields that somebody else has changed; none when the record was not read before."""
+    if before is None:
+        return []
+    return sorted(name for name, value in after.values.items() if before.values.get(name, value) != value)
 
 
 def told_of(record: Record | None, *, over: bool) -> dict[str, Json]:

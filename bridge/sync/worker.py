@@ -24,7 +24,6 @@ from bridge.correlation.policy import (
     Kind,
     carried,
     decide,
-    ended,
     fold,
     settled,
 )
@@ -48,8 +47,9 @@ from bridge.sync.doubt import Found, id_taken, look_again, there_already
 from bridge.sync.fields import Writing, fields_for
 from bridge.sync.fit import closes
 from bridge.sync.ledger import Ledger
+from bridge.sync.noticing import notice
 from bridge.sync.outcomes import window_end
-from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, seen, told_of
+from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS
 from bridge.sync.sight import Sight
 
 CALL_SECONDS_MAX = 15.0  # a deadline for one whole call, look-ups included
@@ -143,9 +143,10 @@ class Worker:
         sight = self._look(held)
         decision = decide(sight.situation(), sight.policy, self._store.moment())
         record: Record | None = None
-        if decision.kind is not Kind.NOTHING and sight.target.mode is Mode.WRITE and held.incident.sys_id is not None:
+        wanted = decision.kind is not Kind.NOTHING or held.look_at is not None
+        if wanted and sight.target.mode is Mode.WRITE and held.incident.sys_id is not None:
             record = self._read(sight, held.incident.sys_id)
-            noticed = self._notice(sight, record)
+            noticed = notice(self._store, sight, record)
             if noticed is None:
                 return
             sight = noticed
@@ -153,6 +154,8 @@ class Worker:
             if decision.kind is Kind.CLOSE and sight.policy.close_when is CloseWhen.UNTOUCHED and self._children(sight):
                 sight = replace(sight, episode=_touched(sight.episode))
                 decision = decide(sight.situation(), sight.policy, self._store.moment())
+        elif sight.target.mode is Mode.OBSERVE:  # what people do there is nothing to us for now
+            sight = replace(sight, held=replace(held, looked=True))
         if decision.kind is Kind.NOTHING or sight.target.mode is Mode.OBSERVE:
             self._ledger.unwritten(sight, decision)
         else:
@@ -221,32 +224,6 @@ class Worker:
         found = sight.table.find(sight.target.table, sight.held.correlation_id, deadline=self._deadline())
         if any(record.sys_id == sys_id for record in found):
             raise Transient("record_hidden", "ServiceNow said that the record is gone, and lists it: it is read again.")
-
-    def _notice(self, sight: Sight, record: Record | None) -> Sight | None:
-        """The sight with what people did to the record. None: that was news and is settled; the next round decides."""
-        held, before, now = sight.held, sight.episode, self._store.moment()
-        if before is None:
-            return sight
-        after = seen(before, record, held.progress, target=sight.target, our_state=held.incident.record_state, now=now)
-        if (after.open, after.end) == (before.open, before.end):
-            return replace(sight, episode=after)
-        over = before.open and not after.open
-        progress = ended(held.progress) if over else held.progress
-        what = after.end.value if after.end is not None else "reopened_by_person"
-        settlement = Settlement(
-            kind=Kind.NOTHING.value,
-            reason=what,
-            read_seq=held.applied_seq,
-            progress=progress,
-            episode=after,
-            wake_at=now,
-        )
-        told = told_of(record, over=not after.open)
-        with self._store.transaction() as tx:
-            settling.settle(tx, held, settlement, held.incident, now, decision=f"noticed: {what}")
-            action = Action.REOPENED if after.open else Action.ENDED_BY_PERSON if record else Action.RECORD_GONE
-            append(tx, settling.entry(held, action, now, reason=what, detail=told))
-        return None
 
     def _children(self, sight: Sight) -> bool:
         sys_id = sight.held.incident.sys_id or ""

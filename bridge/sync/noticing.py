@@ -1,0 +1,63 @@
+"""What people did to the record that a round has just read, told in the log and, where it ends a life, settled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bridge.correlation.policy import Kind, ended
+from bridge.log.entries import Action, append
+from bridge.servicenow.record import Record
+from bridge.store import settle as settling
+from bridge.store.engine import Store
+from bridge.store.work import Settlement
+from bridge.sync.reading import changed_since, seen, seen_of, told_of
+from bridge.sync.sight import Sight
+
+
+def notice(store: Store, sight: Sight, record: Record | None) -> Sight | None:
+    """The sight with what people did. None: they ended or reopened it, which is settled; the next round decides.
+
+    `record` None: it is gone.
+    """
+    sight = _as_read(store, sight, record)
+    held, before, now = sight.held, sight.episode, store.moment()
+    if before is None:
+        return sight
+    after = seen(before, record, held.progress, target=sight.target, our_state=held.incident.record_state, now=now)
+    if (after.open, after.end) == (before.open, before.end):
+        return replace(sight, episode=after)
+    over = before.open and not after.open
+    progress = ended(held.progress) if over else held.progress
+    what = after.end.value if after.end is not None else "reopened_by_person"
+    settlement = Settlement(
+        kind=Kind.NOTHING.value,
+        reason=what,
+        read_seq=held.applied_seq,
+        progress=progress,
+        episode=after,
+        wake_at=now,
+    )
+    told = told_of(record, over=not after.open)
+    with store.transaction() as tx:
+        settling.settle(tx, held, settlement, held.incident, now, decision=f"noticed: {what}")
+        action = Action.REOPENED if after.open else Action.ENDED_BY_PERSON if record else Action.RECORD_GONE
+        append(tx, settling.entry(held, action, now, reason=what, detail=told))
+    return None
+
+
+def _as_read(store: Store, sight: Sight, record: Record | None) -> Sight:
+    """The sight after its record was read: what differs from the last time is told once, and is known from now on."""
+    held = replace(sight.held, looked=True)
+    if record is None:
+        return replace(sight, held=held)
+    before = held.incident.seen
+    now_seen = seen_of(record, held.incident.written)
+    changed = changed_since(before, now_seen)
+    held = replace(held, incident=replace(held.incident, seen=now_seen))
+    if changed:
+        told = {"fields": changed, "by": record.text("sys_updated_by")}
+        with store.transaction() as tx:
+            settling.note_seen(tx, held, now_seen)
+            append(tx, settling.entry(held, Action.EDITED, store.now(tx), detail=told))
+        # What was told is known from here on: if we die now, the next round does not tell it again.
+    return replace(sight, held=held)
