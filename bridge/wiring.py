@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bridge.servicenow.client import Client
     from bridge.store.writer import Writer
     from bridge.sync.loop import SyncLoop
+    from bridge.sync.watch import Watch
     from bridge.web.health import Check
     from bridge.web.hooks import SourceDoor
 
@@ -131,6 +132,7 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     installation = _begin(settings, store, taken.current, sync=sync)
     clients = _clients(settings, store, metrics, closing) if sync else {}
     loop = _sync_loop(settings, store, library, metrics, installation, clients) if sync else None
+    watch = _watch(settings, store, installation, clients) if sync else None
     writer = Writer(
         store,
         on_commit=loop.notify if loop else _nobody,
@@ -146,11 +148,15 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     reloader.start()
     if loop is not None:
         loop.start()
+    if watch is not None:
+        watch.start()
 
     def stop() -> None:
         with closing:
             reloader.stop()
             writer.stop()
+            if watch is not None:
+                watch.stop()
             if loop is not None:
                 loop.stop()
             _log_stop(store)
@@ -242,11 +248,6 @@ def _sync_loop(
     from bridge.sync.loop import SyncLoop
     from bridge.sync.worker import Worker
 
-    def held() -> frozenset[str]:
-        alone = {name for name, client in clients.items() if client.held}
-        written = (target for target in settings.targets.values() if target.mode is Mode.WRITE)
-        return frozenset(target.name for target in written if target.instance in alone)
-
     worker = Worker(
         store=store,
         alerts=Alerts(store, library),
@@ -255,10 +256,39 @@ def _sync_loop(
         reading_of=ReadingFiles({name: schema_path(settings, name) for name in settings.instances}),
         installation=installation,
         metrics=metrics,
-        held=held,
+        held=_left_alone(settings, clients),
     )
     wanted = sum(instance.limits.concurrent_calls for instance in settings.instances.values())
     return SyncLoop(worker, threads=max(1, min(SYNC_THREADS_MAX, wanted)))
+
+
+def _watch(settings: Settings, store: Store, installation: str, clients: MappingType[str, Client]) -> Watch:
+    from bridge.schema_file import ReadingFiles, schema_path
+    from bridge.servicenow.table import TableApi
+    from bridge.sync.reconciler import Reconciler
+    from bridge.sync.watch import Watch
+
+    reconciler = Reconciler(
+        store=store,
+        targets=settings.targets,
+        tables={name: TableApi(client) for name, client in clients.items()},
+        calls_per_hour={name: instance.limits.calls_per_hour for name, instance in settings.instances.items()},
+        reading_of=ReadingFiles({name: schema_path(settings, name) for name in settings.instances}),
+        installation=installation,
+        held=_left_alone(settings, clients),
+    )
+    return Watch([reconciler.sweep])
+
+
+def _left_alone(settings: Settings, clients: MappingType[str, Client]) -> Callable[[], frozenset[str]]:
+    """The targets that are written to whose instance is left alone now."""
+
+    def held() -> frozenset[str]:
+        alone = {name for name, client in clients.items() if client.held}
+        written = (target for target in settings.targets.values() if target.mode is Mode.WRITE)
+        return frozenset(target.name for target in written if target.instance in alone)
+
+    return held
 
 
 def _doors(settings: Settings) -> dict[str, SourceDoor]:
@@ -284,6 +314,7 @@ def _checks(
 ) -> list[Check]:
     from bridge.store import schema
     from bridge.store.backlog import braked, failing, paused
+    from bridge.store.reconciling import unreconciled
     from bridge.web.health import Check
 
     def database() -> str:
@@ -314,6 +345,7 @@ def _checks(
         Check(name="mappings", refuses_deliveries=False, problem=lambda: library.problem),
         Check(name="sync", refuses_deliveries=False, problem=asked(failing)),
         Check(name="brakes", refuses_deliveries=False, problem=asked(braked)),
+        Check(name="reconciler", refuses_deliveries=False, problem=asked(unreconciled)),
         Check(name="instances", refuses_deliveries=False, problem=instances),
         Check(name="targets", refuses_deliveries=False, problem=asked(lambda tx: paused(tx, settings.targets))),
     ]

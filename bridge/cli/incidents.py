@@ -124,6 +124,29 @@ def sync_command(words: tuple[str, ...], config: Path, *, everything: bool, as_j
         click.echo(f"Nothing is written to {target} before `bridge targets resume {target}`: it is paused.")
 
 
+@incidents.command("strays", epilog=example("bridge incidents strays", "bridge incidents strays --json"))
+@config_option
+@json_option("An array of objects")
+@limit_option("The newest N.")
+def strays_command(config: Path, limit: int, *, as_json: bool) -> None:
+    """Records in ServiceNow that carry our mark and wait for a person: orphans, and twins that were not merged."""
+    from bridge.store.queries import ROWS_MAX
+    from bridge.store.strays import list_reported
+
+    with opened(config) as (_, store), store.reading() as tx:
+        found = list_reported(tx, limit=min(limit, ROWS_MAX))
+        now = store.now(tx)
+    if as_json:
+        show_json(found)
+        return
+    columns = ("NUMBER", "CORRELATION ID", "INSTANCE", "TABLE", "FOUND", "WHAT", "WHAT TO DO")
+    rows = [
+        (row.number, row.correlation_id, row.instance, row.table, age(row.found_at, now), row.outcome, row.outcome_text)
+        for row in found
+    ]
+    show_table(columns, rows, empty="Every record with our mark is the incident of a problem that is known here.")
+
+
 def waits(row: CorrelationRow, now: datetime) -> str:
     """Why a correlation is not in step with ServiceNow, and what ends it; "" when it is."""
     failure = ": ".join(part for part in (row.failure, row.failure_text) if part)

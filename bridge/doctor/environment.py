@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
 
+from bridge.correlation.reconcile import pause_after
 from bridge.doctor.causes import causes_of
 from bridge.doctor.finding import Cause, Finding, not_tested, ok, wrong
 from bridge.doctor.visit import Heard, Visit
 
+SEEN_SECONDS_MAX = 60.0
 CLOCK_SECONDS_MAX = 60.0  # an answer's Date has whole seconds, and is older by its way to here
 
 
@@ -23,6 +25,16 @@ def rate_limits(visit: Visit, _part: str) -> Finding:
     what = "The bridge will be turned away before its own limit holds it back."
     do = f"Set limits.calls_per_hour of the instance to {allowed} or less, or raise the rule for the integration user."
     return wrong(said, Cause(what=what, do=do))
+
+
+def people(visit: Visit, _part: str) -> Finding:
+    """How soon what people change is seen: it may cost a tenth of the instance's calls, and no more."""
+    seconds = pause_after(len(visit.tables), visit.instance.limits.calls_per_hour).total_seconds()
+    said = f"What people change in the incidents is seen within {seconds:.0f} s."
+    if seconds <= SEEN_SECONDS_MAX:
+        return ok(said)
+    what = "Looking for it may take a tenth of limits.calls_per_hour of the instance."
+    return wrong(said, Cause(what=what, do="Raise that, if ServiceNow allows more calls."))
 
 
 def clock(visit: Visit, _part: str) -> Finding:

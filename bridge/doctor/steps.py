@@ -26,6 +26,7 @@ STEPS: tuple[Step, ...] = (
     Step(name="observables", look=access.observables),
     Step(name="output", look=outputs.output, parts=outputs.parts),
     Step(name="rate limits", look=environment.rate_limits, recalls=True),
+    Step(name="people", look=environment.people, recalls=True),
     Step(name="clock", look=environment.clock, recalls=True),
     Step(name="write", look=probe.write, parts=probe.parts),
 )

@@ -32,6 +32,9 @@ class Action(StrEnum):
     ENDED_BY_PERSON = "ended_by_person"
     EDITED = "edited"  # in ServiceNow, by somebody else: the names of the fields
     RECORD_GONE = "record_gone"  # deleted in ServiceNow; by whom is not known
+    TWIN = "twin"  # a second record of one incident: closed, taken instead, held or left to people
+    ORPHAN = "orphan"  # a record of ours that the store does not know
+    ADOPTED = "adopted"  # an orphan, by a person's order
     FAILED = "failed"
     LEASE_LOST = "lease_lost"
     LOOKED_UP = "looked_up"

@@ -22,7 +22,11 @@ def display_of(display: str, installation: str) -> str:
 
 def is_ours(record: Record, *, correlation_id: str, installation: str) -> bool:
     same_id = record.text("correlation_id") == correlation_id
-    return same_id and record.text("correlation_display").endswith(_mark(installation))
+    return same_id and has_mark(record, installation)
+
+
+def has_mark(record: Record, installation: str) -> bool:
+    return record.text("correlation_display").endswith(_mark(installation))
 
 
 def same_owner(record: Record, fields: Mapping[str, str]) -> bool:

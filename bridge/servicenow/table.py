@@ -156,6 +156,15 @@ class TableApi:
         rows, _total = self._listed(table, query, columns, limit, deadline=deadline)
         return [{name: _text(value) for name, value in row.items()} for row in rows if isinstance(row, dict)]
 
+    def page(
+        self, table: str, query: str, fields: Iterable[str], limit: int, *, deadline: float
+    ) -> tuple[list[Record], int | None]:
+        """Records in the query's order, and how many match in all where ServiceNow says so: hidden ones count too."""
+        columns = {"sysparm_fields": ",".join(fields), "sysparm_exclude_reference_link": "true"}
+        rows, total = self._listed(table, query, columns, limit, deadline=deadline)
+        records = [_record(row) for row in rows]
+        return [record for record in records if record is not None], total
+
     def _listed(
         self, table: str, query: str, columns: Mapping[str, str], limit: int, *, deadline: float
     ) -> tuple[list[Json], int | None]:

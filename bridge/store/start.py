@@ -14,6 +14,7 @@ from typing import IO
 from sqlalchemy import Connection, Engine, select, update
 
 from bridge.errors import Misconfigured, Problem
+from bridge.store.reconciler_tables import reconcilers
 from bridge.store.tables import additions, correlations, incidents, installation
 
 LOCK_SECONDS_MAX = 10.0  # a predecessor that drains gets this long
@@ -35,7 +36,7 @@ def installation_id(tx: Connection, now: datetime) -> str:
 
 def void_leases(tx: Connection) -> None:
     """Only where one process serves (SQLite): with its lock held, no lease can belong to a living holder."""
-    for leased in (incidents, additions):
+    for leased in (incidents, additions, reconcilers):
         tx.execute(update(leased).where(leased.c.lease_until.is_not(None)).values(lease_until=None))
 
 

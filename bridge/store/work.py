@@ -198,7 +198,7 @@ def hold(tx: Connection, lease: Lease) -> Held:
         last_episode=last_episode,
         last_number=last_number,
         epoch=lease.epoch,
-        doubt=_doubt(tx, incident.id),
+        doubt=doubt_of(tx, incident.id),
         alert=_alert(tx, row.id, newest),
         look_at=incident_row.look_at,
     )
@@ -331,7 +331,8 @@ def _last_begun(tx: Connection, correlation: int, before: int) -> tuple[Episode 
     return (decode(row.episode, Episode), row.number) if row is not None else (None, None)
 
 
-def _doubt(tx: Connection, incident: int) -> Doubt | None:
+def doubt_of(tx: Connection, incident: int) -> Doubt | None:
+    """The newest intent of an incident, where it must be looked up before anything else is sent."""
     row = tx.execute(
         select(intents).where(intents.c.incident == incident).order_by(intents.c.id.desc()).limit(1)
     ).first()

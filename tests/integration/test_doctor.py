@@ -332,3 +332,15 @@ def test_a_good_certificate_is_told_with_its_issuer(
         patient.is_at(server.url)
         found = patient.findings(status=None)["tls"]
     assert (found["outcome"], "the certificate is by 127.0.0.1, until" in found["said"]) == ("ok", True)
+
+
+def test_how_soon_peoples_changes_are_seen_is_told(prod: Patient) -> None:
+    assert "within 45 s" in prod.findings(status=0)["people"]["said"]
+
+
+def test_a_budget_that_is_too_small_to_see_people_within_a_minute_is_wrong(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    patient.is_at(servicenow.url, more="limits: {calls_per_hour: 120}")
+    found = patient.wrong()
+    assert (found["step"], found["said"]) == ("people", "What people change in the incidents is seen within 300 s.")

@@ -1,0 +1,252 @@
+"""The reconciler's turns, one process at a time for an instance, and what they learn: which records must be read.
+
+All that a turn writes is written under its epoch: one that was overtaken writes nothing any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, and_, case, func, insert, literal, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bridge.correlation.reconcile import Shown, is_news
+from bridge.errors import BridgeError
+from bridge.store import strays
+from bridge.store.reconciler_tables import reconciled_tables, reconcilers
+from bridge.store.removal import LET_GO
+from bridge.store.tables import Instant, correlations, episodes, incidents, installation
+from bridge.store.work import Seen, decode
+
+LEASE = timedelta(seconds=240)
+SWEEP_EVERY = timedelta(hours=1)
+
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+class TurnLost(BridgeError):
+    """Another process has the turn now: it begins again where this one got to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """How far a table has been seen, in ServiceNow's own times."""
+
+    seen_to: str | None = None  # None: its first, full pass is not over
+    page: tuple[str, str] | None = None  # (sys_updated_on, sys_id) that a pass in progress has come to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    instance: str
+    epoch: int
+    began_at: datetime
+    places: Mapping[str, Place]  # by table
+    sweep_due: bool
+    swept_to: int  # incidents.id that the sweep in progress has come to; 0: it begins
+    failures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A record with our mark, as a list showed it."""
+
+    sys_id: str
+    number: str
+    correlation_id: str
+    created_on: str
+    shown: Shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """An open incident, to be looked for at its place."""
+
+    id: int
+    target: str
+    sys_id: str
+
+
+def anything_due(tx: Connection, instance: str, now: datetime) -> bool:
+    """A cheap look, before a turn is claimed. An instance without a row never had one."""
+    row = tx.execute(select(reconcilers).where(reconcilers.c.instance == instance)).one_or_none()
+    return row is None or (row.due_at <= now and (row.lease_until is None or row.lease_until <= now))
+
+
+def claim(tx: Connection, instance: str, tables: Collection[str], now: datetime) -> Turn | None:
+    """None: it is not due, or another process has it."""
+    begun = {"epoch": 0, "due_at": now, "sweep_at": now + SWEEP_EVERY, "swept_to": 0, "failures": 0}
+    new = _INSERT[tx.dialect.name](reconcilers).values(instance=instance, **begun)
+    tx.execute(new.on_conflict_do_nothing())
+    free = or_(reconcilers.c.lease_until.is_(None), reconcilers.c.lease_until <= now)
+    row = tx.execute(
+        update(reconcilers)
+        .where(reconcilers.c.instance == instance, reconcilers.c.due_at <= now, free)
+        .values(lease_until=now + LEASE, epoch=reconcilers.c.epoch + 1)
+        .returning(reconcilers)
+    ).one_or_none()
+    if row is None:
+        return None
+    known = tx.execute(select(reconciled_tables).where(reconciled_tables.c.instance == instance)).all()
+    places = {one.table: Place(seen_to=one.seen_to, page=_page(one)) for one in known}
+    missing = [{"instance": instance, "table": table} for table in tables if table not in places]
+    if missing:
+        tx.execute(insert(reconciled_tables), missing)
+    return Turn(
+        instance=instance,
+        epoch=row.epoch,
+        began_at=now,
+        places={table: places.get(table, Place()) for table in tables},
+        sweep_due=row.sweep_at <= now or row.swept_to > 0,
+        swept_to=row.swept_to,
+        failures=row.failures,
+    )
+
+
+def note_page(
+    tx: Connection, turn: Turn, table: str, listed: Sequence[Listed], place: Place, *, elsewhere: Collection[str]
+) -> None:
+    """What a page of changed records tells, and how far it got. `elsewhere`: targets at other instances.
+
+    Raises TurnLost, and then nothing has changed.
+    """
+    fence(tx, turn)
+    known = _known(tx, [one.sys_id for one in listed], elsewhere)
+    _ask_looks(tx, [row.id for one in listed if (row := known.get(one.sys_id)) and _is_news(one, row)], turn.began_at)
+    strays.note(tx, turn.instance, table, [one for one in listed if one.sys_id not in known], turn.began_at)
+    page = place.page or (None, None)
+    values = {"seen_to": place.seen_to, "page_time": page[0], "page_sys_id": page[1]}
+    mine = reconciled_tables.c.instance == turn.instance, reconciled_tables.c.table == table
+    tx.execute(update(reconciled_tables).where(*mine).values(**values))
+
+
+def to_sweep(tx: Connection, targets: Collection[str], after: int, limit: int) -> list[Standing]:
+    """Open incidents in the order of their rows."""
+    query = select(incidents.c.id, incidents.c.target, incidents.c.sys_id).where(
+        incidents.c.state == "open",
+        incidents.c.sys_id.is_not(None),
+        incidents.c.target.in_(targets),
+        incidents.c.id > after,
+    )
+    rows = tx.execute(query.order_by(incidents.c.id).limit(limit))
+    return [Standing(id=row.id, target=row.target, sys_id=row.sys_id) for row in rows]
+
+
+def note_swept(tx: Connection, turn: Turn, asked: Sequence[Standing], there: Sequence[Listed], *, done: bool) -> None:
+    """Of the incidents asked for, those that are not there, or have changed, are to be read. Raises TurnLost."""
+    fence(tx, turn)
+    shown = {one.sys_id: one for one in there}
+    rows = tx.execute(select(incidents).where(incidents.c.id.in_([one.id for one in asked]))).all()
+    news = [row.id for row in rows if (one := shown.get(row.sys_id)) is None or _is_news(one, row)]
+    _ask_looks(tx, news, turn.began_at)
+    values = {"swept_to": 0, "sweep_at": turn.began_at + SWEEP_EVERY} if done else {"swept_to": asked[-1].id}
+    tx.execute(update(reconcilers).where(reconcilers.c.instance == turn.instance).values(**values))
+
+
+def end_turn(
+    tx: Connection,
+    turn: Turn,
+    due_at: datetime,
+    *,
+    done_at: datetime | None,
+    failure: str,
+    everywhere: Collection[tuple[str, str]],
+) -> None:
+    """`done_at`: all was seen that there was to see. `everywhere`: (instance, table) of all that is written to.
+
+    Nothing is written when another process has the turn by now.
+    """
+    values: dict[str, object] = {"lease_until": None, "due_at": due_at, "failure": failure or None}
+    values["failures"] = turn.failures + 1 if failure else 0
+    if done_at is not None:
+        values["done_at"] = done_at
+    mine = reconcilers.c.instance == turn.instance, reconcilers.c.epoch == turn.epoch
+    tx.execute(update(reconcilers).where(*mine).values(**values))
+    if not failure:
+        _forget_restored(tx, turn, everywhere)
+
+
+def unreconciled(tx: Connection) -> str:
+    """A sentence on what people change and is not seen, and on the records that wait for them; empty: all is well."""
+    failing = select(reconcilers.c.instance, reconcilers.c.failure).where(reconcilers.c.failure.is_not(None))
+    said = [
+        f"what people change at {row.instance} is not seen: {row.failure}"
+        for row in tx.execute(failing.order_by(reconcilers.c.instance))
+    ]
+    waiting = strays.count_reported(tx)
+    if waiting:
+        counts = ", ".join(f"{outcome}: {count}" for outcome, count in waiting.items())
+        said.append(f"records with our mark wait for a person ({counts}): see `bridge incidents strays`")
+    return "; ".join(said)
+
+
+def fence(tx: Connection, turn: Turn) -> None:
+    query = select(reconcilers.c.epoch).where(reconcilers.c.instance == turn.instance).with_for_update()
+    if tx.execute(query).scalar() != turn.epoch:
+        raise TurnLost("turn_lost", "another process reconciles this instance now")
+
+
+def mark_restored(tx: Connection, now: datetime) -> None:
+    """The store may be older than ServiceNow: look before each create, and see every record anew."""
+    tx.execute(update(installation).values(restored_at=now))
+    tx.execute(update(reconciled_tables).values(seen_to=None, page_time=None, page_sys_id=None))
+    tx.execute(update(reconcilers).values(lease_until=None, epoch=reconcilers.c.epoch + 1, due_at=now))
+
+
+def looks_first(tx: Connection, instance: str, table: str, key: str) -> bool:
+    """Whether a record may be there that this store does not know: it is looked up before a first create, too."""
+    if tx.execute(select(installation.c.restored_at).where(installation.c.restored_at.is_not(None))).first():
+        return True
+    return strays.is_known(tx, instance, table, key)
+
+
+def _forget_restored(tx: Connection, turn: Turn, everywhere: Collection[tuple[str, str]]) -> None:
+    """Once every table has been seen whole, what this store lacks is known: by its strays."""
+    restored = installation.c.restored_at
+    if tx.execute(select(restored).where(restored.is_not(None), restored <= turn.began_at)).first() is None:
+        return
+    whole = select(reconciled_tables.c.instance, reconciled_tables.c.table)
+    seen = {(row[0], row[1]) for row in tx.execute(whole.where(reconciled_tables.c.seen_to.is_not(None)))}
+    if seen.issuperset(everywhere):
+        tx.execute(update(installation).values(restored_at=None))
+
+
+def _page(row: Row[Any]) -> tuple[str, str] | None:
+    return None if row.page_time is None else (row.page_time, row.page_sys_id)
+
+
+def _known(tx: Connection, sys_ids: Sequence[str], elsewhere: Collection[str]) -> dict[str, Row[Any]]:
+    rows = tx.execute(select(incidents).where(incidents.c.sys_id.in_(sys_ids), incidents.c.target.not_in(elsewhere)))
+    return {row.sys_id: row for row in rows}
+
+
+def _is_news(listed: Listed, row: Row[Any]) -> bool:
+    return is_news(listed.shown, known_open=row.state == "open", known_version=_version(row))
+
+
+def _version(row: Row[Any]) -> str | None:
+    try:
+        return decode(row.seen, Seen).version if row.seen is not None else None
+    except msgspec.DecodeError:
+        return None
+
+
+def _ask_looks(tx: Connection, incident_ids: Sequence[int], now: datetime) -> None:
+    """The next round of these incidents reads the record, whatever is due. One that failed waits its time out."""
+    newest = and_(correlations.c.id == episodes.c.correlation, correlations.c.episode == episodes.c.number)
+    let_go = func.coalesce(correlations.c.last_decision, "") == LET_GO
+    query = select(correlations.c.id, episodes.c.incident).join(episodes, newest)
+    led = query.where(episodes.c.incident.in_(incident_ids), ~let_go).order_by(correlations.c.id)
+    rows = tx.execute(led.with_for_update(of=correlations)).all()
+    waits = and_(correlations.c.failures > 0, correlations.c.due_at.is_not(None))
+    hastened = case(
+        (waits, correlations.c.due_at),
+        (correlations.c.due_at < now, correlations.c.due_at),
+        else_=literal(now, Instant),
+    )
+    tx.execute(update(correlations).where(correlations.c.id.in_([row.id for row in rows])).values(due_at=hastened))
+    tx.execute(update(incidents).where(incidents.c.id.in_(sorted({row.incident for row in rows}))).values(look_at=now))

@@ -1,0 +1,274 @@
+"""Strays: open records with our mark that no incident of this store is.
+
+A twin was created for an incident that has another record; an orphan by nobody whom this store remembers, as after a
+restore. A stray is worked when it is due, and again whenever the record changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row, and_, delete, func, insert, literal, select, update
+
+from bridge.alert import key_of
+from bridge.correlation.policy import Kind
+from bridge.log.entries import Action, Entry, append
+from bridge.store.reconciler_tables import strays
+from bridge.store.tables import Instant, correlations, episodes, incidents, intents
+from bridge.store.work import doubt_of
+
+if TYPE_CHECKING:
+    from bridge.store.reconciling import Listed
+
+CLOCKS_APART_MAX = timedelta(minutes=5)  # ServiceNow's and the store's, where a record's time is held against ours
+HOUR = timedelta(hours=1)
+
+
+class Outcome(StrEnum):
+    ORPHAN = "orphan"  # reported; `bridge incidents adopt` takes it
+    TWO = "two"  # twins that people work on both, or that we may not close: reported
+    HELD = "held"  # a twin that would be closed: more than the hourly limit were, and a person is asked
+    CLOSED = "closed"  # a twin that we closed
+    OVER = "over"  # it has ended otherwise
+
+
+REPORTED = (Outcome.ORPHAN.value, Outcome.TWO.value, Outcome.HELD.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    id: int
+    instance: str
+    table: str
+    sys_id: str
+    number: str
+    correlation_id: str
+    created_on: str
+    sent_until: datetime | None
+    failures: int
+    outcome: str | None
+    outcome_text: str | None
+    released: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Twin:
+    """The incident that a stray was created for, as the store knows it."""
+
+    incident: int
+    correlation: int
+    tenant: str
+    target: str
+    mapping: str
+    sys_id: str | None  # None: its own create is not settled; the stray is probably that one
+    number: str | None
+    record_state: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrayRow:
+    """As people see it."""
+
+    number: str
+    sys_id: str
+    instance: str
+    table: str
+    correlation_id: str
+    outcome: str  # orphan | two | held
+    outcome_text: str | None  # what to do
+    found_at: datetime
+
+
+def note(tx: Connection, instance: str, table: str, listed: Sequence[Listed], now: datetime) -> None:
+    """Keep what is new; what has changed is due again. A record that is over is no stray, unless it was one."""
+    place = strays.c.instance == instance, strays.c.table == table
+    query = select(strays).where(*place, strays.c.sys_id.in_([one.sys_id for one in listed]))
+    known = {row.sys_id: row for row in tx.execute(query)}
+    new = [one for one in listed if one.sys_id not in known and not one.shown.over]
+    if new:
+        tx.execute(insert(strays), [_row(instance, table, one, now) for one in new])
+    for one in listed:
+        row = known.get(one.sys_id)
+        if row is not None and row.version != one.shown.version:
+            values = {"version": one.shown.version, "due_at": now} if not one.shown.over else _over(row, one)
+            tx.execute(update(strays).where(strays.c.id == row.id).values(**values))
+
+
+def _over(row: Row[Any], listed: Listed) -> dict[str, object]:
+    """It has ended: by us, when we have closed it or tried to. Nobody needs to look at it any more."""
+    by_us = row.outcome == Outcome.CLOSED or row.sent_until is not None
+    outcome = Outcome.CLOSED if by_us else Outcome.OVER
+    ended = {"due_at": None, "sent_until": None, "failures": 0, "outcome": outcome.value, "outcome_text": None}
+    closed_at = row.closed_at or row.sent_until
+    return {"version": listed.shown.version, "closed_at": closed_at, **ended}
+
+
+def next_due(tx: Connection, instance: str, now: datetime) -> Stray | None:
+    query = select(strays).where(strays.c.instance == instance, strays.c.due_at <= now)
+    row = tx.execute(query.order_by(strays.c.due_at, strays.c.id).limit(1)).first()
+    return _stray(row) if row is not None else None
+
+
+def is_ours_by_now(tx: Connection, stray: Stray, targets: Collection[str]) -> bool:
+    """It was only quicker than the outcome of its create."""
+    query = select(incidents.c.id).where(incidents.c.sys_id == stray.sys_id, incidents.c.target.in_(targets))
+    return tx.execute(query.limit(1)).first() is not None
+
+
+def twin_of(tx: Connection, stray: Stray, targets: Collection[str]) -> Twin | None:
+    """The incident whose create it follows: by the newest intent before it; None: this store intended none."""
+    columns = (incidents, episodes.c.correlation, func.min(intents.c.started_at, type_=Instant()).label("began"))
+    query = (
+        select(*columns)
+        .join(intents, and_(intents.c.incident == incidents.c.id, intents.c.operation == Kind.CREATE.value))
+        .join(episodes, episodes.c.incident == incidents.c.id)
+        .join(correlations, correlations.c.id == episodes.c.correlation)
+        .where(correlations.c.key == key_of(stray.correlation_id), incidents.c.target.in_(targets))
+        .group_by(incidents.c.id, episodes.c.correlation)
+        .order_by("began")
+    )
+    rows = [row for row in tx.execute(query) if key_of(row.correlation_id) == key_of(stray.correlation_id)]
+    if not rows:
+        return None
+    created = _moment(stray.created_on)
+    before = [row for row in rows if created is None or row.began <= created + CLOCKS_APART_MAX]
+    row = (before or rows[:1])[-1]
+    return Twin(
+        incident=row.id,
+        correlation=row.correlation,
+        tenant=row.tenant,
+        target=row.target,
+        mapping=row.mapping,
+        sys_id=row.sys_id,
+        number=row.number,
+        record_state=row.record_state,
+    )
+
+
+def wake(tx: Connection, twin: Twin, now: datetime) -> None:
+    """Its create is looked up by the next round, which finds the record."""
+    mine = correlations.c.id == twin.correlation
+    due = func.coalesce(correlations.c.due_at, literal(now, Instant))
+    tx.execute(update(correlations).where(mine).values(due_at=due))
+
+
+def closes_since(tx: Connection, instance: str, since: datetime) -> int:
+    """Closes of twins that were made, or may have been; those that a person released are not counted."""
+    made = func.coalesce(strays.c.closed_at, strays.c.sent_until)
+    query = select(func.count()).where(strays.c.instance == instance, made > since, ~strays.c.released)
+    return int(tx.execute(query).scalar_one())
+
+
+def any_held(tx: Connection, instance: str) -> bool:
+    held = select(strays.c.id).where(strays.c.instance == instance, strays.c.outcome == Outcome.HELD.value)
+    return tx.execute(held.limit(1)).first() is not None
+
+
+def later(tx: Connection, stray: Stray, due_at: datetime, *, failed: bool = False) -> None:
+    failures = stray.failures + 1 if failed else 0
+    tx.execute(update(strays).where(strays.c.id == stray.id).values(due_at=due_at, failures=failures))
+
+
+def forget(tx: Connection, stray: Stray) -> None:
+    tx.execute(delete(strays).where(strays.c.id == stray.id))
+
+
+def about_to_close(tx: Connection, stray: Stray, twin: Twin, until: datetime, now: datetime) -> None:
+    """Nothing is sent after `until`."""
+    tx.execute(update(strays).where(strays.c.id == stray.id).values(sent_until=until))
+    append(tx, _entry(stray, twin, Action.INTENDED, now, outcome="close", reason="twin"))
+
+
+def settle(tx: Connection, stray: Stray, twin: Twin | None, outcome: Outcome, now: datetime, *, said: str = "") -> None:
+    """Told in the log when it is news."""
+    values: dict[str, object] = {"outcome": outcome.value, "outcome_text": said or None, "due_at": None, "failures": 0}
+    values |= {"incident": twin.incident if twin is not None else None, "sent_until": None}
+    if outcome is Outcome.CLOSED:
+        values["closed_at"] = now
+    tx.execute(update(strays).where(strays.c.id == stray.id).values(**values))
+    if (outcome.value, said or None) == (stray.outcome, stray.outcome_text):
+        return
+    action = Action.ORPHAN if outcome is Outcome.ORPHAN else Action.TWIN
+    append(tx, _entry(stray, twin, action, now, outcome=outcome.value, detail={"message": said} if said else {}))
+
+
+def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime) -> bool:
+    """The stray becomes the incident, and what was the incident is the stray from now on. False: not at this moment."""
+    tx.execute(select(correlations.c.id).where(correlations.c.id == twin.correlation).with_for_update())
+    row = tx.execute(select(incidents).where(incidents.c.id == twin.incident).with_for_update()).one()
+    leased = row.lease_until is not None and row.lease_until > now
+    if leased or row.sys_id != twin.sys_id or row.state != "open" or doubt_of(tx, twin.incident) is not None:
+        return False
+    taken = {"sys_id": stray.sys_id, "number": stray.number, "record_state": state, "seen": None, "look_at": now}
+    mine = update(incidents).where(incidents.c.id == twin.incident)
+    tx.execute(mine.values(**taken, epoch=incidents.c.epoch + 1))
+    wake(tx, twin, now)
+    given = {"sys_id": twin.sys_id, "number": twin.number or "", "due_at": now, "version": "", "failures": 0}
+    tx.execute(update(strays).where(strays.c.id == stray.id).values(**given, incident=twin.incident, outcome=None))
+    detail = {"instead_of": twin.number or ""}
+    append(tx, _entry(stray, twin, Action.TWIN, now, outcome="taken", detail=detail))
+    return True
+
+
+def release(tx: Connection, instance: str, now: datetime) -> int:
+    """Let the twins that are held be closed. How many."""
+    held = strays.c.instance == instance, strays.c.outcome == Outcome.HELD.value
+    return tx.execute(update(strays).where(*held).values(outcome=None, released=True, due_at=now)).rowcount
+
+
+def is_known(tx: Connection, instance: str, table: str, key: str) -> bool:
+    """Whether an orphan with this correlation ID waits there."""
+    place = strays.c.instance == instance, strays.c.table == table, strays.c.key == key
+    orphan = func.coalesce(strays.c.outcome, Outcome.ORPHAN.value) == Outcome.ORPHAN.value
+    return tx.execute(select(strays.c.id).where(*place, orphan).limit(1)).first() is not None
+
+
+def list_reported(tx: Connection, *, limit: int) -> list[StrayRow]:
+    """Those that wait for a person, newest first."""
+    query = select(strays).where(strays.c.outcome.in_(REPORTED)).order_by(strays.c.id.desc()).limit(limit)
+    return [StrayRow(**{name: getattr(row, name) for name in StrayRow.__slots__}) for row in tx.execute(query)]
+
+
+def count_reported(tx: Connection) -> dict[str, int]:
+    counted = select(strays.c.outcome, func.count()).where(strays.c.outcome.in_(REPORTED)).group_by(strays.c.outcome)
+    return {row[0]: row[1] for row in tx.execute(counted.order_by(strays.c.outcome))}
+
+
+def _row(instance: str, table: str, listed: Listed, now: datetime) -> dict[str, object]:
+    return {
+        "instance": instance,
+        "table": table,
+        "sys_id": listed.sys_id,
+        "number": listed.number,
+        "correlation_id": listed.correlation_id,
+        "key": key_of(listed.correlation_id),
+        "created_on": listed.created_on,
+        "version": listed.shown.version,
+        "found_at": now,
+        "due_at": now,
+        "failures": 0,
+        "released": False,
+    }
+
+
+def _stray(row: Row[Any]) -> Stray:
+    return Stray(**{name: getattr(row, name) for name in Stray.__slots__})
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _entry(stray: Stray, twin: Twin | None, action: Action, now: datetime, **more: Any) -> Entry:
+    about: dict[str, Any] = {"table": stray.table, "number": stray.number, "sys_id": stray.sys_id}
+    if twin is not None:
+        about |= {"tenant": twin.tenant, "target": twin.target, "mapping": twin.mapping}
+        about |= {"correlation": twin.correlation, "incident": twin.incident}
+    return Entry(at=now, action=action, actor="sync", correlation_id=stray.correlation_id, **about, **more)

@@ -1,0 +1,219 @@
+"""The reconciler, in one sentence: ask each table what changed, look hourly for what was deleted, and merge twins.
+
+    claim a turn ─► poll each table ─► sweep for deletions ─► strays ─► end the turn, with the time of the next
+                    (all in one burst, within a tenth of the instance's calls)
+
+It writes nothing into incidents of ours: what somebody else changed is marked to be read, and the next round of its
+correlation reads it and decides as ever. A crash anywhere leaves a turn that runs out; the next begins where the last
+page was noted.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+
+from bridge.correlation.reconcile import Shown, pause_after
+from bridge.correlation.retry import backoff
+from bridge.dictionary.reading import Reading
+from bridge.errors import BridgeError, Transient
+from bridge.servicenow.changes import SYS_IDS_MAX, changed, newest, other_times, standing
+from bridge.servicenow.record import Record
+from bridge.servicenow.table import TableApi
+from bridge.settings import Mode, Target
+from bridge.store import reconciling
+from bridge.store.engine import Store
+from bridge.store.reconciling import LEASE, Listed, Place, Turn, TurnLost
+from bridge.sync.burst import CALLS_MAX, Burst
+from bridge.sync.reading import CANCELLED_STATE, ENDED_STATES, version_of
+from bridge.sync.twins import Twins
+
+PAGES_PER_TABLE = 4  # of one burst
+SWEEP_PAGES = 4
+OVERLAP_MORE = timedelta(seconds=60)  # beyond the late-commit window: what commits late carries an early time
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+
+_log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """`sweep` may be called from anywhere, as often as one likes: only one process at a time has an instance's turn."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        targets: Mapping[str, Target],
+        tables: Mapping[str, TableApi],
+        calls_per_hour: Mapping[str, int],
+        reading_of: Callable[[str], Reading],
+        installation: str,
+        held: Callable[[], frozenset[str]] = frozenset,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._targets = targets
+        self._tables = tables  # by instance
+        self._calls_per_hour = calls_per_hour  # by instance
+        self._installation = installation
+        self._held = held  # targets whose instance is left alone for now
+        self._monotonic = monotonic
+        self._jitter = jitter
+        self._twins = Twins(store=store, tables=tables, reading_of=reading_of, installation=installation)
+
+    def sweep(self) -> bool:
+        """A turn at each instance whose time has come. False when none was due. Raises Transient as the store does."""
+        worked = False
+        for instance in dict.fromkeys(target.instance for target in self._written()):
+            worked = self._reconcile(instance) or worked
+        return worked
+
+    def _reconcile(self, instance: str) -> bool:
+        targets = {target.name: target for target in self._written() if target.instance == instance}
+        if not targets.keys().isdisjoint(self._held()):
+            return False
+        with self._store.reading() as tx:
+            if not reconciling.anything_due(tx, instance, self._store.now(tx)):
+                return False
+        tables = list(dict.fromkeys(target.table for target in targets.values()))
+        with self._store.transaction() as tx:
+            turn = reconciling.claim(tx, instance, tables, self._store.now(tx))
+        if turn is None:
+            return False
+        # The turn is durable, nothing was asked. If we die here it runs out, and the next begins where this would have.
+        burst = Burst(self._monotonic)
+        steps: list[Callable[[], bool]] = [self._poll_step(turn, table, targets, burst) for table in tables]
+        steps.append(lambda: self._sweep_deleted(turn, targets, burst))
+        steps.append(lambda: self._twins.work(turn, targets, burst))
+        failures: list[str] = []
+        whole = True
+        for step in steps:
+            try:
+                whole = step() and whole
+            except TurnLost:
+                return True
+            except BridgeError as error:
+                failures.append(error.message)
+            except Exception as error:  # noqa: BLE001 (the loop's edge: one table must not keep the others from it)
+                _log.exception("reconciling %s", instance)
+                failures.append(f"{type(error).__name__}: see the service's log")
+        self._end(turn, burst, failures, whole=whole)
+        return True
+
+    def _end(self, turn: Turn, burst: Burst, failures: list[str], *, whole: bool) -> None:
+        failure = " ".join(dict.fromkeys(failures))
+        pause = pause_after(burst.calls, self._calls_per_hour[turn.instance])
+        if failure:
+            _log.warning("what people change at %s is not seen: %s", turn.instance, failure)
+            pause = max(pause, backoff(turn.failures + 1, jitter=self._jitter()))
+        with self._store.transaction() as tx:
+            done_at = turn.began_at if whole and not failure else None
+            everywhere = {(target.instance, target.table) for target in self._written()}
+            due_at = turn.began_at + pause
+            reconciling.end_turn(tx, turn, due_at, done_at=done_at, failure=failure, everywhere=everywhere)
+
+    def _written(self) -> Iterable[Target]:
+        return (target for target in self._targets.values() if target.mode is Mode.WRITE)
+
+    # --- what has changed
+
+    def _poll_step(self, turn: Turn, table: str, targets: Mapping[str, Target], burst: Burst) -> Callable[[], bool]:
+        return lambda: self._poll(turn, table, targets, burst)
+
+    def _poll(self, turn: Turn, table: str, targets: Mapping[str, Target], burst: Burst) -> bool:
+        """The pages that this burst has room for. True: nothing is left to be seen."""
+        api = self._tables[turn.instance]
+        overlap = max(target.late_commit for target in targets.values() if target.table == table) + OVERLAP_MORE
+        place = turn.places[table]
+        elsewhere = [target.name for target in self._targets.values() if target.instance != turn.instance]
+        for _ in range(min(PAGES_PER_TABLE, burst.left)):
+            since = _earlier(place.seen_to, overlap)
+            page = changed(api, table, self._installation, since=since, after=place.page, deadline=burst.call())
+            if since and place.page is None and not page.records:  # not even the one that we saw last
+                place = Place(seen_to=self._seen_to(api, table, since, burst))
+            listed = [_listed(record, table) for record in page.records]
+            place = _after(place, page.records, more=page.more)
+            with self._store.transaction() as tx:
+                reconciling.note_page(tx, turn, table, listed, place, elsewhere=elsewhere)
+            # What this page tells is durable. If we die here the next turn asks for what comes after it.
+            if not page.more:
+                return True
+        return False
+
+    def _seen_to(self, api: TableApi, table: str, since: str, burst: Burst) -> str:
+        """Nothing came back: the newest record was deleted, or the query's time was not understood as we meant it."""
+        last = newest(api, table, self._installation, deadline=burst.call())
+        if last >= since:
+            raise other_times()
+        return last
+
+    # --- what is gone
+
+    def _sweep_deleted(self, turn: Turn, targets: Mapping[str, Target], burst: Burst) -> bool:
+        """Whether the open incidents are still there: the pages that this burst has room for."""
+        if not turn.sweep_due:
+            return True
+        after = turn.swept_to
+        for _ in range(SWEEP_PAGES):
+            with self._store.reading() as tx:
+                asked = reconciling.to_sweep(tx, targets, after, SYS_IDS_MAX)
+            if burst.left < len({targets[one.target].table for one in asked}):
+                return False
+            there = []
+            for table, ones in groupby(sorted(asked, key=lambda one: targets[one.target].table), key=_table(targets)):
+                wanted = [one.sys_id for one in ones]
+                records, hidden = standing(self._tables[turn.instance], table, wanted, deadline=burst.call())
+                if hidden:
+                    raise Transient("rows_hidden", f"{table} has incidents of ours that may not be read any more.")
+                there += [_listed(record, table) for record in records]
+            done = len(asked) < SYS_IDS_MAX
+            with self._store.transaction() as tx:
+                reconciling.note_swept(tx, turn, asked, there, done=done)
+            # Committed: these were looked for. If we die here the sweep goes on after them.
+            if done:
+                return True
+            after = asked[-1].id
+        return False
+
+
+def _table(targets: Mapping[str, Target]) -> Callable[[reconciling.Standing], str]:
+    return lambda one: targets[one.target].table
+
+
+def _listed(record: Record, table: str) -> Listed:
+    shown = Shown(
+        over=record.state in ENDED_STATES[table],
+        cancelled=record.state == CANCELLED_STATE[table],
+        version=version_of(record),
+    )
+    return Listed(
+        sys_id=record.sys_id,
+        number=record.number,
+        correlation_id=record.text("correlation_id"),
+        created_on=record.text("sys_created_on"),
+        shown=shown,
+    )
+
+
+def _after(place: Place, records: list[Record], *, more: bool) -> Place:
+    """Where the next page begins; when there is none, up to when all was seen."""
+    last = (records[-1].text("sys_updated_on"), records[-1].sys_id) if records else place.page
+    if more:
+        return Place(seen_to=place.seen_to, page=last)
+    return Place(seen_to=max(place.seen_to or "", last[0] if last is not None else ""))
+
+
+def _earlier(seen_to: str | None, overlap: timedelta) -> str:
+    """`seen_to` less the overlap, as ServiceNow writes it; "" for all there ever was."""
+    if not seen_to:
+        return ""
+    moment = datetime.strptime(seen_to, TIME_FORMAT).replace(tzinfo=UTC)
+    return (moment - overlap).strftime(TIME_FORMAT)
+
+
+assert LEASE.total_seconds() > CALLS_MAX * Burst.CALL_SECONDS_MAX, "a turn must not outlive its lease"  # noqa: S101

@@ -1,0 +1,185 @@
+"""Strays, one at a time: whose are they, and of two records of one incident, which one stays?
+
+    due stray ─► read both ─► which stays ─► intend ─► close the other ─► settled
+                              (pure)         (nothing is sent after its time)
+
+A close of a twin says the same whenever it is sent, and each try begins with a read: one that was applied is not sent
+again. A crash anywhere leaves a stray that is still due.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from bridge.correlation.policy import CloseWhen
+from bridge.correlation.reconcile import CLOSES_PER_HOUR_MAX, HOUR, Merge, Side, merge
+from bridge.correlation.retry import backoff
+from bridge.dictionary.reading import Reading
+from bridge.errors import Ambiguous, Permanent, Transient
+from bridge.servicenow.ownership import is_ours
+from bridge.servicenow.record import Record
+from bridge.servicenow.table import PARENT_FIELD, TableApi
+from bridge.settings import Target
+from bridge.store import reconciling, strays, work
+from bridge.store.engine import Store
+from bridge.store.reconciling import Turn
+from bridge.store.strays import Outcome, Stray, Twin
+from bridge.sync.burst import Burst
+from bridge.sync.fit import closes
+from bridge.sync.reading import ENDED_STATES, FIRST_STATE
+
+CALLS_PER_STRAY = 4  # both records, the twin's children, and its close
+AGAIN = timedelta(minutes=1)  # for what another part of the bridge must do first
+NOBODY = frozenset({"system", ""})  # who ServiceNow says it is when it changes a record by itself
+
+_log = logging.getLogger(__name__)
+
+
+class Twins:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        tables: Mapping[str, TableApi],
+        reading_of: Callable[[str], Reading],
+        installation: str,
+    ) -> None:
+        self._store = store
+        self._tables = tables  # by instance
+        self._reading_of = reading_of
+        self._installation = installation
+
+    def work(self, turn: Turn, targets: Mapping[str, Target], burst: Burst) -> bool:
+        """The strays that are due, as far as the burst has room. True: none is left. Raises TurnLost."""
+        while True:
+            with self._store.reading() as tx:
+                stray = strays.next_due(tx, turn.instance, turn.began_at)
+            if stray is None:
+                return True
+            if burst.left < CALLS_PER_STRAY:
+                return False
+            try:
+                self._work(turn, stray, targets, burst)
+            except (Transient, Ambiguous) as error:
+                _log.warning("the record %s waits: %s", stray.number, error.message)
+                with self._store.transaction() as tx:
+                    reconciling.fence(tx, turn)
+                    due_at = turn.began_at + backoff(stray.failures + 1, jitter=0.0)
+                    strays.later(tx, stray, due_at, failed=True)
+
+    def _work(self, turn: Turn, stray: Stray, targets: Mapping[str, Target], burst: Burst) -> None:
+        here = [name for name, target in targets.items() if target.table == stray.table]
+        with self._store.transaction() as tx:
+            reconciling.fence(tx, turn)
+            now = self._store.now(tx)
+            if strays.is_ours_by_now(tx, stray, here):
+                strays.forget(tx, stray)
+                return
+            twin = strays.twin_of(tx, stray, here)
+            if twin is None:
+                strays.settle(tx, stray, None, Outcome.ORPHAN, now, said=_orphan(stray))
+                return
+            if twin.sys_id is None:
+                strays.wake(tx, twin, now)
+            if twin.sys_id is None or twin.target in work.paused_targets(tx):
+                strays.later(tx, stray, now + AGAIN)
+                return
+        self._merge(turn, stray, twin, targets[twin.target], burst)
+
+    def _merge(self, turn: Turn, stray: Stray, twin: Twin, target: Target, burst: Burst) -> None:
+        table = self._tables[turn.instance]
+        other = table.read(target.table, stray.sys_id, deadline=burst.call())
+        kept = table.read(target.table, twin.sys_id or "", deadline=burst.call())
+        if other is not None and not is_ours(
+            other, correlation_id=stray.correlation_id, installation=self._installation
+        ):
+            other = None  # somebody has taken our mark away: it is theirs
+        ours = _side(kept, target, twin.record_state)
+        theirs = _side(other, target, FIRST_STATE[target.table] if _ever_changed(other) else None)
+        decided = merge(ours, theirs)
+        if decided is Merge.CLOSE and table.has_open_children(target.table, stray.sys_id, deadline=burst.call()):
+            decided = merge(ours, replace(theirs, touched=True) if theirs is not None else None)
+        if decided is Merge.CLOSE:
+            self._close(turn, stray, twin, target, burst)
+            return
+        with self._store.transaction() as tx:
+            reconciling.fence(tx, turn)
+            now = self._store.now(tx)
+            if decided is Merge.OVER:
+                outcome = Outcome.CLOSED if stray.sent_until is not None and other is not None else Outcome.OVER
+                strays.settle(tx, stray, twin, outcome, now)
+            elif decided is Merge.REPORT:
+                strays.settle(tx, stray, twin, Outcome.TWO, now, said=_two(stray, twin))
+            elif not strays.swap(tx, stray, twin, FIRST_STATE[target.table], now):
+                strays.later(tx, stray, now + AGAIN)
+
+    def _close(self, turn: Turn, stray: Stray, twin: Twin, target: Target, burst: Burst) -> None:
+        close = target.close
+        if close is None or close.when is CloseWhen.NEVER or not closes(target, self._reading_of(target.instance)):
+            self._report(turn, stray, twin, f"{_two(stray, twin)} The target {target.name} does not say how to close.")
+            return
+        with self._store.transaction() as tx:
+            reconciling.fence(tx, turn)
+            now = self._store.now(tx)
+            made = strays.closes_since(tx, stray.instance, now - HOUR)
+            if not stray.released and (made >= CLOSES_PER_HOUR_MAX or strays.any_held(tx, stray.instance)):
+                strays.settle(tx, stray, twin, Outcome.HELD, now, said=_held(stray, twin))
+                return
+            deadline = burst.call()
+            until = now + timedelta(seconds=Burst.CALL_SECONDS_MAX)
+            strays.about_to_close(tx, stray, twin, until, now)
+        # The intent is durable, nothing was sent. If we die from here on, the next turn reads the record first.
+        fields = {
+            "state": close.state,
+            "close_code": close.code or "",
+            "close_notes": f"Created twice: {twin.number} is the same problem, and goes on.",
+            PARENT_FIELD[target.table]: twin.sys_id or "",
+        }
+        try:
+            self._tables[turn.instance].update(target.table, stray.sys_id, fields, deadline=deadline)
+        except Permanent as error:
+            self._report(turn, stray, twin, f"{_two(stray, twin)} It could not be closed: {error.message}")
+            return
+        with self._store.transaction() as tx:
+            reconciling.fence(tx, turn)
+            strays.settle(tx, stray, twin, Outcome.CLOSED, self._store.now(tx))
+
+    def _report(self, turn: Turn, stray: Stray, twin: Twin, said: str) -> None:
+        with self._store.transaction() as tx:
+            reconciling.fence(tx, turn)
+            strays.settle(tx, stray, twin, Outcome.TWO, self._store.now(tx), said=said)
+
+
+def _side(record: Record | None, target: Target, our_state: str | None) -> Side | None:
+    if record is None:
+        return None
+    by_another = record.text("sys_updated_by") not in NOBODY | {record.text("sys_created_by")}
+    moved = our_state is not None and record.state != our_state
+    over = record.state in ENDED_STATES[target.table]
+    touched = bool(record.text("assigned_to")) or (not over and (moved or by_another))
+    return Side(over=over, touched=touched, created=f"{record.text('sys_created_on')} {record.sys_id}")
+
+
+def _ever_changed(record: Record | None) -> bool:
+    return record is not None and record.text("sys_mod_count") != "0"
+
+
+def _two(stray: Stray, twin: Twin) -> str:
+    return f"{stray.number} and {twin.number} are the same problem: close one of them in ServiceNow."
+
+
+def _held(stray: Stray, twin: Twin) -> str:
+    return (
+        f"{stray.number} is a twin of {twin.number}, and {CLOSES_PER_HOUR_MAX} twins were closed within an hour: see "
+        f"why there are so many, then `bridge targets release {twin.target}` closes them."
+    )
+
+
+def _orphan(stray: Stray) -> str:
+    return (
+        f"{stray.number} carries our mark and this store does not know it: `bridge incidents adopt {stray.number}` "
+        "takes it, or close it in ServiceNow."
+    )

@@ -1,0 +1,44 @@
+"""The thread that looks around, beside those that work rounds. Whether it is time, each look says itself."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from bridge.errors import Transient
+
+LOOK_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class Watch:
+    """`start` and `stop` frame its life."""
+
+    def __init__(self, looks: Sequence[Callable[[], object]]) -> None:
+        self._looks = looks  # each may raise: it is told, and looked at again after a while
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when the look in progress has ended."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            for look in self._looks:
+                self._look(look)
+
+    def _look(self, look: Callable[[], object]) -> None:
+        try:
+            look()
+        except Transient as error:
+            _log.warning("the watch pauses: %s", error.message)
+        except Exception:  # noqa: BLE001 (the loop's edge: the thread must outlive a bug)
+            _log.exception("the watch: a look came to nothing")
