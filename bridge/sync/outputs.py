@@ -49,7 +49,7 @@ class Sending:
         self._api = api
         self._held = held
         self._output = output
-        self._mark = f"{held.sys_id}/{output.name}"
+        self._mark = f"{held.sys_id}:{output.name}"  # no character that a writer of JSON may escape
 
     def is_there(self, deadline: float) -> bool:
         if self._output.kind != EVENT or self._held.sent_until is None:

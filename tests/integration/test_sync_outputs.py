@@ -81,7 +81,7 @@ def test_an_event_is_sent_once_the_incident_is_there_and_names_it(anywhere: Worl
     assert json.loads(event.pop("additional_info")) == {
         "level": "high",
         "record": incident["sys_id"],
-        outputs.MARK: f"{incident['sys_id']}/alarm",
+        outputs.MARK: f"{incident['sys_id']}:alarm",
     }
     said = {name: value for name, value in event.items() if value and not name.startswith("sys_")}
     assert said == {

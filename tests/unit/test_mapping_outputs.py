@@ -284,11 +284,12 @@ outputs:
   a: {event: {node: "{{ .hots }}"}}                    # here
   b: {event: {node: .host}}
   c: {event: {node: "x is a1b2c3d4e5f60718293a4b5c6d7e8f90"}}
-  d: {event: {node: "{{ host }}"}}
+  d: {when: {level: high}, event: {node: "{{ host }}"}}
 """
-    text = with_sections(outputs)
+    text = with_sections(outputs).replace("extract:\n", "extract:\n  level: .level\n")
     lines = text.splitlines()
     at = {line.strip()[:1]: number for number, line in enumerate(lines, 1) if line.startswith("  ") and "event" in line}
     assert at["a"] in lines_told("IB401", text)
     assert lines_told("IB404", text) == [at["b"]]
     assert lines_told("IB603", text) == [at["c"]]
+    assert lines_told("IB402", text) == []  # a condition names the level
