@@ -218,7 +218,9 @@ def _lints(
         tables={name: table for name, table in tables.items() if name not in elsewhere},
         hosts=frozenset(urlsplit(instance.url).hostname or "" for instance in settings.instances.values()) - {""},
         today=today,
-        defaults=_given_by_all(settings, elsewhere),
+        defaults={
+            name: frozenset(column for column, _ in target.defaults) for name, target in settings.targets.items()
+        },
         one_record=frozenset(name for name, target in settings.targets.items() if target.one_record_per_id),
         pathless=frozenset(
             (name, resource)
@@ -228,16 +230,6 @@ def _lints(
         ),
     )
     return lint(mappings, _samples(_folder(settings), mappings), against)
-
-
-def _given_by_all(settings: Settings, elsewhere: set[str]) -> dict[str, frozenset[str]]:
-    """table -> the columns that the defaults of each of its targets fill."""
-    found: dict[str, frozenset[str]] = {}
-    for target in settings.targets.values():
-        if target.name not in elsewhere:
-            columns = frozenset(name for name, _ in target.defaults)
-            found[target.table] = found.get(target.table, columns) & columns
-    return found
 
 
 def _reading(settings: Settings, instance: str) -> Reading:

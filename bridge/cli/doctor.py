@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,15 @@ def _permitted(instance: Instance) -> None:
     if instance.environment is Environment.TEST:
         return
     question = f"{instance.name} ({instance.url}) is a production instance. Type its name to let the probe write to it"
-    typed = click.prompt(question, default="", show_default=False, err=True)
+    try:
+        typed = click.prompt(question, default="", show_default=False, err=True)
+    except click.Abort as error:
+        if sys.stdin.isatty():
+            raise
+        hint = "run it at a terminal, or say `environment: test` where it is none"
+        raise click.UsageError(
+            f"{instance.name} is a production instance, and nobody typed its name: {hint}"
+        ) from error
     if typed != instance.name:
         raise click.UsageError(f"nothing was asked of {instance.name}: its name was not typed")
 
@@ -174,7 +183,7 @@ def show(finding: Finding) -> None:
     """A line for the step; under it its causes, the most probable first, each with what to do."""
     word, style = WORDS[finding.outcome.value]
     time = f"{finding.seconds:.2f} s" if finding.outcome.value != "not_tested" or finding.seconds else ""
-    head = (f"  {word:<10}", style), f"  {finding.step:<21}", (f"  {time:>7}", "dim"), f"  {plain(finding.said)}"
+    head = (f"  {word:<10}", style), f"  {finding.step:<30}", (f"  {time:>7}", "dim"), f"  {plain(finding.said)}"
     lines = [Text.assemble(*head)]
     for number, cause in enumerate(finding.causes, start=1):
         lines.append(Text(f"              {number}. {plain(cause.what)}"))

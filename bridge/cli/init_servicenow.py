@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 SCHEMES = ("basic", "api_key")
 TABLES = {"itsm": "incident", "sir": "sn_si_incident"}  # target -> table
 SECRET_FILES = {"basic": "var/servicenow.password", "api_key": "var/servicenow.key"}
+NOTHING = """\
+Nothing was written: no table answers. Mend what is wrong, and try again.
+Where it takes OAuth, a proxy, a private authority or a client certificate, begin with `bridge init` alone:
+docs/servicenow-setup.md has what to write into its bridge.yaml."""
 NAMED = re.compile(r"[a-z][a-z0-9-]{0,39}")
 DEFAULT_NAME = "servicenow"
 
@@ -38,6 +42,8 @@ class Connection:
 
 def connect(url: str) -> Connection:
     """Ask, try, and show each step. Raises UsageError for a wrong URL, Exit(1) when no table answers."""
+    if not url.strip():
+        raise click.UsageError("--servicenow wants the URL of the instance, such as https://acme.service-now.com")
     name = _name_for(url)
     with tempfile.TemporaryDirectory() as folder:  # a URL that cannot be is told before anything is asked
         _settings(Path(folder), name, _instance_yaml(name, url, SCHEMES[0], "nobody"))
@@ -52,7 +58,7 @@ def connect(url: str) -> Connection:
         text = _instance_yaml(name, url, scheme, username)
         targets = _answering(*_settings(Path(folder), name, text))
     if not targets:
-        click.echo("\nNothing was written: no table answers. Mend what is wrong, and try again.", err=True)
+        click.echo(f"\n{NOTHING}", err=True)
         raise click.exceptions.Exit(1)
     for target in TABLES.keys() - targets.keys():
         click.echo(f"\nNo target {target} is written: {TABLES[target]} does not answer, as is told above.")
@@ -90,7 +96,7 @@ def _settings(folder: Path, name: str, text: str) -> tuple[Instance, tuple[Targe
         settings = load_settings(file)
     except Misconfigured as error:
         told = (problem.message + (f" ({problem.hint})" if problem.hint else "") for problem in error.problems)
-        raise click.UsageError("; ".join(told)) from error
+        raise click.UsageError(f"--servicenow {'; '.join(told)}") from error  # not shown: it may hold a password
     return settings.instances[name], tuple(settings.targets.values())
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bridge.doctor.causes import causes_of
 from bridge.doctor.finding import Cause, Finding, counted, not_tested, ok, wrong
-from bridge.doctor.roles import TOO_MUCH, lacking
+from bridge.doctor.roles import TOO_MUCH, Need, lacking
 from bridge.doctor.visit import Visit
-from bridge.errors import Permanent
+from bridge.errors import Permanent, Transient
 from bridge.servicenow.table import RECORD_FIELDS
 from bridge.settings import AuthScheme, Secret
 
@@ -45,14 +47,19 @@ def authentication(visit: Visit, _part: str) -> Finding:
     except Permanent as error:
         if error.code not in KNOWN_TO_IT:
             raise
+    except Transient as error:
+        # Under TLS 1.3 whoever asks for a certificate in vain lets the handshake pass, and cuts what follows.
+        if error.code == "connection_lost" and not visit.heard and visit.instance.url.startswith("https:"):
+            return wrong(error.message, *causes_of(visit.seen("cut_after_handshake")))
+        raise
     return ok(f"The instance takes these credentials ({_who(visit)}).")
 
 
 def roles(visit: Visit, _part: str) -> Finding:
     """Those that the user has directly or by a group. Most users may not read them, which is as it should be."""
-    name = _username(visit)
+    name = _username(visit) or _asked(visit)
     if not name:
-        return not_tested("Which user this is cannot be told from the credentials; the steps below show what it may.")
+        return not_tested("Which user this is the instance does not tell; the steps below show what it may.")
     fields = ("role.name", "user.user_name")
     try:
         rows = visit.table.rows("sys_user_has_role", f"user.user_name={name}", fields, 1000, visit.deadline())
@@ -67,13 +74,16 @@ def roles(visit: Visit, _part: str) -> Finding:
             do=f"Take {', '.join(too_much)} away: docs/servicenow-setup.md has the roles that are enough.",
         )
         return wrong(f"{name} has {', '.join(too_much)}, which the bridge never needs.", cause)
-    said = f"{name} has {', '.join(found)}."
-    for need in lacking(visit.targets, found):
-        roles = " or ".join(f"`{role}`" for role in need.any_of)
-        said += (
-            f" To {need.why} takes {roles}, or a role of your own: the steps below show whether one of these will do."
-        )
-    return ok(said)
+    usual = tuple(_usual(need) for need in lacking(visit.targets, found))
+    return replace(ok(f"{name} has {', '.join(found)}."), causes=usual)
+
+
+def _usual(need: Need) -> Cause:
+    """Not wrong by itself: a role of the instance's own may do."""
+    least, *wider = (f"`{role}`" for role in need.any_of)
+    also = f"; {' or '.join(wider)} will do as well, and opens more" if wider else ""
+    what = f"None of these is the usual role to {need.why}."
+    return Cause(what=what, do=f"Unless the steps below show that one of them will do, give it {least}{also}.")
 
 
 def read(visit: Visit, table: str) -> Finding:
@@ -100,9 +110,8 @@ def import_set(visit: Visit, table: str) -> Finding:
     if not table:
         return not_tested("No target writes through an import set.")
     app = next(target.staging.app for target in visit.targets if target.staging and target.staging.table == table)
-    if app is not None and not _is_healthy(visit, app, table):
-        said = f"Elastic's app {app} is not installed, or does not answer this user."
-        return wrong(said, *causes_of(visit.seen("app_not_installed", table=table)))
+    if app is not None and (refusal := _ill_health(visit, app, table)):
+        return wrong(UNHEALTHY[refusal].format(app=app), *causes_of(visit.seen(refusal, table=table)))
     try:
         first_rows(visit, table, ("sys_id",))
     except Permanent as error:
@@ -112,14 +121,23 @@ def import_set(visit: Visit, table: str) -> Finding:
     return ok(f"{table} is there." if app is None else f"Elastic's app {app} answers, and {table} is there.")
 
 
-def _is_healthy(visit: Visit, app: str, table: str) -> bool:
+UNHEALTHY = {
+    "app_not_installed": "Elastic's app {app} does not answer: it is not installed.",
+    "app_forbidden": "Elastic's app {app} is installed, and does not answer this user.",
+}
+
+
+def _ill_health(visit: Visit, app: str, table: str) -> str:
+    """A code; "" when the app answers."""
     try:
         answer = visit.client.read(table, f"/api/{app}/elastic_api/health", {}, deadline=visit.deadline())
     except Permanent as error:
-        if error.code in ("wrong_url", "forbidden"):
-            return False
+        if error.code == "wrong_url":
+            return "app_not_installed"
+        if error.code in ("forbidden", "acl", "query_rights"):
+            return "app_forbidden"
         raise
-    return answer is not None
+    return "" if answer is not None else "app_not_installed"
 
 
 def observables(visit: Visit, _part: str) -> Finding:
@@ -131,7 +149,7 @@ def observables(visit: Visit, _part: str) -> Finding:
             rows, total = first_rows(visit, table, ("sys_id",), query=f"{column}ISNOTEMPTY")
         except Permanent as error:
             causes = causes_of(visit.seen(error.code, error.message, table))
-            return wrong(f"{error.message} Security incidents go without observables.", *causes)
+            return wrong(f"Security incidents go without observables: {error.message}", *causes)
         if not rows and total:
             said = f"{table} has {counted(total, 'row')}, and none is shown: security incidents go without observables."
             return wrong(said, *causes_of(visit.seen("rows_hidden", table=table)))
@@ -155,6 +173,16 @@ def first_rows(
 def _who(visit: Visit) -> str:
     name = _username(visit)
     return SCHEMES[visit.instance.auth.scheme] + (f", user {name}" if name else "")
+
+
+def _asked(visit: Visit) -> str:
+    """Whom the instance takes us for; "" when it does not say. A query may name the caller: javascript:gs.…() in it."""
+    try:
+        query = "user_name=javascript:gs.getUserName()"
+        rows = visit.table.rows("sys_user", query, ("user_name",), 2, visit.deadline())
+    except Permanent:
+        return ""
+    return rows[0].get("user_name", "") if len(rows) == 1 else ""  # two: the condition was not understood
 
 
 def _username(visit: Visit) -> str:

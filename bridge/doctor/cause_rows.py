@@ -19,12 +19,16 @@ ROLES = {
     "sn_ti_observable_type": OBSERVABLES,
     "sn_ti_m2m_task_observable": OBSERVABLES,
 }
+# [OBSERVED] the fields that a data policy demands, by their labels; the name of a business rule.
+NAMED = (re.compile(r"fields are mandatory: (.+)$"), re.compile(r"aborted by Business Rule '([^'^]+)"))
+STAGING_ROLES = "`import_set_loader` and `import_transformer`"
+THREAT_INTELLIGENCE = "Threat Intelligence"
 PLUGINS = {
     "sn_si_incident": "Security Incident Response",
     "sn_si_incident_import": "Security Incident Response",
-    "sn_ti_observable": "Threat Intelligence",
-    "sn_ti_observable_type": "Threat Intelligence",
-    "sn_ti_m2m_task_observable": "Threat Intelligence",
+    "sn_ti_observable": THREAT_INTELLIGENCE,
+    "sn_ti_observable_type": THREAT_INTELLIGENCE,
+    "sn_ti_m2m_task_observable": THREAT_INTELLIGENCE,
 }
 
 
@@ -37,15 +41,22 @@ class Seen:
     scheme: str  # of its `auth`
     table: str = ""
     message: str = ""
+    staging: bool = False  # `table` is a staging table: what may write to it is the import's
     raw: Raw | None = None  # the last answer, where one came
 
     @property
     def role(self) -> str:
-        return ROLES.get(self.table, "the role that may")
+        return STAGING_ROLES if self.staging else ROLES.get(self.table, "the role that may")
 
     @property
     def plugin(self) -> str:
         return PLUGINS.get(self.table, "")
+
+    @property
+    def named(self) -> str:
+        """What a policy demands, or the rule that refuses; all that was said where neither is found in it."""
+        found = next((match for pattern in NAMED if (match := pattern.search(self.message))), None)
+        return (found[1] if found is not None else self.message).rstrip(".")
 
     @property
     def location(self) -> str:

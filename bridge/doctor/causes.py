@@ -26,4 +26,5 @@ def _filled(text: str, seen: Seen) -> str:
         role=seen.role,
         table=seen.table,
         message=seen.message,
+        named=seen.named,
     )

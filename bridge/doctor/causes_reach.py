@@ -9,6 +9,7 @@ from bridge.doctor.cause_rows import Row, Seen, always, row
 SERVICENOW_HOST = ".service-now.com"
 LOGIN = re.compile(rb"<input[^>]{0,200}type=[\"']?password|saml|single sign|log ?in|sign ?in", re.IGNORECASE)
 RESULT = re.compile(rb"^\s*\{\s*\"res")  # how an answer of the Table API begins, however short it was cut
+NO_CERTIFICATE = re.compile(rb"no required ssl certificate|ssl certificate error", re.IGNORECASE)  # nginx
 PAGES = "hibernating redirected html_answer"
 
 
@@ -19,7 +20,7 @@ def _company_site(seen: Seen) -> bool:
 REACH: tuple[Row, ...] = (
     # --- the name
     row(
-        "dns_failed",
+        f"dns_failed {PAGES} wrong_url unreadable_answer",
         _company_site,
         "{host} is not an instance: servicenow.com is the company's own site.",
         "Write the host as a browser shows it when you work in the instance: https://NAME.service-now.com.",
@@ -86,6 +87,24 @@ REACH: tuple[Row, ...] = (
         always,
         "The two sides agree on no way to speak TLS, or a client certificate is asked for.",
         "Where the instance asks for one, set the instance's transport.client_cert and client_key.",
+    ),
+    row(
+        "cut_after_handshake",
+        always,
+        "A client certificate is asked for, and none that is taken is shown.",
+        "Set the instance's transport.client_cert and client_key; its authority must be trusted for clients there.",
+    ),
+    row(
+        "cut_after_handshake",
+        always,
+        "A firewall in between cuts connections to {host} that it cannot look into.",
+        "Ask whoever runs it to leave this machine's connections to {host} alone.",
+    ),
+    row(
+        "refused",
+        lambda seen: seen.shows(NO_CERTIFICATE),
+        "What stands before the instance asks for a client certificate.",
+        "Set the instance's transport.client_cert and client_key.",
     ),
     # --- a page instead of an answer
     row(

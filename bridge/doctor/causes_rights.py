@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from bridge.doctor.cause_rows import ROLES, Fits, Row, Seen, always, row
+from bridge.doctor.cause_rows import ROLES, THREAT_INTELLIGENCE, Fits, Row, Seen, always, row
 
 
 def _is(scheme: str) -> Fits:
     return lambda seen: seen.scheme == scheme and seen.from_servicenow and not _second_factor(seen)
+
+
+def _by(scheme: str) -> Fits:
+    return lambda seen: seen.scheme == scheme
 
 
 def _second_factor(seen: Seen) -> bool:
@@ -55,8 +59,9 @@ RIGHTS: tuple[Row, ...] = (
     row(
         "unauthenticated",
         _is("api_key"),
-        "No REST API access policy takes API keys for the Table API.",
-        "Make an inbound authentication profile for the header x-sn-apikey, and name it in the policy of that API.",
+        "The Table API takes no API keys: their plugin is not active, or no REST API access policy names them.",
+        "Activate com.glide.tokenbased_auth (Washington DC or later); make an inbound authentication profile for the "
+        "header x-sn-apikey, and name it in the policy of the Table API.",
     ),
     row(
         "unauthenticated",
@@ -70,41 +75,107 @@ RIGHTS: tuple[Row, ...] = (
         "A token was given, and is not taken: its user is inactive, or a policy keeps tokens from the Table API.",
         "Look at the user of the OAuth application, and under System Web Services > API Access Policies.",
     ),
+    # ServiceNow says server_error, access_denied of almost anything: there all that it may be is told.
     row(
-        "token_refused invalid_client invalid_grant unauthorized_client key_unusable",
+        "token_refused invalid_client",
         always,
-        "The OAuth application does not give a token to these credentials.",
-        "Look at System OAuth > Application Registry; the sentence above has the order in which to look.",
+        "The client ID or the client secret is not that of an active OAuth application.",
+        "Look under System OAuth > Application Registry: Active on; copy Client ID and Client Secret from there anew.",
+    ),
+    row(
+        "token_refused unauthorized_client",
+        _by("oauth_client_credentials"),
+        "The grant is switched off.",
+        "Set glide.oauth.inbound.client.credential.grant_type.enabled to true in sys_properties.list.",
+    ),
+    row(
+        "token_refused invalid_grant",
+        _by("oauth_client_credentials"),
+        "The application names no user, or one that is inactive.",
+        "Set OAuth Application User on the application; it may have to be added to the form.",
+    ),
+    row(
+        "token_refused invalid_grant",
+        _by("oauth_password"),
+        "The user name or the password is wrong, or the user is inactive, locked out, or has to change its password.",
+        "Look at the user's record: Active on; Locked out and Password needs reset off; set its password anew.",
+    ),
+    row(
+        "token_refused unauthorized_client",
+        _by("oauth_password"),
+        "The application or a policy does not take passwords, or a second factor is asked of the user.",
+        "Exempt the integration user from multi-factor authentication, or take another scheme.",
+    ),
+    row(
+        "token_refused invalid_grant",
+        _by("oauth_jwt_bearer"),
+        "The application has no JWT verifier map of this `key_id`, or one with the certificate of another key.",
+        "Compare `key_id` with the Kid under JWT Verifier Maps, and the certificate there with that of `private_key`.",
+    ),
+    row(
+        "token_refused invalid_grant",
+        _by("oauth_jwt_bearer"),
+        "The application's User Field has `user` of no active user.",
+        "Compare `user` with that field of the integration user, letter by letter.",
+    ),
+    row(
+        "token_refused invalid_grant",
+        _by("oauth_jwt_bearer"),
+        "This machine's clock is off by more than the application's Clock Skew.",
+        "Look at `timedatectl`, and at the step `clock` below.",
+    ),
+    row(
+        "key_unusable",
+        always,
+        "The file of the private key, or its password, has changed.",
+        "Correct auth.private_key and auth.private_key_password.",
     ),
     # --- what we may do
     row(
         "invalid_table",
-        lambda seen: bool(seen.plugin),
+        lambda seen: seen.plugin == THREAT_INTELLIGENCE,
+        "{plugin} is not installed.",
+        "Install it from the ServiceNow Store, or leave `observables` out of the mappings.",
+    ),
+    row(
+        "invalid_table",
+        lambda seen: bool(seen.plugin) and seen.plugin != THREAT_INTELLIGENCE,
         "{plugin} is not installed.",
         "Install it from the ServiceNow Store, or take the targets of security incidents out.",
     ),
     row(
         "invalid_table",
         lambda seen: not seen.plugin,
-        "The table {table} is not there: its app is not installed, or the name is mistyped.",
-        "Correct the name, or install the app that brings the table.",
+        "The table {table} is not there: it is not made yet, its app is not installed, or the name is mistyped.",
+        "Make the table, install the app that brings it, or correct the name in bridge.yaml.",
     ),
     row(
         "app_not_installed",
         always,
-        "The app is not there, or the user lacks its role.",
-        "Install Elastic's app from the ServiceNow Store, and give the user its role `integration_user` and "
-        "`import_set_loader`; or say `write: table`.",
+        "The app is not installed, or an older one without this API is.",
+        "Install it from the ServiceNow Store, or say `write: table` of the target.",
+    ),
+    row(
+        "app_forbidden",
+        always,
+        "The integration user lacks the app's role.",
+        "Give it the app's role `integration_user`; where a REST API access policy is on the app's API, let it in.",
+    ),
+    row(
+        "import_error",
+        lambda seen: "No transform entry" in seen.message,
+        "The staging table has no transform map that is active.",
+        "Make one from the staging table to {table}, Active on, that carries each column to the field of its name.",
     ),
     row(
         "import_error import_left id_not_carried state_not_carried not_coalesced several_records",
-        always,
+        lambda seen: "No transform entry" not in seen.message,
         "The staging table's transform map does something else with the row than the bridge needs.",
         "Let whoever owns the map do what the sentence above says, and try the probe again.",
     ),
     row(
         "acl query_rights rows_hidden columns_hidden",
-        lambda seen: seen.table in ROLES,
+        lambda seen: seen.staging or seen.table in ROLES,
         "The integration user lacks a role.",
         "Give it {role}.",
     ),
@@ -112,8 +183,8 @@ RIGHTS: tuple[Row, ...] = (
         "acl query_rights rows_hidden columns_hidden lookup_unusable",
         always,
         "An access control rule of the instance is narrower than its role.",
-        "Let an administrator debug security rules as the integration user on {table}: every field that the sentence "
-        "above names must be readable.",
+        "Let an administrator switch on Debug Security Rules, impersonate the integration user, open {table} and see "
+        "which rule refuses: its records, and the fields that are named above, must be open to it.",
     ),
     row(
         "record_gone",
@@ -129,6 +200,12 @@ RIGHTS: tuple[Row, ...] = (
     ),
     row(
         "forbidden",
+        lambda seen: seen.from_servicenow and bool(seen.table),
+        "The table {table} is not open to web services.",
+        "Tick Allow access to this table via web services: System Definition > Tables, {table}, Application Access.",
+    ),
+    row(
+        "forbidden",
         lambda seen: not seen.from_servicenow,
         "The refusal is not the API's: a gateway, or the instance's list of addresses, keeps this machine out.",
         "Look at System Security > IP Address Access Control, and let this machine's address in.",
@@ -136,14 +213,14 @@ RIGHTS: tuple[Row, ...] = (
     row(
         "data_policy",
         always,
-        "A data policy makes fields mandatory: {message}",
-        "Give these fields under the target's `defaults`, or make them optional for the integration user.",
+        "A data policy makes fields mandatory: {named}.",
+        "Give them, by the names of their columns, under the target's `defaults`, or free this user from the policy.",
     ),
     row(
         "business_rule",
         always,
-        "A business rule refuses the write: {message}",
-        "Ask its owner what it wants, and give that under the target's `defaults`.",
+        "A business rule refuses the write: {named}.",
+        "Ask its owner what it wants, and give that under the target's `defaults`, or let it leave this user alone.",
     ),
 )
 

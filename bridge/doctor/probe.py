@@ -39,7 +39,7 @@ def write(visit: Visit, name: str) -> Finding:
     try:
         record = _create(visit, way, target, fields)
     except BridgeError as error:
-        return visit.failed(error, target.table)
+        return visit.failed(error, _table(target, error, creates=True))
     key = {column: fields[column] for column in (CORRELATION_ID, target.key_field)}
     done, lost = "created", _lost(record, fields)
     for verb, change in (
@@ -53,7 +53,7 @@ def write(visit: Visit, name: str) -> Finding:
             left = Cause(what=f"{record.number} is still open.", do=f"Cancel {record.number} by hand.")
             return wrong(
                 f"{record.number} was {done}, but not {verb}: {error.message}",
-                *causes_of(visit.seen(error.code, error.message, target.table)),
+                *causes_of(visit.seen(error.code, error.message, _table(target, error, creates=False))),
                 left,
             )
         done += f", {verb}"
@@ -66,6 +66,13 @@ def write(visit: Visit, name: str) -> Finding:
         said = f"{record.number} was {done}, but {', '.join(lost)} came back as something else."
         return wrong(said, Cause(what=what, do=do))
     return ok(f"{record.number} was {done.replace(', cancelled', ' and cancelled')}. It is left as it is.")
+
+
+def _table(target: Target, error: BridgeError, *, creates: bool) -> str:
+    """The table whose rules have refused: of a write by import that is the staging table."""
+    staging = target.staging
+    by_import = staging is not None and (creates or staging.coalesces)
+    return staging.table if staging is not None and by_import and error.code == "acl" else target.table
 
 
 def _lost(record: Record, sent: Mapping[str, str]) -> list[str]:

@@ -11,7 +11,7 @@ from bridge.doctor.visit import Visit
 from bridge.errors import Permanent
 from bridge.servicenow import dictionary
 from bridge.servicenow.dictionary import CHOICES, DICTIONARY, GROUPS, OVERRIDES
-from bridge.settings import Target
+from bridge.settings import CORRELATION_ID, Target, Write
 
 NOT_ALLOWED = frozenset({"query_rights", "acl", "forbidden", "rows_hidden", "lookup_unusable"})
 # table -> what is off without the right to read it, and the right
@@ -111,6 +111,22 @@ def target(visit: Visit, name: str) -> Finding:
     return ok(f"What bridge.yaml says of {name} fits {one.table}.")
 
 
+def unique_parts(visit: Visit) -> tuple[str, ...]:
+    """The targets that count on an index; without one there is nothing to say."""
+    return tuple(target.name for target in visit.targets if target.write is Write.UNIQUE)
+
+
+def unique_index(visit: Visit, name: str) -> Finding:
+    target = next(target for target in visit.targets if target.name == name)
+    column = f"{target.table}.{target.key_field}"
+    cause = Cause(
+        what="Without a unique index `write: unique` promises no more than `write: table`.",
+        do=f"Look under System Definition > Tables, {target.table}, Database Indexes: one on {target.key_field} alone, "
+        "with Unique index on.",
+    )
+    return not_tested(f"Whether {column} has a unique index is not to be seen from here.", cause)
+
+
 def misfits(target: Target, reading: Reading) -> list[Cause]:
     """What bridge.yaml says of a target, against what the instance has told."""
     found = [
@@ -121,6 +137,13 @@ def misfits(target: Target, reading: Reading) -> list[Cause]:
         for name, _ in target.defaults
         if reading.lacks(target.table, name)
     ]
+    if target.key_field != CORRELATION_ID and reading.lacks(target.table, target.key_field):
+        found.append(
+            Cause(
+                what=f"{target.table} has no column {target.key_field}, which key_field names.",
+                do=f"Make the column in {target.table}, or correct targets.{target.name}.key_field.",
+            )
+        )
     values = [(name, value, "it is left out of every create") for name, value in target.defaults]
     if target.close is not None:
         values.append(("state", target.close.state, "closing will be refused"))

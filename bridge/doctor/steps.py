@@ -22,6 +22,7 @@ STEPS: tuple[Step, ...] = (
     *READS,
     Step(name="schema", look=schema.schema, parts=schema.parts),
     Step(name="target", look=schema.target, parts=schema.target_parts),
+    Step(name="unique index", look=schema.unique_index, parts=schema.unique_parts),
     Step(name="import set", look=access.import_set, parts=access.import_set_parts),
     Step(name="observables", look=access.observables),
     Step(name="output", look=outputs.output, parts=outputs.parts),

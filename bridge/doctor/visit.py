@@ -64,7 +64,13 @@ class Visit:
     def seen(self, code: str, message: str = "", table: str = "") -> Seen:
         raw = self.heard[-1].raw if len(self.heard) > self.heard_before else None
         return Seen(
-            code=code, host=self.host, scheme=self.instance.auth.scheme.value, table=table, message=message, raw=raw
+            code=code,
+            host=self.host,
+            scheme=self.instance.auth.scheme.value,
+            table=table,
+            staging=any(target.staging is not None and target.staging.table == table for target in self.targets),
+            message=message,
+            raw=raw,
         )
 
     def _hear(self, raw: Raw) -> None:

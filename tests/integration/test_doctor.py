@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +126,15 @@ def test_without_its_plugin_a_table_is_wrong(patient: Patient) -> None:
     assert first_cause(found["read sn_si_incident"]).startswith("Security Incident Response")
 
 
+def test_without_threat_intelligence_the_observables_are_what_goes_missing(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    servicenow.simulator.missing = frozenset({"sn_ti"})
+    patient.is_at(servicenow.url, targets=SIR)
+    found = patient.wrong()
+    assert (found["step"], "leave `observables` out" in found["causes"][0]["do"]) == ("observables", True)
+
+
 def test_an_instance_that_is_down_takes_no_connection(prod: Patient, servicenow: SimulatorServer) -> None:
     servicenow.down()
     assert first_cause(prod.wrong()) == "Nothing listens at this host and port."
@@ -168,6 +178,10 @@ def test_a_name_that_cannot_be_one_is_told_as_a_name(patient: Patient) -> None:
             "The developer instance sleeps, or was taken away.",
         ),
         (answer(404, b"{}"), "127.0.0.1 is not an instance: it has no Table API."),
+        (
+            answer(400, b"<center>No required SSL certificate was sent</center>", content_type="text/html"),
+            "What stands before the instance asks for a client certificate.",
+        ),
         (
             answer(401, b'{"error":{"message":"User Not Authenticated"}}', "X-MFA_TOKEN: invalid"),
             "The user's password is right, and a second factor is asked of it.",
@@ -277,6 +291,15 @@ def test_without_its_name_a_production_instance_is_asked_nothing(
     monkeypatch.setattr("click.prompt", lambda *_, **__: "yes")
     patient.doctor("--write-probe", status=2)
     assert servicenow.simulator.calls == []
+
+
+def test_where_nobody_can_type_its_name_that_is_said(
+    patient: Patient, servicenow: SimulatorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient.is_at(servicenow.url, environment="production")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    patient.doctor("--write-probe", status=2)
+    assert ("say `environment: test`" in patient.error, servicenow.simulator.calls) == (True, [])
 
 
 def test_a_refused_write_names_the_role(prod: Patient, servicenow: SimulatorServer) -> None:

@@ -72,7 +72,14 @@ def test_a_second_factor_is_told_from_a_wrong_password(patient: Patient, service
 
 def test_a_business_rule_is_named(patient: Patient, servicenow: SimulatorServer) -> None:
     servicenow.simulator.faults.add(Fault(kind=FaultKind.BUSINESS_RULE, table="incident", times=None))
-    assert first_cause(patient.wrong("--write-probe")).startswith("A business rule refuses the write")
+    told = "A business rule refuses the write: Refuse what integrations write."
+    assert first_cause(patient.wrong("--write-probe")) == told
+
+
+def test_what_a_data_policy_demands_is_named(patient: Patient, servicenow: SimulatorServer) -> None:
+    servicenow.simulator.rows.mandatory["incident"] = ("caller_id", "location")
+    told = "A data policy makes fields mandatory: Caller id, Location."
+    assert first_cause(patient.wrong("--write-probe")) == told
 
 
 # --- the roles that it has
@@ -113,23 +120,25 @@ def test_a_role_that_opens_too_much_is_wrong(patient: Patient, servicenow: Simul
 @pytest.mark.parametrize(
     ("roles", "names"),
     [
-        (("sn_si.basic",), "To read and write incident takes `sn_incident_write` or `itil`"),
-        (("sn_incident_write",), "To read and write sn_si_incident takes `sn_si.basic`"),
+        (("sn_si.basic",), "give it `sn_incident_write`; `itil` will do as well"),
+        (("sn_incident_write",), "give it `sn_si.basic`; "),
     ],
 )
 def test_a_usual_role_that_is_lacking_is_named(
     patient: Patient, servicenow: SimulatorServer, roles: tuple[str, ...], names: str
 ) -> None:
     may_see_its_roles(servicenow, *roles)
-    assert names in patient.findings(status=1)["roles"]["said"]
+    (cause,) = patient.findings(status=1)["roles"]["causes"]
+    assert names in cause["do"]
 
 
 def test_the_roles_of_an_import_are_named(patient: Patient, servicenow: SimulatorServer) -> None:
     elastic = "  itsm: {instance: prod, table: incident, write: import_set, preset: elastic}\n"
     patient.is_at(servicenow.url, targets=elastic)
     may_see_its_roles(servicenow, *ENOUGH)
-    said = patient.findings(status=None)["roles"]["said"]
-    assert all(role in said for role in ("import_set_loader", "import_transformer", "x_elas2_inc_int.integration_user"))
+    told = [cause["do"] for cause in patient.findings(status=None)["roles"]["causes"]]
+    named = ("import_set_loader", "import_transformer", "x_elas2_inc_int.integration_user")
+    assert [role in do for role, do in zip(named, told, strict=True)] == [True] * 3
 
 
 # --- the schema

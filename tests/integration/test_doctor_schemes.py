@@ -10,13 +10,15 @@ import pytest
 from doctor_world import Patient, certificate_in, first_cause, server_with
 from scripted_server import ScriptedServer, answer
 
-from bridge.simulator.access import ApiKey, OAuthClient
+from bridge.simulator.access import ApiKey, OAuthClient, User
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.server import SimulatorServer
+from bridge.simulator.tls import Authority, ClientCertificates
 from bridge.wiring import utc_now
 
 KEY = "{scheme: api_key, key: {file: var/key}}"
 CLIENT = "{scheme: oauth_client_credentials, client_id: c1, client_secret: {file: var/key}}"
+NO_CLIENT = "The client ID or the client secret is not that of an active OAuth application."
 PASSWORD = (
     "{scheme: oauth_password, client_id: c1, client_secret: {file: var/key}, username: bridge, "
     "password: {file: var/password}}"
@@ -52,12 +54,32 @@ def test_each_way_in_is_well(patient: Patient, servicenow: SimulatorServer, auth
     assert found["authentication"]["said"] == f"The instance takes these credentials ({who})."
 
 
+@pytest.mark.parametrize("auth", [KEY, CLIENT])
+def test_whose_roles_they_are_is_asked_where_the_credentials_do_not_say(
+    patient: Patient, servicenow: SimulatorServer, auth: str
+) -> None:
+    roles = frozenset({"sn_incident_write", "user_admin"})
+    servicenow.simulator.add_user(User(name="bridge", password="bridge", roles=roles))
+    patient.is_at(servicenow.url, auth=auth)
+    assert patient.wrong()["said"] == "bridge has user_admin, which the bridge never needs."
+
+
+def test_where_the_instance_runs_no_script_in_a_query_nobody_is_named(patient: Patient) -> None:
+    row = b'{"user_name":"%s"}'
+    two = answer(200, b'{"result":[' + row % b"ada" + b"," + row % b"bob" + b"]}", keep=True)
+    empty = answer(200, b'{"result":[]}', keep=True)
+    with ScriptedServer(empty, two, *[empty] * 9) as server:
+        patient.is_at(server.url, auth=KEY)
+        found = patient.findings(status=None)["roles"]
+    assert (found["outcome"], "the instance does not tell" in found["said"]) == ("not_tested", True)
+
+
 @pytest.mark.parametrize(
     ("auth", "cause"),
     [
         (KEY, "The API key was revoked, has expired, or is not the whole key."),
-        (CLIENT, "The OAuth application does not give a token to these credentials."),
-        (PASSWORD, "The OAuth application does not give a token to these credentials."),
+        (CLIENT, NO_CLIENT),
+        (PASSWORD, NO_CLIENT),
     ],
 )
 def test_what_is_not_taken_is_told_by_its_scheme(
@@ -112,6 +134,28 @@ def test_a_proxy_that_wants_a_password_is_told_from_one_that_is_not_there(patien
     with ScriptedServer(answer(407, b"", "Proxy-Authenticate: Basic")) as proxy:
         patient.is_at("https://acme.service-now.com", more=f"transport: {{proxy: '{proxy.url}'}}")
         assert first_cause(patient.wrong()).startswith("The proxy asks for credentials")
+
+
+def test_a_client_certificate_that_is_lacking_is_told(patient: Patient) -> None:
+    authority = Authority(patient.folder / "tls", now=utc_now())
+    required = authority.context(ClientCertificates.REQUIRED)
+    with SimulatorServer(clock=utc_now, tls=required) as servicenow:
+        patient.is_at(servicenow.url, more=f"transport: {{ca: {authority.folder / 'ca.pem'}}}")
+        found = patient.wrong()
+    assert (found["step"], first_cause(found).startswith("A client certificate is asked for")) == (
+        "authentication",
+        True,
+    )
+
+
+def test_a_client_certificate_that_is_shown_is_well(patient: Patient) -> None:
+    authority = Authority(patient.folder / "tls", now=utc_now())
+    pair = authority.client("bridge")
+    files = f"client_cert: {pair.certificate}, client_key: {pair.key}"
+    more = f"transport: {{ca: {authority.folder / 'ca.pem'}, {files}}}"
+    with SimulatorServer(clock=utc_now, tls=authority.context(ClientCertificates.REQUIRED)) as servicenow:
+        patient.is_at(servicenow.url, more=more)
+        assert patient.findings(status=0)["authentication"]["outcome"] == "ok"
 
 
 def test_a_proxy_that_is_not_there_is_told(patient: Patient, servicenow: SimulatorServer) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from doctor_world import ITSM, Patient, first_cause
 
+from bridge.simulator.access import User
+from bridge.simulator.acl import Needs
 from bridge.simulator.server import SimulatorServer
 from bridge.simulator.transform import PRESETS
 from bridge.wiring import utc_now
@@ -61,12 +63,63 @@ def test_an_app_that_is_not_installed_is_wrong(patient: Patient, servicenow: Sim
     servicenow.simulator.missing = frozenset({"x_elas2_inc_int"})
     patient.is_at(servicenow.url, targets=ELASTIC)
     found = patient.wrong()
-    assert (found["step"], "Install Elastic's app" in found["causes"][0]["do"]) == (f"import set {STAGING}", True)
+    assert (found["step"], "Install it from the ServiceNow Store" in found["causes"][0]["do"]) == (
+        f"import set {STAGING}",
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("targets", "roles", "remedy"),
+    [
+        (IMPORT, ("sn_si.basic",), "import_set_loader"),
+        (ELASTIC, ("sn_incident_write", "x_elas2_inc_int.integration_user"), "import_set_loader"),
+        (IMPORT, ("import_set_loader", "import_transformer", "sn_si.read"), "sn_si.basic"),
+    ],
+)
+def test_the_role_that_an_import_lacks_is_named(
+    patient: Patient, servicenow: SimulatorServer, targets: str, roles: tuple[str, ...], remedy: str
+) -> None:
+    servicenow.simulator.needs["sn_si_incident"] = Needs(
+        read=frozenset({"sn_si.read", "sn_si.basic"}), write=frozenset({"sn_si.basic"})
+    )
+    servicenow.simulator.add_user(User(name="bridge", password="bridge", roles=frozenset(roles)))
+    patient.is_at(servicenow.url, targets=targets)
+    found = {one["step"]: one for one in patient.findings("--write-probe", status=1).values()}
+    (write,) = [one for step, one in found.items() if step.startswith("write ")]
+    assert remedy in write["causes"][0]["do"]
+
+
+def test_a_staging_table_without_a_map_is_told_as_one(patient: Patient, servicenow: SimulatorServer) -> None:
+    servicenow.simulator.add_staging(replace(PRESETS[STAGING], name="u_nowhere", maps=()))
+    patient.is_at(servicenow.url, targets=NOWHERE)
+    assert first_cause(patient.wrong("--write-probe")) == "The staging table has no transform map that is active."
+
+
+def test_an_app_whose_role_is_lacking_is_told_from_one_that_is_not_there(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    roles = frozenset({"sn_incident_write", "import_set_loader", "import_transformer"})
+    servicenow.simulator.add_user(User(name="bridge", password="bridge", roles=roles))
+    patient.is_at(servicenow.url, targets=ELASTIC)
+    assert first_cause(patient.wrong()) == "The integration user lacks the app's role."
 
 
 def test_a_staging_table_that_is_mistyped_is_wrong(patient: Patient, servicenow: SimulatorServer) -> None:
     patient.is_at(servicenow.url, targets=NOWHERE)
     assert first_cause(patient.wrong()).startswith("The table u_nowhere is not there")
+
+
+def test_an_index_that_cannot_be_seen_is_not_tested(patient: Patient, servicenow: SimulatorServer) -> None:
+    patient.is_at(servicenow.url, targets=UNIQUE)
+    found = patient.findings("--write-probe", status=0)["unique index itsm"]
+    assert (found["outcome"], "Database Indexes" in found["causes"][0]["do"]) == ("not_tested", True)
+
+
+def test_a_key_field_that_is_no_column_is_wrong(patient: Patient, servicenow: SimulatorServer) -> None:
+    patient.is_at(servicenow.url, targets=UNIQUE.replace("correlation_id", "u_bridge_key"))
+    found = patient.wrong()
+    assert (found["step"], "no column u_bridge_key" in first_cause(found)) == ("target itsm", True)
 
 
 def test_a_map_that_does_not_coalesce_is_found_by_the_probe(patient: Patient, servicenow: SimulatorServer) -> None:

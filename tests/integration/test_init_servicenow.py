@@ -111,9 +111,12 @@ def test_with_wrong_credentials_nothing_is_written(
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("http://acme.service-now.com", "must be https"),
-        ("https://acme.service-now.com/nav_to.do", "must end after the host"),
-        ("acme", "is not the URL of an instance"),
+        ("http://acme.service-now.com", "--servicenow must be https"),
+        ("https://acme.service-now.com/nav_to.do", "--servicenow must end after the host"),
+        ("https://acme.service-now.com/api/", "(write https://acme.service-now.com)"),
+        ("acme", "--servicenow is not the URL of an instance (write https://acme.service-now.com)"),
+        ("https://me:secret@acme.service-now.com", "--servicenow holds credentials"),
+        ("", "--servicenow wants the URL of the instance"),
     ],
 )
 def test_a_url_that_cannot_be_is_refused_before_anything_is_asked(

@@ -235,6 +235,20 @@ def test_a_group_that_the_instance_lacks_is_a_lint(folder: Path, capsys: pytest.
     assert "there is no active group `SOC L2` (did you mean `SOC L1`?)" in check(capsys, "--instance", "corp")[1]
 
 
+@pytest.mark.parametrize(("defaults", "told_of_it"), [("", True), (", defaults: {location: Oslo}", False)])
+def test_a_column_that_the_instance_makes_mandatory_is_a_lint_unless_the_target_fills_it(
+    folder: Path, capsys: pytest.CaptureFixture[str], defaults: str, told_of_it: bool
+) -> None:
+    known = {"short_description": Column(type="string"), "location": Column(type="reference", mandatory=True)}
+    told(folder, Reading(columns={"incident": known}))
+    edit(
+        folder / "bridge.yaml",
+        "itsm: {instance: corp, table: incident}",
+        f"itsm: {{instance: corp, table: incident{defaults}}}",
+    )
+    assert ("IB508 `location` of `incident` is mandatory" in check(capsys, "--instance", "corp")[1]) == told_of_it
+
+
 def test_without_the_instance_nothing_is_said_of_what_it_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told(folder, columns("description"))
     assert "all is well (" in check(capsys)[1]

@@ -55,6 +55,25 @@ def test_a_key_is_told_as_revoked_or_expired_and_a_password_as_wrong() -> None:
     assert "password is wrong" in first["basic"]
 
 
+@pytest.mark.parametrize(
+    ("scheme", "code", "words"),
+    [
+        ("oauth_client_credentials", "token_refused", ["client secret", "grant is switched off", "names no user"]),
+        ("oauth_client_credentials", "invalid_client", ["client secret"]),
+        ("oauth_client_credentials", "unauthorized_client", ["grant is switched off"]),
+        ("oauth_password", "invalid_grant", ["password is wrong"]),
+        ("oauth_jwt_bearer", "invalid_grant", ["verifier map", "User Field", "clock"]),
+        ("oauth_jwt_bearer", "key_unusable", ["private key"]),
+    ],
+)
+def test_a_token_that_is_refused_is_explained_as_far_as_the_answer_tells(
+    scheme: str, code: str, words: list[str]
+) -> None:
+    told = [cause.what for cause in causes_of(seen(code, raw(401), scheme=scheme))]
+    assert [any(word in what for what in told) for word in words] == [True] * len(words)
+    assert len(told) == len(words)
+
+
 def test_a_second_factor_is_the_only_cause_where_it_is_named() -> None:
     (only,) = causes_of(seen("unauthenticated", raw(401, REST_ERROR, **{"X-MFA_TOKEN": "invalid"})))
     assert "second factor" in only.what

@@ -200,10 +200,11 @@ def test_no_lint_fails_on_any_sample(document: object) -> None:
     [
         (Column(type="string", mandatory=True), {}, True),
         (Column(type="string", mandatory=True, has_default=True), {}, False),
-        (Column(type="string", mandatory=True), {"incident": frozenset({"u_team"})}, False),
+        (Column(type="string", mandatory=True), {"itsm": frozenset({"u_team"})}, False),
+        (Column(type="string", mandatory=True), {"sir": frozenset({"u_team"})}, True),
         (Column(type="string"), {}, False),
     ],
-    ids=["mandatory", "the table has a default", "the target has one", "optional"],
+    ids=["mandatory", "the table has a default", "the target has one", "another target has", "optional"],
 )
 def test_a_mandatory_column_is_told_where_nothing_fills_it(
     column: Column, defaults: dict[str, frozenset[str]], told_of_it: bool

@@ -1,4 +1,4 @@
-"""What docs/servicenow-access.md says to write is taken, each scheme is there, and the codes it explains exist."""
+"""What the two pages on ServiceNow say of instances is taken, and the codes that are explained exist."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import pytest
 from bridge.servicenow import breaker, outcome
 from bridge.settings import AuthScheme, Settings, Transport, load_settings
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/servicenow-access.md"
-EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = DOCS / "servicenow-access.md"
+BOTH = "".join((DOCS / name).read_text("utf-8") for name in ("servicenow-setup.md", "servicenow-access.md"))
+EXAMPLES = re.findall(r"^```yaml.*\n(instances:\n[\s\S]*?)^```", BOTH, re.M)
 
 
 def load(folder: Path, text: str) -> Settings:
@@ -21,11 +23,11 @@ def load(folder: Path, text: str) -> Settings:
 
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_an_example_is_a_configuration(tmp_path: Path, text: str) -> None:
-    assert load(tmp_path, text).instances["prod"].url == "https://acme.service-now.com"
+    assert load(tmp_path, text).instances["acme"].url == "https://acme.service-now.com"
 
 
 def test_every_scheme_has_its_example(tmp_path: Path) -> None:
-    instances = [load(tmp_path, text).instances["prod"] for text in EXAMPLES]
+    instances = [load(tmp_path, text).instances["acme"] for text in EXAMPLES]
     assert {instance.auth.scheme for instance in instances} == set(AuthScheme)
     assert [instance for instance in instances if instance.transport != Transport()]
 

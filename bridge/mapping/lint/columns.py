@@ -98,10 +98,12 @@ def read_only_column(subject: Subject) -> Iterator[Finding]:
 
 
 def mandatory_column_is_left_empty(subject: Subject) -> Iterator[Finding]:
-    """Neither the mapping gives it, nor each target of the table, nor its own default."""
+    """Neither the mapping gives it, nor each target that it routes to, nor its own default."""
     for table in subject.tables:
         place = subject.root.get("fields") or subject.root
-        given = columns_of(subject.root, Kind.CREATE.value, table).keys() | subject.against.defaults.get(table, set())
+        targets = [name for name in subject.mapping.targets if subject.against.tables.get(name) == table]
+        by_each = [subject.against.defaults.get(name, frozenset()) for name in targets]
+        given = columns_of(subject.root, Kind.CREATE.value, table).keys() | frozenset.intersection(*by_each)
         for column, known in sorted(subject.against.schema.tables.get(table, {}).items()):
             if known.mandatory and not known.has_default and column not in given and column not in OURS:
                 message = (

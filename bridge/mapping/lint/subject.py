@@ -30,7 +30,7 @@ class Against:
     tables: Mapping[str, str]  # target -> its table
     hosts: frozenset[str]  # of the ServiceNow instances that are configured
     today: date
-    defaults: Mapping[str, frozenset[str]] = field(default_factory=dict)  # table -> columns that all its targets fill
+    defaults: Mapping[str, frozenset[str]] = field(default_factory=dict)  # target -> columns that it fills itself
     one_record: frozenset[str] = frozenset()  # targets where ServiceNow takes each return for the same record
     pathless: frozenset[tuple[str, str]] = frozenset()  # (target, enrichment) whose instance has no path for it
 
