@@ -47,7 +47,7 @@ POSTGRES_REMEDIES = {  # by SQLSTATE
     "53100": "free space where PostgreSQL keeps its data",
     "53300": "raise max_connections, or run fewer processes of the bridge",
 }
-CONFLICTS = ("40P01", "40001")  # PostgreSQL: deadlock_detected, serialization_failure
+CONFLICTS = ("40P01", "40001", "55P03")  # PostgreSQL: deadlock_detected, serialization_failure, lock_not_available
 # Errors of a driver that say nothing of the data. DatabaseError itself: an SQLite file that is damaged, or is none.
 UNAVAILABLE = ("OperationalError", "InterfaceError", "InternalError", "DatabaseError")
 

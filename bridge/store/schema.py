@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -12,11 +13,15 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from bridge.errors import Misconfigured, Problem
-from bridge.store.engine import Store, open_store
+from bridge.errors import Misconfigured, Problem, Transient
+from bridge.store.engine import Conflict, Store, open_store
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 LOCK_KEY = 0x6272696467  # "bridg": the advisory lock of a PostgreSQL database during a migration
+# While a migration waits for a table, all that comes after waits behind it: so it waits shortly, and often.
+LOCK_TIMEOUT = "300ms"
+ATTEMPTS_MAX = 30
+PAUSE_SECONDS = 0.7
 
 
 def upgrade(url: str) -> None:
@@ -29,13 +34,27 @@ def upgrade(url: str) -> None:
 
 
 def upgrade_store(store: Store) -> None:
-    """All in one transaction: it is done or it is not. A second process waits, and finds nothing left to do.
+    """All in one transaction: it is done or it is not. A second process waits, and finds nothing left to do; processes
+    that serve go on.
 
-    Raises Misconfigured when the database is from a newer version.
+    Raises Misconfigured when the database is from a newer version, Transient when a table could not be had.
     """
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            _upgrade(store)
+        except Conflict:
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
+    told = "the schema could not be upgraded: a long transaction holds a table (a backup?); start again when it is over"
+    raise Transient("schema_busy", told)
+
+
+def _upgrade(store: Store) -> None:
     with store.transaction() as tx:
         if not store.is_sqlite:  # on SQLite the transaction's own write lock serves
             tx.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
+            tx.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         found = _version(tx)
         if found == _newest():
             return

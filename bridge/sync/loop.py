@@ -1,4 +1,7 @@
-"""The threads that work rounds: asleep while nothing is due, woken one at a time."""
+"""The threads that work rounds: asleep while nothing is due, woken one at a time.
+
+One of those that sleep watches: it asks the store now and then, for timers and for what other processes took in.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ class SyncLoop:
         self._worker = worker
         self._wake = threading.Condition()
         self._signals = 0
-        self._stopping = False
+        self._watched = False
+        self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._run, name=f"sync-{n}", daemon=True) for n in range(threads)]
 
     def start(self) -> None:
@@ -27,7 +31,7 @@ class SyncLoop:
             thread.start()
 
     def notify(self) -> None:
-        """Something became due: one sleeper looks. It wakes the next when it has found work."""
+        """Something became due: one sleeper looks. It wakes the next when it has claimed something."""
         with self._wake:
             self._signals = 1
             self._wake.notify()
@@ -35,36 +39,43 @@ class SyncLoop:
     def stop(self) -> None:
         """Returns when every round in progress has ended: calls in flight are finished, leases handed back."""
         with self._wake:
-            self._stopping = True
+            self._stopping.set()
             self._wake.notify_all()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             try:
-                worked = self._worker.work()
+                worked = self._worker.work(claimed=self.notify)
             except Transient as error:
                 _log.warning("sync pauses: %s", error.message)
                 self._pause()
                 continue
             except Exception:  # noqa: BLE001 (the loop's edge: the thread must outlive a bug)
                 _log.exception("sync: a round could not be recorded")
+                self.notify()  # this one may have been the one that watched
                 self._pause()
                 continue
-            if worked:
-                self.notify()
-            else:
-                self._sleep(IDLE_SECONDS)
+            if not worked:
+                self._sleep()
 
     def _pause(self) -> None:
         """After an error, whatever signals come: a store that is down is not asked by every new alert."""
-        with self._wake:
-            self._wake.wait_for(lambda: self._stopping, STORE_DOWN_SECONDS)
+        self._stopping.wait(STORE_DOWN_SECONDS)
 
-    def _sleep(self, seconds: float) -> None:
+    def _sleep(self) -> None:
+        """Until there is a signal, or, for the one that watches, until it is time to look."""
         with self._wake:
-            if not self._signals and not self._stopping:
-                self._wake.wait(seconds)
+            over = False
+            while not (self._signals or over or self._stopping.is_set()):
+                if self._watched:
+                    self._wake.wait()
+                else:
+                    self._watched = True
+                    over = not self._wake.wait(IDLE_SECONDS)
+                    self._watched = False
             self._signals = 0
+            if not self._watched:
+                self._wake.notify()  # the next one watches: what is found now may take long

@@ -98,14 +98,16 @@ class Worker:
             jitter=jitter,
         )
 
-    def work(self) -> bool:
+    def work(self, *, claimed: Callable[[], None] = lambda: None) -> bool:
         """One round; where none is due, what goes with an incident. False when nothing could be claimed.
 
+        `claimed` is called once a round is begun: there may be more to do.
         Raises Transient when the store does not answer.
         """
         lease = self._claim()
         if lease is None:
             return self._additions.work()
+        claimed()
         # The lease is durable. If we die here nothing was sent; it runs out and the next holder begins again.
         try:
             with self._store.reading() as tx:

@@ -14,7 +14,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, event
 
-from bridge.errors import Misconfigured
+from bridge.errors import Misconfigured, Transient
+from bridge.store import schema
 from bridge.store.backlog import failing
 from bridge.store.engine import open_store
 from bridge.store.queries import list_log
@@ -37,6 +38,39 @@ def test_four_processes_may_upgrade_a_new_database_at_once(tmp_path: Path) -> No
     code = f"from bridge.store.schema import upgrade; upgrade({url!r})"
     running = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
     assert [process.communicate(timeout=60)[1] for process in running] == [b""] * 4
+
+
+def test_a_migration_that_finds_a_table_in_use_steps_back_and_lets_those_behind_it_through(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it waits for is a long reader, as a backup is. Between its tries a writer gets through."""
+    upgrade(postgres_url)
+    store, wrote = open_store(postgres_url, utc_now), []
+    with store.transaction() as tx:
+        tx.exec_driver_sql("update alembic_version set version_num = '0001'")
+
+    def alter(config: Any, _to: str) -> None:
+        config.attributes["connection"].exec_driver_sql("ALTER TABLE target_states ADD COLUMN new integer")
+
+    def write(_seconds: float) -> None:
+        with store.transaction() as tx:
+            tx.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+            tx.exec_driver_sql("INSERT INTO target_states (name) VALUES (%s)", (str(len(wrote)),))
+        wrote.append(1)
+
+    monkeypatch.setattr(schema.command, "upgrade", alter)
+    monkeypatch.setattr(schema.time, "sleep", write)
+    monkeypatch.setattr(schema, "ATTEMPTS_MAX", 2)
+    with store.reading() as reader:
+        reader.exec_driver_sql("SELECT count(*) FROM target_states")
+        with pytest.raises(Transient, match="a long transaction holds a table"):
+            upgrade_store(store)
+    upgrade_store(store)
+    with store.transaction() as tx:
+        tx.exec_driver_sql("drop table alembic_version")
+    metadata.drop_all(store.engine)
+    store.close()
+    assert len(wrote) == 2
 
 
 def test_an_empty_database_says_what_to_do(tmp_path: Path) -> None:
