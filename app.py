@@ -13,11 +13,11 @@ from pathlib import Path
 
 from bridge import logs
 from bridge.settings import load_settings
-from bridge.wiring import prepare, run
+from bridge.wiring import Role, prepare, run
 
 logs.set_up(sys.stderr)
 _settings = load_settings(Path(os.environ.get("BRIDGE_CONFIG", "bridge.yaml")))
 _prepared = prepare(_settings)
-_running = run(_settings, _prepared, sync=True)
+_running = run(_settings, _prepared, Role.ALL)
 atexit.register(_running.stop)
 app = _running.app

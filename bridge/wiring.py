@@ -8,6 +8,7 @@ from collections.abc import Callable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import IO, TYPE_CHECKING
 
 from bridge.errors import BridgeError, Misconfigured, Problem, Transient
@@ -31,6 +32,22 @@ if TYPE_CHECKING:
     from bridge.web.hooks import SourceDoor
 
 SYNC_THREADS_MAX = 8
+
+
+class Role(StrEnum):
+    """Which half of the bridge a process is."""
+
+    ALL = "all"
+    INTAKE = "intake"
+    WORKER = "worker"
+
+    @property
+    def receives(self) -> bool:
+        return self is not Role.WORKER
+
+    @property
+    def syncs(self) -> bool:
+        return self is not Role.INTAKE
 
 
 def utc_now() -> datetime:
@@ -113,7 +130,7 @@ class Running:
     stop: Callable[[], None]
 
 
-def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
+def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     """Build and start everything in this process. `stop` drains: what was taken is answered, calls in flight finish."""
     from bridge.library import Library
     from bridge.metrics import Metrics
@@ -121,7 +138,8 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     from bridge.reloader import Reloader
     from bridge.store.writer import Writer
     from bridge.web.app import create_app
-    from bridge.web.health import CHECK_SECONDS_MAX
+    from bridge.web.health import CHECK_SECONDS_MAX, health
+    from bridge.web.hooks import hooks
     from bridge.web.patience import Patient
 
     closing = contextlib.ExitStack()  # at the end, whatever goes wrong before
@@ -129,50 +147,41 @@ def run(settings: Settings, prepared: Prepared, *, sync: bool) -> Running:
     metrics = Metrics()
     taken = in_use(settings, store, known=prepared.published)
     library = Library(taken.current)
-    installation = _begin(settings, store, taken.current, sync=sync)
-    clients = _clients(settings, store, metrics, closing) if sync else {}
-    loop = _sync_loop(settings, store, library, metrics, installation, clients) if sync else None
-    watch = _watch(settings, store, installation, clients) if sync else None
-    writer = Writer(
-        store,
-        on_commit=loop.notify if loop else _nobody,
-        observe_queue=metrics.queue_seconds.observe,
-        observe_commit=metrics.commit_seconds.observe,
-    )
+    installation = _begin(settings, store, taken.current, role)
+    clients = _clients(settings, store, metrics, closing) if role.syncs else {}
+    loop = _sync_loop(settings, store, library, metrics, installation, clients) if role.syncs else None
+    watch = _watch(settings, store, installation, clients) if role.syncs else None
+    writer = None
+    if role.receives:
+        writer = Writer(
+            store,
+            on_commit=loop.notify if loop else _nobody,
+            observe_queue=metrics.queue_seconds.observe,
+            observe_commit=metrics.commit_seconds.observe,
+        )
     metrics.watch(Patient(lambda: _backlog(store), seconds=CHECK_SECONDS_MAX))
     metrics.watch_mappings(lambda: bool(library.refused))
     reloader = Reloader(settings, store, library, taken)
     # What changed since `prepare`, as before a worker that died comes back. The quarantine can wait, senders cannot.
     reloader.look(files=True, replay=False)
-    writer.start()
-    reloader.start()
-    if loop is not None:
-        loop.start()
-    if watch is not None:
-        watch.start()
+    threads = [one for one in (reloader, writer, watch, loop) if one is not None]
+    for one in threads:
+        one.start()
 
     def stop() -> None:
         with closing:
-            reloader.stop()
-            writer.stop()
-            if watch is not None:
-                watch.stop()
-            if loop is not None:
-                loop.stop()
-            _log_stop(store)
+            for one in threads:
+                one.stop()
+            _log_stop(store, role)
 
-    app = create_app(
-        sources=_doors(settings),
-        library=library,
-        writer=writer,
-        metrics=metrics,
-        clock=utc_now,
-        checks=_checks(settings, store, library, writer, clients),
-    )
-    return Running(app=app, stop=stop)
+    parts = [health(checks=_checks(settings, store, library, writer, clients), metrics=metrics)]
+    if writer is not None:
+        doors = _doors(settings)
+        parts.append(hooks(sources=doors, library=library, writer=writer, metrics=metrics, clock=utc_now))
+    return Running(app=create_app(*parts), stop=stop)
 
 
-def _begin(settings: Settings, store: Store, current: MappingType[str, Published], *, sync: bool) -> str:
+def _begin(settings: Settings, store: Store, current: MappingType[str, Published], role: Role) -> str:
     """What a start changes in the store, in one transaction. Returns the installation's identity."""
     from bridge.log.entries import Action, Entry, append
     from bridge.publishing import log_taken
@@ -184,17 +193,22 @@ def _begin(settings: Settings, store: Store, current: MappingType[str, Published
         if store.is_sqlite:  # one process serves it, and this is that process: whoever held a lease is gone
             void_leases(tx)
         wake_observed(tx, [name for name, target in settings.targets.items() if target.mode is Mode.WRITE], now)
-        detail = {"installation": installation, "sync": sync}
-        append(tx, Entry(at=now, action=Action.STARTED, actor="serve", detail=detail))
+        detail = {"installation": installation, "role": role.value}
+        append(tx, Entry(at=now, action=Action.STARTED, actor=_actor(role), detail=detail))
         log_taken(tx, current, actor="start", now=now)
     return installation
 
 
-def _log_stop(store: Store) -> None:
+def _log_stop(store: Store, role: Role) -> None:
     from bridge.log.entries import Action, Entry, append
 
     with store.transaction() as tx:
-        append(tx, Entry(at=store.now(tx), action=Action.STOPPED, actor="serve"))
+        append(tx, Entry(at=store.now(tx), action=Action.STOPPED, actor=_actor(role)))
+
+
+def _actor(role: Role) -> str:
+    """The command that runs it."""
+    return "worker" if role is Role.WORKER else "serve"
 
 
 def _nobody() -> None:
@@ -310,7 +324,7 @@ def _doors(settings: Settings) -> dict[str, SourceDoor]:
 
 
 def _checks(
-    settings: Settings, store: Store, library: Library, writer: Writer, clients: MappingType[str, Client]
+    settings: Settings, store: Store, library: Library, writer: Writer | None, clients: MappingType[str, Client]
 ) -> list[Check]:
     from bridge.store import schema
     from bridge.store.backlog import braked, failing, paused
@@ -340,7 +354,7 @@ def _checks(
 
     return [
         Check(name="store", refuses_deliveries=True, problem=database),
-        Check(name="intake", refuses_deliveries=True, problem=writer.problem),
+        *([Check(name="intake", refuses_deliveries=True, problem=writer.problem)] if writer is not None else []),
         Check(name="schema", refuses_deliveries=False, problem=asked(schema.overtaken)),
         Check(name="mappings", refuses_deliveries=False, problem=lambda: library.problem),
         Check(name="sync", refuses_deliveries=False, problem=asked(failing)),

@@ -184,7 +184,7 @@ class Player:
         """The hook, in process: `curl URL -H … -d @FILE`."""
         settings = load_settings(Path("bridge.yaml"))
         prepared = wiring.prepare(settings)
-        running = wiring.run(settings, prepared, sync=False)
+        running = wiring.run(settings, prepared, wiring.Role.INTAKE)
         try:
             words = [os.path.expandvars(word) for word in words]
             headers = dict(word.split(": ", 1) for flag, word in pairwise(words) if flag == "-H")

@@ -23,6 +23,7 @@ FINE, WRONG, MISUSED, INTERRUPTED = 0, 1, 2, 130
 COMMANDS = {
     "init": ("bridge.cli.init:init", "Write a bridge.yaml, a key for the log and a sample mapping to start from."),
     "serve": ("bridge.cli.serve:serve", "Receive alerts and keep ServiceNow in step."),
+    "worker": ("bridge.cli.worker:worker", "Keep ServiceNow in step, and receive nothing (PostgreSQL)."),
     "simulator": ("bridge.cli.simulator:simulator", "Run a ServiceNow to try mappings on."),
     "demo": ("bridge.cli.demo:demo", "Run the main job for real, against the simulator."),
     "check": ("bridge.cli.check:check", "Check bridge.yaml, its secrets and all mappings."),

@@ -1,34 +1,20 @@
-"""The Flask app: the hooks, health and metrics. No session, no templates, nothing before or after a request."""
+"""The Flask app of a process: health and metrics, and the hooks where it receives. No session, no templates, nothing
+before or after a request.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-
-from flask import Flask, Response
+from flask import Blueprint, Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from bridge.library import Library
-from bridge.metrics import Metrics
-from bridge.store.writer import Writer
-from bridge.web.health import Check, health
-from bridge.web.hooks import SourceDoor, hooks
 from bridge.web.problem import problem_of
 
 
-def create_app(
-    *,
-    sources: Mapping[str, SourceDoor],
-    library: Library,
-    writer: Writer,
-    metrics: Metrics,
-    clock: Callable[[], datetime],
-    checks: Sequence[Check],
-) -> Flask:
+def create_app(*parts: Blueprint) -> Flask:
     app = Flask("bridge", static_folder=None)
     app.url_map.strict_slashes = False
-    app.register_blueprint(hooks(sources=sources, library=library, writer=writer, metrics=metrics, clock=clock))
-    app.register_blueprint(health(checks=checks, metrics=metrics))
+    for part in parts:
+        app.register_blueprint(part)
     app.register_error_handler(HTTPException, _as_problem)
     return app
 

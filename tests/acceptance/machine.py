@@ -19,7 +19,7 @@ import requests
 BRIDGE = (sys.executable, "-m", "bridge.cli")
 WAIT_SECONDS_MAX = 60.0
 CONFIG = """\
-database: sqlite:///var/bridge.db
+database: {database}
 mappings: {{path: {mappings}}}
 log: {{signing_key: {{file: var/log.key}}}}
 instances:
@@ -36,13 +36,20 @@ sources:
 class Machine:
     """One folder, one simulator, one bridge."""
 
-    def __init__(self, folder: Path, sources: str, mappings: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sources: str,
+        mappings: Path | None = None,
+        *,
+        database: str = "sqlite:///var/bridge.db",
+    ) -> None:
         self.folder = folder
-        self.simulator = f"http://127.0.0.1:{_free_port()}"
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.simulator = free_url()
+        self.url = free_url()
         subprocess.run([*BRIDGE, "init", str(folder)], check=True, capture_output=True, timeout=60)
-        text = CONFIG.format(simulator=self.simulator, mappings=mappings or "mappings") + sources
-        self.config.write_text(text)
+        text = CONFIG.format(database=json.dumps(database), simulator=self.simulator, mappings=mappings or "mappings")
+        self.config.write_text(text + sources)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -50,11 +57,11 @@ class Machine:
         return self.folder / "bridge.yaml"
 
     def start_simulator(self) -> None:
-        self._start("simulator", "--port", self.simulator.rpartition(":")[2])
-        self.wait_for(lambda: _answers(f"{self.simulator}/"))
+        self._start("simulator", "simulator", "--port", self.simulator.rpartition(":")[2])
+        self.wait_for(lambda: answers(f"{self.simulator}/"))
 
     def start_bridge(self) -> None:
-        self._start("serve", "--config", str(self.config), "--bind", self.url.removeprefix("http://"))
+        self._start("serve", "serve", "--config", str(self.config), "--bind", self.url.removeprefix("http://"))
         self.wait_for(self.answers)
 
     def kill(self, name: str) -> None:
@@ -84,14 +91,14 @@ class Machine:
         return status
 
     def answers(self) -> bool:
-        return _answers(f"{self.url}/readyz")
+        return answers(f"{self.url}/readyz")
 
     def close(self) -> None:
         for name in list(self._running):
             self.kill(name)
 
     def post(self, source: str, body: bytes, **headers: str) -> requests.Response:
-        with _http() as http:
+        with direct() as http:
             return http.post(f"{self.url}/hooks/{source}", body, headers=headers, timeout=10)
 
     def command(self, *words: str) -> Any:
@@ -100,7 +107,7 @@ class Machine:
 
     def records(self, table: str = "incident") -> list[dict[str, str]]:
         query = {"sysparm_limit": "10000", "sysparm_exclude_reference_link": "true"}
-        with _http() as http:
+        with direct() as http:
             answer = http.get(
                 f"{self.simulator}/api/now/table/{table}",
                 params=query,
@@ -128,12 +135,12 @@ class Machine:
     def logs(self) -> str:
         return "\n".join(path.read_text("utf-8", "replace")[-3000:] for path in sorted(self.folder.glob("*.log")))
 
-    def _start(self, command: str, *words: str) -> None:
-        with (self.folder / f"{command}.log").open("ab") as log:
+    def _start(self, name: str, command: str, *words: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [*BRIDGE, command, *words], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
-        self._running[command] = process
+        self._running[name] = process
 
 
 @contextmanager
@@ -147,21 +154,22 @@ def machine(folder: Path, sources: str, mappings: Path | None = None) -> Iterato
         made.close()
 
 
-def _http() -> requests.Session:
+def direct() -> requests.Session:
+    """Past any proxy of the environment."""
     session = requests.Session()
     session.trust_env = False
     return session
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
-        with _http() as http:
+        with direct() as http:
             return http.get(url, timeout=2).status_code == 200
     except requests.RequestException:
         return False
 
 
-def _free_port() -> int:
+def free_url() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"

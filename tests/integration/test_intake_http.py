@@ -6,10 +6,12 @@ import hashlib
 import hmac
 import io
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,9 +24,11 @@ from bridge.sources.auth import verifier_for
 from bridge.sources.envelope import envelope_for
 from bridge.store.engine import Store
 from bridge.store.tables import deliveries
+from bridge.store.writer import Writer
+from bridge.web import health as health_module
 from bridge.web.app import create_app
-from bridge.web.health import Check
-from bridge.web.hooks import SourceDoor
+from bridge.web.health import Check, health
+from bridge.web.hooks import SourceDoor, hooks
 from bridge.web.refusals import Refusals
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -50,23 +54,20 @@ DOORS = {
 }
 
 
+def app_of(store: Store, writer: Writer, *checks: Check) -> Flask:
+    metrics = Metrics()
+    doors = hooks(sources=DOORS, library=library_of(store), writer=writer, metrics=metrics, clock=lambda: NOW)
+    return create_app(doors, health(checks=checks, metrics=metrics))
+
+
 @pytest.fixture
 def client(store: Store) -> Iterator[FlaskClient]:
     checks = [
         Check(name="store", refuses_deliveries=True, problem=lambda: ""),
         Check(name="mappings", refuses_deliveries=False, problem=lambda: "probe.yaml:3:1: unknown key"),
     ]
-    with running_writer(store) as writer:
-        app = create_app(
-            sources=DOORS,
-            library=library_of(store),
-            writer=writer,
-            metrics=Metrics(),
-            clock=lambda: NOW,
-            checks=checks,
-        )
-        with app.test_client() as client:
-            yield client
+    with running_writer(store) as writer, app_of(store, writer, *checks).test_client() as client:
+        yield client
 
 
 def sign(body: bytes, **more: str) -> dict[str, str]:
@@ -191,9 +192,7 @@ def test_only_post_is_taken(client: FlaskClient, method: str, source: str) -> No
 def test_a_stopped_writer_is_a_503_with_retry_after(store: Store) -> None:
     with running_writer(store) as writer:
         pass
-    app = create_app(
-        sources=DOORS, library=library_of(store), writer=writer, metrics=Metrics(), clock=lambda: NOW, checks=[]
-    )
+    app = app_of(store, writer)
     answer = app.test_client().post("/hooks/probe", data=body_of(alert()), headers=BEARER)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
 
@@ -209,9 +208,7 @@ def test_readyz_names_what_is_wrong_and_turns_no_sender_away_for_it(client: Flas
 def test_readyz_is_503_when_a_delivery_would_be_refused(store: Store) -> None:
     checks = [Check(name="store", refuses_deliveries=True, problem=lambda: "the disk is full")]
     with running_writer(store) as writer:
-        app = create_app(
-            sources={}, library=library_of(store), writer=writer, metrics=Metrics(), clock=lambda: NOW, checks=checks
-        )
+        app = app_of(store, writer, *checks)
         assert app.test_client().get("/readyz").status_code == 503
         assert app.test_client().get("/livez").status_code == 200
 
@@ -250,3 +247,19 @@ def test_no_authenticated_body_is_ever_answered_otherwise_than_200(client: Flask
     answer = client.post("/hooks/probe", data=body, headers=BEARER)
     assert answer.status_code == 200, answer.text
     assert all(one["reason"] for one in answer.get_json()["alerts"])
+
+
+def test_readyz_is_503_while_the_store_hangs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_module, "CHECK_SECONDS_MAX", 0.01)
+    go = threading.Event()
+
+    def hangs() -> str:
+        go.wait(10)
+        return ""
+
+    with running_writer(store) as writer:
+        app = app_of(store, writer, Check(name="store", refuses_deliveries=True, problem=hangs))
+        answer = app.test_client().get("/readyz")
+        go.set()
+    assert answer.status_code == 503
+    assert answer.get_json()["problems"][0]["problem"] == "the database does not answer: it hangs"

@@ -17,7 +17,7 @@ from bridge.servicenow.breaker import FAILURES_MAX
 from bridge.servicenow.client import Client
 from bridge.store.engine import Store, open_store
 from bridge.store.schema import upgrade_store
-from bridge.wiring import Running, prepare, run, utc_now
+from bridge.wiring import Role, Running, prepare, run, utc_now
 
 
 @pytest.fixture
@@ -30,16 +30,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     store.close()
 
 
-def started(place: Place, *, sync: bool = False) -> tuple[Running, Any]:
+def started(place: Place, role: Role = Role.INTAKE) -> tuple[Running, Any]:
     """With the lock, to be closed at the end."""
     prepared = prepare(place.settings)
-    return run(place.settings, prepared, sync=sync), prepared.lock
+    return run(place.settings, prepared, role), prepared.lock
 
 
 def test_what_changed_on_disk_since_the_preparation_is_looked_at_before_it_listens(place: Place) -> None:
     prepared = prepare(place.settings)
     place.write("mapping: probe\nno_such_key: 1\n")
-    running = run(place.settings, prepared, sync=False)
+    running = run(place.settings, prepared, Role.INTAKE)
     answer = running.app.test_client().get("/readyz")
     running.stop()
     assert prepared.lock is not None
@@ -83,7 +83,7 @@ def test_a_quarantine_that_cannot_be_replayed_does_not_stop_the_start(
 def test_a_stop_that_cannot_be_logged_closes_clients_and_store_all_the_same(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(_store: Store) -> None:
+    def away(*_given: Any) -> None:
         raise Transient("store_away", "The store is away.")
 
     closed = []
@@ -95,7 +95,7 @@ def test_a_stop_that_cannot_be_logged_closes_clients_and_store_all_the_same(
             real(self)
 
         monkeypatch.setattr(kind, "close", close)
-    running, lock = started(place, sync=True)
+    running, lock = started(place, Role.ALL)
     closed.clear()  # the store of `prepare`
     monkeypatch.setattr(wiring, "_log_stop", away)
     with pytest.raises(Transient):
@@ -104,8 +104,22 @@ def test_a_stop_that_cannot_be_logged_closes_clients_and_store_all_the_same(
     assert closed == [Client, Store]
 
 
+def test_a_process_that_a_newer_version_has_overtaken_serves_on_and_says_so(place: Place) -> None:
+    running, lock = started(place)
+    with place.store.transaction() as tx:
+        tx.exec_driver_sql("update alembic_version set version_num = '9999'")
+    client = running.app.test_client()
+    accepted = client.post("/hooks/probe", json={"alerts": [{"rule": "r1"}]})
+    answer = client.get("/readyz")
+    running.stop()
+    lock.close()
+    assert (accepted.status_code, answer.status_code) == (200, 200)
+    (problem,) = answer.get_json()["problems"]
+    assert (problem["name"], "restart this one as that version" in problem["problem"]) == ("schema", True)
+
+
 def test_an_instance_that_is_left_alone_is_told_and_its_work_waits(place: Place) -> None:
-    running, lock = started(place, sync=True)
+    running, lock = started(place, Role.ALL)
     client = running.app.test_client()
     alerts = [{"rule": f"r{number}"} for number in range(FAILURES_MAX + 1)]
     assert client.post("/hooks/probe", json={"alerts": alerts}).status_code == 200
