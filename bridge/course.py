@@ -19,16 +19,15 @@ from bridge.correlation.policy import (
     Decision,
     Episode,
     Kind,
-    Progress,
     Reason,
     Situation,
     carried,
     decide,
-    fold,
     rises,
     settled,
     shown,
 )
+from bridge.correlation.progress import Progress, fold, is_stale
 from bridge.correlation.summary import AlertFacts, summarise
 from bridge.mapping.compile import Mapping
 from bridge.mapping.rendered import Facts
@@ -171,9 +170,8 @@ class Course:
         progress = fold(before, pending)
         situation = Situation(
             progress=progress,
-            pending=pending,
-            applied_changed_time=before.changed_time,
             episode=problem.episode,
+            stale=is_stale(pending, before),
             routed=problem.routed_to is not None,
         )
         decision = decide(situation, self._policies.get(problem.target or "", self.mapping.policy), now)

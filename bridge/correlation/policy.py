@@ -1,8 +1,8 @@
 """The decision: what ServiceNow should be told about a correlation, and why.
 
-Three pure functions carry it. `fold` adds pending alerts to what is known, `decide` chooses one decision with a named
-reason, `settled` says what is true once ServiceNow has taken it. The sync worker calls them between its transactions;
-`bridge mapping test` calls the same three on a fake clock.
+Three pure functions carry it. `progress.fold` adds pending alerts to what is known, `decide` chooses one decision with
+a named reason, `settled` says what is true once ServiceNow has taken it. The sync worker calls them between its
+transactions; `bridge mapping test` calls the same three on a fake clock.
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bridge.alert import Severity, Status
+from bridge.correlation.progress import Progress, ended
 
 NOTES_PER_EPISODE_MAX = 20  # work notes about repeats; after that the counts go on in the store alone
 BRAKE_RECHECK = timedelta(minutes=1)
+JOIN_RECHECK_MIN = timedelta(seconds=1)  # whether an incident that is being created is there to join; from then on it
+JOIN_RECHECK_MAX = timedelta(seconds=30)  # is asked after as long as it has been on its way already
+CORRELATIONS_PER_INCIDENT_MAX = 50  # what shares many values is a flood, and no longer one problem
 
 
 class Kind(StrEnum):
     CREATE = "create"
+    JOIN = "join"  # taken into an incident that is open already, instead of a create
     UPDATE = "update"
     CLOSE = "close"
     REOPEN = "reopen"
@@ -34,6 +39,8 @@ class Reason(StrEnum):
     CLOSED_BY_PERSON = "closed_by_person"
     CAME_BACK = "came_back"
     NOT_REOPENED = "not_reopened"
+    SAME_VALUES = "same_values"
+    WAITS_TO_JOIN = "waits_to_join"
     DROPPED = "dropped"
     BRAKE = "brake"
     FIRST_ALERT = "first_alert"
@@ -50,6 +57,8 @@ class Reason(StrEnum):
     REPEAT = "repeat"
     REPEATS = "repeats"
     IN_STEP = "in_step"
+    JOINED = "joined"
+    SPLIT = "split"
 
 
 class CloseWhen(StrEnum):
@@ -86,47 +95,6 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """What the alerts of one correlation say so far. Event times order alerts; equal ones are ordered by seq."""
-
-    status: Status | None = None  # of the newest alert; None before the first
-    newest_time: datetime | None = None  # event time of the newest alert
-    newest_seq: int = 0
-    # What is older is of an earlier life. Resolved: the event time of the resolve. Firing: that of the newest alert
-    # before it fired again; None while it was never resolved: then alerts out of order are of one and the same life.
-    changed_time: datetime | None = None
-    last_firing_time: datetime | None = None  # event time of the newest firing alert
-    resolved_since: datetime | None = None  # received time of the first resolve after the last firing
-    severity: Severity | None = None  # the worst since the last episode began; or, none open, since it ended
-    repeat_count: int = 0  # firing alerts counted in this episode, suppressed ones too
-    first_seen: datetime | None = None  # event times, over all episodes
-    last_seen: datetime | None = None
-    resolved_after_end: bool = False  # the source said resolved since the last episode ended
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
-    """A summary of the alerts with applied_seq < seq <= read_seq. The store makes it by SQL: bounded memory."""
-
-    count: int = 0  # accepted alerts; a suppressed one is only in firing_count
-    firing_count: int = 0
-    severity: Severity | None = None  # the worst of the accepted firing ones
-    newest_time: datetime | None = None
-    newest_seq: int = 0
-    newest_status: Status | None = None
-    last_firing_time: datetime | None = None
-    first_seen: datetime | None = None
-    last_seen: datetime | None = None
-    any_resolved: bool = False
-    # Received time of the first resolve that is not older (event time) than any firing one, applied or pending.
-    resolved_since: datetime | None = None
-
-    @property
-    def flapped(self) -> bool:
-        return self.any_resolved and self.firing_count > 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
     """The life of one incident, as far as the decision cares: what we told ServiceNow and what people did."""
 
@@ -145,15 +113,25 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Taker:
+    """An incident of the same mapping and target that shares a `join` value with what is to be opened."""
+
+    incident: int  # which one it is, to whoever asked
+    is_open: bool  # False: it is being created, or was not refused yet
+    since: datetime  # when that was intended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     """All that a decision looks at."""
 
-    progress: Progress  # with the pending alerts folded in
-    pending: Pending
-    applied_changed_time: datetime | None  # Progress.changed_time before the fold: what "stale" is measured against
+    progress: Progress  # with the pending alerts folded in; of all correlations that share an open incident, together
     episode: Episode | None  # the open one, else the last; None before the first
+    stale: bool = False  # all that is pending is older than the last status change applied
     routed: bool = True  # False: the route says drop (asked only where an episode is to be opened)
     brake: bool = False  # the target has made its creates for this hour
+    taker: Taker | None = None  # asked only where an episode is to be opened
+    untold: Reason | None = None  # JOINED, SPLIT: a correlation was taken in, or out, and the incident does not say so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,15 +150,9 @@ def decide(situation: Situation, policy: Policy, now: datetime) -> Decision:
         decision = _while_open(situation, episode, policy, now)
     else:
         decision = _while_none_open(situation, episode, policy, now)
-    if decision.kind is Kind.NOTHING and _only_stale_alerts(situation):
+    if decision.kind is Kind.NOTHING and situation.stale:
         return replace(decision, reason=Reason.STALE)
     return decision
-
-
-def _only_stale_alerts(situation: Situation) -> bool:
-    """True when all that is pending is older than the last status change applied: it counts, and changes nothing."""
-    newest, changed = situation.pending.newest_time, situation.applied_changed_time
-    return situation.pending.count > 0 and newest is not None and changed is not None and newest < changed
 
 
 def _while_none_open(situation: Situation, last: Episode | None, policy: Policy, now: datetime) -> Decision:
@@ -216,15 +188,26 @@ def _person_is_heeded(progress: Progress, last: Episode, policy: Policy, now: da
 def _create(situation: Situation, reason: Reason, now: datetime) -> Decision:
     if not situation.routed:
         return _nothing(Reason.DROPPED)
+    if situation.taker is not None:
+        return _join(situation.taker, now)
     if situation.brake:
         return _nothing(Reason.BRAKE, wake_at=now + BRAKE_RECHECK)
     return Decision(kind=Kind.CREATE, reason=reason)
+
+
+def _join(taker: Taker, now: datetime) -> Decision:
+    if taker.is_open:
+        return Decision(kind=Kind.JOIN, reason=Reason.SAME_VALUES)
+    wait = min(max(now - taker.since, JOIN_RECHECK_MIN), JOIN_RECHECK_MAX)
+    return _nothing(Reason.WAITS_TO_JOIN, wake_at=now + wait)
 
 
 def _while_open(situation: Situation, episode: Episode, policy: Policy, now: datetime) -> Decision:
     progress = situation.progress
     resolved = progress.status is Status.RESOLVED
     decision = (_while_resolved if resolved else _while_firing)(progress, episode, policy, now)
+    if situation.untold is not None and decision.kind is Kind.NOTHING:  # any other write tells it beside its own news
+        decision = Decision(kind=Kind.UPDATE, reason=situation.untold, wake_at=decision.wake_at if resolved else None)
     if progress.severity is None or progress.severity <= episode.severity or decision.kind is Kind.CLOSE:
         return decision  # an incident that is closed now is not raised first: two writes, and a page, for nothing
     # While firing, this update says all there is. While resolved, what the source says is told after it.
@@ -281,7 +264,7 @@ def settled(episode: Episode | None, decision: Decision, progress: Progress, now
         return Episode(open=True, severity=severity, told_count=progress.repeat_count, told_at=now)
     if episode is None:
         return None
-    if decision.kind is Kind.NOTHING:
+    if decision.kind in (Kind.NOTHING, Kind.JOIN):
         return episode
     if decision.kind is Kind.CLOSE:
         # told_resolved: a person who opens it again knows that the source reported it resolved.
@@ -299,6 +282,8 @@ def settled(episode: Episode | None, decision: Decision, progress: Progress, now
         return replace(told, told_resolved=False, rung=0)
     if decision.reason is Reason.REPEATS:
         return replace(told, rung=episode.rung + 1, notes=episode.notes + 1)
+    if decision.reason in (Reason.JOINED, Reason.SPLIT):
+        return told
     return replace(told, told_resolved=True)  # close_off, close_refused, left_to_person
 
 
@@ -323,66 +308,3 @@ def carried(progress: Progress, decision: Decision) -> Progress:
         # What fired and is resolved without an incident is over: the next episode does not begin with its severity.
         return replace(progress, severity=None, repeat_count=0)
     return progress
-
-
-def ended(progress: Progress) -> Progress:
-    """The progress from which the next episode counts: severity and repeats start over when one ends.
-
-    Give it the progress as applied: what is still pending is folded in afterwards and counts for what comes next.
-    """
-    return replace(progress, severity=None, repeat_count=0, resolved_after_end=False)
-
-
-def fold(progress: Progress, pending: Pending) -> Progress:
-    """What the alerts say once the pending ones are counted in."""
-    newer = pending.newest_time is not None and (
-        progress.newest_time is None
-        or (pending.newest_time, pending.newest_seq) > (progress.newest_time, progress.newest_seq)
-    )
-    status = pending.newest_status if newer else progress.status
-    stale = not newer and _older(pending.newest_time, progress.changed_time)
-    changed = newer and (status is not progress.status or pending.flapped)
-    return Progress(
-        status=status,
-        newest_time=pending.newest_time if newer else progress.newest_time,
-        newest_seq=pending.newest_seq if newer else progress.newest_seq,
-        changed_time=_changed_time(progress, pending) if changed else progress.changed_time,
-        last_firing_time=_latest(progress.last_firing_time, pending.last_firing_time),
-        resolved_since=_resolved_since(progress, pending, status),
-        severity=progress.severity if stale else _worst(progress.severity, pending.severity),
-        repeat_count=progress.repeat_count + pending.firing_count,
-        first_seen=_earliest(progress.first_seen, pending.first_seen),
-        last_seen=_latest(progress.last_seen, pending.last_seen),
-        # A late resolve from before the newest alert says nothing about the time since a person's end.
-        resolved_after_end=progress.resolved_after_end or (newer and pending.any_resolved),
-    )
-
-
-def _changed_time(progress: Progress, pending: Pending) -> datetime | None:
-    """What is older than this is stale. A summary cannot tell exactly: no alert of the present run may seem so."""
-    return pending.newest_time if pending.newest_status is Status.RESOLVED else progress.newest_time
-
-
-def _resolved_since(progress: Progress, pending: Pending, status: Status | None) -> datetime | None:
-    if status is not Status.RESOLVED:
-        return None
-    fired_since = pending.last_firing_time is not None and not _older(pending.last_firing_time, progress.changed_time)
-    if progress.resolved_since is not None and not fired_since:
-        return progress.resolved_since
-    return pending.resolved_since or progress.resolved_since
-
-
-def _older(one: datetime | None, other: datetime | None) -> bool:
-    return one is not None and other is not None and one < other
-
-
-def _latest(one: datetime | None, other: datetime | None) -> datetime | None:
-    return max((time for time in (one, other) if time is not None), default=None)
-
-
-def _earliest(one: datetime | None, other: datetime | None) -> datetime | None:
-    return min((time for time in (one, other) if time is not None), default=None)
-
-
-def _worst(one: Severity | None, other: Severity | None) -> Severity | None:
-    return max((severity for severity in (one, other) if severity is not None), default=None)

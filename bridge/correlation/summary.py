@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bridge.alert import Severity, Status
-from bridge.correlation.policy import Pending, Progress
+from bridge.correlation.progress import Pending, Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,8 @@ class Action(StrEnum):
     REOPENED = "reopened"
     ENDED_BY_PERSON = "ended_by_person"
     EDITED = "edited"  # in ServiceNow, by somebody else: the names of the fields
+    JOINED = "joined"  # taken into an open incident that shares values
+    SPLIT = "split"  # taken out of it again: by a person, or because it ended before it told of the correlation
     RECORD_GONE = "record_gone"  # deleted in ServiceNow; by whom is not known
     TWIN = "twin"  # a second record of one incident: closed, taken instead, held or left to people
     ORPHAN = "orphan"  # a record of ours that the store does not know

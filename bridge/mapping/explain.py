@@ -243,7 +243,7 @@ class _Story:
         table, facts = self.setting.tables.get(mapped.target, ""), first_facts(self.mapping, mapped, self.setting)
         created = Rendered()
         for kind in Kind:
-            if kind is Kind.NOTHING:
+            if kind in (Kind.NOTHING, Kind.JOIN):
                 continue
             rendered = self.mapping.render(element, kind, facts, table)
             events = self.recorder.take()

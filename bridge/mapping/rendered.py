@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from bridge.alert import Observable, Severity, Status
-from bridge.correlation.policy import Progress
+from bridge.correlation.progress import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

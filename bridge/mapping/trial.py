@@ -19,15 +19,14 @@ from bridge.correlation.policy import (
     Decision,
     Episode,
     Kind,
-    Progress,
     Situation,
     carried,
     decide,
-    fold,
     rises,
     settled,
     shown,
 )
+from bridge.correlation.progress import Progress, fold, is_stale
 from bridge.correlation.summary import AlertFacts, summarise
 from bridge.errors import Unmappable
 from bridge.mapping.compile import Mapping
@@ -220,9 +219,8 @@ class _Bench:
         pending = summarise(known.pending, known.progress)
         situation = Situation(
             progress=fold(known.progress, pending),
-            pending=pending,
-            applied_changed_time=known.progress.changed_time,
             episode=known.episode,
+            stale=is_stale(pending, known.progress),
             routed=known.mapped is not None and known.mapped.target is not None,
         )
         decision = decide(situation, self.mapping.policy, now)

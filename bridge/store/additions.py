@@ -12,9 +12,10 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select, update
 
 from bridge.log.entries import Action, Entry, append
+from bridge.store.held import Held
 from bridge.store.rows import AdditionRow
 from bridge.store.tables import additions, correlations, deliveries, incidents
-from bridge.store.work import LEASE, Held
+from bridge.store.work import LEASE
 
 ATTACHMENT, OBSERVABLES = "attachment", "observables"
 OUTPUT = "output:"  # before the name of an output of the mapping

@@ -17,10 +17,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bridge.correlation.reconcile import Shown, is_news
 from bridge.errors import BridgeError
 from bridge.store import strays
+from bridge.store.held import Seen
 from bridge.store.reconciler_tables import reconciled_tables, reconcilers
 from bridge.store.removal import LET_GO
 from bridge.store.tables import Instant, correlations, episodes, incidents, installation
-from bridge.store.work import Seen, decode
+from bridge.store.work import decode
 
 LEASE = timedelta(seconds=240)
 SWEEP_EVERY = timedelta(hours=1)

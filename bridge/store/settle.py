@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, or_, select, update
 
-from bridge.correlation.policy import Decision
+from bridge.correlation.policy import Decision, Episode
 from bridge.errors import BridgeError
 from bridge.library import REVISION_DIGITS
 from bridge.log.entries import Action, Entry, append
 from bridge.store import additions
-from bridge.store.tables import Instant, alerts, correlations, incidents, intents, revisions
-from bridge.store.work import (
-    UNSETTLED,
-    Held,
-    Incident,
-    Lease,
-    Seen,
-    Settlement,
-    WrittenField,
-    encode,
-    ended_state,
-    plan,
-)
+from bridge.store.held import UNSETTLED, Held, Incident, Lease, Part, Seen, Settlement, Share, WrittenField
+from bridge.store.tables import Instant, alerts, correlations, episodes, incidents, intents, revisions
+from bridge.store.work import encode, ended_state, plan
 
 
 class LeaseLost(BridgeError):
@@ -55,7 +46,7 @@ def entry(held: Held, action: Action, now: datetime, **more: object) -> Entry:
 
 def plan_next(tx: Connection, held: Held, target: str) -> Held:
     """The next episode's planned incident, held in the place of the ended one. Raises LeaseLost."""
-    _fence(tx, held)
+    fence(tx, held)
     planned = plan(
         tx,
         held.correlation,
@@ -74,9 +65,12 @@ def plan_next(tx: Connection, held: Held, target: str) -> Held:
         held,
         incident=planned,
         episode_number=held.episode_number + 1,
+        part=Part.OPENED,
         epoch=1,
         last_episode=held.incident.episode,
         last_number=held.incident.number,
+        others=(),
+        leaving=(),
     )
 
 
@@ -93,7 +87,7 @@ def intend(
     deadline: datetime,
 ) -> int:
     """The last commit before a write. Raises LeaseLost. Returns the intent's id."""
-    _fence(tx, held)
+    fence(tx, held)
     if held.incident.target != target:  # a plan may still change its mind; a record may not
         tx.execute(update(incidents).where(incidents.c.id == held.incident.id).values(target=target))
     body = msgspec.json.encode(fields, order="sorted")
@@ -161,11 +155,14 @@ def record_outcome(
 def settle(
     tx: Connection, held: Held, settlement: Settlement, incident: Incident, now: datetime, *, decision: str
 ) -> None:
-    """All up to read_seq is done. `due_at` is computed anew: an alert that came meanwhile wakes the next round.
+    """All up to read_seq is done, for each correlation that the settlement names. `due_at` is computed anew: an alert
+    that came meanwhile wakes the next round.
 
     Raises LeaseLost, and then nothing has changed.
     """
-    _fence(tx, held)
+    mine = Share(correlation=held.correlation, read_seq=settlement.read_seq, progress=settlement.progress)
+    shares = (mine, *settlement.others)
+    fence(tx, held, but_also=[share.correlation for share in shares])
     episode = settlement.episode
     begins = _begins(held, settlement)
     values: dict[str, object] = {
@@ -188,29 +185,43 @@ def settle(
     tx.execute(update(incidents).where(incidents.c.id == held.incident.id).values(**values))
     if begins:
         additions.release(tx, held.incident.id, now)
-    asked = _asked_since(held)
-    more = or_(correlations.c.last_seq > settlement.read_seq, asked, literal(look_at is not None))
+    for share in shares:
+        # One timer is enough: the round that it wakes is one of all of them.
+        wake_at = settlement.wake_at if share is mine else None
+        wake_at = now if share is mine and look_at is not None else wake_at
+        row = _settled_row(held, settlement, share, incident, now, wake_at=wake_at) | {"last_decision": decision}
+        tx.execute(update(correlations).where(correlations.c.id == share.correlation).values(**row))
+    if settlement.told:
+        told = case((episodes.c.part == Part.LEAVING.value, Part.LEFT.value), else_=Part.JOINED.value)
+        news = episodes.c.incident == held.incident.id, episodes.c.correlation.in_(settlement.told)
+        untold = episodes.c.part.in_((Part.JOINING.value, Part.LEAVING.value))
+        tx.execute(update(episodes).where(*news, untold).values(part=told))
+
+
+def _settled_row(
+    held: Held, settlement: Settlement, share: Share, incident: Incident, now: datetime, *, wake_at: datetime | None
+) -> dict[str, object]:
+    episode = settlement.episode
+    asked = _asked_since(held, share.correlation)
+    more = or_(correlations.c.last_seq > share.read_seq, asked)
     row: dict[str, object] = {
-        "applied_seq": settlement.read_seq,
-        "applied": encode(settlement.progress),
+        "applied_seq": share.read_seq,
+        "applied": encode(share.progress),
         "open": episode is not None and episode.open,
         "failures": 0,
         "failure": None,
         "failure_text": None,
         "waits_for_person": False,
-        "last_decision": decision,
         "sync_asked_at": case((asked, correlations.c.sync_asked_at), else_=None),
-        "due_at": case((more, literal(now, Instant)), else_=literal(settlement.wake_at, Instant)),
+        "due_at": case((more, literal(now, Instant)), else_=literal(wake_at, Instant)),
+        "severity": _severity_after(share, episode),
     }
-    if episode is not None and episode.open:
-        row["target"] = incident.target
-    row["severity"] = _severity_after(held, settlement)
-    tx.execute(update(correlations).where(correlations.c.id == held.correlation).values(**row))
+    return row | ({"target": incident.target} if episode is not None and episode.open else {})
 
 
 def note_seen(tx: Connection, held: Held, seen: Seen) -> None:
     """The record as it was just read. Raises LeaseLost."""
-    _fence(tx, held)
+    fence(tx, held)
     tx.execute(update(incidents).where(incidents.c.id == held.incident.id).values(seen=encode(seen)))
 
 
@@ -220,46 +231,48 @@ def _still_to_read(tx: Connection, held: Held) -> datetime | None:
     return None if held.looked and known == held.look_at else known
 
 
-def _severity_after(held: Held, settlement: Settlement) -> ColumnElement[int]:
+def _severity_after(share: Share, episode: Episode | None) -> ColumnElement[int]:
     """What a suppressed alert must exceed to be accepted: never less than an open incident shows."""
     severity: ColumnElement[int] = correlations.c.severity
-    if settlement.progress.severity is None:  # what comes next counts from here
+    if share.progress.severity is None:  # what comes next counts from here
         worst = func.coalesce(func.max(case((alerts.c.status == "firing", alerts.c.severity))), 0)
         later = (
-            alerts.c.correlation == held.correlation,
-            alerts.c.seq > settlement.read_seq,
+            alerts.c.correlation == share.correlation,
+            alerts.c.seq > share.read_seq,
             alerts.c.outcome == "accepted",
         )
         severity = select(worst).where(*later).scalar_subquery()
-    if settlement.episode is None or not settlement.episode.open:
+    if episode is None or not episode.open:
         return severity
-    shown = int(settlement.episode.severity)
+    shown = int(episode.severity)
     return case((severity < shown, shown), else_=severity)
 
 
 def fail(tx: Connection, held: Held, error: BridgeError, now: datetime, *, due_at: datetime | None) -> None:
     """The round came to nothing: say why, and when it is tried again. `due_at` None: a person must look first.
 
-    Raises LeaseLost, and then nothing has changed: the correlation is the next holder's to speak for.
+    All that share the incident wait alike, or each would try in its turn. Raises LeaseLost, and then nothing has
+    changed: they are the next holder's to speak for.
     """
-    _fence(tx, held)
-    asked = _asked_since(held)
-    row = {
-        "failures": correlations.c.failures + 1,
-        "failure": error.code,
-        "failure_text": error.message,
-        "waits_for_person": case((asked, False), else_=due_at is None),
-        "due_at": case((asked, literal(now, Instant)), else_=literal(due_at, Instant)),
-    }
-    _release(tx, held.incident.id, held.epoch)
-    tx.execute(update(correlations).where(correlations.c.id == held.correlation).values(**row))
+    fence(tx, held)
+    release(tx, held)
+    for member in held.all:
+        asked = _asked_since(held, member.correlation)
+        row = {
+            "failures": correlations.c.failures + 1,
+            "failure": error.code,
+            "failure_text": error.message,
+            "waits_for_person": case((asked, False), else_=due_at is None),
+            "due_at": case((asked, literal(now, Instant)), else_=literal(due_at, Instant)),
+        }
+        tx.execute(update(correlations).where(correlations.c.id == member.correlation).values(**row))
     outcome = "waits for a person" if due_at is None else "will be tried again"
     append(tx, entry(held, Action.FAILED, now, outcome=outcome, reason=error.code, detail={"message": error.message}))
 
 
 def unreadable(tx: Connection, lease: Lease, error: BridgeError, now: datetime) -> None:
     """What the store holds of it cannot be decoded: a person must look, and the others go on."""
-    tx.execute(_locked(lease.correlation))
+    tx.execute(_locked([lease.correlation]))
     mine = update(incidents).where(incidents.c.id == lease.incident, incidents.c.epoch == lease.epoch)
     if tx.execute(mine.values(lease_until=None)).rowcount == 0:
         return
@@ -318,24 +331,28 @@ def _begins(held: Held, settlement: Settlement) -> bool:
     return held.incident.episode is None and settlement.episode is not None
 
 
-def _fence(tx: Connection, held: Held) -> None:
-    """Lock both rows and hold the epoch against ours."""
-    tx.execute(_locked(held.correlation))
+def fence(tx: Connection, held: Held, *, but_also: Collection[int] = ()) -> None:
+    """Lock the rows, correlations also those named, and hold the epoch against ours. Raises LeaseLost."""
+    tx.execute(_locked({*but_also, *(member.correlation for member in held.all)}))
     query = select(incidents.c.epoch).where(incidents.c.id == held.incident.id).with_for_update()
     if tx.execute(query).scalar_one() != held.epoch:
         raise LeaseLost("lease_lost", "another holder has taken this incident over")
 
 
-def _locked(correlation: int) -> Select[tuple[int]]:
-    """The correlation before its incident, as a claim does: opposite orders would deadlock."""
-    return select(correlations.c.id).where(correlations.c.id == correlation).with_for_update()
+def release(tx: Connection, held: Held) -> None:
+    """The round is over, and nothing has changed but that its turn may come again."""
+    mine = incidents.c.id == held.incident.id, incidents.c.epoch == held.epoch
+    tx.execute(update(incidents).where(*mine).values(lease_until=None))
 
 
-def _asked_since(held: Held) -> ColumnElement[bool]:
+def _locked(of: Collection[int]) -> Select[tuple[int]]:
+    """Correlations in the order of their ids, as intake does, and before their incident, as a claim does: opposite
+    orders would deadlock."""
+    return select(correlations.c.id).where(correlations.c.id.in_(of)).order_by(correlations.c.id).with_for_update()
+
+
+def _asked_since(held: Held, correlation: int) -> ColumnElement[bool]:
     """Whether a person asked for another try while this round was under way: it did not know of it."""
+    known = next((member.sync_asked_at for member in held.all if member.correlation == correlation), None)
     asked = correlations.c.sync_asked_at
-    return asked.is_not(None) if held.sync_asked_at is None else asked != held.sync_asked_at
-
-
-def _release(tx: Connection, incident: int, epoch: int) -> None:
-    tx.execute(update(incidents).where(incidents.c.id == incident, incidents.c.epoch == epoch).values(lease_until=None))
+    return asked.is_not(None) if known is None else asked != known

@@ -3,7 +3,7 @@
     sources ──► deliveries ──► alerts ──► correlations ──► episodes ──► incidents ──► intents
                                                    every step ──► log_entries
 
-`episodes` links correlations to incidents, so that several correlations can share one incident.
+`episodes` links correlations to incidents: several can share one. `join_keys` says which incident takes the next in.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ incidents = Table(
     Column("created_at", Instant),  # when the create was applied
     Column("ended_at", Instant),
     Column("checked_at", Instant),  # last read of the record
-    Column("seen", LargeBinary),  # JSON of work.Seen: the record as we last read it; NULL: never
+    Column("seen", LargeBinary),  # JSON of held.Seen: the record as we last read it; NULL: never
     Column("look_at", Instant),  # since when somebody else's change waits to be read; NULL: nothing is known of one
     UniqueConstraint("target", "sys_id"),
 )
@@ -249,8 +249,21 @@ episodes = Table(
     Column("correlation", Id, ForeignKey("correlations.id"), primary_key=True),
     Column("number", Integer, primary_key=True),  # 1, 2, …
     Column("incident", Id, ForeignKey("incidents.id"), nullable=False),
+    Column("part", Text, nullable=False, server_default="opened"),  # held.Part: how the correlation came to it
 )
 Index("episodes_by_incident", episodes.c.incident)
+
+# Which incident takes in what has these values. Once it takes nothing in any more, the next one takes the row over.
+join_keys = Table(
+    "join_keys",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),  # alert.JoinKey: over the mapping's name, the rule and the values
+    Column("incident", Id, ForeignKey("incidents.id"), nullable=False),
+    Column("since", Instant, nullable=False),  # when its create was intended, or observed
+    sqlite_with_rowid=False,
+)
+Index("join_keys_by_incident", join_keys.c.incident)
 
 intents = Table(
     "intents",
@@ -266,7 +279,7 @@ intents = Table(
     Column("digest", LargeBinary, nullable=False),  # SHA-256 of fields
     Column("fields", LargeBinary, nullable=False),  # JSON, as sent
     Column("read_seq", BigInteger, nullable=False),  # alerts up to here are told by this write
-    Column("settlement", LargeBinary, nullable=False),  # JSON of work.Settlement: what is true once it was applied
+    Column("settlement", LargeBinary, nullable=False),  # JSON of held.Settlement: what is true once it was applied
     Column("revision_id", Id, ForeignKey("revisions.id")),  # the mapping revision that rendered it
     Column("started_at", Instant, nullable=False),
     Column("deadline", Instant, nullable=False),  # nothing is sent after it

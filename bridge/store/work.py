@@ -5,129 +5,37 @@ One holder per incident. What a round decides on is read once, under the lease, 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, or_, select, update
 
-from bridge.alert import Severity, Status
-from bridge.correlation.policy import Episode, Kind, Pending, Progress
+from bridge.alert import Status
+from bridge.correlation.policy import Episode, Kind
+from bridge.correlation.progress import Pending, Progress
 from bridge.store import advisory
 from bridge.store.due import first_due, is_due
-from bridge.store.tables import alerts, correlations, deliveries, episodes, incidents, intents, target_states
+from bridge.store.held import (
+    GONE,
+    UNSETTLED,
+    AlertSource,
+    Doubt,
+    Held,
+    Incident,
+    Lease,
+    Member,
+    Part,
+    Seen,
+    Settlement,
+    WrittenField,
+)
+from bridge.store.pending import pending_of
+from bridge.store.tables import EPOCH, alerts, correlations, deliveries, episodes, incidents, intents, target_states
 
 T = TypeVar("T")
 LEASE = timedelta(seconds=120)
-UNSETTLED = "lease_lost"  # outcome_code of a write that was applied, but settled by nobody: the next holder looks it up
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
-    """What is true once a decision has been carried out. Kept with the intent, so that whoever learns the outcome,
-    the writer, or the next holder after a crash, settles the same."""
-
-    kind: str  # policy.Kind
-    reason: str  # policy.Reason
-    read_seq: int  # alerts up to here are in it
-    progress: Progress
-    episode: Episode | None
-    wake_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrittenField:
-    """One field of a record, as we sent it in this episode and as it came back."""
-
-    sent: tuple[str, ...] = ()
-    read: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A record as we last read it, or as our own write read it back: what differs later is somebody else's doing."""
-
-    version: str  # differs whenever anybody has changed the record
-    values: dict[str, str]  # of the fields that people are likely to change, and of those that we wrote
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
-    """The local row of one incident, under our lease."""
-
-    id: int
-    target: str
-    state: str  # planned | open | ended
-    sys_id: str | None
-    number: str | None
-    episode: Episode | None  # None while planned
-    written: dict[str, WrittenField]
-    record_state: str | None  # as our last write of it read it back; another one now is a person's doing
-    state_before_close: str | None
-    seen: Seen | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt:
-    """An intent to be looked up before anything is sent: its outcome is not known, or it was a create that failed."""
-
-    id: int
-    operation: str
-    ref: str
-    deadline: datetime
-    known: bool  # we were told that it was not applied: look all the same, but wait for nothing
-    settlement: Settlement
-    fields: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertSource:
-    """Where the alert that speaks for the correlation is found again."""
-
-    delivery_id: int
-    position: int
-    correlation_id: str  # as it was mapped when it was taken in
-    revision_id: int | None
-    body: bytes | None  # None: erased
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """Whose turn it is: rows by their ids, and the epoch under which alone they may be changed."""
-
-    correlation: int
-    incident: int
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A correlation and its incident, held for one round."""
-
-    correlation: int
-    tenant: str
-    correlation_id: str
-    source: str
-    mapping: str
-    target: str | None
-    episode_number: int  # 1, 2, …: of the episode that `incident` is
-    failures: int
-    last_decision: str | None
-    sync_asked_at: datetime | None  # a person asked to try again: what was refused before is forgotten
-    progress: Progress  # as applied
-    pending: Pending
-    applied_seq: int
-    read_seq: int
-    incident: Incident
-    last_episode: Episode | None  # the one before, when `incident` is only planned
-    last_number: str | None  # its incident's number in ServiceNow
-    epoch: int
-    doubt: Doubt | None
-    alert: AlertSource | None  # the newest accepted alert
-    look_at: datetime | None  # somebody else has changed the record since: the round reads it, whatever is due
-    looked: bool = False  # it has been read in this round
 
 
 def paused_targets(tx: Connection) -> frozenset[str]:
@@ -171,37 +79,73 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Lease | 
 
 def hold(tx: Connection, lease: Lease) -> Held:
     """All that a decision looks at, as it is under the lease. Raises msgspec.DecodeError for a row it cannot read."""
-    row = tx.execute(select(correlations).where(correlations.c.id == lease.correlation)).one()
-    incident_row = tx.execute(select(incidents).where(incidents.c.id == lease.incident)).one()
-    incident = _incident(incident_row)
-    progress = decode(row.applied, Progress) if row.applied is not None else Progress()
-    pending = pending_of(tx, row.id, progress, after=row.applied_seq, upto=row.last_seq)
+    of_it = (
+        select(correlations, episodes.c.number, episodes.c.part)
+        .join(episodes, episodes.c.correlation == correlations.c.id)
+        .where(episodes.c.incident == lease.incident)
+        .order_by(correlations.c.id)
+    )
+    rows = tx.execute(of_it).all()
+    row = tx.execute(select(incidents).where(incidents.c.id == lease.incident)).one()
+    incident = _incident(row, next((one.number for one in rows if one.part == Part.OPENED), 1))
+    members = [_member(tx, one) for one in rows if one.number == one.episode and one.part not in GONE]
+    doubt = doubt_of(tx, incident.id)
+    speaker = _speaker(members, incident, lease, doubt)
     planned = incident.state == "planned"
-    last_episode, last_number = _last_begun(tx, row.id, row.episode) if planned else (None, None)
-    newest = pending.newest_seq if _is_newer(pending, progress) else progress.newest_seq
+    last_episode, last_number = _last_begun(tx, speaker) if planned else (None, None)
     return Held(
+        **{name: getattr(speaker, name) for name in Member.__slots__},
+        incident=incident,
+        last_episode=last_episode,
+        last_number=last_number,
+        left_number=_left(tx, speaker) if planned and speaker.episode_number > 1 else None,
+        epoch=lease.epoch,
+        doubt=doubt,
+        alert=_alert(tx, speaker.correlation, speaker.folded.newest_seq),
+        others=tuple(one for one in members if one is not speaker),
+        leaving=tuple((one.id, one.correlation_id) for one in rows if one.part == Part.LEAVING),
+        look_at=row.look_at,
+    )
+
+
+def _member(tx: Connection, row: Row[Any]) -> Member:
+    progress = decode(row.applied, Progress) if row.applied is not None else Progress()
+    waits = row.last_seq > row.applied_seq
+    return Member(
         correlation=row.id,
         tenant=row.tenant,
         correlation_id=row.correlation_id,
         source=row.source,
         mapping=row.mapping,
         target=row.target,
-        episode_number=row.episode,
+        episode_number=row.number,
+        part=Part(row.part),
         failures=row.failures,
         last_decision=row.last_decision,
         sync_asked_at=row.sync_asked_at,
         progress=progress,
-        pending=pending,
+        pending=pending_of(tx, row.id, progress, after=row.applied_seq, upto=row.last_seq) if waits else Pending(),
         applied_seq=row.applied_seq,
         read_seq=row.last_seq,
-        incident=incident,
-        last_episode=last_episode,
-        last_number=last_number,
-        epoch=lease.epoch,
-        doubt=doubt_of(tx, incident.id),
-        alert=_alert(tx, row.id, newest),
-        look_at=incident_row.look_at,
     )
+
+
+def _speaker(members: Sequence[Member], incident: Incident, lease: Lease, doubt: Doubt | None) -> Member:
+    """Whose alert a round tells: of a write in doubt, the one that it told; of an open incident, the one with most to
+    say; else the one whose turn it is, for where none is open each is decided on by itself."""
+    if len(members) == 1:
+        return members[0]
+    by_id = {one.correlation: one for one in members}
+    if doubt is not None and doubt.correlation in by_id:
+        return by_id[doubt.correlation]
+    return max(members, key=_most_to_say) if incident.state == "open" else by_id[lease.correlation]
+
+
+def _most_to_say(member: Member) -> tuple[bool, bool, int, datetime]:
+    """What fires before what is over, news before what is known; then the worst news, then the newest alert."""
+    known = member.folded
+    news = member.pending.severity or 0
+    return known.status is Status.FIRING, member.pending.count > 0, news, known.newest_time or EPOCH
 
 
 def plan(
@@ -217,11 +161,14 @@ def plan(
         "epoch": 0,
     }
     row_id = tx.execute(incidents.insert().values(**values).returning(incidents.c.id)).scalar_one()
-    tx.execute(episodes.insert().values(correlation=correlation, number=number, incident=row_id))
+    began = {"correlation": correlation, "number": number, "incident": row_id, "part": Part.OPENED.value}
+    tx.execute(episodes.insert().values(**began))
     tx.execute(update(correlations).where(correlations.c.id == correlation).values(episode=number))
     return Incident(
         id=row_id,
         target=target,
+        correlation_id=correlation_id,
+        opened_number=number,
         state="planned",
         sys_id=None,
         number=None,
@@ -248,49 +195,6 @@ def creates_since(tx: Connection, target: str, since: datetime, *, but: int | No
     return int(tx.execute(counted).scalar_one())
 
 
-def pending_of(tx: Connection, correlation: int, progress: Progress, *, after: int, upto: int) -> Pending:
-    """What correlation.summary says of the alerts with after < seq <= upto, asked of SQL: bounded memory."""
-    span = and_(alerts.c.correlation == correlation, alerts.c.seq > after, alerts.c.seq <= upto)
-    instant = alerts.c.event_time.type
-    accepted = alerts.c.outcome == "accepted"
-    firing = alerts.c.status == Status.FIRING.value
-    resolved = alerts.c.status == Status.RESOLVED.value
-    totals = tx.execute(
-        select(
-            func.count(case((accepted, 1))).label("accepted"),
-            func.count(case((firing, 1))).label("firing"),
-            func.count(case((and_(accepted, resolved), 1))).label("resolved"),
-            func.max(case((and_(accepted, firing), alerts.c.severity))).label("severity"),
-            func.max(case((and_(accepted, firing), alerts.c.event_time)), type_=instant).label("fired"),
-            func.min(alerts.c.event_time, type_=instant).label("first_seen"),
-            func.max(alerts.c.event_time, type_=instant).label("last_seen"),
-        ).where(span)
-    ).one()
-    newest = tx.execute(
-        select(alerts.c.seq, alerts.c.event_time, alerts.c.status)
-        .where(span, accepted)
-        .order_by(alerts.c.event_time.desc(), alerts.c.seq.desc())
-        .limit(1)
-    ).first()
-    floor = max((time for time in (progress.last_firing_time, totals.fired) if time is not None), default=None)
-    since = select(func.min(alerts.c.received_at, type_=instant)).where(span, accepted, resolved)
-    if floor is not None:
-        since = since.where(alerts.c.event_time >= floor)
-    return Pending(
-        count=totals.accepted,
-        firing_count=totals.firing,
-        severity=Severity(totals.severity) if totals.severity else None,
-        newest_time=newest.event_time if newest else None,
-        newest_seq=newest.seq if newest else 0,
-        newest_status=Status(newest.status) if newest else None,
-        last_firing_time=totals.fired,
-        first_seen=totals.first_seen,
-        last_seen=totals.last_seen,
-        any_resolved=totals.resolved > 0,
-        resolved_since=tx.execute(since).scalar() if totals.resolved else None,
-    )
-
-
 def encode(value: object) -> bytes:
     return msgspec.json.encode(value)
 
@@ -305,10 +209,12 @@ def _newest_incident(tx: Connection, correlation: int) -> int | None:
     return tx.execute(query).scalar()
 
 
-def _incident(row: Row[Any]) -> Incident:
+def _incident(row: Row[Any], opened_number: int) -> Incident:
     return Incident(
         id=row.id,
         target=row.target,
+        correlation_id=row.correlation_id,
+        opened_number=opened_number,
         state=row.state,
         sys_id=row.sys_id,
         number=row.number,
@@ -320,15 +226,26 @@ def _incident(row: Row[Any]) -> Incident:
     )
 
 
-def _last_begun(tx: Connection, correlation: int, before: int) -> tuple[Episode | None, str | None]:
+def _last_begun(tx: Connection, member: Member) -> tuple[Episode | None, str | None]:
     row = tx.execute(
         select(incidents.c.episode, incidents.c.number)
         .join(episodes, episodes.c.incident == incidents.c.id)
-        .where(episodes.c.correlation == correlation, episodes.c.number < before, incidents.c.episode.is_not(None))
+        .where(
+            episodes.c.correlation == member.correlation,
+            episodes.c.number < member.episode_number,
+            episodes.c.part.not_in(GONE),
+            incidents.c.episode.is_not(None),
+        )
         .order_by(episodes.c.number.desc())
         .limit(1)
     ).first()
     return (decode(row.episode, Episode), row.number) if row is not None else (None, None)
+
+
+def _left(tx: Connection, member: Member) -> str | None:
+    before = episodes.c.correlation == member.correlation, episodes.c.number == member.episode_number - 1
+    left = select(incidents.c.number).join(episodes, episodes.c.incident == incidents.c.id)
+    return tx.execute(left.where(*before, episodes.c.part.in_(GONE))).scalar()
 
 
 def doubt_of(tx: Connection, incident: int) -> Doubt | None:
@@ -343,6 +260,7 @@ def doubt_of(tx: Connection, incident: int) -> Doubt | None:
         return None
     return Doubt(
         id=row.id,
+        correlation=row.correlation,
         operation=row.operation,
         ref=row.ref,
         deadline=row.deadline,
@@ -363,15 +281,6 @@ def _alert(tx: Connection, correlation: int, seq: int) -> AlertSource | None:
     if row is None:
         return None
     return AlertSource(**row._asdict())
-
-
-def _is_newer(pending: Pending, progress: Progress) -> bool:
-    if pending.newest_time is None:
-        return False
-    return progress.newest_time is None or (pending.newest_time, pending.newest_seq) > (
-        progress.newest_time,
-        progress.newest_seq,
-    )
 
 
 def ended_state(episode: Episode | None) -> str:

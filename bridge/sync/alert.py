@@ -15,7 +15,7 @@ from bridge.mapping.load import compile_files
 from bridge.sources.document import decode
 from bridge.store import revisions
 from bridge.store.engine import Store
-from bridge.store.work import AlertSource, Held
+from bridge.store.held import AlertSource, Held
 
 OLD_REVISIONS_MAX = 32  # compiled, in memory
 

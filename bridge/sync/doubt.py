@@ -10,7 +10,7 @@ from bridge.errors import Permanent
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import CORRELATION_ID, Target
-from bridge.store.work import Doubt, Held
+from bridge.store.held import Doubt, Held
 from bridge.sync.reading import ENDED_STATES, JOURNAL_FIELDS
 
 
@@ -34,7 +34,7 @@ def look_again(
 ) -> Found | None:
     """None: no trace of it, so far. Raises Permanent("id_in_use") when somebody else's record carries our ID."""
     if doubt.operation == Kind.CREATE.value:
-        return _created(table.find(target.table, held.correlation_id, deadline=deadline), ours, known)
+        return _created(table.find(target.table, held.incident.correlation_id, deadline=deadline), ours, known)
     sys_id = held.incident.sys_id or ""
     noted = table.has_note(target.table, sys_id, doubt.ref, deadline=deadline)
     if noted is False:

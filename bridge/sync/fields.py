@@ -15,12 +15,13 @@ from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import CORRELATION_ID, Target
 from bridge.store.additions import ATTACHMENT, OBSERVABLES, OUTPUT, Planned
-from bridge.store.work import Held, encode
+from bridge.store.held import Held
+from bridge.store.work import encode
 from bridge.sync.alert import Speaker
 from bridge.sync.fit import fit
 from bridge.sync.reading import FIRST_STATE, still_ours
-from bridge.sync.sight import Sight
-from bridge.sync.speech import linked, work_note
+from bridge.sync.sight import Sight, joining
+from bridge.sync.speech import linked, taken_out, work_note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,15 @@ def fields_for(
         fields |= _transition(held, target, decision, rendered)
         own = rendered.fields.get("work_notes", "")
         fields["work_notes"] = work_note(
-            decision.kind, decision.reason, facts.severity, own=own, count=facts.repeat_count, ref=ref
+            decision.kind,
+            decision.reason,
+            facts.severity,
+            own=own,
+            count=facts.repeat_count,
+            ref=ref,
+            about=held.correlation_id if held.others else "",
+            joined=[(one.correlation_id, one.folded.repeat_count) for one in joining(held)],
+            left=[correlation_id for _, correlation_id in held.leaving],
         )
         told |= {"left_to_person": left} if left else {}
     if "risk_score" in fields and not _overrides_risk_score(target, rendered):
@@ -101,8 +110,9 @@ def _create(
     held: Held, speaker: Speaker, target: Target, rendered: Rendered, *, installation: str, ref: str
 ) -> dict[str, str]:
     previous = held.incident.number or held.last_number
+    said = taken_out(held.left_number, ref) if held.left_number else linked(previous, ref) if previous else ""
     own = rendered.fields.get("work_notes", "")
-    note = {"work_notes": "\n".join(part for part in (own, linked(previous, ref)) if part)} if previous else {}
+    note = {"work_notes": "\n".join(part for part in (own, said) if part)} if said else {}
     identity = {
         "correlation_id": held.correlation_id,
         "correlation_display": display_of(speaker.published.mapping.display, installation),
@@ -112,9 +122,11 @@ def _create(
 
 def _key(held: Held, target: Target, decision: Decision) -> dict[str, str]:
     """The correlation ID, and where the target has a column for it, the ID with the number of the episode."""
-    begins = decision.kind is Kind.CREATE and held.incident.episode is not None
-    of_episode = f"{held.correlation_id}#{held.episode_number + begins}"
-    return {target.key_field: of_episode, CORRELATION_ID: held.correlation_id}
+    incident = held.incident
+    of_episode, correlation_id = f"{incident.correlation_id}#{incident.opened_number}", incident.correlation_id
+    if decision.kind is Kind.CREATE and incident.episode is not None:  # the next one, which is not planned yet
+        of_episode, correlation_id = f"{held.correlation_id}#{held.episode_number + 1}", held.correlation_id
+    return {target.key_field: of_episode, CORRELATION_ID: correlation_id}
 
 
 def _transition(held: Held, target: Target, decision: Decision, rendered: Rendered) -> dict[str, str]:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from sqlalchemy import Connection
+
 from bridge.alert import Json
-from bridge.correlation.policy import (
-    Decision,
-    Kind,
-    Reason,
-    carried,
-    fold,
-    settled,
-    the_resolve,
-)
+from bridge.correlation.policy import Decision, Kind, Reason, settled, the_resolve
+from bridge.correlation.progress import fold
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.log.entries import Action, append
 from bridge.metrics import Metrics
+from bridge.store import joins, orders
 from bridge.store import settle as settling
 from bridge.store.engine import Store
+from bridge.store.held import UNSETTLED, Doubt, Held, Lease, Settlement
 from bridge.store.settle import LeaseLost
-from bridge.store.work import UNSETTLED, Doubt, Held, Lease, Settlement
+from bridge.store.work import paused_targets
 from bridge.sync.doubt import Found
 from bridge.sync.outcomes import REFUSALS, again_at, outcome_word
 from bridge.sync.reading import JOURNAL_FIELDS, seen_of
@@ -47,21 +45,46 @@ class Ledger:
         # A plan has no episode yet; the one before it belongs to another incident's row.
         known = sight.episode if held.incident.episode is not None else None
         episode = settled(known, decision, sight.progress, now) if nothing else known
-        settlement = Settlement(
-            kind=decision.kind.value,
-            reason=decision.reason.value,
-            read_seq=held.read_seq,
-            progress=carried(sight.progress, decision) if nothing else sight.progress,
-            episode=episode,
-            wake_at=decision.wake_at if nothing else None,
-        )
+        # What is only observed is not carried out: the progress goes on as if nothing had been decided.
+        settlement = sight.settlement(decision if nothing else replace(decision, kind=Kind.NOTHING), episode)
+        settlement = replace(settlement, kind=decision.kind.value, wake_at=decision.wake_at if nothing else None)
         with self._store.transaction() as tx:
             settling.settle(tx, held, settlement, held.incident, now, decision=word)
             if word != held.last_decision or (nothing and held.pending.count):
                 detail: dict[str, Json] = {} if nothing else {"mode": "observe"}
                 revision = sight.speaker.published.revision
                 settling.decided(tx, held, decision, now, revision=revision, detail=detail)
+            if decision.kind is Kind.CREATE:
+                self._hold_keys_observed(tx, sight, now)
         self._metrics.decided(word.split(":", maxsplit=1)[0], decision.reason.value)
+
+    def _hold_keys_observed(self, tx: Connection, sight: Sight, now: datetime) -> None:
+        with contextlib.suppress(joins.Taken):  # of two at once one would have joined: its next decision says so
+            keys, target = sight.speaker.mapped.join_keys, sight.target.name
+            joins.hold_keys(tx, sight.held, target, keys, now, observing=True)
+
+    def joined(self, sight: Sight, decision: Decision) -> None:
+        """Taken into an open incident. What it shares with that is told by the next round, which is the incident's."""
+        held, target = sight.held, sight.target.name
+        if sight.taker is None:
+            raise ValueError("a join without an incident to join")
+        with self._store.transaction() as tx:
+            if target in paused_targets(tx):
+                raise Transient(orders.PAUSED, f"The target {target} is paused: resume it to go on.")
+            now, revision = self._store.now(tx), sight.speaker.published.revision
+            done = joins.attach(tx, held, sight.taker, decision, now, revision=revision)
+        # It shares the incident, is due, and the incident does not say so yet. If we die here the next round tells it.
+        if done:
+            self._metrics.decided(decision.kind.value, decision.reason.value)
+
+    def let_go(self, held: Held) -> None:
+        with self._store.transaction() as tx:
+            joins.let_go(tx, held, self._store.now(tx))
+
+    def not_begun(self, held: Held) -> None:
+        """The round is over without a decision; it is still due."""
+        with self._store.transaction() as tx:
+            settling.release(tx, held)
 
     def counted(self, held: Held) -> None:
         """No alert was ever accepted: there is nothing to decide on."""
@@ -176,14 +199,9 @@ class Ledger:
             episode = replace(episode, close_refused_for=the_resolve(sight.progress))
         elif episode is not None:
             episode = replace(episode, reopen_refused=True)
-        settlement = Settlement(
-            kind=decision.kind.value,
-            reason=reason.value,
-            read_seq=held.read_seq,
-            progress=sight.progress,
-            episode=episode,
-            wake_at=now,
-        )
+        # Nothing was carried out: the alerts count, and the decision is made anew.
+        settlement = sight.settlement(replace(decision, kind=Kind.NOTHING), episode, reason=reason.value, wake_at=now)
+        settlement = replace(settlement, kind=decision.kind.value)
         with self._store.transaction() as tx:
             append(
                 tx,

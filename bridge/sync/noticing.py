@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bridge.correlation.policy import Kind, ended
+from bridge.correlation.progress import together
 from bridge.log.entries import Action, append
 from bridge.servicenow.record import Record
 from bridge.store import settle as settling
 from bridge.store.engine import Store
-from bridge.store.work import Settlement
 from bridge.sync.reading import changed_since, seen, seen_of, told_of
-from bridge.sync.sight import Sight
+from bridge.sync.sight import Sight, noticed
 
 
 def notice(store: Store, sight: Sight, record: Record | None) -> Sight | None:
@@ -23,20 +22,12 @@ def notice(store: Store, sight: Sight, record: Record | None) -> Sight | None:
     held, before, now = sight.held, sight.episode, store.moment()
     if before is None:
         return sight
-    after = seen(before, record, held.progress, target=sight.target, our_state=held.incident.record_state, now=now)
+    known, ours = together([one.progress for one in held.all]), held.incident.record_state
+    after = seen(before, record, known, target=sight.target, our_state=ours, now=now)
     if (after.open, after.end) == (before.open, before.end):
         return replace(sight, episode=after)
-    over = before.open and not after.open
-    progress = ended(held.progress) if over else held.progress
     what = after.end.value if after.end is not None else "reopened_by_person"
-    settlement = Settlement(
-        kind=Kind.NOTHING.value,
-        reason=what,
-        read_seq=held.applied_seq,
-        progress=progress,
-        episode=after,
-        wake_at=now,
-    )
+    settlement = noticed(held, before, after, reason=what, wake_at=now)
     told = told_of(record, over=not after.open)
     with store.transaction() as tx:
         settling.settle(tx, held, settlement, held.incident, now, decision=f"noticed: {what}")

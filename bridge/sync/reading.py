@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from bridge.alert import Json
-from bridge.correlation.policy import End, Episode, Progress
+from bridge.correlation.policy import End, Episode
+from bridge.correlation.progress import Progress
 from bridge.servicenow.record import Record
 from bridge.settings import Target
-from bridge.store.work import Seen, WrittenField
+from bridge.store.held import Seen, WrittenField
 
 # States in which a record is over, by table; a cancelled one is a person's doing, for we never cancel.
 ENDED_STATES = {"incident": frozenset({"6", "7", "8"}), "sn_si_incident": frozenset({"3", "7"})}

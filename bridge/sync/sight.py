@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from bridge.correlation.policy import Episode, Policy, Progress, Situation
+from bridge.correlation.policy import Decision, Episode, Kind, Policy, Reason, Situation, Taker, carried
+from bridge.correlation.progress import Progress, ended, is_stale
 from bridge.dictionary.reading import Reading
 from bridge.servicenow.table import TableApi
 from bridge.servicenow.ways import Way
 from bridge.settings import Target
-from bridge.store.work import Held
+from bridge.store.held import Held, Member, Part, Settlement, Share
 from bridge.sync.alert import Speaker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """One look at a held correlation: what the alerts say, where it goes, and by which policy."""
+    """One look at what is held: what the alerts say, where it goes, and by which policy."""
 
     held: Held
     speaker: Speaker
@@ -24,15 +26,85 @@ class Sight:
     way: Way
     reading: Reading  # what the instance has told of its tables
     policy: Policy
-    progress: Progress  # with the pending alerts folded in
+    progress: Progress  # with the pending alerts folded in; of all that share an open incident, together
     episode: Episode | None
+    taker: Taker | None = None  # the incident that takes it in, where none is open
 
     def situation(self, *, brake: bool = False) -> Situation:
+        news = [one for one in deciding(self.held) if one.pending.count]
         return Situation(
             progress=self.progress,
-            pending=self.held.pending,
-            applied_changed_time=self.held.progress.changed_time,
             episode=self.episode,
+            stale=bool(news) and all(is_stale(one.pending, one.progress) for one in news),
             routed=self.speaker.mapped.target is not None,
             brake=brake,
+            taker=self.taker,
+            untold=_untold(self.held),
         )
+
+    def settlement(
+        self, decision: Decision, episode: Episode | None, *, reason: str | None = None, wake_at: datetime | None = None
+    ) -> Settlement:
+        """What is true once `decision` is carried out, for each of those that it is about."""
+        held = self.held
+        mine, *others = (_share(one, decision) for one in deciding(held))
+        if decision.kind is Kind.REOPEN:  # it is theirs again, too; what is pending of them is for the next round
+            others = [_as_applied(one) for one in held.others]
+        tells = decision.kind in (Kind.UPDATE, Kind.CLOSE, Kind.REOPEN)
+        return Settlement(
+            kind=decision.kind.value,
+            reason=reason or decision.reason.value,
+            read_seq=mine.read_seq,
+            progress=mine.progress,
+            episode=episode,
+            wake_at=wake_at,
+            others=tuple(others),
+            told=(*(one.correlation for one in joining(held)), *(row for row, _ in held.leaving)) if tells else (),
+        )
+
+
+def noticed(held: Held, before: Episode, after: Episode, *, reason: str, wake_at: datetime) -> Settlement:
+    """What is true once people have ended the incident, or opened it again: nothing that is pending is in it.
+
+    What has joined, and was not told, was not known to who ended it: it stays as it is, and its next round lets it go.
+    """
+    over = before.open and not after.open
+    heirs = [one for one in held.others if not (over and one.part is Part.JOINING)]
+    mine, *others = (
+        _as_applied(one, over=over and one.part is not Part.JOINING)
+        for one in ((held, *heirs) if before.open is not after.open else (held,))
+    )
+    return Settlement(
+        kind=Kind.NOTHING.value,
+        reason=reason,
+        read_seq=mine.read_seq,
+        progress=mine.progress,
+        episode=after,
+        wake_at=wake_at,
+        others=tuple(others),
+    )
+
+
+def deciding(held: Held) -> tuple[Member, ...]:
+    """Those that one decision is about: all that share an open incident; else each is on its own."""
+    return held.all if held.incident.state == "open" else (held,)
+
+
+def joining(held: Held) -> list[Member]:
+    return [one for one in held.all if one.part is Part.JOINING]
+
+
+def _share(member: Member, decision: Decision) -> Share:
+    progress = carried(member.folded, decision)
+    return Share(correlation=member.correlation, read_seq=member.read_seq, progress=progress)
+
+
+def _as_applied(member: Member, *, over: bool = False) -> Share:
+    progress = ended(member.progress) if over else member.progress
+    return Share(correlation=member.correlation, read_seq=member.applied_seq, progress=progress)
+
+
+def _untold(held: Held) -> Reason | None:
+    if joining(held):
+        return Reason.JOINED
+    return Reason.SPLIT if held.leaving else None

@@ -17,16 +17,7 @@ from datetime import timedelta
 
 import msgspec
 
-from bridge.correlation.policy import (
-    CloseWhen,
-    Decision,
-    Episode,
-    Kind,
-    carried,
-    decide,
-    fold,
-    settled,
-)
+from bridge.correlation.policy import CloseWhen, Decision, Episode, Kind, decide, settled
 from bridge.dictionary.reading import Reading
 from bridge.errors import Ambiguous, BridgeError, Misconfigured, Permanent, Transient
 from bridge.log.entries import Action, append
@@ -34,19 +25,19 @@ from bridge.metrics import Metrics
 from bridge.servicenow.ownership import is_ours
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
-from bridge.servicenow.ways import way_of
 from bridge.settings import Mode, Target
-from bridge.store import additions, orders, work
+from bridge.store import additions, joins, orders, work
 from bridge.store import settle as settling
 from bridge.store.engine import Store
+from bridge.store.held import Doubt, Held, Lease, Part, Settlement
 from bridge.store.settle import LeaseLost
-from bridge.store.work import LEASE, Doubt, Held, Lease, Settlement
+from bridge.store.work import LEASE
 from bridge.sync.additions import Additions
-from bridge.sync.alert import Alerts, Speaker
+from bridge.sync.alert import Alerts
 from bridge.sync.doubt import Found, id_taken, look_again, there_already
 from bridge.sync.fields import Writing, fields_for
-from bridge.sync.fit import closes
 from bridge.sync.ledger import Ledger
+from bridge.sync.lookout import Lookout
 from bridge.sync.noticing import notice
 from bridge.sync.outcomes import window_end
 from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS
@@ -79,11 +70,9 @@ class Worker:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
-        self._alerts = alerts
         self._targets = targets
         self._tables = tables  # by instance
-        self._ways = {name: way_of(target, tables[target.instance]) for name, target in targets.items()}
-        self._reading_of = reading_of  # what an instance has told of its tables, as it is known now
+        self._lookout = Lookout(store=store, alerts=alerts, targets=targets, tables=tables, reading_of=reading_of)
         self._installation = installation
         self._ledger = Ledger(store=store, metrics=metrics, jitter=jitter)
         self._held = held  # targets whose instance is left alone for now
@@ -142,7 +131,10 @@ class Worker:
         if held.alert is None:  # a person asked, and all alerts so far were suppressed
             self._ledger.counted(held)
             return
-        sight = self._look(held)
+        if held.part is Part.JOINING and held.incident.state == "ended":
+            self._ledger.let_go(held)
+            return
+        sight = self._lookout.sight(held)
         decision = decide(sight.situation(), sight.policy, self._store.moment())
         record: Record | None = None
         wanted = decision.kind is not Kind.NOTHING or held.look_at is not None
@@ -160,53 +152,12 @@ class Worker:
             sight = replace(sight, held=replace(held, looked=True))
         if decision.kind is Kind.NOTHING or sight.target.mode is Mode.OBSERVE:
             self._ledger.unwritten(sight, decision)
+        elif decision.kind is Kind.JOIN:
+            self._ledger.joined(sight, decision)
         else:
             self._write(sight, decision, record)
 
     # --- what there is to see
-
-    def _look(self, held: Held) -> Sight:
-        speaker = self._alerts.of(held)
-        target = self._target(self._target_name(held, speaker))
-        if target.tenant != held.tenant:
-            message = f"The target {target.name!r} is of tenant {target.tenant!r}, the alerts of {held.tenant!r}."
-            raise Permanent("other_tenant", f"{message} Tenants never meet: route to a target of the alerts' own.")
-        reading = self._reading_of(target.instance)
-        policy = speaker.published.mapping.policy
-        if target.one_record_per_id:
-            policy = replace(policy, reopen_within=timedelta.max)
-        close_when = target.close.when if target.close is not None and closes(target, reading) else CloseWhen.NEVER
-        episode = held.incident.episode or held.last_episode
-        if episode is not None and held.sync_asked_at is not None:
-            episode = replace(episode, close_refused_for=None, reopen_refused=False)
-        if episode is not None and held.incident.state == "planned":
-            episode = replace(episode, reopen_refused=True)  # its successor is planned: that one is to be created
-        progress = fold(held.progress, held.pending)
-        return Sight(
-            held=held,
-            speaker=speaker,
-            target=target,
-            table=self._tables[target.instance],
-            way=self._ways[target.name],
-            reading=reading,
-            progress=progress,
-            policy=replace(policy, close_when=close_when),
-            episode=episode,
-        )
-
-    def _target_name(self, held: Held, speaker: Speaker) -> str:
-        """An incident stays where it was opened; a plan follows the route."""
-        if held.incident.state != "planned":
-            return held.incident.target
-        return speaker.mapped.target or held.incident.target or held.target or next(iter(self._targets))
-
-    def _target(self, name: str) -> Target:
-        target = self._targets.get(name)
-        if target is None:
-            raise Permanent(
-                "unknown_target", f"The target {name!r} is not in bridge.yaml any more: put it back, or pause it there."
-            )
-        return target
 
     def _read(self, sight: Sight, sys_id: str) -> Record | None:
         written = [name for name in sight.held.incident.written if name not in JOURNAL_FIELDS]
@@ -223,7 +174,8 @@ class Worker:
 
     def _refuse_if_there(self, sight: Sight, sys_id: str) -> None:
         """A 404 also means that an ACL hides the record: only one that no list shows either has been deleted."""
-        found = sight.table.find(sight.target.table, sight.held.correlation_id, deadline=self._deadline())
+        correlation_id = sight.held.incident.correlation_id
+        found = sight.table.find(sight.target.table, correlation_id, deadline=self._deadline())
         if any(record.sys_id == sys_id for record in found):
             raise Transient("record_hidden", "ServiceNow said that the record is gone, and lists it: it is read again.")
 
@@ -237,7 +189,7 @@ class Worker:
         """Look the last write up. False when it is certain that it did not happen: the round may go on."""
         if doubt.known and held.incident.target not in self._targets:
             return False  # it was refused there, and nobody can look there any more: the route decides where to go
-        target = self._target(held.incident.target)
+        target = self._lookout.target(held.incident.target)
         now = self._store.moment()  # before the look: what is committed while it looks must not be missed
         found = look_again(
             self._tables[target.instance],
@@ -269,8 +221,9 @@ class Worker:
             return settling.known_elsewhere(tx, target.name, record.sys_id, but=held.incident.id)
 
     def _is_ours(self, target: Target, record: Record, held: Held) -> bool:
-        mine = is_ours(record, correlation_id=held.correlation_id, installation=self._installation)
-        return mine or (target.adopt_any and record.text("correlation_id") == held.correlation_id)
+        correlation_id = held.incident.correlation_id
+        mine = is_ours(record, correlation_id=correlation_id, installation=self._installation)
+        return mine or (target.adopt_any and record.text("correlation_id") == correlation_id)
 
     # --- carrying a decision out
 
@@ -285,7 +238,11 @@ class Worker:
             now=self._store.moment(),
             deadline=self._deadline(),
         )
-        intended = self._intend(sight, decision, writing, ref)
+        try:
+            intended = self._intend(sight, decision, writing, ref)
+        except joins.Taken:  # another process was quicker with the same values: the next round joins its incident
+            self._ledger.not_begun(sight.held)
+            return
         if intended is None:
             self._ledger.unwritten(sight, decide(sight.situation(brake=True), sight.policy, self._store.moment()))
             return
@@ -340,14 +297,9 @@ class Worker:
                     return None
                 if held.incident.episode is not None:
                     held = settling.plan_next(tx, held, sight.target.name)
-            settlement = Settlement(
-                kind=decision.kind.value,
-                reason=decision.reason.value,
-                read_seq=held.read_seq,
-                progress=carried(sight.progress, decision),
-                episode=settled(sight.episode, decision, sight.progress, now),
-                wake_at=decision.wake_at,
-            )
+                joins.hold_keys(tx, held, sight.target.name, sight.speaker.mapped.join_keys, now)
+            episode = settled(sight.episode, decision, sight.progress, now)
+            settlement = sight.settlement(decision, episode, wake_at=decision.wake_at)
             settling.decided(tx, held, decision, now, revision=sight.speaker.published.revision, detail=writing.told)
             intent = settling.intend(
                 tx,

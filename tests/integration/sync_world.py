@@ -29,7 +29,7 @@ from bridge.simulator.tls import Authority
 from bridge.store import intake, orders, queries
 from bridge.store.engine import Store
 from bridge.store.reconciler_tables import reconcilers, strays
-from bridge.store.tables import additions, correlations, incidents, intents, log_entries
+from bridge.store.tables import additions, correlations, episodes, incidents, intents, log_entries
 from bridge.sync.alert import Alerts
 from bridge.sync.reconciler import Reconciler
 from bridge.sync.worker import Worker
@@ -315,13 +315,20 @@ def check_invariants(world: World) -> None:
     ours = [row for row in world.records() if row["correlation_display"].endswith(f" · {INSTALLATION}")]
     known = {row.sys_id: row for row in rows(world.store, incidents) if row.sys_id is not None}
     told = {row.sys_id: row for row in rows(world.store, strays)}
+    episodes_now = rows(world.store, episodes)
     for correlation in rows(world.store, correlations):
         mine = [row for row in ours if row["correlation_id"] == correlation.correlation_id]
-        open_rows = [row for row in known.values() if row.correlation_id == correlation.correlation_id]
-        open_ids = [row.sys_id for row in open_rows if row.state == "open"]
+        opened_for = [row for row in known.values() if row.correlation_id == correlation.correlation_id]
+        its = [
+            row.incident
+            for row in episodes_now
+            if (row.correlation, row.number) == (correlation.id, correlation.episode)
+        ]
+        open_ids = [row.sys_id for row in known.values() if row.state == "open" and row.id in its]
         assert len(open_ids) == int(correlation.open), "an open correlation has one open incident, a closed one none"
-        if correlation.open:
-            assert [row["sys_id"] for row in mine if row["sys_id"] == open_ids[0]] == open_ids
+        others = [row.number for row in opened_for if row.state == "open" and row.sys_id not in open_ids]
+        assert others == [], "the correlation has left an open incident that was opened for it"
+        assert [row["sys_id"] for row in ours if row["sys_id"] in open_ids] == open_ids
         strangers = [row["number"] for row in mine if row["sys_id"] not in known and row["sys_id"] not in told]
         unsettled = correlation.failure is not None
         assert unsettled or not strangers, f"twins, or records that the store has lost: {strangers}"

@@ -10,10 +10,10 @@ from bridge.errors import Permanent
 from bridge.publishing import Signed, put_into_use
 from bridge.store import settle as settling
 from bridge.store import work
+from bridge.store.held import Settlement
 from bridge.store.removal import let_go, still_kept
 from bridge.store.revisions import Author, KnownBy
 from bridge.store.settle import LeaseLost
-from bridge.store.work import Settlement
 
 ROBIN = Signed(author=Author(name="robin", known_by=KnownBy.OS_USER), note="a reason", actor="cli:robin")
 

@@ -13,15 +13,18 @@ from intake_world import alert, delivery, library_of
 from sqlalchemy import event, insert, select, update
 
 from bridge.alert import Severity, Status
-from bridge.correlation.policy import Episode, Kind, Progress, Reason, fold
+from bridge.correlation.policy import Episode, Kind, Reason
+from bridge.correlation.progress import Progress, fold
 from bridge.correlation.summary import AlertFacts, summarise
 from bridge.errors import Permanent
 from bridge.library import Library
 from bridge.store import intake, orders, queries, settle
 from bridge.store.engine import Store
+from bridge.store.held import Held, Settlement
+from bridge.store.pending import pending_of
 from bridge.store.settle import LeaseLost
 from bridge.store.tables import alerts, correlation_keys, correlations, deliveries, incidents, intents, log_entries
-from bridge.store.work import LEASE, Held, Settlement, claim, hold, pending_of
+from bridge.store.work import LEASE, claim, hold
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 

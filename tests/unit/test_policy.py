@@ -15,23 +15,23 @@ from hypothesis import strategies as st
 from bridge.alert import Severity, Status
 from bridge.correlation.policy import (
     BRAKE_RECHECK,
+    JOIN_RECHECK_MAX,
+    JOIN_RECHECK_MIN,
     NOTES_PER_EPISODE_MAX,
     CloseWhen,
     Decision,
     End,
     Episode,
     Kind,
-    Pending,
     Policy,
-    Progress,
     Reason,
     Situation,
+    Taker,
     carried,
     decide,
-    ended,
-    fold,
     settled,
 )
+from bridge.correlation.progress import Pending, Progress, ended, fold, is_stale, together
 from bridge.correlation.summary import AlertFacts, summarise
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -63,16 +63,19 @@ class Row:
     pending: Pending = NO_NEWS
     routed: bool = True
     brake: bool = False
+    taker: Taker | None = None
+    untold: Reason | None = None
 
     @property
     def situation(self) -> Situation:
         return Situation(
             progress=self.progress,
-            pending=self.pending,
-            applied_changed_time=self.progress.changed_time,
             episode=self.episode,
+            stale=is_stale(self.pending, self.progress),
             routed=self.routed,
             brake=self.brake,
+            taker=self.taker,
+            untold=self.untold,
         )
 
 
@@ -318,8 +321,59 @@ FIRING_ROWS = {
     "nothing to tell, the interval is not over: nothing, and no timer": nothing(FIRES, OPEN, Reason.IN_STEP),
 }
 
+TAKER = Taker(incident=1, is_open=True, since=NOW - HOUR)
+PLANNED = Taker(incident=1, is_open=False, since=NOW - timedelta(seconds=5))
+JOIN_ROWS = {
+    "an open incident shares a value: join instead of a first create": replace(
+        does(Kind.JOIN, FIRES, None, Reason.SAME_VALUES), taker=TAKER
+    ),
+    "an open incident shares a value: join instead of a new episode": replace(
+        does(Kind.JOIN, FIRES, replace(BY_PERSON, ended_at=NOW - DAY), Reason.SAME_VALUES), taker=TAKER
+    ),
+    "the brake holds no join": replace(does(Kind.JOIN, FIRES, None, Reason.SAME_VALUES), taker=TAKER, brake=True),
+    "what we closed and may reopen does not join": replace(
+        does(Kind.REOPEN, FIRES, BY_US, Reason.CAME_BACK), taker=TAKER
+    ),
+    "what a person closed stays quiet beside an open incident": replace(
+        nothing(FIRES, BY_PERSON, Reason.CLOSED_BY_PERSON), taker=TAKER
+    ),
+    "what the route drops does not join": replace(nothing(FIRES, None, Reason.DROPPED, routed=False), taker=TAKER),
+    "what has an incident of its own does not join": replace(nothing(FIRES, OPEN, Reason.IN_STEP), taker=TAKER),
+    "an incident that is being created: wait as long as it has taken so far": replace(
+        nothing(FIRES, None, Reason.WAITS_TO_JOIN, timedelta(seconds=5)), taker=PLANNED
+    ),
+    "an incident that has just been planned: wait a second": replace(
+        nothing(FIRES, None, Reason.WAITS_TO_JOIN, JOIN_RECHECK_MIN), taker=replace(PLANNED, since=NOW)
+    ),
+    "an incident that has long been planned: wait half a minute": replace(
+        nothing(FIRES, None, Reason.WAITS_TO_JOIN, JOIN_RECHECK_MAX), taker=replace(PLANNED, since=NOW - HOUR)
+    ),
+    "one that joined is told": replace(update(FIRES, OPEN, Reason.JOINED), untold=Reason.JOINED),
+    "one that joined is told although a repeat's interval is not over": replace(
+        update(FIRES, UNTOLD, Reason.JOINED), untold=Reason.JOINED
+    ),
+    "one that joined is told in the quiet time, and its timer stays": replace(
+        update(IS_RESOLVED, OPEN, Reason.JOINED, HOUR, policy=QUIET), untold=Reason.JOINED
+    ),
+    "one that joined and is worse: one update": replace(
+        update(WORSE, OPEN, Reason.SEVERITY_ROSE), untold=Reason.JOINED
+    ),
+    "one that joined and all are resolved: closed": replace(
+        does(Kind.CLOSE, IS_RESOLVED, OPEN, Reason.RESOLVED), untold=Reason.JOINED
+    ),
+    "one that was taken out is told": replace(update(FIRES, OPEN, Reason.SPLIT), untold=Reason.SPLIT),
+}
+
 ROWS = (
-    STALE_ROWS | NONE_OPEN_ROWS | PERSON_ROWS | REOPEN_ROWS | BRAKE_ROWS | SEVERITY_ROWS | RESOLVED_ROWS | FIRING_ROWS
+    STALE_ROWS
+    | NONE_OPEN_ROWS
+    | PERSON_ROWS
+    | REOPEN_ROWS
+    | BRAKE_ROWS
+    | SEVERITY_ROWS
+    | RESOLVED_ROWS
+    | FIRING_ROWS
+    | JOIN_ROWS
 )
 
 
@@ -751,11 +805,12 @@ def situations(draw: st.DrawFn) -> Situation:
     pending = summarise(fresh, applied)
     return Situation(
         progress=fold(applied, pending),
-        pending=pending,
-        applied_changed_time=applied.changed_time,
         episode=draw(st.none() | open_episodes | last_episodes),
+        stale=is_stale(pending, applied),
         routed=draw(st.booleans()),
         brake=draw(st.booleans()),
+        taker=draw(st.none() | st.builds(Taker, incident=st.just(1), is_open=st.booleans(), since=instants)),
+        untold=draw(st.sampled_from([None, Reason.JOINED, Reason.SPLIT])),
     )
 
 
@@ -763,13 +818,15 @@ def after(situation: Situation, decision: Decision, now: datetime) -> Situation:
     """The situation once `decision` is settled and nothing new has arrived."""
     progress = situation.progress
     episode = settled(situation.episode, decision, progress, now)
+    if decision.kind is Kind.JOIN:  # what took it in is open, and shows at least as much
+        episode = Episode(open=True, severity=CRITICAL, told_count=progress.repeat_count, told_at=now)
     return Situation(
         progress=carried(progress, decision),
-        pending=Pending(),
-        applied_changed_time=progress.changed_time,
         episode=episode,
         routed=situation.routed,
         brake=situation.brake,
+        taker=situation.taker,
+        untold=situation.untold if decision.kind is Kind.NOTHING else None,
     )
 
 
@@ -801,7 +858,8 @@ def test_a_timer_is_never_set_to_what_has_passed(situation: Situation, policy: P
 def test_a_decision_suits_the_episode(situation: Situation, policy: Policy, now: datetime) -> None:
     is_open = situation.episode is not None and situation.episode.open
     kind = decide(situation, policy, now).kind
-    assert kind in ({Kind.UPDATE, Kind.CLOSE, Kind.NOTHING} if is_open else {Kind.CREATE, Kind.REOPEN, Kind.NOTHING})
+    while_open = {Kind.UPDATE, Kind.CLOSE, Kind.NOTHING}
+    assert kind in (while_open if is_open else {Kind.CREATE, Kind.JOIN, Kind.REOPEN, Kind.NOTHING})
 
 
 @given(situations(), policies, instants)
@@ -809,7 +867,7 @@ def test_what_is_written_depends_on_what_is_known_and_not_on_what_is_new(
     situation: Situation, policy: Policy, now: datetime
 ) -> None:
     # Level-triggered: new alerts are no command, so one that is late, or counted twice, does no harm.
-    known = replace(situation, pending=Pending())
+    known = replace(situation, stale=False)
     assert decide(situation, policy, now).kind is decide(known, policy, now).kind
 
 
@@ -824,6 +882,39 @@ def test_what_people_are_on_is_never_closed_by_default(situation: Situation, now
     if situation.episode is not None:
         touched = replace(situation, episode=replace(situation.episode, touched=True))
         assert decide(touched, POLICY, now).kind is not Kind.CLOSE
+
+
+# ---- several that share an incident
+
+histories = st.lists(alert_lists.map(folded), min_size=1, max_size=4)
+
+
+@given(histories)
+def test_together_they_are_over_when_the_last_of_them_is(many: list[Progress]) -> None:
+    both = together(many)
+    assert (both.status is FIRING) == any(one.status is FIRING for one in many)
+    since = [one.resolved_since for one in many if one.resolved_since is not None]
+    assert both.resolved_since == (max(since) if since and both.status is RESOLVED else None)
+
+
+@given(histories)
+def test_together_they_are_as_bad_as_the_worst_and_count_as_all(many: list[Progress]) -> None:
+    both = together(many)
+    assert (both.severity or 0) == max(one.severity or 0 for one in many)
+    assert both.repeat_count == sum(one.repeat_count for one in many)
+
+
+@given(histories)
+def test_in_which_order_they_are_put_together_does_not_matter(many: list[Progress]) -> None:
+    assert together(many) == together(many[::-1])
+
+
+def test_one_alone_comes_to_itself() -> None:
+    assert together([FIRES]) == FIRES
+
+
+def test_a_suppressed_one_says_nothing_of_the_others_status() -> None:
+    assert together([IS_RESOLVED, Progress(repeat_count=2)]).status is RESOLVED
 
 
 # ---- stories
@@ -849,9 +940,8 @@ class Story:
         pending = summarise(alerts, self.progress)
         situation = Situation(
             progress=fold(self.progress, pending),
-            pending=pending,
-            applied_changed_time=self.progress.changed_time,
             episode=self.episode,
+            stale=is_stale(pending, self.progress),
         )
         decision = decide(situation, self.policy, at(minute))
         settled_situation = after(situation, decision, at(minute))

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bridge.alert import Json, Severity
-from bridge.correlation.policy import End, Episode, Progress
+from bridge.correlation.policy import End, Episode
+from bridge.correlation.progress import Progress
 from bridge.servicenow.record import Record
 from bridge.settings import Target
-from bridge.store.work import WrittenField
+from bridge.store.held import WrittenField
 from bridge.sync.reading import seen, still_ours, told_of
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)

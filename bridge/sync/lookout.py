@@ -1,0 +1,93 @@
+"""From what a round holds to what it sees: the alert that speaks, the target, the policy, an incident to join."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from bridge.correlation.policy import CloseWhen, Taker
+from bridge.correlation.progress import together
+from bridge.dictionary.reading import Reading
+from bridge.errors import Permanent
+from bridge.servicenow.table import TableApi
+from bridge.servicenow.ways import way_of
+from bridge.settings import Mode, Target
+from bridge.store import joins
+from bridge.store.engine import Store
+from bridge.store.held import Held
+from bridge.sync.alert import Alerts, Speaker
+from bridge.sync.fit import closes
+from bridge.sync.sight import Sight, deciding
+
+
+class Lookout:
+    """Reads the store, never ServiceNow."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        alerts: Alerts,
+        targets: Mapping[str, Target],
+        tables: Mapping[str, TableApi],
+        reading_of: Callable[[str], Reading],
+    ) -> None:
+        self._store = store
+        self._alerts = alerts
+        self._targets = targets
+        self._tables = tables  # by instance
+        self._ways = {name: way_of(target, tables[target.instance]) for name, target in targets.items()}
+        self._reading_of = reading_of  # what an instance has told of its tables, as it is known now
+
+    def sight(self, held: Held) -> Sight:
+        speaker = self._alerts.of(held)
+        target = self.target(self._target_name(held, speaker))
+        if target.tenant != held.tenant:
+            message = f"The target {target.name!r} is of tenant {target.tenant!r}, the alerts of {held.tenant!r}."
+            raise Permanent("other_tenant", f"{message} Tenants never meet: route to a target of the alerts' own.")
+        reading = self._reading_of(target.instance)
+        policy = speaker.published.mapping.policy
+        if target.one_record_per_id:
+            policy = replace(policy, reopen_within=timedelta.max)
+        close_when = target.close.when if target.close is not None and closes(target, reading) else CloseWhen.NEVER
+        episode = held.incident.episode or held.last_episode
+        if episode is not None and any(one.sync_asked_at is not None for one in deciding(held)):
+            episode = replace(episode, close_refused_for=None, reopen_refused=False)
+        if episode is not None and held.incident.state == "planned":
+            episode = replace(episode, reopen_refused=True)  # its successor is planned: that one is to be created
+        return Sight(
+            held=held,
+            speaker=speaker,
+            target=target,
+            table=self._tables[target.instance],
+            way=self._ways[target.name],
+            reading=reading,
+            progress=together([one.folded for one in deciding(held)]),
+            policy=replace(policy, close_when=close_when),
+            episode=episode,
+            taker=self._taker(held, speaker, target),
+        )
+
+    def _taker(self, held: Held, speaker: Speaker, target: Target) -> Taker | None:
+        """Asked only where an episode may be opened, of a mapping that joins."""
+        keys = speaker.mapped.join_keys
+        if held.incident.state == "open" or not keys:
+            return None
+        with self._store.reading() as tx:
+            now, observing = self._store.now(tx), target.mode is Mode.OBSERVE
+            return joins.taker_of(tx, held, target.name, keys, now, observing=observing)
+
+    def _target_name(self, held: Held, speaker: Speaker) -> str:
+        """An incident stays where it was opened; a plan follows the route."""
+        if held.incident.state != "planned":
+            return held.incident.target
+        return speaker.mapped.target or held.incident.target or held.target or next(iter(self._targets))
+
+    def target(self, name: str) -> Target:
+        target = self._targets.get(name)
+        if target is None:
+            raise Permanent(
+                "unknown_target", f"The target {name!r} is not in bridge.yaml any more: put it back, or pause it there."
+            )
+        return target
