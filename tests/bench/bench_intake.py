@@ -62,7 +62,7 @@ def bridge_app() -> Flask:
     from bridge.store.tables import metadata
     from bridge.store.writer import Writer
     from bridge.web.app import create_app
-    from bridge.web.hooks import SourceDoor
+    from bridge.web.hooks import SourceDoor, hooks
     from bridge.wiring import utc_now
 
     store = open_store(os.environ["BENCH_DATABASE"], utc_now)
@@ -86,14 +86,8 @@ def bridge_app() -> Flask:
         envelope=PLAIN,
         body_bytes_max=1 << 20,
     )
-    return create_app(
-        sources={"bench": door},
-        library=Library({"elastic": Published(mapping=mapping, revision_id=revision)}),
-        writer=writer,
-        metrics=metrics,
-        clock=utc_now,
-        checks=[],
-    )
+    library = Library({"elastic": Published(mapping=mapping, revision_id=revision)})
+    return create_app(hooks(sources={"bench": door}, library=library, writer=writer, metrics=metrics, clock=utc_now))
 
 
 @contextlib.contextmanager
