@@ -51,7 +51,7 @@ def list_command(config: Path, limit: int, *, as_json: bool) -> None:
             row.status,
             row.severity,
             row.count,
-            row.number,
+            _numbered(row),
             row.state,
             row.target or "drop",
             row.last_decision,
@@ -84,7 +84,7 @@ def show_command(words: str, config: Path, limit: int, tenant: str | None, *, as
         entries = entries_of(tx, row.row_id, incident_rows, limit=limit + 1)
         intents = intents_of(tx, incident_rows, limit=limit + 1)
         beside = of_incidents(tx, incident_rows)
-    every_step = steps_of(alerts, entries, intents)
+    every_step = steps_of(alerts, entries, intents, of=row.correlation_id)
     steps = every_step[-limit:]
     complete = len(steps) == len(every_step)
     if as_json:
@@ -147,6 +147,27 @@ def strays_command(config: Path, limit: int, *, as_json: bool) -> None:
     show_table(columns, rows, empty="Every record with our mark is the incident of a problem that is known here.")
 
 
+@incidents.command("split", epilog=example("bridge incidents split 'edr:web-1:lsass'"))
+@click.argument("correlation_id", metavar="CORRELATION_ID")
+@config_option
+@json_option("One object")
+@click.option("--tenant", metavar="NAME", help="Where several tenants have this correlation ID.")
+def split_command(correlation_id: str, config: Path, tenant: str | None, *, as_json: bool) -> None:
+    """Take a correlation out of the incident that it joined: it gets an incident of its own, and joins this one no
+    more. Both incidents say so."""
+    from bridge.store.joins import split
+
+    with opened(config) as (_, store), store.transaction() as tx:
+        row = _only_one(found_by(tx, correlation_id), correlation_id, tenant)
+        split(tx, row.row_id, actor=actor(), now=store.now(tx))
+    if as_json:
+        show_json({"correlation_id": row.correlation_id, "split_from": row.number, "shared_with": row.shared_with})
+        return
+    click.echo(f"{row.correlation_id} is taken out of {row.number}: `bridge incidents list` shows what comes of it.")
+    for target in sorted(_paused([row])):
+        click.echo(f"Nothing is written to {target} before `bridge targets resume {target}`: it is paused.")
+
+
 def waits(row: CorrelationRow, now: datetime) -> str:
     """Why a correlation is not in step with ServiceNow, and what ends it; "" when it is."""
     failure = ": ".join(part for part in (row.failure, row.failure_text) if part)
@@ -159,11 +180,19 @@ def waits(row: CorrelationRow, now: datetime) -> str:
     if row.failures:
         again = "now" if row.due_at <= now else age(row.due_at, now)
         return f"{failure} (failed {counted(row.failures, 'time')}, again {again})"
-    from bridge.store.backlog import BRAKED
+    from bridge.store.backlog import BRAKED, WAITS_TO_JOIN
 
+    if row.last_decision == WAITS_TO_JOIN:
+        return f"for the incident that it joins, which is being created; looks again {age(row.due_at, now)}"
     if row.last_decision == BRAKED:
         return f"for `max_creates_per_hour` of {row.target}, looks again {age(row.due_at, now)}"
     return "due now" if row.due_at <= now else f"looks again {age(row.due_at, now)}"
+
+
+def _numbered(row: CorrelationRow) -> str | None:
+    """The incident's number, and how many share it."""
+    many = len(row.shared_with) + 1
+    return f"{row.number} ({many} share it)" if row.number is not None and many > 1 else row.number
 
 
 def found_by(tx: Connection, words: str) -> list[CorrelationRow]:
@@ -212,6 +241,8 @@ def _show(row: CorrelationRow, beside: Sequence[AdditionRow], now: datetime) -> 
             ("Severity", row.severity),
             ("Seen", seen),
             ("Incident", row.number),
+            ("Opened for", row.opened_for if row.shared_with and row.opened_for != row.correlation_id else None),
+            ("Shared with", ", ".join(row.shared_with) or None),
             ("State", row.state),
             ("As we last wrote it", f"state {plain(row.record_state)}" if row.record_state else None),
             ("Episode", row.episode or None),

@@ -31,11 +31,16 @@ class Step:
     sent: dict[str, Json] = field(default_factory=dict)  # field -> value, of a write to ServiceNow
 
 
-def steps_of(alerts: Sequence[AlertRow], entries: Sequence[LogRow], intents: Sequence[IntentRow]) -> list[Step]:
-    """Oldest first; what happened in the same microsecond: alerts first, then as the log has it."""
+def steps_of(
+    alerts: Sequence[AlertRow], entries: Sequence[LogRow], intents: Sequence[IntentRow], *, of: str | None = None
+) -> list[Step]:
+    """Oldest first; what happened in the same microsecond: alerts first, then as the log has it.
+
+    `of`: the correlation ID whose story it is; what speaks of another that shares its incident says so.
+    """
     arrivals = [_arrival(alert) for alert in reversed(alerts)]
     by_id = {intent.id: intent for intent in intents}
-    told = [_told(row.entry, by_id) for row in sorted(entries, key=lambda row: row.id)]
+    told = [_told(row.entry, by_id, of) for row in sorted(entries, key=lambda row: row.id)]
     return sorted([*arrivals, *told], key=lambda step: step.at)
 
 
@@ -87,10 +92,12 @@ def _says(alert: AlertRow) -> str:
     return f"{alert.status}, {plain(alert.severity)}: {alert.outcome} ({alert.reason})"
 
 
-def _told(entry: Entry, intents: Mapping[int, IntentRow]) -> Step:
+def _told(entry: Entry, intents: Mapping[int, IntentRow], of: str | None) -> Step:
     intent = intents.get(entry.detail.get(INTENT, 0)) if entry.action is Action.INTENDED else None
     sent = intent.fields if intent is not None and isinstance(intent.fields, dict) else {}
     text = entry_text(entry, without=("fields",) if sent else ())
+    if of is not None and entry.correlation_id not in (None, of):
+        text = "; ".join(part for part in (text, f"about {entry.correlation_id}") if part)
     return Step(at=entry.at, what=entry.action.value, actor=entry.actor, text=text, sent=sent)
 
 

@@ -15,6 +15,7 @@ from bridge.store.tables import alerts, correlations
 from bridge.store.work import paused_targets
 
 BRAKED = f"{Kind.NOTHING.value}: {Reason.BRAKE.value}"  # correlations.last_decision
+WAITS_TO_JOIN = f"{Kind.NOTHING.value}: {Reason.WAITS_TO_JOIN.value}"  # as well
 
 
 def backlog(tx: Connection, now: datetime) -> Backlog:

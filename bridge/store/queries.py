@@ -19,6 +19,7 @@ from bridge.correlation.identity import identify
 from bridge.errors import Unmappable
 from bridge.log.entries import Action, Entry
 from bridge.store.due import is_due
+from bridge.store.held import GONE
 from bridge.store.rows import (
     AlertId,
     AlertRow,
@@ -43,6 +44,7 @@ from bridge.store.tables import (
     target_states,
 )
 
+INCIDENTS_PER_STATEMENT = 1_000  # SQLite's parameters are bounded
 ROWS_MAX = 2**62  # "no maximum" as both databases can count
 ID_MAX = 2**63 - 1
 
@@ -144,7 +146,7 @@ def list_correlations(
         query = query.where(correlations.c.id < before)
     if stuck_only:
         query = query.where(or_(correlations.c.waits_for_person, correlations.c.failures > 0))
-    return [_correlation_row(row) for row in tx.execute(query)]
+    return _correlation_rows(tx, tx.execute(query).all())
 
 
 def find_correlations(tx: Connection, words: str) -> list[CorrelationRow]:
@@ -166,7 +168,7 @@ def find_correlations(tx: Connection, words: str) -> list[CorrelationRow]:
             .where(incidents.c.number == words.upper())
         )
         found = tx.execute(_correlations().where(correlations.c.id.in_(of_number)).order_by(correlations.c.id)).all()
-    return [_correlation_row(row) for row in found]
+    return _correlation_rows(tx, found)
 
 
 def incidents_of(tx: Connection, correlation: int) -> list[int]:
@@ -203,12 +205,8 @@ def intents_of(tx: Connection, incident_rows: Sequence[int], *, limit: int) -> l
 
 
 def entries_of(tx: Connection, correlation: int, incident_rows: Sequence[int], *, limit: int) -> list[LogRow]:
-    """The newest log entries about a correlation or one of its incidents."""
-    concerned = or_(
-        log_entries.c.correlation == correlation,
-        # An entry about an incident as a whole; one about another correlation that shares it is not ours.
-        and_(log_entries.c.correlation.is_(None), log_entries.c.incident.in_(incident_rows)),
-    )
+    """The newest log entries about a correlation or one of its incidents, whichever correlation it speaks of there."""
+    concerned = or_(log_entries.c.correlation == correlation, log_entries.c.incident.in_(incident_rows))
     return _log(tx, [concerned], limit=limit, before=None)
 
 
@@ -302,6 +300,7 @@ def _correlations() -> Select[Any]:
             correlations,
             target.label("shown_target"),
             incidents.c.id.label("incident"),
+            incidents.c.correlation_id.label("opened_for"),
             incidents.c.number,
             incidents.c.sys_id,
             incidents.c.state,
@@ -314,7 +313,23 @@ def _correlations() -> Select[Any]:
     )
 
 
-def _correlation_row(row: Row[Any]) -> CorrelationRow:
+def _correlation_rows(tx: Connection, rows: Sequence[Row[Any]]) -> list[CorrelationRow]:
+    numbered = sorted({row.incident for row in rows if row.incident is not None})
+    sharing: dict[int, list[tuple[int, str]]] = {}
+    for start in range(0, len(numbered), INCIDENTS_PER_STATEMENT):
+        query = (
+            select(episodes.c.incident, correlations.c.id, correlations.c.correlation_id)
+            .join(correlations, _newest_episode())
+            .where(episodes.c.incident.in_(numbered[start : start + INCIDENTS_PER_STATEMENT]))
+            .where(episodes.c.part.not_in(GONE))
+            .order_by(correlations.c.id)
+        )
+        for incident, row_id, correlation_id in tx.execute(query):
+            sharing.setdefault(incident, []).append((row_id, correlation_id))
+    return [_correlation_row(row, sharing.get(row.incident, [])) for row in rows]
+
+
+def _correlation_row(row: Row[Any], sharing: Sequence[tuple[int, str]]) -> CorrelationRow:
     return CorrelationRow(
         row_id=row.id,
         tenant=row.tenant,
@@ -340,6 +355,8 @@ def _correlation_row(row: Row[Any]) -> CorrelationRow:
         failure_text=row.failure_text,
         waits_for_person=row.waits_for_person,
         paused_at=row.paused_at,
+        opened_for=row.opened_for,
+        shared_with=tuple(correlation_id for row_id, correlation_id in sharing if row_id != row.id),
     )
 
 

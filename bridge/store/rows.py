@@ -86,6 +86,8 @@ class CorrelationRow:
     failure_text: str | None
     waits_for_person: bool
     paused_at: datetime | None  # of the target
+    opened_for: str | None  # correlation ID that the incident's record carries
+    shared_with: tuple[str, ...]  # correlation IDs of the others that share the incident
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,9 @@ from intake_world import NOW, PROBE, alert, body_of, delivery, delivery_of, libr
 from sqlalchemy import update
 
 import bridge.wiring
+from bridge.alert import Severity
 from bridge.cli import main
+from bridge.correlation.policy import Episode
 from bridge.log.entries import Action, Entry, append
 from bridge.settings import Settings
 from bridge.store.engine import Store, open_store
@@ -29,6 +31,7 @@ from bridge.store.tables import (
     log_entries,
     revisions,
 )
+from bridge.store.work import encode
 
 BRIDGE = """\
 database: %s
@@ -481,6 +484,59 @@ def test_a_correlation_is_found_by_the_text_before_the_100_character_rule(bridge
     bridge_.take(alert("r" * 200))
     shown = bridge_.json("incidents", "show", "r" * 200)
     assert len(shown["correlation_id"]) == 100
+
+
+def share_incident(bridge_: Bridge) -> None:
+    """INC0010001 was opened for r1, and r2 has joined."""
+    bridge_.take(alert("r1"), alert("r2"))
+    bridge_.open_incident()
+    bridge_.change(due_at=None)
+    with bridge_.store.transaction() as tx:
+        tx.execute(episodes.insert().values(correlation=2, number=1, incident=7, part="joined"))
+        shown = Episode(open=True, severity=Severity.MEDIUM, told_count=2)
+        tx.execute(update(incidents).values(episode=encode(shown)))
+        tx.execute(update(intents).values(outcome="applied"))
+
+
+def test_the_list_says_how_many_share_an_incident(bridge_: Bridge) -> None:
+    share_incident(bridge_)
+    assert "INC0010001 (2 share it)" in bridge_.run("incidents", "list")
+    assert [(row["correlation_id"], row["shared_with"]) for row in bridge_.json("incidents", "list")] == [
+        ("r2", ["r1"]),
+        ("r1", ["r2"]),
+    ]
+
+
+def test_whichever_of_those_that_share_an_incident_is_shown_it_is_the_whole_story(bridge_: Bridge) -> None:
+    share_incident(bridge_)
+    shown = bridge_.json("incidents", "show", "r2")
+    assert (shown["number"], shown["opened_for"], shown["shared_with"]) == ("INC0010001", "r1", ["r1"])
+    assert [step["what"] for step in shown["story"]] == ["alert", "intended", "written"]
+    text = bridge_.run("incidents", "show", "r2")
+    assert "Opened for      r1" in text
+    assert "Shared with     r1" in text
+
+
+def test_what_joined_is_taken_out_by_a_command_that_the_log_tells(bridge_: Bridge) -> None:
+    share_incident(bridge_)
+    assert "r2 is taken out of INC0010001" in bridge_.run("incidents", "split", "r2")
+    (row, _) = bridge_.json("incidents", "list")
+    assert (row["correlation_id"], row["number"], row["shared_with"], row["waits"]) == ("r2", None, [], "due now")
+    (entry,) = bridge_.json("log", "show", "--action", "split")
+    assert (entry["actor"], entry["correlation_id"], entry["number"]) == ("cli:robin", "r2", "INC0010001")
+
+
+def test_what_an_incident_was_opened_for_is_not_taken_out(bridge_: Bridge) -> None:
+    share_incident(bridge_)
+    said = bridge_.run("incidents", "split", "r1", status=1)
+    assert "INC0010001 was opened for r1 and bears its ID" in said
+    assert "bridge incidents show INC0010001" in said
+
+
+def test_the_list_says_what_waits_to_join(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.change(last_decision="nothing: waits_to_join", due_at=NOW + timedelta(days=36500))
+    assert "for the incident that it joins, which is being created" in bridge_.run("incidents", "list")
 
 
 def test_an_unknown_incident_is_told(bridge_: Bridge) -> None:

@@ -63,6 +63,11 @@ def test_steps_stand_in_the_order_of_time_alerts_first() -> None:
     assert [step.what for step in steps] == ["alert", "decided", "intended", "alert"]
 
 
+def test_a_step_of_another_that_shares_the_incident_names_it() -> None:
+    entries = [entry(1, 1, Action.WRITTEN, correlation_id="r:h"), entry(2, 2, Action.WRITTEN, correlation_id="r:i")]
+    assert [step.text for step in steps_of([], entries, [], of="r:h")] == ["", "about r:i"]
+
+
 def test_entries_of_one_instant_keep_the_order_of_the_log() -> None:
     steps = steps_of([], [entry(9, 1, Action.INTENDED), entry(8, 1, Action.DECIDED)], [])
     assert [step.what for step in steps] == ["decided", "intended"]
