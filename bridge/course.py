@@ -12,23 +12,12 @@ from collections import Counter
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import cast
 
 from bridge.alert import MappedAlert, Outcome, believed, key_of
-from bridge.correlation.policy import (
-    CloseWhen,
-    Decision,
-    Episode,
-    Kind,
-    Reason,
-    Situation,
-    carried,
-    decide,
-    rises,
-    settled,
-    shown,
-)
-from bridge.correlation.progress import Progress, fold, is_stale
-from bridge.correlation.summary import AlertFacts, summarise
+from bridge.correlation.policy import CloseWhen, Kind, Reason, rises, shown
+from bridge.correlation.rounds import Correlation, Round, Rounds
+from bridge.correlation.summary import AlertFacts
 from bridge.mapping.compile import Mapping
 from bridge.mapping.rendered import Facts
 from bridge.store.correlation_state import CorrelationState
@@ -55,19 +44,12 @@ class Step:
     severity_rose: bool = False
 
 
-@dataclass(slots=True)
-class _Problem:
-    """One correlation as the course has brought it about."""
+@dataclass(slots=True, eq=False)
+class _Problem(Correlation):
+    """One correlation as the course has brought it about, with what intake keeps of it."""
 
-    state: CorrelationState
-    progress: Progress = field(default_factory=Progress)
-    pending: list[AlertFacts] = field(default_factory=list)
-    episode: Episode | None = None
-    newest: AlertFacts | None = None  # of the accepted ones, by event time, then seq
-    routed_to: str | None = None  # the newest's route
-    target: str | None = None  # of the last episode
-    wake_at: datetime | None = None
-    foretold: bool = False  # the next update or close has been a step's `writes` already
+    state: CorrelationState = field(kw_only=True)
+    foretold: bool = False  # the next update or close of its incident has been a step's `writes` already
 
 
 class Course:
@@ -79,6 +61,7 @@ class Course:
         self.outcomes: Counter[Outcome] = Counter()
         self._policies = {name: replace(mapping.policy, close_when=when) for name, when in closes.items()}
         self._problems: dict[Key, _Problem] = {}  # by every key that leads to one
+        self._rounds = Rounds()
         self._timers: list[tuple[datetime, int, _Problem]] = []  # the number keeps equal times in order
         self._timers_set = 0
 
@@ -116,12 +99,9 @@ class Course:
             received_at=now,
             suppressed=done.outcome is Outcome.SUPPRESSED,
         )
-        problem.pending.append(facts)
-        if done.outcome is Outcome.SUPPRESSED:  # counted with the next decision, but no reason for one
+        problem.take(facts, routed_to=mapped.target, join_keys=mapped.join_keys)
+        if facts.suppressed:
             return Step(done.outcome, mapped, done.reason)
-        newest = problem.newest
-        if newest is None or (facts.event_time, facts.seq) > (newest.event_time, newest.seq):
-            problem.newest, problem.routed_to = facts, mapped.target
         return self._accepted(problem, mapped, done.reason, source, now)
 
     def _problem_of(self, mapped: MappedAlert, tenant: str, source: str) -> _Problem:
@@ -136,7 +116,7 @@ class Course:
         naming = Naming({one: problem.state for one, problem in known.items()})
         naming.name(mapped, tenant=tenant, source=source, mapping=self.mapping.name)
         state = naming.states[key]
-        return by_state.get(id(state)) or _Problem(state)
+        return by_state.get(id(state)) or _Problem(state=state)
 
     def _register(self, problem: _Problem) -> None:
         state = problem.state
@@ -145,55 +125,49 @@ class Course:
         state.new_keys = ()
 
     def _accepted(self, problem: _Problem, mapped: MappedAlert, reason: str, source: str, now: datetime) -> Step:
-        before = problem.episode
-        decision, progress = self._decide(problem, now)
-        if decision.reason in LATER and not problem.foretold:
+        done = self._decide(problem, now)
+        decision = done.decision
+        if decision.reason in LATER and not any(one.foretold for one in self._sharing(problem)):
             problem.foretold = True
             decision = replace(decision, kind=LATER[decision.reason])
         if decision.kind is Kind.NOTHING:
             return Step(Outcome.ACCEPTED, mapped, reason)
         facts = Facts.of(
-            progress,
-            shown(before, decision, progress),
+            done.progress,
+            shown(done.before, decision, done.progress),
             source=source,
             mapping=self.mapping.name,
             correlation_id=mapped.correlation_id,
             now=now,
         )
-        rose = rises(before, decision, progress)
-        return Step(Outcome.ACCEPTED, mapped, reason, decision.kind, problem.target, facts, rose)
+        rose = rises(done.before, decision, done.progress)
+        target = problem.incident.target if problem.incident is not None else None
+        return Step(Outcome.ACCEPTED, mapped, reason, decision.kind, target, facts, rose)
 
-    def _decide(self, problem: _Problem, now: datetime) -> tuple[Decision, Progress]:
-        """What the worker does with a correlation that is due; (the decision, the progress that it was taken on)."""
-        before = problem.progress
-        pending = summarise(problem.pending, before)
-        progress = fold(before, pending)
-        situation = Situation(
-            progress=progress,
-            episode=problem.episode,
-            stale=is_stale(pending, before),
-            routed=problem.routed_to is not None,
-        )
-        decision = decide(situation, self._policies.get(problem.target or "", self.mapping.policy), now)
-        problem.pending, problem.state.applied_seq = [], problem.state.last_seq
-        problem.episode = settled(problem.episode, decision, progress, now)
-        problem.progress = carried(progress, decision)
-        if problem.progress.severity is None:
-            problem.state.severity = 0  # what comes next counts from here
-        if problem.episode is not None and problem.episode.open:
-            problem.state.severity = max(problem.state.severity, int(problem.episode.severity))
-        if decision.kind is not Kind.NOTHING:
-            self.decisions[decision.kind] += 1
-            _written(problem, decision)
-        problem.wake_at = decision.wake_at
-        if decision.wake_at is not None:
+    def _decide(self, problem: _Problem, now: datetime) -> Round:
+        """What the worker does with a correlation that is due."""
+        target = problem.incident.target if problem.incident is not None else problem.routed_to
+        done = self._rounds.work(problem, self._policies.get(target or "", self.mapping.policy), now)
+        written = done.decision.kind is not Kind.NOTHING
+        if done.joined:
+            self.decisions[Kind.JOIN] += 1
+        if written:
+            self.decisions[done.decision.kind] += 1
+        for one in self._sharing(problem):
+            state = one.state
+            if not one.pending:
+                state.applied_seq = state.last_seq
+            if one.progress.severity is None:
+                state.severity = 0  # what comes next counts from here
+            if one.episode is not None and one.is_open:
+                state.severity = max(state.severity, int(one.episode.severity))
+            state.open = one.is_open
+            one.foretold = one.foretold and not written
+        if problem.wake_at is not None:
             self._timers_set += 1
-            heapq.heappush(self._timers, (decision.wake_at, self._timers_set, problem))
-        return decision, progress
+            heapq.heappush(self._timers, (problem.wake_at, self._timers_set, problem))
+        return done
 
-
-def _written(problem: _Problem, decision: Decision) -> None:
-    problem.foretold = False
-    if decision.kind is Kind.CREATE:
-        problem.target = problem.routed_to
-    problem.state.open = problem.episode is not None and problem.episode.open
+    def _sharing(self, problem: _Problem) -> list[_Problem]:
+        """All of its incident, whether that is open or has just ended."""
+        return cast("list[_Problem]", problem.incident.correlations) if problem.incident is not None else [problem]

@@ -23,9 +23,10 @@ ABSENT = "absent"  # the outcome of an alert that `each` of the other mapping do
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Writes to ServiceNow, and alerts by their outcome at intake."""
+    """Writes to ServiceNow, problems that joined instead of a create, and alerts by their outcome at intake."""
 
     created: int = 0
+    joined: int = 0
     updated: int = 0
     closed: int = 0
     reopened: int = 0
@@ -266,6 +267,7 @@ def _named(find: Find | None) -> str:
 def _counts(course: Course) -> Counts:
     return Counts(
         created=course.decisions[Kind.CREATE],
+        joined=course.decisions[Kind.JOIN],
         updated=course.decisions[Kind.UPDATE],
         closed=course.decisions[Kind.CLOSE],
         reopened=course.decisions[Kind.REOPEN],

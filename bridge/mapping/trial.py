@@ -9,25 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 from bridge.alert import Json, MappedAlert, Outcome, Status, believed, key_of
-from bridge.correlation.policy import (
-    Decision,
-    Episode,
-    Kind,
-    Situation,
-    carried,
-    decide,
-    rises,
-    settled,
-    shown,
-)
-from bridge.correlation.progress import Progress, fold, is_stale
-from bridge.correlation.summary import AlertFacts, summarise
+from bridge.correlation.policy import Decision, Episode, Kind, Reason, rises, shown
+from bridge.correlation.progress import Progress
+from bridge.correlation.rounds import Correlation, Rounds
+from bridge.correlation.summary import AlertFacts
 from bridge.errors import Unmappable
 from bridge.mapping.compile import Mapping
 from bridge.mapping.expectation import Finding, Seen, compare
@@ -109,23 +100,13 @@ class CannotRun(Exception):
         self.key = key
 
 
-@dataclass(slots=True)
-class _Known:
+@dataclass(slots=True, eq=False)
+class _Known(Correlation):
     """A correlation as the test has brought it about."""
 
-    progress: Progress = field(default_factory=Progress)
-    pending: list[AlertFacts] = field(default_factory=list)
-    episode: Episode | None = None
-    newest: AlertFacts | None = None  # of the accepted ones, by event time, then seq
     mapped: MappedAlert | None = None  # the newest
     element: Json = None  # the newest
-    target: str | None = None  # of the last episode
     seq: int = 0
-    wake_at: datetime | None = None
-
-    @property
-    def is_open(self) -> bool:
-        return self.episode is not None and self.episode.open
 
 
 class _Bench:
@@ -141,6 +122,7 @@ class _Bench:
         self.test = test
         self.now: datetime | None = None  # before the first alert
         self.correlations: dict[str, _Known] = {}
+        self.rounds = Rounds()
         self.last: _Known | None = None
         self.routes: set[str] = set()
 
@@ -189,11 +171,11 @@ class _Bench:
             received_at=self.now,
             suppressed=outcome is Outcome.SUPPRESSED,
         )
-        known.pending.append(facts)
-        if outcome is Outcome.SUPPRESSED:  # counted with the next decision, but no reason for one
+        known.take(facts, routed_to=mapped.target, join_keys=mapped.join_keys)
+        if facts.suppressed:
             return _seen(known, mapped, event_time, outcome, action="suppress", reason=str(mapped.suppressed_by))
-        if known.newest is None or (facts.event_time, facts.seq) > (known.newest.event_time, known.newest.seq):
-            known.newest, known.mapped, known.element = facts, mapped, element
+        if known.newest is facts:
+            known.mapped, known.element = mapped, element
         return self._decided(known, mapped, event_time, self.now)
 
     def _mapped(self, step: Json) -> tuple[MappedAlert, Json, datetime | None]:
@@ -216,42 +198,29 @@ class _Bench:
 
     def _decided(self, known: _Known, mapped: MappedAlert, event_time: datetime, now: datetime) -> Seen:
         """What the worker does with a correlation that is due, up to the write; and the settling after it."""
-        pending = summarise(known.pending, known.progress)
-        situation = Situation(
-            progress=fold(known.progress, pending),
-            episode=known.episode,
-            stale=is_stale(pending, known.progress),
-            routed=known.mapped is not None and known.mapped.target is not None,
-        )
-        decision = decide(situation, self.mapping.policy, now)
-        if decision.kind is Kind.CREATE and known.mapped is not None:
-            known.target = known.mapped.target
-        rendered = self._rendered(known, decision, situation.progress, now)
-        known.episode = settled(known.episode, decision, situation.progress, now)
-        known.progress = carried(situation.progress, decision)
-        known.pending = []
-        known.wake_at = decision.wake_at
-        outcome = Outcome.ACCEPTED
-        return _seen(
-            known, mapped, event_time, outcome, action=decision.kind, reason=decision.reason, rendered=rendered
-        )
+        done = self.rounds.work(known, self.mapping.policy, now)
+        rendered = self._rendered(known, done.decision, done.progress, done.before, now)
+        action, reason = (Kind.JOIN, Reason.SAME_VALUES) if done.joined else (done.decision.kind, done.decision.reason)
+        return _seen(known, mapped, event_time, Outcome.ACCEPTED, action=action, reason=reason, rendered=rendered)
 
-    def _rendered(self, known: _Known, decision: Decision, progress: Progress, now: datetime) -> Rendered:
+    def _rendered(
+        self, known: _Known, decision: Decision, progress: Progress, before: Episode | None, now: datetime
+    ) -> Rendered:
         if decision.kind is Kind.NOTHING or known.mapped is None:
             return Rendered()
-        table = self.tables.get(known.target or "")
+        table = self.tables.get(known.incident.target if known.incident is not None else "")
         if table is None:
             declared = ", ".join(sorted(self.tables))
-            raise CannotRun("alert", f"the route's target `{known.target}` is not known (known: {declared})")
+            raise CannotRun("alert", f"the route's target `{known.routed_to}` is not known (known: {declared})")
         facts = Facts.of(
             progress,
-            shown(known.episode, decision, progress),
+            shown(before, decision, progress),
             source=self.mapping.name,
             mapping=self.mapping.name,
             correlation_id=known.mapped.correlation_id,
             now=now,
         )
-        rose = rises(known.episode, decision, progress)
+        rose = rises(before, decision, progress)
         return self.mapping.render(known.element, decision.kind, facts, table, severity_rose=rose)
 
 
@@ -295,7 +264,7 @@ def _seen(
         action=action,
         reason=reason,
         outcome=outcome,
-        route=(known.target if kept else mapped.target) or "drop",
+        route=(known.incident.target if kept and known.incident is not None else mapped.target) or "drop",
         mapped=mapped,
         event_time=event_time,
         rendered=rendered or Rendered(),

@@ -6,8 +6,9 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from intake_world import library_of
 from sqlalchemy import func, select
-from sync_world import World
+from sync_world import PROBE, World, itsm
 
 from bridge.alert import Outcome
 from bridge.correlation.policy import CloseWhen
@@ -20,15 +21,15 @@ MINUTES = [0, 1, 3, 20, 70]
 LEVELS = ["low", "high", "critical"]
 
 
-def story(world: World, seed: int) -> None:
+def story(world: World, seed: int, **more: str) -> None:
     """Some alerts of three problems, the worker at work between them."""
     for step in range(25):
         number = seed * 31 + step * 7
         rule = f"r{number % 3}"
         if number % 5 == 0:
-            world.resolve(rule)
+            world.resolve(rule, **more)
         else:
-            world.fire(rule, level=LEVELS[number % 7 % 3])
+            world.fire(rule, level=LEVELS[number % 7 % 3], **more)
         world.idle()
         world.pass_time(minutes=MINUTES[(number // 3) % len(MINUTES)])
 
@@ -52,6 +53,19 @@ def test_it_decides_what_the_worker_decided(world: World, seed: int) -> None:
     assert {kind.value: count for kind, count in course.decisions.items()} == dict(written)
     assert len(course.open_keys()) == sum(world.row(rule).open for rule in ("r0", "r1", "r2"))
     assert course.outcomes == {Outcome.ACCEPTED: 25}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_joins_what_the_worker_joined(world: World, seed: int) -> None:
+    joins = "  join: [{same: [.host], within: 2h}]\nroute:"
+    world.library = library_of(world.store, PROBE.replace("route:", joins, 1))
+    world.aim(itsm())
+    story(world, seed, host="web-1")
+    course = course_of(world)
+    done = Counter(entry["outcome"] for entry in world.log("intended")) + Counter(join=len(world.log("joined")))
+    assert {kind.value: count for kind, count in course.decisions.items()} == dict(done)
+    assert done["join"] > 0
+    assert len(course.open_keys()) == sum(world.row(rule).open for rule in ("r0", "r1", "r2"))
 
 
 def test_a_page_begins_where_the_last_one_ended(anywhere: World, monkeypatch: pytest.MonkeyPatch) -> None:

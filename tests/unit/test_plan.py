@@ -141,6 +141,25 @@ def test_what_was_over_lends_no_severity_to_what_comes_next() -> None:
     assert done.before == Counts(created=1, updated=1, accepted=3, dropped=1)
 
 
+JOINS = PROBE.replace("suppress:", "  join: [{same: [host], within: 4h}]\nsuppress:", 1)
+
+
+def test_what_would_join_is_counted_instead_of_a_create() -> None:
+    on_host = [(0, alert("r1", host="web-1")), (1, alert("r2", host="web-1")), (300, alert("r3", host="web-1"))]
+    told = plan(JOINS, *on_host)
+    assert (told.before, told.after) == (
+        Counts(created=3, accepted=3),
+        Counts(created=2, joined=1, updated=1, accepted=3),
+    )
+
+
+def test_what_shares_an_incident_is_closed_together() -> None:
+    both = [(0, alert("r1", host="web-1")), (1, alert("r2", host="web-1"))]
+    over = [(1, alert("r1", host="web-1", state="resolved")), (1, alert("r2", host="web-1", state="resolved"))]
+    assert plan(JOINS, *both, *over).after == Counts(created=1, joined=1, updated=1, closed=1, accepted=4)
+    assert plan(JOINS, *both, *over, (1, alert("r2", host="web-1"))).after.reopened == 1
+
+
 def test_the_same_mapping_changes_nothing() -> None:
     done = plan(PROBE, (0, alert()), (20, alert()), (1, RESOLVED), (1, alert("")), until=9999)
     assert not done.changes

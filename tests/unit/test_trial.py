@@ -27,6 +27,7 @@ correlation:
   reopen: {within: 2d, else: create}
   close_when: {.state: shut}
   close_after: 5m
+  join: [{same: [.floor], within: 4h}]
 suppress:
   - {name: drill, reason: a fire drill, permanent: true, when: {.drill: true}}
 route:
@@ -117,6 +118,23 @@ PASSING = {
           - {after: 1h, change: {.state: shut}, expect: {action: nothing}}
           - {wait: 5m, expect: {action: close}}
           - {after: 3d, expect: {action: create, reason: new_episode}}
+        """,
+    "another problem with the same value joins, until the incident is too old": """
+        change: {.floor: 3}
+        expect: {action: create}
+        then:
+          - change: {.door: C8, .floor: 3}
+            after: 1h
+            expect: {action: join, reason: same_values, correlation_id: door:C8, route: itsm}
+          - {change: {.floor: 3, .state: shut}, after: 1m, expect: {action: nothing, reason: in_step}}
+          - {change: {.door: C8, .floor: 3, .state: shut}, after: 1m, expect: {action: nothing, reason: quiet_time}}
+          - {wait: 5m, expect: {action: close, reason: resolved}}
+          - {change: {.door: D9, .floor: 3}, after: 4h, expect: {action: create, reason: first_alert}}
+        """,
+    "a problem that is worse joins and raises": """
+        change: {.floor: 3}
+        expect: {action: create, severity: medium}
+        then: [{change: {.door: C8, .floor: 3, .level: high}, after: 1m, expect: {action: join, severity: high}}]
         """,
     "resolved before anything fired": """
         change: {.state: shut}
