@@ -34,7 +34,7 @@ from unittest.mock import patch
 from bridge import wiring
 from bridge.cli import author, main
 from bridge.correlation.identity import ID_CHARACTERS_MAX
-from bridge.correlation.policy import NOTES_PER_EPISODE_MAX
+from bridge.correlation.policy import CORRELATIONS_PER_INCIDENT_MAX, NOTES_PER_EPISODE_MAX
 from bridge.errors import Misconfigured
 from bridge.mapping.functions import FUNCTIONS
 from bridge.mapping.load import INCLUDES_MAX, load_mappings
@@ -239,6 +239,7 @@ LIMITS = [
     ("outputs of a mapping; what each of them renders", f"{OUTPUTS_MAX}; {OUTPUT_BYTES_MAX // 1024} KB"),
     ("characters of a correlation ID", f"{ID_CHARACTERS_MAX}"),
     ("work notes about repeats in one episode", f"{NOTES_PER_EPISODE_MAX}"),
+    ("problems that share an incident", f"{CORRELATIONS_PER_INCIDENT_MAX}"),
     ("a mapping file; files that it includes", f"{YAML_BYTES_MAX // 1024} KB; {INCLUDES_MAX}"),
     ("a look-up table; its rows", f"{LOOKUP_BYTES_MAX // 1024**2} MB; {LOOKUP_ROWS_MAX:,}"),
     ("look-up tables that one mapping asks", f"{LOOKUPS_MAX}"),

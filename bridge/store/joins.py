@@ -44,6 +44,8 @@ def taker_of(
     newest = and_(episodes.c.incident == incidents.c.id, episodes.c.number == correlations.c.episode)
     its = select(correlations.c.id).join(episodes, episodes.c.correlation == correlations.c.id).where(newest)
     driven = exists(its.where(correlations.c.due_at.is_not(None)).correlate(incidents))
+    # What cannot be told there is better seen in an incident of its own.
+    stuck = exists(its.where(correlations.c.waits_for_person).correlate(incidents))
     observed = (correlations.c.status == Status.FIRING.value, correlations.c.last_decision.like("would_create:%"))
     would_be = exists(its.where(*observed).correlate(incidents)) if observing else literal(value=False)
     parts = episodes.alias()
@@ -65,6 +67,7 @@ def taker_of(
             incidents.c.id != held.incident.id,
             many < CORRELATIONS_PER_INCIDENT_MAX,
             ~left,
+            ~stuck,
         )
     )
     found = {row.digest: row for row in tx.execute(query)}

@@ -19,7 +19,7 @@ from bridge.correlation.identity import identify
 from bridge.errors import Unmappable
 from bridge.log.entries import Action, Entry
 from bridge.store.due import is_due
-from bridge.store.held import GONE
+from bridge.store.held import GONE, Part
 from bridge.store.rows import (
     AlertId,
     AlertRow,
@@ -161,13 +161,16 @@ def find_correlations(tx: Connection, words: str) -> list[CorrelationRow]:
         return []
     named = select(correlation_keys.c.correlation).where(correlation_keys.c.key.in_(keys))
     found = tx.execute(_correlations().where(correlations.c.id.in_(named)).order_by(correlations.c.id)).all()
-    if not found:
-        of_number = (
+    if not found:  # those that share it; of one that has been followed by others, what it was opened for
+        numbered = _correlations().where(incidents.c.number == words.upper(), episodes.c.part.not_in(GONE))
+        opened = (
             select(episodes.c.correlation)
             .join(incidents, incidents.c.id == episodes.c.incident)
-            .where(incidents.c.number == words.upper())
+            .where(incidents.c.number == words.upper(), episodes.c.part == Part.OPENED.value)
         )
-        found = tx.execute(_correlations().where(correlations.c.id.in_(of_number)).order_by(correlations.c.id)).all()
+        earlier = _correlations().where(correlations.c.id.in_(opened))
+        found = tx.execute(numbered.order_by(correlations.c.id)).all()
+        found = found or tx.execute(earlier.order_by(correlations.c.id)).all()
     return _correlation_rows(tx, found)
 
 

@@ -522,6 +522,7 @@ def test_what_joined_is_taken_out_by_a_command_that_the_log_tells(bridge_: Bridg
     assert "r2 is taken out of INC0010001" in bridge_.run("incidents", "split", "r2")
     (row, _) = bridge_.json("incidents", "list")
     assert (row["correlation_id"], row["number"], row["shared_with"], row["waits"]) == ("r2", None, [], "due now")
+    assert bridge_.json("incidents", "show", "INC0010001")["correlation_id"] == "r1"
     (entry,) = bridge_.json("log", "show", "--action", "split")
     assert (entry["actor"], entry["correlation_id"], entry["number"]) == ("cli:robin", "r2", "INC0010001")
 

@@ -172,6 +172,18 @@ def test_what_a_person_closed_takes_nothing_in(joining: World) -> None:
     assert [entry["reason"] for entry in joining.log("split")] == ["ended_before_it_was_told"]
 
 
+def test_an_incident_that_cannot_be_written_to_takes_nothing_in(joining: World) -> None:
+    joining.fire("r1", host="web-1", level="low")
+    joining.idle()
+    joining.fail(FaultKind.ACL, "PATCH", times=1)
+    joining.fire("r1", host="web-1", level="high")
+    joining.idle()
+    assert joining.row("r1").waits_for_person
+    joining.fire("r2", host="web-1")
+    joining.idle()
+    assert parts(joining)["r2"] == "opened"
+
+
 def test_two_that_arrive_at_the_same_moment_make_one_incident(joining: World) -> None:
     joining.fire("r1", host="web-1")
     joining.fire("r2", host="web-1")

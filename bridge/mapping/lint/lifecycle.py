@@ -41,14 +41,6 @@ def suppression_ends_soon(subject: Subject) -> Iterator[Finding]:
             yield Finding(until, message, "ask its owner; a new `until` keeps it")
 
 
-def not_carried_out(subject: Subject) -> Iterator[Finding]:
-    correlation = subject.root.get("correlation")
-    join = correlation.get("join") if correlation is not None else None
-    if join is not None and join.value:
-        message = "the serving bridge does not carry this out yet: each correlation has an incident of its own"
-        yield Finding(join, message, "leave it out, or know that", at_key=True)
-
-
 def _ends(subject: Subject) -> Iterator[tuple[Node, date]]:
     """Each `until` and the day that it names, the last on which the suppression holds."""
     suppress = subject.root.get("suppress")

@@ -41,9 +41,6 @@ LINTS = {
     "IB205": Lint(
         "severity-not-in-table", "A sample has a severity that the table has not.", alerts.severity_not_in_table
     ),
-    "IB206": Lint(
-        "not-carried-out", "A key that the serving bridge does not carry out yet.", lifecycle.not_carried_out
-    ),
     "IB301": Lint("id-part-may-be-empty", "A part of the ID, or a join value, may be empty.", identity.may_be_empty),
     "IB302": Lint(
         "id-part-falls-back", "A part of the ID, or a join value, falls back to a literal.", identity.falls_back
