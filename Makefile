@@ -1,6 +1,6 @@
 # Everything happens in $(VENV). Nothing here needs root, and nothing beyond Python 3.11+ and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench lock
+.PHONY: help install demo test check bench bench-growth lock
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed ## the bridge and what it needs, into .venv: .venv/bin/bridge
 
@@ -30,6 +30,9 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers
 
 bench: $(VENV)/.installed-dev ## speed and memory, as ratios to a no-op view on this machine
 	$(BIN)/python tests/bench
+
+bench-growth: $(VENV)/.installed-dev ## what grows with the store, on PostgreSQL (ARGS="--correlations 10000 10000000")
+	$(BIN)/python tests/bench/bench_growth.py $(ARGS)
 
 lock: $(VENV)/.installed-dev ## requirements*.txt from pyproject.toml (UPGRADE=1: to the newest)
 	$(LOCK) --group build -o requirements.txt pyproject.toml

@@ -173,6 +173,12 @@ Index(
     sqlite_where=correlations.c.failure.is_not(None),
     postgresql_where=correlations.c.failure.is_not(None),
 )
+Index(  # backlog.BRAKED
+    "correlations_braked",
+    correlations.c.target,
+    sqlite_where=correlations.c.last_decision == "nothing: brake",
+    postgresql_where=correlations.c.last_decision == "nothing: brake",
+)
 
 alerts = Table(
     "alerts",
@@ -206,6 +212,7 @@ Index(
 Index(
     "alerts_quarantined",
     alerts.c.delivery_id,
+    alerts.c.position,
     sqlite_where=alerts.c.outcome == "quarantined",
     postgresql_where=alerts.c.outcome == "quarantined",
 )

@@ -14,11 +14,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, event
 
+from bridge.alert import Outcome
 from bridge.errors import Misconfigured, Transient
 from bridge.store import schema
-from bridge.store.backlog import failing
+from bridge.store.backlog import backlog, braked, failing
 from bridge.store.engine import open_store
-from bridge.store.queries import list_log
+from bridge.store.queries import list_alerts, list_log
+from bridge.store.replay import quarantined
 from bridge.store.schema import problem, upgrade, upgrade_store
 from bridge.store.tables import metadata
 from bridge.wiring import utc_now
@@ -97,7 +99,14 @@ def test_a_database_from_a_newer_version_is_refused(store_url: str) -> None:
 
 @pytest.mark.parametrize(
     ("ask", "index"),
-    [(failing, "correlations_failing"), (partial(list_log, limit=10, correlation_rows=[1]), "log_entries_by_delivery")],
+    [
+        (failing, "correlations_failing"),
+        (braked, "correlations_braked"),
+        (lambda tx: backlog(tx, utc_now()), "alerts_quarantined"),
+        (partial(quarantined, source=None), "alerts_quarantined"),
+        (partial(list_alerts, limit=10, outcome=Outcome.QUARANTINED), "alerts_quarantined"),
+        (partial(list_log, limit=10, correlation_rows=[1]), "log_entries_by_delivery"),
+    ],
 )
 def test_what_is_asked_often_is_found_by_an_index(ask: Callable[[Connection], object], index: str) -> None:
     engine = create_engine("sqlite://")
@@ -106,9 +115,12 @@ def test_what_is_asked_often_is_found_by_an_index(ask: Callable[[Connection], ob
     event.listen(engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
     with engine.connect() as tx:
         ask(tx)
-        (statement, parameters) = asked[0]
-        plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
-    assert any(index in row.detail for row in plan), plan
+        plans = [
+            row.detail
+            for statement, parameters in list(asked)
+            for row in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert any(index in plan for plan in plans), plans
     engine.dispose()
 
 
