@@ -107,6 +107,31 @@ def test_a_call_of_this_process_that_ends_is_not_polled_for(
     assert found == [taken[0]]
 
 
+def test_however_many_threads_of_two_processes_call_at_once_the_limit_holds(two: tuple[Process, Process]) -> None:
+    counting, under_way, most, made = threading.Lock(), 0, 0, 0
+
+    def call(process: Process) -> None:
+        nonlocal under_way, most, made
+        share = CallShare(process.store, process.slots, "prod", concurrent=2, per_hour=20_000)  # on the real clock
+        for _ in range(15):
+            slot = share.take(WAIT_SECONDS_MAX)
+            assert slot is not None
+            with counting:
+                under_way, made = under_way + 1, made + 1
+                most = max(most, under_way)
+            time.sleep(0.001)  # the call
+            with counting:
+                under_way -= 1
+            share.give_back(slot)
+
+    threads = [threading.Thread(target=call, args=(two[number % 2],)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(3 * WAIT_SECONDS_MAX)
+    assert (most, made) == (2, 90)
+
+
 def test_one_instance_takes_nothing_from_another(two: tuple[Process, Process]) -> None:
     first, _ = two
     other = CallShare(first.store, first.slots, "other", concurrent=1, per_hour=10)
