@@ -43,10 +43,13 @@ def failing(tx: Connection) -> str:
 
 def braked(tx: Connection) -> str:
     """A sentence on the problems that wait for the hourly limit of creates; empty when there are none."""
+    # Not `due_at IS NOT NULL`: SQLite would then go through all that is due at any time.
+    waiting = func.count(correlations.c.due_at)
     held = (
-        select(correlations.c.target, func.count())
-        .where(correlations.c.last_decision == BRAKED, correlations.c.due_at.is_not(None))
+        select(correlations.c.target, waiting)
+        .where(correlations.c.last_decision == BRAKED)
         .group_by(correlations.c.target)
+        .having(waiting > 0)
         .order_by(correlations.c.target)
     )
     counts = [f"{target}: {count}" for target, count in tx.execute(held)]
