@@ -12,6 +12,7 @@ import click
 from bridge.cli.opening import actor, opened
 from bridge.cli.options import config_option, example, json_option, limit_option
 from bridge.cli.output import age, counted, plain, show_facts, show_json, show_table, time_text, to_json
+from bridge.cli.strays import adopt_command, strays_command
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -28,6 +29,10 @@ SYNC_PAGE = 200  # asked for in one transaction: intake waits no longer than for
 @click.group(epilog=example("bridge incidents list", "bridge incidents show INC0010001"))
 def incidents() -> None:
     """Correlations, their incidents, and why they wait."""
+
+
+for command in (strays_command, adopt_command):
+    incidents.add_command(command)
 
 
 @incidents.command("list", epilog=example("bridge incidents list", "bridge incidents list --json --limit 1000"))
@@ -122,29 +127,6 @@ def sync_command(words: tuple[str, ...], config: Path, *, everything: bool, as_j
     )
     for target in sorted(paused):
         click.echo(f"Nothing is written to {target} before `bridge targets resume {target}`: it is paused.")
-
-
-@incidents.command("strays", epilog=example("bridge incidents strays", "bridge incidents strays --json"))
-@config_option
-@json_option("An array of objects")
-@limit_option("The newest N.")
-def strays_command(config: Path, limit: int, *, as_json: bool) -> None:
-    """Records in ServiceNow that carry our mark and wait for a person: orphans, and twins that were not merged."""
-    from bridge.store.queries import ROWS_MAX
-    from bridge.store.strays import list_reported
-
-    with opened(config) as (_, store), store.reading() as tx:
-        found = list_reported(tx, limit=min(limit, ROWS_MAX))
-        now = store.now(tx)
-    if as_json:
-        show_json(found)
-        return
-    columns = ("NUMBER", "CORRELATION ID", "INSTANCE", "TABLE", "FOUND", "WHAT", "WHAT TO DO")
-    rows = [
-        (row.number, row.correlation_id, row.instance, row.table, age(row.found_at, now), row.outcome, row.outcome_text)
-        for row in found
-    ]
-    show_table(columns, rows, empty="Every record with our mark is the incident of a problem that is known here.")
 
 
 @incidents.command("split", epilog=example("bridge incidents split 'edr:web-1:lsass'"))

@@ -167,6 +167,7 @@ def end_turn(
         values["done_at"] = done_at
     mine = reconcilers.c.instance == turn.instance, reconcilers.c.epoch == turn.epoch
     tx.execute(update(reconcilers).where(*mine).values(**values))
+    strays.forget_known(tx, turn.instance)
     if not failure:
         _forget_restored(tx, turn, everywhere)
 

@@ -34,6 +34,7 @@ class Outcome(StrEnum):
     HELD = "held"  # a twin that would be closed: more than the hourly limit were, and a person is asked
     CLOSED = "closed"  # a twin that we closed
     OVER = "over"  # it has ended otherwise
+    EXPECTED = "expected"  # an orphan that a person adopts, of a problem that no alert has told this store of yet
 
 
 REPORTED = (Outcome.ORPHAN.value, Outcome.TWO.value, Outcome.HELD.value)
@@ -47,8 +48,8 @@ class Stray:
     sys_id: str
     number: str
     correlation_id: str
-    created_on: str
-    sent_until: datetime | None
+    created_on: str  # as ServiceNow writes it
+    sent_until: datetime | None  # of a close whose outcome is not known
     failures: int
     outcome: str | None
     outcome_text: str | None
@@ -94,7 +95,8 @@ def note(tx: Connection, instance: str, table: str, listed: Sequence[Listed], no
     for one in listed:
         row = known.get(one.sys_id)
         if row is not None and row.version != one.shown.version:
-            values = {"version": one.shown.version, "due_at": now} if not one.shown.over else _over(row, one)
+            again = None if row.outcome == Outcome.EXPECTED else now
+            values = {"version": one.shown.version, "due_at": again} if not one.shown.over else _over(row, one)
             tx.execute(update(strays).where(strays.c.id == row.id).values(**values))
 
 
@@ -177,6 +179,19 @@ def forget(tx: Connection, stray: Stray) -> None:
     tx.execute(delete(strays).where(strays.c.id == stray.id))
 
 
+def forget_known(tx: Connection, instance: str) -> None:
+    """Those that are the incidents of their problems by now."""
+    ours = select(incidents.c.id).where(incidents.c.sys_id == strays.c.sys_id).exists()
+    tx.execute(delete(strays).where(strays.c.instance == instance, ours))
+
+
+def waiting(tx: Connection, instance: str, limit: int) -> list[Stray]:
+    """Those that people are asked about, the oldest first."""
+    asked = (*REPORTED, Outcome.EXPECTED.value)
+    query = select(strays).where(strays.c.instance == instance, strays.c.outcome.in_(asked))
+    return [_stray(row) for row in tx.execute(query.order_by(strays.c.id).limit(limit))]
+
+
 def about_to_close(tx: Connection, stray: Stray, twin: Twin, until: datetime, now: datetime) -> None:
     """Nothing is sent after `until`."""
     tx.execute(update(strays).where(strays.c.id == stray.id).values(sent_until=until))
@@ -223,7 +238,7 @@ def release(tx: Connection, instance: str, now: datetime) -> int:
 def is_known(tx: Connection, instance: str, table: str, key: str) -> bool:
     """Whether an orphan with this correlation ID waits there."""
     place = strays.c.instance == instance, strays.c.table == table, strays.c.key == key
-    orphan = func.coalesce(strays.c.outcome, Outcome.ORPHAN.value) == Outcome.ORPHAN.value
+    orphan = func.coalesce(strays.c.outcome, Outcome.ORPHAN.value).in_((Outcome.ORPHAN.value, Outcome.EXPECTED.value))
     return tx.execute(select(strays.c.id).where(*place, orphan).limit(1)).first() is not None
 
 
@@ -231,6 +246,14 @@ def list_reported(tx: Connection, *, limit: int) -> list[StrayRow]:
     """Those that wait for a person, newest first."""
     query = select(strays).where(strays.c.outcome.in_(REPORTED)).order_by(strays.c.id.desc()).limit(limit)
     return [StrayRow(**{name: getattr(row, name) for name in StrayRow.__slots__}) for row in tx.execute(query)]
+
+
+def orphans(tx: Connection, numbers: Sequence[str] | None) -> list[Stray]:
+    """The reported orphans: of these numbers, or all."""
+    query = select(strays).where(strays.c.outcome == Outcome.ORPHAN.value).order_by(strays.c.id)
+    if numbers is not None:
+        query = query.where(strays.c.number.in_([number.upper() for number in numbers]))
+    return [_stray(row) for row in tx.execute(query)]
 
 
 def count_reported(tx: Connection) -> dict[str, int]:

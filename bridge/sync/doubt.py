@@ -65,15 +65,22 @@ def there_already(
     target: Target,
     key: Mapping[str, str],
     *,
+    looks: bool,
     deadline: float,
     ours: Callable[[Record], bool],
     known: Callable[[Record], bool],
 ) -> Record | None:
     """The record that is taken instead of a first create. Raises Permanent where one stands in the way.
 
-    `adopt: any` takes the open record of another tool. A transform map would write into whatever record has the key,
-    another tool's or an earlier incident's too, so it is looked for.
+    `looks`: this store may have forgotten an incident of ours, so an open one is looked for. `adopt: any` takes the
+    open record of another tool. A transform map would write into whatever record has the key, another tool's or an
+    earlier incident's too, so it is looked for.
     """
+    if looks:
+        found = table.find(target.table, key[CORRELATION_ID], deadline=deadline)
+        still_open = [record for record in found if record.state not in ENDED_STATES[target.table]]
+        if (forgotten := _created(still_open, ours, known)) is not None:
+            return forgotten.record
     if target.adopt_any:
         found = table.find(target.table, key[CORRELATION_ID], deadline=deadline)
         open_ones = [record for record in found if record.state not in ENDED_STATES[target.table]]

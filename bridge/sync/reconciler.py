@@ -25,7 +25,7 @@ from bridge.servicenow.changes import SYS_IDS_MAX, changed, newest, other_times,
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import Mode, Target
-from bridge.store import reconciling
+from bridge.store import reconciling, strays
 from bridge.store.engine import Store
 from bridge.store.reconciling import LEASE, Listed, Place, Turn, TurnLost
 from bridge.sync.burst import CALLS_MAX, Burst
@@ -176,9 +176,27 @@ class Reconciler:
                 reconciling.note_swept(tx, turn, asked, there, done=done)
             # Committed: these were looked for. If we die here the sweep goes on after them.
             if done:
+                self._sweep_strays(turn, burst)
                 return True
             after = asked[-1].id
         return False
+
+    def _sweep_strays(self, turn: Turn, burst: Burst) -> None:
+        """What people deleted of the records that they were asked about; of more than a page, the oldest."""
+        with self._store.reading() as tx:
+            asked = strays.waiting(tx, turn.instance, SYS_IDS_MAX)
+        for table, ones in groupby(sorted(asked, key=lambda one: one.table), key=lambda one: one.table):
+            mine = list(ones)
+            wanted = [one.sys_id for one in mine]
+            if not burst.left:
+                return
+            records, hidden = standing(self._tables[turn.instance], table, wanted, deadline=burst.call())
+            there = {record.sys_id for record in records}
+            with self._store.transaction() as tx:
+                reconciling.fence(tx, turn)
+                for one in mine:
+                    if one.sys_id not in there and not hidden:
+                        strays.forget(tx, one)
 
 
 def _table(targets: Mapping[str, Target]) -> Callable[[reconciling.Standing], str]:

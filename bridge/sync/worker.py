@@ -17,6 +17,7 @@ from datetime import timedelta
 
 import msgspec
 
+from bridge.alert import key_of
 from bridge.correlation.policy import CloseWhen, Decision, Episode, Kind, decide, settled
 from bridge.dictionary.reading import Reading
 from bridge.errors import Ambiguous, BridgeError, Misconfigured, Permanent, Transient
@@ -30,6 +31,7 @@ from bridge.store import additions, joins, orders, work
 from bridge.store import settle as settling
 from bridge.store.engine import Store
 from bridge.store.held import Doubt, Held, Lease, Part, Settlement
+from bridge.store.reconciling import looks_first
 from bridge.store.settle import LeaseLost
 from bridge.store.work import LEASE
 from bridge.sync.additions import Additions
@@ -257,7 +259,9 @@ class Worker:
         # ServiceNow has it and we have not noted it. If we die here the look-up finds it by its ID, or by the [ref].
         state_before = record.state if decision.kind is Kind.CLOSE and record else held.incident.state_before_close
         held = replace(held, incident=replace(held.incident, state_before_close=state_before))
-        self._ledger.applied(held, intent, settlement, Found(record=answer), sent=writing.fields, looked_up=looked_up)
+        # What was there already may be as people have made it since.
+        found = Found(record=answer, left_state=FIRST_STATE[sight.target.table] if looked_up else None)
+        self._ledger.applied(held, intent, settlement, found, sent=writing.fields, looked_up=looked_up)
 
     def _send(
         self, held: Held, sight: Sight, decision: Decision, writing: Writing, deadline: float
@@ -274,7 +278,9 @@ class Worker:
         def known(record: Record) -> bool:
             return self._is_known(target, record, held)
 
-        there = there_already(sight.table, target, writing.key, deadline=deadline, ours=ours, known=known)
+        with self._store.reading() as tx:
+            looks = looks_first(tx, target.instance, target.table, key_of(held.correlation_id))
+        there = there_already(sight.table, target, writing.key, looks=looks, deadline=deadline, ours=ours, known=known)
         record = there or sight.way.create(writing.fields, deadline=deadline)
         if known(record):
             raise id_taken(record)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from intake_world import rows
+from reconciler_world import CLOSES, states, twin
 from sync_world import DISPLAY, OBSERVE, World, itsm
 
 from bridge.servicenow import changes
@@ -22,7 +23,6 @@ from bridge.store.tables import correlations
 from bridge.sync import reconciler
 
 FRED = fixed_id("sys_user", "fred")
-CLOSES = {"state": "7", "close_code": "Solution provided", "close_notes": "fixed"}
 
 
 @pytest.fixture
@@ -31,20 +31,6 @@ def opened(world: World) -> World:
     world.idle()
     world.watch(minutes=1)
     return world
-
-
-def twin(world: World, rule: str = "r1", **fields: str) -> dict[str, str]:
-    """A second record of ours, as a create leaves that commits after its window."""
-    row = world.simulator.person_creates(
-        "incident", world.servicenow.username, correlation_id=rule, correlation_display=DISPLAY
-    )
-    if fields:
-        world.simulator.edit_as_person("incident", row["sys_id"], fields, user="analyst")
-    return row
-
-
-def states(world: World) -> list[str]:
-    return [record["state"] for record in world.records()]
 
 
 # --- what people do
@@ -426,23 +412,6 @@ def test_a_create_that_commits_after_it_was_sent_again_leaves_one_incident(world
     world.idle()
     world.watch(minutes=12, step=5)
     assert sorted(states(world)) == ["1", "6"]
-
-
-# --- orphans
-
-
-def test_an_orphan_is_reported_once_and_left(opened: World) -> None:
-    twin(opened, "unknown")
-    opened.watch(minutes=10)
-    (stray,) = rows(opened.store, strays)
-    assert (stray.outcome, states(opened)) == ("orphan", ["1", "1"])
-    assert len(opened.log("orphan")) == 1
-
-
-def test_an_orphan_that_has_ended_is_nobodys_business(world: World) -> None:
-    twin(world, "unknown", **CLOSES)
-    world.watch(minutes=2)
-    assert rows(world.store, strays) == []
 
 
 # --- the store's part of it, on both engines

@@ -1,0 +1,110 @@
+"""Taking an orphan in, by a person's order: a record that the store has lost is the incident of its problem again.
+
+Nothing is written to ServiceNow here: the next round reads the record and decides as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from bridge.alert import Severity, key_of
+from bridge.correlation.policy import Episode, Progress
+from bridge.errors import Permanent, Transient
+from bridge.log.entries import Action, Entry, append
+from bridge.store import strays
+from bridge.store.strays import Outcome, Stray
+from bridge.store.tables import correlation_keys, correlations, episodes, incidents
+from bridge.store.work import decode, doubt_of, encode, plan
+
+
+class Adopted(StrEnum):
+    TAKEN = "taken"  # it is the incident of its problem
+    EXPECTED = "expected"  # no alert has told this store of the problem: the next one takes it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A target where the orphan could have been created."""
+
+    target: str
+    tenant: str
+    first_state: str  # of a record that nobody has moved on
+
+
+def adopt(tx: Connection, stray: Stray, places: Collection[Place], *, actor: str, now: datetime) -> Adopted:
+    """Raises Permanent when its problem has an incident, Transient while a round is under way: try again."""
+    row = _correlation(tx, stray, places)
+    if row is None:
+        strays.settle(tx, stray, None, Outcome.EXPECTED, now)
+        append(tx, _entry(stray, None, None, actor, now, Adopted.EXPECTED))
+        return Adopted.EXPECTED
+    if row.open:
+        said = f"{stray.number} cannot be adopted: the problem {row.correlation_id} has an open incident by now."
+        raise Permanent("has_incident", f"{said} `bridge incidents show '{row.correlation_id}'` names it.")
+    mine = [place for place in places if place.tenant == row.tenant]
+    place = next((one for one in mine if one.target == row.target), mine[0])
+    incident = _vacant(tx, row, place, now)
+    progress = decode(row.applied, Progress) if row.applied is not None else Progress()
+    severity = Severity(row.severity) if row.severity else Severity.INFO
+    episode = Episode(open=True, severity=severity, told_count=progress.repeat_count, told_at=now)
+    values: dict[str, Any] = {"state": "open", "target": place.target, "sys_id": stray.sys_id, "number": stray.number}
+    values |= {"episode": encode(episode), "record_state": place.first_state, "created_at": now, "look_at": now}
+    tx.execute(update(incidents).where(incidents.c.id == incident).values(**values, epoch=incidents.c.epoch + 1))
+    due: dict[str, Any] = {"open": True, "target": place.target, "due_at": now, "last_decision": "adopted: by_person"}
+    due |= {"failures": 0, "failure": None, "failure_text": None, "waits_for_person": False}
+    tx.execute(update(correlations).where(correlations.c.id == row.id).values(**due))
+    strays.forget(tx, stray)
+    append(tx, _entry(stray, row, incident, actor, now, Adopted.TAKEN))
+    return Adopted.TAKEN
+
+
+def _correlation(tx: Connection, stray: Stray, places: Collection[Place]) -> Row[Any] | None:
+    tenants = {place.tenant for place in places}
+    named = select(correlation_keys.c.correlation).where(
+        correlation_keys.c.key == key_of(stray.correlation_id), correlation_keys.c.tenant.in_(tenants)
+    )
+    query = select(correlations).where(correlations.c.id.in_(named)).order_by(correlations.c.id).with_for_update()
+    rows = tx.execute(query).all()
+    if len(rows) > 1:
+        said = f"{stray.number} cannot be adopted: several tenants have the problem {stray.correlation_id}."
+        raise Permanent("several_tenants", f"{said} Close it in ServiceNow.")
+    return rows[0] if rows else None
+
+
+def _vacant(tx: Connection, row: Row[Any], place: Place, now: datetime) -> int:
+    """The incident's row for it: the one that is planned, or a new one, of the next episode."""
+    newest = (episodes.c.correlation == row.id, episodes.c.number == row.episode)
+    query = select(incidents).join(episodes, episodes.c.incident == incidents.c.id).where(*newest).with_for_update()
+    last = tx.execute(query).one_or_none()
+    leased = last is not None and last.lease_until is not None and last.lease_until > now
+    if leased or (last is not None and doubt_of(tx, last.id) is not None):
+        raise Transient("busy", f"The problem {row.correlation_id} is being worked: try again in a minute.")
+    if last is not None and last.state == "planned":
+        return int(last.id)
+    about = {"tenant": row.tenant, "mapping": row.mapping, "correlation_id": row.correlation_id}
+    return plan(tx, row.id, row.episode + 1, target=place.target, **about).id
+
+
+def _entry(
+    stray: Stray, row: Row[Any] | None, incident: int | None, actor: str, now: datetime, outcome: Adopted
+) -> Entry:
+    return Entry(
+        at=now,
+        action=Action.ADOPTED,
+        actor=actor,
+        outcome=outcome.value,
+        tenant=row.tenant if row is not None else None,
+        mapping=row.mapping if row is not None else None,
+        correlation=row.id if row is not None else None,
+        incident=incident,
+        table=stray.table,
+        number=stray.number,
+        sys_id=stray.sys_id,
+        correlation_id=stray.correlation_id,
+    )

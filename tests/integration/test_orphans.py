@@ -1,0 +1,212 @@
+"""Records of ours that the store does not know: told, adopted, taken by their problem; and a restored store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from intake_world import rows
+from publishing_world import Command
+from reconciler_world import CLOSES, states, twin
+from sqlalchemy import update
+from sync_world import INSTALLATION, World
+
+from bridge.cli import main
+from bridge.errors import Permanent
+from bridge.simulator.faults import FaultKind
+from bridge.store import reconciling
+from bridge.store.adopting import Place, adopt
+from bridge.store.reconciler_tables import strays
+from bridge.store.strays import orphans
+from bridge.store.tables import correlations, installation
+
+
+@pytest.fixture
+def opened(world: World) -> World:
+    world.fire()
+    world.idle()
+    world.watch(minutes=1)
+    return world
+
+
+def test_an_orphan_is_reported_once_and_left(opened: World) -> None:
+    twin(opened, "unknown")
+    opened.watch(minutes=10)
+    (stray,) = rows(opened.store, strays)
+    assert (stray.outcome, states(opened)) == ("orphan", ["1", "1"])
+    assert len(opened.log("orphan")) == 1
+
+
+def test_an_orphan_that_has_ended_is_nobodys_business(world: World) -> None:
+    twin(world, "unknown", **CLOSES)
+    world.watch(minutes=2)
+    assert rows(world.store, strays) == []
+
+
+def test_an_orphan_that_is_deleted_is_forgotten(opened: World) -> None:
+    lost = twin(opened, "unknown")
+    opened.watch(minutes=1)
+    opened.simulator.person_deletes("incident", lost["sys_id"])
+    opened.watch(minutes=70)
+    assert rows(opened.store, strays) == []
+
+
+def orphan_of(world: World, rule: str, **fields: str) -> str:
+    """Its number, once the reconciler has found it."""
+    row = twin(world, rule, **fields)
+    world.turn()
+    return row["number"]
+
+
+def adopted(world: World, number: str) -> str:
+    places = [Place(target="itsm", tenant="default", first_state="1")]
+    with world.store.transaction() as tx:
+        (stray,) = orphans(tx, [number])
+        return adopt(tx, stray, places, actor="test", now=world.store.now(tx))
+
+
+def test_an_orphan_of_a_problem_that_is_known_is_its_incident_once_adopted(anywhere: World) -> None:
+    anywhere.resolve()
+    anywhere.idle()
+    number = orphan_of(anywhere, "r1")
+    assert adopted(anywhere, number) == "taken"
+    anywhere.idle()
+    assert anywhere.record()["state"] == "6"
+    assert (anywhere.log("adopted")[0]["number"], rows(anywhere.store, strays)) == (number, [])
+
+
+def test_an_adopted_incident_that_people_are_on_is_left_to_them(anywhere: World) -> None:
+    anywhere.resolve()
+    anywhere.idle()
+    adopted(anywhere, orphan_of(anywhere, "r1", state="2"))
+    anywhere.idle()
+    assert anywhere.record()["state"] == "2"
+    assert "left to you to close" in anywhere.notes()[0]
+
+
+def test_an_orphan_of_a_problem_that_no_alert_has_told_of_is_taken_by_the_next(anywhere: World) -> None:
+    number = orphan_of(anywhere, "r1")
+    assert adopted(anywhere, number) == "expected"
+    anywhere.fire()
+    anywhere.idle()
+    anywhere.turn()
+    assert (anywhere.record()["number"], anywhere.row().open) == (number, True)
+    assert rows(anywhere.store, strays) == []
+
+
+def test_an_orphan_is_taken_by_its_problem_without_an_order_too(world: World) -> None:
+    number = orphan_of(world, "r1")
+    world.fire()
+    world.idle()
+    assert (world.record()["number"], world.row().open) == (number, True)
+
+
+def test_a_problem_that_has_an_incident_adopts_no_other(opened: World) -> None:
+    number = orphan_of(opened, "r2")
+    opened.fire("r2")
+    with opened.store.transaction() as tx:
+        tx.execute(update(correlations).values(open=True))
+    with pytest.raises(Permanent, match="has an open incident"):
+        adopted(opened, number)
+    with opened.store.transaction() as tx:
+        tx.execute(update(correlations).where(correlations.c.correlation_id == "r2").values(open=False))
+    opened.idle()
+
+
+# --- a store that is older than ServiceNow
+
+
+def restore(world: World) -> None:
+    with world.store.transaction() as tx:
+        reconciling.mark_restored(tx, world.store.now(tx))
+
+
+def test_a_restored_store_looks_before_each_create(anywhere: World) -> None:
+    twin(anywhere)
+    with anywhere.store.transaction() as tx:
+        tx.execute(installation.insert().values(id=INSTALLATION, created_at=anywhere.store.now(tx)))
+    restore(anywhere)
+    anywhere.fire()
+    anywhere.idle()
+    assert (anywhere.writes(), anywhere.row().open) == ([], True)
+
+
+def test_a_restored_store_opens_the_next_incident_of_what_has_ended_since(anywhere: World) -> None:
+    twin(anywhere, **CLOSES)
+    with anywhere.store.transaction() as tx:
+        tx.execute(installation.insert().values(id=INSTALLATION, created_at=anywhere.store.now(tx)))
+    restore(anywhere)
+    anywhere.fire()
+    anywhere.idle()
+    assert states(anywhere) == ["7", "1"]
+
+
+def test_once_all_was_seen_a_restored_store_creates_as_ever(anywhere: World) -> None:
+    with anywhere.store.transaction() as tx:
+        tx.execute(installation.insert().values(id=INSTALLATION, created_at=anywhere.store.now(tx)))
+    restore(anywhere)
+    anywhere.turn()
+    (row,) = rows(anywhere.store, installation)
+    assert row.restored_at is None
+    anywhere.fire()
+    anywhere.idle()
+    assert not any("correlation_id=r1" in path for _method, path, _status in anywhere.simulator.calls)
+
+
+def test_a_turn_that_fails_leaves_the_store_restored(anywhere: World) -> None:
+    with anywhere.store.transaction() as tx:
+        tx.execute(installation.insert().values(id=INSTALLATION, created_at=anywhere.store.now(tx)))
+    restore(anywhere)
+    anywhere.fail(FaultKind.SERVER_ERROR, "GET")
+    anywhere.turn()
+    assert rows(anywhere.store, installation)[0].restored_at is not None
+
+
+# --- the commands
+
+
+@pytest.fixture
+def incidents(command: Command, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """`bridge incidents …`: what it prints, errors where it fails."""
+
+    def run(*words: str, status: int = 0) -> str:
+        assert main(["incidents", *words, "--config", str(command.place.folder / "bridge.yaml")]) == status
+        said = capsys.readouterr()
+        return said.err if status else said.out
+
+    return run
+
+
+def a_stray(command: Command, number: str = "INC0010042", outcome: str = "orphan") -> None:
+    about = {"instance": "corp", "table": "incident", "sys_id": number, "number": number, "correlation_id": "r1"}
+    about |= {"key": "r1", "created_on": "2026-03-10 12:00:00", "version": ""}
+    with command.place.store.transaction() as tx:
+        told = {"found_at": command.place.store.now(tx), "outcome": outcome, "outcome_text": "What to do."}
+        tx.execute(strays.insert().values(**about, **told, failures=0, released=False))
+
+
+def test_strays_are_listed(command: Command, incidents: Callable[..., str]) -> None:
+    a_stray(command)
+    a_stray(command, "INC0010043", "two")
+    a_stray(command, "INC0010044", "closed")
+    found = json.loads(incidents("strays", "--json"))
+    assert [(one["number"], one["outcome"]) for one in found] == [("INC0010043", "two"), ("INC0010042", "orphan")]
+    assert "What to do." in incidents("strays")
+
+
+def test_orphans_are_adopted_by_number_or_all_together(command: Command, incidents: Callable[..., str]) -> None:
+    a_stray(command)
+    assert json.loads(incidents("adopt", "inc0010042", "--json")) == {"INC0010042": "expected"}
+    assert json.loads(incidents("adopt", "--all", "--json")) == {}
+    assert command.place.log("adopted")[0]["actor"] == "cli:robin"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [(("INC9",), 1, "INC9 is no orphan"), ((), 2, "or say --all"), (("INC9", "--all"), 2, "or say --all")],
+)
+def test_what_cannot_be_adopted_is_told(
+    incidents: Callable[..., str], words: tuple[str, ...], status: int, said: str
+) -> None:
+    assert said in incidents("adopt", *words, status=status)
