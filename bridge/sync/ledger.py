@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,12 +19,12 @@ from bridge.metrics import Metrics
 from bridge.store import joins, orders
 from bridge.store import settle as settling
 from bridge.store.engine import Store
-from bridge.store.held import UNSETTLED, Doubt, Held, Lease, Settlement
+from bridge.store.held import UNSETTLED, Doubt, Held, Lease, Seen, Settlement
 from bridge.store.settle import LeaseLost
 from bridge.store.work import paused_targets
 from bridge.sync.doubt import Found
 from bridge.sync.outcomes import REFUSALS, again_at, outcome_word
-from bridge.sync.reading import JOURNAL_FIELDS, seen_of
+from bridge.sync.reading import JOURNAL_FIELDS, seen_after, seen_of
 from bridge.sync.sight import Sight
 
 _log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class Ledger:
         written = settling.written_after(held.incident, lasting, read, anew=create)
         incident = replace(
             held.incident,
-            seen=seen_of(record, written) if record is not None and read else held.incident.seen,
+            seen=_seen(held, settlement, found, sent, written),
             sys_id=record.sys_id if record is not None else held.incident.sys_id,
             number=record.number if record is not None else held.incident.number,
             record_state=held.incident.record_state if record is None or kept else found.left_state or record.state,
@@ -215,3 +215,15 @@ class Ledger:
                 ),
             )
             settling.settle(tx, held, settlement, held.incident, now, decision=f"{decision.kind.value}: {reason.value}")
+
+
+def _seen(
+    held: Held, settlement: Settlement, found: Found, sent: Mapping[str, str], written: Iterable[str]
+) -> Seen | None:
+    """What a later look-up shows may be a person's by now, and is read anew."""
+    record = found.record
+    if record is None or found.left_state is not None:
+        return held.incident.seen
+    if settlement.kind == Kind.UPDATE.value:
+        return seen_after(held.incident.seen, record, sent, written)
+    return seen_of(record, written)

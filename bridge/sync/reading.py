@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -62,6 +62,19 @@ def changed_since(before: Seen | None, after: Seen) -> list[str]:
     if before is None:
         return []
     return sorted(name for name, value in after.values.items() if before.values.get(name, value) != value)
+
+
+def seen_after(before: Seen | None, record: Record, sent: Mapping[str, str], written: Iterable[str]) -> Seen:
+    """The record as our own update read it back. What somebody else has changed between our read and it is yet to be
+    told: there the record counts as it was, so that it is news.
+
+    The priority is left to ServiceNow, which works it out from what we sent.
+    """
+    now = seen_of(record, written)
+    news = [name for name in changed_since(before, now) if name not in sent and name != "priority"]
+    if before is None or not news:
+        return now
+    return Seen(version=before.version, values=now.values | {name: before.values[name] for name in news})
 
 
 def told_of(record: Record | None, *, over: bool) -> dict[str, Json]:
