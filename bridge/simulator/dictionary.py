@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from hashlib import md5
 
@@ -12,6 +12,8 @@ from bridge.simulator.tables import INCIDENT_CLOSE_CODES, TABLES, TASK, TASK_CHO
 Row = dict[str, str]
 
 AT = "2020-01-01 00:00:00"
+ADDED_LENGTH = "255"  # of an administrator's own columns, those of staging tables among them; nothing is cut at it
+JOURNAL_LENGTH = "4000"  # of a staging column that feeds one [UNVERIFIED]
 STRING_LENGTH = "40"  # [KIBANA] of sys_created_by; of other texts without a known length [UNVERIFIED]
 BOOLEANS = {"active", "array", "mandatory", "read_only", "knowledge", "made_sla", "inactive", "risk_score_override"}
 INTEGERS = {"state", "incident_state", "impact", "urgency", "severity", "priority", "sys_mod_count", "order"}
@@ -29,6 +31,23 @@ def dictionary_rows() -> tuple[Row, ...]:
         inherited = listed if table.is_task else {}
         own = [name for name in sorted(table.columns) if name not in inherited]
         rows += [_column(table.name, name, table.reference(name) or "", table.defaults.get(name, "")) for name in own]
+    return tuple(rows)
+
+
+def added_rows(table: Table, columns: Iterable[str]) -> tuple[Row, ...]:
+    """Columns that an administrator has added to `table`."""
+    return tuple(
+        _column(table.name, name, table.reference(name) or "", "") | {"max_length": ADDED_LENGTH} for name in columns
+    )
+
+
+def staging_rows(table: Table, columns: Mapping[str, str]) -> tuple[Row, ...]:
+    """A staging table: texts all, each as long as the column of the target that it feeds, by `columns`."""
+    rows = []
+    for name in sorted(table.columns):
+        fed = columns.get(name, name)
+        length = JOURNAL_LENGTH if fed in JOURNALS else str(LENGTHS.get(fed, ADDED_LENGTH))
+        rows.append(_column(table.name, name, "", "") | {"internal_type": "string", "max_length": length})
     return tuple(rows)
 
 

@@ -56,6 +56,13 @@ class Records:
         """Take in whole rows as they are, sys_id and all."""
         self._rows[self._root(table)] |= {row["sys_id"]: dict(row) for row in rows}
 
+    def describe(self, table: str, rows: Iterable[Row]) -> None:
+        """What sys_dictionary says of a table, in place of what it said."""
+        said = self._rows[self._root("sys_dictionary")]
+        for sys_id in [sys_id for sys_id, row in said.items() if row["name"] == table]:
+            del said[sys_id]
+        self.load("sys_dictionary", rows)
+
     def rows(self, table: str) -> Iterator[Row]:
         """Rows of `table` and of the tables that extend it, oldest first."""
         for row in self._rows[self._root(table)].values():

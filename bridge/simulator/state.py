@@ -12,6 +12,7 @@ from bridge.alert import Json
 from bridge.simulator.access import Access, User
 from bridge.simulator.acl import NEEDS, Needs
 from bridge.simulator.answers import invalid_table
+from bridge.simulator.dictionary import added_rows, staging_rows
 from bridge.simulator.enrichment_maps import Enrichment
 from bridge.simulator.faults import Faults
 from bridge.simulator.rates import Rates
@@ -128,12 +129,15 @@ class Simulator:
         """A staging table with its maps, in place of one of that name."""
         with self.lock:
             self.staging[staging.name] = staging
-            self.rows.add_table(staging.table(self.rows.tables))
+            table = staging.table(self.rows.tables)
+            self.rows.add_table(table)
+            self.rows.describe(table.name, staging_rows(table, staging.feeds(self.rows.tables)))
 
     def add_columns(self, table: str, names: tuple[str, ...]) -> None:
         """Columns of an administrator's own, which the staging tables that feed `table` get as well."""
         with self.lock:
             self.rows.add_columns(table, names)
+            self.rows.load("sys_dictionary", added_rows(self.rows.tables[table], names))
             for staging in list(self.staging.values()):
                 self.add_staging(staging)
 

@@ -56,16 +56,21 @@ class Staging:
     maps: tuple[TransformMap, ...]  # none: "No transform entry or scripts are defined"
     columns: tuple[str, ...] = ()  # beside those that the maps read; a value for another column is dropped
 
+    def feeds(self, tables: Mapping[str, Table]) -> dict[str, str]:
+        """Staging column -> the column that it feeds; where several maps read one, as the first of them does."""
+        read = [_read_by(each, tables[each.target]) for each in reversed(self.maps)]
+        return {column: fed for one in read for column, fed in one.items()}
+
     def table(self, tables: Mapping[str, Table]) -> Table:
         """The staging table itself, where `tables` are those of the instance."""
-        read = [column for each in self.maps for column in _read_by(each, tables[each.target])]
-        own = columns(" ".join([*self.columns, *read]))
+        own = columns(" ".join([*self.columns, *self.feeds(tables)]))
         return Table(name=self.name, label=self.name, columns=own, display="sys_id", plain=True)
 
 
-def _read_by(each: TransformMap, target: Table) -> list[str]:
+def _read_by(each: TransformMap, target: Table) -> dict[str, str]:
+    """Staging column -> the target's column that it feeds."""
     own = [name for name in target.columns if not name.startswith(SYSTEM_OWN)]
-    return [*(each.prefix + name for name in own), *each.fields]
+    return {each.prefix + name: name for name in own} | dict(each.fields)
 
 
 def _elastic(name: str, title: str, target: str) -> Staging:

@@ -198,6 +198,29 @@ def test_columns_are_told_with_their_lengths(world: World) -> None:
     assert "caller_id" not in lengths  # a reference is no string
 
 
+def test_a_scenarios_columns_are_told_as_well(world: World) -> None:
+    each = {"name": "A", "target": "incident", "fields": {"u_key": "u_bridge_key"}}
+    world.apply(
+        columns={"incident": ["u_bridge_key"]}, import_sets={"u_alerts": {"columns": ["u_raw"], "maps": [each]}}
+    )
+    query = "/api/now/table/sys_dictionary?sysparm_query=name={}&sysparm_limit=500"
+    incident = {row["element"] for row in result(world.call("GET", query.format("incident")))}
+    staging = {row["element"]: row["max_length"] for row in result(world.call("GET", query.format("u_alerts")))}
+    assert "u_bridge_key" in incident
+    assert (staging["u_correlation_id"], staging["u_description"], "u_raw" in staging, "u_key" in staging) == (
+        *("100", "4000"),
+        True,
+        True,
+    )
+
+
+def test_a_staging_table_that_is_replaced_is_told_as_it_is_now(world: World) -> None:
+    for name in ("u_old", "u_new"):
+        world.apply(import_sets={"u_alerts": {"columns": [name], "maps": []}})
+    rows = result(world.call("GET", "/api/now/table/sys_dictionary?sysparm_query=name=u_alerts^elementSTARTSWITHu_"))
+    assert [row["element"] for row in rows] == ["u_new"]
+
+
 def test_choices_are_told_by_value_and_label(world: World) -> None:
     query = "name=task^ORname=incident^element=close_code^ORelement=impact^language=en&sysparm_fields=element,value"
     rows = result(world.call("GET", f"/api/now/table/sys_choice?sysparm_query={query}"))
