@@ -130,6 +130,7 @@ def checked_file(config: Path, instance: str | None, *, today: date) -> Checked:
         return Checked(configuration=tuple(error.problems))
     problems += check_secrets(settings)
     problems += _verifier_problems(settings)
+    problems += _shortfalls(settings, instance) if instance is not None else []
     wrong, compiled, count = _compiled(settings, today)
     return Checked(
         configuration=tuple(sorted(set(problems))),
@@ -163,6 +164,20 @@ def _verifier_problems(settings: Settings) -> list[Problem]:
                 for problem in error.problems
             ]
     return found
+
+
+def _shortfalls(settings: Settings, instance: str) -> list[Problem]:
+    """Columns of the instance that cannot hold what records are known by: no create that needs them is sent."""
+    from bridge.servicenow.identity import shortfalls
+    from bridge.yamlfile import load_yaml
+
+    reading, file = _reading(settings, instance), load_yaml(settings.file)
+    return [
+        file.problem(("targets", target.name, "key_field"), short.what.rstrip("."), short.do.rstrip("."))
+        for target in settings.targets.values()
+        if target.instance == instance
+        for short in shortfalls(target, reading)
+    ]
 
 
 def _compiled(settings: Settings, today: date) -> tuple[list[Problem], dict[str, Mapping], int]:

@@ -33,6 +33,13 @@ _SECURITY_INCIDENT = (
     " special_access_write subcategory substate vendor_reference"
 )
 
+# Columns that `task` has wherever it is: a dictionary without one of them is not shown whole.
+_ESSENTIAL = (
+    "number state short_description description assigned_to assignment_group priority impact urgency close_notes"
+    " work_notes correlation_id correlation_display"
+)
+OF_EVERY_TASK = frozenset(_ESSENTIAL.split())
+
 _THREE = frozenset("123")
 _KNOWN = {
     "short_description": Column(type="string", max_length=160),

@@ -101,8 +101,7 @@ def read(visit: Visit, table: str) -> Finding:
 
 
 def import_set_parts(visit: Visit) -> tuple[str, ...]:
-    staged = (target.staging.table for target in visit.targets if target.staging is not None)
-    return tuple(dict.fromkeys(staged)) or ("",)
+    return visit.staging_tables or ("",)
 
 
 def import_set(visit: Visit, table: str) -> Finding:

@@ -11,9 +11,10 @@ from bridge.doctor.visit import Visit
 from bridge.errors import Permanent
 from bridge.servicenow import dictionary
 from bridge.servicenow.dictionary import CHOICES, DICTIONARY, GROUPS, OVERRIDES
-from bridge.settings import CORRELATION_ID, Target, Write
+from bridge.servicenow.identity import shortfalls
+from bridge.settings import Target, Write
 
-NOT_ALLOWED = frozenset({"query_rights", "acl", "forbidden", "rows_hidden", "lookup_unusable"})
+NOT_ALLOWED = frozenset({"query_rights", "acl", "forbidden", "rows_hidden", "partly_hidden", "lookup_unusable"})
 # table -> what is off without the right to read it, and the right
 OPTIONAL = {
     DICTIONARY: (
@@ -54,31 +55,36 @@ def schema(visit: Visit, part: str) -> Finding:
         )
         if error.code == "rows_hidden":
             return not_tested(f"{part} shows no row to the integration user: {without}.", cause)
+        if error.code == "partly_hidden":
+            return not_tested(f"{error.message} A part is not used: {without}.", cause)
         return not_tested(f"{part} may not be read: {without}.", cause)
 
 
 def _columns(visit: Visit) -> str:
-    found = dictionary.columns(visit.table.rows, visit.tables, deadline=visit.deadline())
+    staging = visit.staging_tables
+    found = dictionary.columns(visit.table.all_rows, visit.tables, staging=staging, deadline=visit.deadline())
     _keep(visit, replace(visit.reading, columns=found))
-    return "; ".join(f"{table} has {len(columns)} columns" for table, columns in found.items()) + "."
+    told = [f"{table} has {counted(len(columns), 'column')}" for table, columns in found.items()]
+    told += [f"of {table} nothing is shown" for table in staging if table not in found]
+    return "; ".join(told) + "."
 
 
 def _overrides(visit: Visit) -> str:
     if visit.reading.columns is None:
         raise Permanent("without_columns", f"Without {DICTIONARY} there is nothing that {OVERRIDES} could change.")
-    found = dictionary.overrides(visit.table.rows, visit.tables, deadline=visit.deadline())
+    found = dictionary.overrides(visit.table.all_rows, visit.tables, deadline=visit.deadline())
     _keep(visit, replace(visit.reading, columns=dictionary.overridden(visit.reading.columns, found)))
     return "; ".join(f"{table} overrides {counted(len(columns), 'column')}" for table, columns in found.items()) + "."
 
 
 def _choices(visit: Visit) -> str:
-    found = dictionary.choices(visit.table.rows, visit.tables, deadline=visit.deadline())
+    found = dictionary.choices(visit.table.all_rows, visit.tables, deadline=visit.deadline())
     _keep(visit, replace(visit.reading, choices=found))
     return "; ".join(f"{table} has {len(columns)} columns with choices" for table, columns in found.items()) + "."
 
 
 def _groups(visit: Visit) -> str:
-    found = dictionary.groups(visit.table.rows, deadline=visit.deadline())
+    found = dictionary.groups(visit.table.all_rows, deadline=visit.deadline())
     _keep(visit, replace(visit.reading, groups=found))
     return f"There are {len(found)} active groups."
 
@@ -137,13 +143,7 @@ def misfits(target: Target, reading: Reading) -> list[Cause]:
         for name, _ in target.defaults
         if reading.lacks(target.table, name)
     ]
-    if target.key_field != CORRELATION_ID and reading.lacks(target.table, target.key_field):
-        found.append(
-            Cause(
-                what=f"{target.table} has no column {target.key_field}, which key_field names.",
-                do=f"Make the column in {target.table}, or correct targets.{target.name}.key_field.",
-            )
-        )
+    found += [Cause(what=short.what, do=short.do) for short in shortfalls(target, reading)]
     values = [(name, value, "it is left out of every create") for name, value in target.defaults]
     if target.close is not None:
         values.append(("state", target.close.state, "closing will be refused"))

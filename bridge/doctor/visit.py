@@ -55,6 +55,10 @@ class Visit:
         """That the targets write to; `incident` is there where none is named."""
         return tuple(dict.fromkeys(target.table for target in self.targets)) or ("incident",)
 
+    @property
+    def staging_tables(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(target.staging.table for target in self.targets if target.staging is not None))
+
     def deadline(self) -> float:
         return self.monotonic() + STEP_SECONDS_MAX
 

@@ -1,6 +1,7 @@
 """An instance's schema as it tells it: columns and their lengths, choices, and the names of its groups.
 
-Every row is held against the query: ServiceNow ignores the part of one that it does not understand.
+Every row is held against the query: ServiceNow ignores the part of one that it does not understand. What is shown in
+part is not used: a column that is hidden would be taken for one that is not there, and left out of every record.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from bridge.dictionary.schema import Column
+from bridge.dictionary.standard import OF_EVERY_TASK
 from bridge.errors import Permanent
 from bridge.servicenow.lookup import Rows
 
@@ -24,9 +26,15 @@ FLAGS = {"mandatory": "mandatory", "read_only": "read_only", "has_default": "def
 TEXT_TYPES = frozenset({"string", "email", "url", "html", "translated_text", "string_full_utf8", "phone_number_e164"})
 
 
-def columns(rows: Rows, tables: Iterable[str], *, deadline: float) -> dict[str, dict[str, Column]]:
-    """table -> column -> what it is; a table that is not installed is left out. Raises Permanent without the right."""
-    wanted = tuple(dict.fromkeys(tables))
+def columns(
+    rows: Rows, tables: Iterable[str], *, staging: Iterable[str] = (), deadline: float
+) -> dict[str, dict[str, Column]]:
+    """table -> column -> what it is; a table that is not installed is left out. Raises Permanent without the right.
+
+    `staging`: tables that are no kind of task, and have their own columns only.
+    """
+    tasks, plain = tuple(dict.fromkeys(tables)), tuple(dict.fromkeys(staging))
+    wanted = (*tasks, *plain)
     fields = ("name", "element", "internal_type", "max_length", "choice", "active", *FLAGS.values())
     query = f"nameIN{','.join((PARENT, *wanted))}^elementISNOTEMPTY^ORDERBYsys_id"
     found = _asked(rows(DICTIONARY, query, fields, ROWS_MAX, deadline), DICTIONARY, {PARENT, *wanted})
@@ -34,7 +42,10 @@ def columns(rows: Rows, tables: Iterable[str], *, deadline: float) -> dict[str, 
     for row in found:
         if row.get("element") and row.get("active") != "false":
             by_table.setdefault(row["name"], {})[row["element"]] = _column(row)
-    return {table: by_table.get(PARENT, {}) | by_table[table] for table in wanted if table in by_table}
+    if hidden := sorted(OF_EVERY_TASK - by_table.get(PARENT, {}).keys()):
+        raise Permanent("partly_hidden", f"{DICTIONARY} does not show all: {PARENT} has {', '.join(hidden)} as well.")
+    own = {table: by_table[table] for table in plain if table in by_table}
+    return {table: by_table[PARENT] | by_table[table] for table in tasks if table in by_table} | own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,7 +113,7 @@ class ImportSetWay:
         """Put one row in."""
         self._ask_health(deadline)
         staging = self._staging
-        row = {**{self._column(name): value for name, value in fields.items()}, **as_they_are}
+        row = {**{staging.column(name): value for name, value in fields.items()}, **as_they_are}
         path = f"/api/now/import/{staging.table}"
         answer = self._api.client.write("POST", staging.table, path, {}, row, deadline=deadline)
         results = _results(answer.result)
@@ -140,11 +140,6 @@ class ImportSetWay:
         if note and self._api.has_note(self._table, record.sys_id, note, deadline=deadline) is False:
             return False
         return all(record.text(name) == value for name, value in fields.items() if name not in JOURNALS)
-
-    def _column(self, name: str) -> str:
-        """With the prefix, but for a field of the staging table's own, which has it already."""
-        prefix = self._staging.prefix
-        return name if prefix and name.startswith(prefix) else prefix + name
 
     def _there(self, fields: Mapping[str, str], said: str, deadline: float) -> Record:
         """After a row that was left: the record that is ours, if there is one."""

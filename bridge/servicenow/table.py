@@ -154,7 +154,18 @@ class TableApi:
         """Rows of any table as text. ServiceNow ignores what it does not understand: hold each against the query."""
         columns = {"sysparm_fields": ",".join(fields), "sysparm_exclude_reference_link": "true"}
         rows, _total = self._listed(table, query, columns, limit, deadline=deadline)
-        return [{name: _text(value) for name, value in row.items()} for row in rows if isinstance(row, dict)]
+        return _as_texts(rows)
+
+    def all_rows(
+        self, table: str, query: str, fields: Iterable[str], limit: int, deadline: float
+    ) -> list[dict[str, str]]:
+        """As `rows`. Raises Permanent("partly_hidden") where some of those that match are not shown to this user."""
+        columns = {"sysparm_fields": ",".join(fields), "sysparm_exclude_reference_link": "true"}
+        rows, total = self._listed(table, query, columns, limit, deadline=deadline)
+        if total is not None and 0 < len(rows) < min(total, limit):
+            shown = f"{len(rows)} {'is' if len(rows) == 1 else 'are'} shown"
+            raise Permanent("partly_hidden", f"Of {total} rows of {table} {shown} to the integration user.")
+        return _as_texts(rows)
 
     def page(
         self, table: str, query: str, fields: Iterable[str], limit: int, *, deadline: float
@@ -203,6 +214,10 @@ def _record(row: Json) -> Record | None:
     if not SYS_ID.fullmatch(sys_id):
         return None
     return Record(sys_id=sys_id, number=fields.get("number", ""), state=fields.get("state", ""), fields=fields)
+
+
+def _as_texts(rows: list[Json]) -> list[dict[str, str]]:
+    return [{name: _text(value) for name, value in row.items()} for row in rows if isinstance(row, dict)]
 
 
 def _text(value: Json) -> str:

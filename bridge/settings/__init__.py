@@ -160,6 +160,10 @@ class Staging:
     record_column: str | None = None  # carries the record's sys_id on an update, without the prefix
     app: str | None = None  # scope of Elastic's app, which has a health check and links observables
 
+    def column(self, field: str) -> str:
+        """With the prefix, but for a field of the staging table's own, which has it already."""
+        return field if self.prefix and field.startswith(self.prefix) else self.prefix + field
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Close:

@@ -10,6 +10,7 @@ from bridge.alert import Json
 from bridge.correlation.policy import Decision, Kind, rises, shown
 from bridge.errors import Permanent
 from bridge.mapping.rendered import Facts, Find, Rendered
+from bridge.servicenow.identity import refuse_what_does_not_fit
 from bridge.servicenow.ownership import display_of
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
@@ -42,7 +43,10 @@ def fields_for(
     now: datetime,
     deadline: float,
 ) -> Writing:
-    """What is sent. `record` as it was just read, None before a create; `deadline` bounds the look-ups."""
+    """What is sent. `record` as it was just read, None before a create; `deadline` bounds the look-ups.
+
+    Raises Permanent where the instance's columns cannot hold what the record is known by.
+    """
     held, target, speaker = sight.held, sight.target, sight.speaker
     facts = _facts(sight, decision, now)
     rose = rises(sight.episode, decision, sight.progress)
@@ -72,6 +76,7 @@ def fields_for(
     if "risk_score" in fields and not _overrides_risk_score(target, rendered):
         del fields["risk_score"]
         told["left_out"] = ["risk_score"]
+    refuse_what_does_not_fit(fields | (key if target.staging is not None else {}), target, sight.reading)
     fields, unfit = fit(fields, sight.reading, target)
     return Writing(
         fields=fields, told=told | unfit, key=key, additions=tuple(_additions(sight, decision, rendered, facts))

@@ -77,7 +77,7 @@ class World:
         self.simulator.access.clients[CLIENT_ID] = given
 
     def own_staging(self, *maps: TransformMap) -> None:
-        self.simulator.add_staging(StagingTable(name=OWN, maps=maps, columns=("u_short_description",)))
+        self.simulator.add_staging(StagingTable(name=OWN, maps=maps, columns=OWN_COLUMNS))
 
 
 def _secret(name: str, value: str = SECRET) -> None:
@@ -95,6 +95,7 @@ def _public(name: str) -> str:
     return str(KEYS[name].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
 
 
+OWN_COLUMNS = ("u_correlation_id", "u_correlation_display", "u_short_description")
 OWN_MAP = TransformMap(name="Bridge incident", target="incident", prefix="u_")
 
 
@@ -151,12 +152,6 @@ def _unique_column(world: World) -> None:
     world.user(*NEEDED, *OPTIONAL)
     world.simulator.add_columns("incident", (UNIQUE,))
     world.simulator.rows.unique["incident"] = (UNIQUE,)
-    world.simulator.rows.load("sys_dictionary", [_dictionary_row(world)])
-
-
-def _dictionary_row(world: World) -> dict[str, str]:
-    like = next(row for row in world.simulator.records("sys_dictionary") if row["element"] == "correlation_id")
-    return like | {"name": "incident", "element": UNIQUE, "sys_id": "0" * 32}
 
 
 # What was done in the instance before a command, by the word that follows `console`.

@@ -236,3 +236,21 @@ def test_what_bridge_yaml_says_of_a_target_is_held_against_the_instance(
     patient.is_at(servicenow.url, targets=f"  itsm: {target}\n")
     found = patient.wrong()
     assert (found["step"], said in first_cause(found)) == ("target itsm", True)
+
+
+@pytest.mark.parametrize("shown", [[], ["state", "correlation_id"]], ids=["none of task", "some of task"])
+def test_a_dictionary_that_is_shown_in_part_is_not_used(
+    patient: Patient, servicenow: SimulatorServer, shown: list[str]
+) -> None:
+    rows = servicenow.simulator.rows
+    rows.describe(
+        "task", [row for row in rows.rows("sys_dictionary") if row["name"] == "task" and row["element"] in shown]
+    )
+    patient.is_at(servicenow.url)
+    found = patient.findings("--refresh", status=0)["schema sys_dictionary"]
+    assert found["outcome"] == "not_tested"
+    assert "A part is not used: fields that the table lacks are not noticed" in found["said"]
+    assert "personalize_dictionary" in found["causes"][0]["do"]
+    reading = load(patient.folder / "var" / "schema-prod.json")
+    assert reading is not None
+    assert (reading.columns, reading.choices is None) == (None, False)

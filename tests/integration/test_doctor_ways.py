@@ -91,7 +91,8 @@ def test_the_role_that_an_import_lacks_is_named(
 
 
 def test_a_staging_table_without_a_map_is_told_as_one(patient: Patient, servicenow: SimulatorServer) -> None:
-    servicenow.simulator.add_staging(replace(PRESETS[STAGING], name="u_nowhere", maps=()))
+    columns = ("u_correlation_id", "u_correlation_display")
+    servicenow.simulator.add_staging(replace(PRESETS[STAGING], name="u_nowhere", maps=(), columns=columns))
     patient.is_at(servicenow.url, targets=NOWHERE)
     assert first_cause(patient.wrong("--write-probe")) == "The staging table has no transform map that is active."
 
@@ -129,3 +130,23 @@ def test_a_map_that_does_not_coalesce_is_found_by_the_probe(patient: Patient, se
     patient.is_at(servicenow.url, targets=ELASTIC)
     found = patient.wrong("--write-probe")
     assert (found["step"], "transform map" in first_cause(found)) == ("write itsm", True)
+
+
+def test_a_staging_table_without_a_column_for_the_id_is_wrong(patient: Patient, servicenow: SimulatorServer) -> None:
+    servicenow.simulator.add_staging(replace(PRESETS[STAGING], name="u_nowhere", maps=()))
+    patient.is_at(servicenow.url, targets=NOWHERE)
+    found = patient.wrong()
+    assert (found["step"], "u_nowhere has no column u_correlation_id" in first_cause(found)) == ("target itsm", True)
+
+
+def test_a_key_field_that_is_too_short_is_wrong(patient: Patient, servicenow: SimulatorServer) -> None:
+    servicenow.simulator.add_columns("incident", ("u_bridge_key",))
+    rows = servicenow.simulator.rows
+    rows.load(
+        "sys_dictionary",
+        [row | {"max_length": "40"} for row in rows.rows("sys_dictionary") if row["element"] == "u_bridge_key"],
+    )
+    patient.is_at(servicenow.url, targets=UNIQUE.replace("correlation_id", "u_bridge_key"))
+    found = patient.wrong()
+    assert (found["step"], "takes 40 characters" in first_cause(found)) == ("target itsm", True)
+    assert "110 characters long" in found["causes"][0]["do"]

@@ -184,6 +184,21 @@ def test_a_note_is_there_or_not_or_cannot_be_read(step: Step, seen: bool | None)
         assert asked(server)["sysparm_display_value"] == "true"
 
 
+@pytest.mark.parametrize(("shown", "total"), [(1, 1), (2, 2), (5, 9)], ids=["one", "all", "as many as asked for"])
+def test_all_rows_are_all_that_match_or_as_many_as_were_asked_for(shown: int, total: int) -> None:
+    with served(result([{"name": "a"}] * shown, f"X-Total-Count: {total}")) as (api, _):
+        assert len(api.all_rows("sys_choice", "name=a", ("name",), 5, soon())) == shown
+
+
+def test_a_part_of_the_rows_is_not_taken_for_all() -> None:
+    with served(result([{"name": "a"}], "X-Total-Count: 3")) as (api, _), pytest.raises(Permanent) as caught:
+        api.all_rows("sys_choice", "name=a", ("name",), 5, soon())
+    assert (caught.value.code, caught.value.message) == (
+        "partly_hidden",
+        "Of 3 rows of sys_choice 1 is shown to the integration user.",
+    )
+
+
 def test_the_url_for_a_person_keeps_the_inner_query_together() -> None:
     with served() as (api, server):
         assert api.record_url("incident", A) == f"{server.url}/nav_to.do?uri=incident.do%3Fsys_id%3D{A}"

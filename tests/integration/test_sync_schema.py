@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from sync_world import World, itsm
+from ways_world import KEY, aim, simulated, staged, unique
 
 from bridge.dictionary.reading import Reading
 from bridge.dictionary.schema import Column
-from bridge.settings import Close
+from bridge.settings import Close, Target
+from bridge.simulator.faults import FaultKind
 
 SHORT = {"short_description": Column(type="string", max_length=10), "impact": Column(type="integer")}
 KNOWN = {name: Column(type="string") for name in ("assignment_group", "correlation_id", "correlation_display")}
@@ -53,3 +56,57 @@ def test_with_a_close_code_that_the_instance_lacks_nothing_is_closed(world: Worl
     world.pass_time(minutes=30)
     assert world.record()["state"] == "1"
     assert "update: close_off" in world.decisions()
+
+
+def shown(**lengths: int) -> Reading:
+    known = {name: Column(type="string", max_length=most) for name, most in lengths.items()}
+    return Reading(columns={"incident": SHORT | KNOWN | known})
+
+
+LONG = "a-very-long-rule-of-a-very-long-product-number-"
+
+
+@pytest.mark.parametrize("target", [unique(), staged(key_field=KEY)], ids=["unique", "import_set"])
+def test_problems_that_a_short_key_would_make_alike_are_told_and_nothing_is_sent(world: World, target: Target) -> None:
+    aim(world, target)
+    world.reading = shown(**{KEY: 40})
+    for number in "12":
+        world.fire(LONG + number)
+    world.idle()
+    for number in "12":
+        row = world.row(LONG + number)
+        assert (row.failure, row.waits_for_person) == ("identity_does_not_fit", True)
+        assert f"incident.{KEY} takes 40 characters, and up to 110 are written" in row.failure_text
+    assert world.writes() == []
+
+
+def test_a_correlation_id_is_sent_whole_or_not_at_all(world: World) -> None:
+    world.reading = shown(correlation_id=40)
+    world.fire(LONG)
+    world.fire("short")
+    world.idle()
+    assert world.record()["correlation_id"] == "short"
+    assert "incident.correlation_id takes 40 characters" in world.row(LONG).failure_text
+
+
+def test_once_the_column_is_long_enough_the_incident_is_made(world: World) -> None:
+    world.reading = shown(correlation_id=40)
+    world.fire(LONG)
+    world.idle()
+    world.reading = shown(correlation_id=100)
+    world.ask_sync(LONG)
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
+    world.idle()
+    world.pass_time(minutes=6)
+    assert world.record()["correlation_id"] == LONG
+
+
+def test_a_column_that_the_staging_table_lacks_is_told(world: World) -> None:
+    aim(world, staged(defaults=(("u_nowhere", "x"),)), simulated("correlation_id"))
+    names = ("u_correlation_id", "u_correlation_display", "u_short_description", "u_impact")
+    own = {name: Column(type="string", max_length=255) for name in names}
+    world.reading = Reading(columns={"incident": SHORT | KNOWN, "u_bridge_incident": own})
+    world.fire()
+    world.idle()
+    assert world.record()["short_description"] == "r1"
+    assert told(world)["unknown_column"] == ["u_nowhere", "assignment_group"]

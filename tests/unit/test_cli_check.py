@@ -249,6 +249,15 @@ def test_a_column_that_the_instance_makes_mandatory_is_a_lint_unless_the_target_
     assert ("IB508 `location` of `incident` is mandatory" in check(capsys, "--instance", "corp")[1]) == told_of_it
 
 
+def test_a_column_that_is_too_short_for_what_records_are_known_by_is_wrong(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(folder, columns("short_description", "description", correlation_id=40))
+    status, out = check(capsys, "--instance", "corp")
+    assert (status, "bridge.yaml:" in out) == (2, True)
+    assert "incident.correlation_id takes 40 characters, and up to 100 are written to it" in out
+
+
 def test_without_the_instance_nothing_is_said_of_what_it_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told(folder, columns("description"))
     assert "all is well (" in check(capsys)[1]

@@ -60,10 +60,49 @@ def test_the_key_is_sent_as_it_is() -> None:
     assert fit({"u_key": "k"}, READING, unique) == ({"u_key": "k"}, {})
 
 
+SHORT = Column(type="string", max_length=20)
+IDENTITY = {"correlation_id": SHORT, "correlation_display": SHORT, "u_key": SHORT}
+UNIQUE = replace(ITSM, write=Write.UNIQUE, key_field="u_key")
+
+
+@given(st.dictionaries(st.sampled_from(sorted(IDENTITY)), st.text()))
+def test_what_a_record_is_known_by_is_never_cut(fields: dict[str, str]) -> None:
+    assert fit(fields, Reading(columns={"incident": IDENTITY}), UNIQUE) == (fields, {})
+
+
 def test_a_transform_map_is_given_everything_but_what_is_too_long() -> None:
     staged = replace(ITSM, write=Write.IMPORT_SET, staging=Staging(table="u_staging"))
     sent, told = fit({"u_extra": "x", "category": "weather", "short_description": "0123456789A"}, READING, staged)
     assert (sent["u_extra"], sent["category"], told) == ("x", "weather", {"cut": ["short_description"]})
+
+
+STAGED = replace(ITSM, write=Write.IMPORT_SET, staging=Staging(table="u_staging"))
+KNOWN = Reading(
+    columns={
+        "incident": {"short_description": Column(type="string", max_length=10)},
+        "u_staging": {
+            "u_short_description": Column(type="string", max_length=5),
+            "u_work_notes": Column(type="string", max_length=12),
+            "u_own": Column(type="string", max_length=5),
+        },
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sent", "told"),
+    [
+        ({"nowhere": "x"}, {}, {"unknown_column": ["nowhere"]}),
+        ({"u_own": "12345"}, {"u_own": "12345"}, {}),
+        ({"u_own": "123456"}, {"u_own": "1234…"}, {"cut": ["u_own"]}),
+        ({"short_description": "123456"}, {"short_description": "1234…"}, {"cut": ["short_description"]}),
+        ({"work_notes": "again\nonce\n[a]"}, {"work_notes": "again\no…\n[a]"}, {"cut": ["work_notes"]}),
+    ],
+)
+def test_what_the_staging_table_lacks_or_cuts_is_told(
+    fields: dict[str, str], sent: dict[str, str], told: dict[str, object]
+) -> None:
+    assert fit(fields, KNOWN, STAGED) == (sent, told)
 
 
 def test_a_long_value_that_is_no_choice_is_quoted_shortened() -> None:
