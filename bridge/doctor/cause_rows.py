@@ -70,7 +70,7 @@ class Seen:
         """Whether the error is in ServiceNow's own words, and so not of something that stands before it."""
         try:
             document = msgspec.json.decode(self.raw.body or b"") if self.raw is not None else None
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
         return isinstance(document, dict) and "error" in document
 

@@ -217,7 +217,7 @@ def _said(raw: Raw) -> str:
 def _json(body: bytes) -> Json:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

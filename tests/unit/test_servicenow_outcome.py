@@ -67,6 +67,8 @@ TABLE = [
     ("hibernation", came(200, b"<title>Instance Hibernating page</title>"), Ambiguous, "hibernating"),
     ("truncated JSON", came(201, b'{"result": {"sys_id": "'), Ambiguous, "unreadable_answer"),
     ("JSON without a result", came(200, b'{"ok": true}'), Ambiguous, "unreadable_answer"),
+    ("bytes that are no text", came(200, b'{"result": "\xff\xfe"}'), Ambiguous, "unreadable_answer"),
+    ("a refusal that is no text", came(403, b'{"error": "\xff"}'), Permanent, "forbidden"),
     ("nothing at all", came(200), Ambiguous, "unreadable_answer"),
     ("JSON nested beyond sense", came(200, b"[" * 100_000), Ambiguous, "unreadable_answer"),
     ("more than is read", Raw(status=201, headers={}, body=None), Ambiguous, "answer_too_large"),
