@@ -67,6 +67,8 @@ class Breaker:
         self._until: float | None = None  # None: closed
         self._probing = False
         self._last = ""  # the sentence of the last failure
+        self._refused = False  # our credentials, since a call last worked
+        self._mended = 0
 
     @contextmanager
     def call(self) -> Iterator[bool]:
@@ -101,6 +103,18 @@ class Breaker:
         with self._lock:
             return "" if self._until is None else f"{self._host} is left alone for now. {self._last}"
 
+    @property
+    def refused(self) -> bool:
+        """Whether our credentials were refused, and nothing worked since."""
+        with self._lock:
+            return self._refused
+
+    @property
+    def mended(self) -> int:
+        """How often refused credentials came to be worth a try again: they have changed, or are taken again."""
+        with self._lock:
+            return self._mended
+
     def forget(self) -> None:
         """Something has changed that may have been the reason."""
         self._worked()
@@ -127,12 +141,15 @@ class Breaker:
     def _worked(self) -> None:
         with self._lock:
             self._failures, self._opened, self._until, self._probing = 0, 0, None, False
+            self._mended += self._refused
+            self._refused = False
 
     def _failed(self, error: BridgeError, *, probe: bool) -> None:
         with self._lock:
             if self._until is not None and not probe:
                 return  # it began before the others failed
             self._failures += CREDENTIALS_WEIGHT if error.code in CREDENTIALS else 1
+            self._refused = self._refused or error.code in CREDENTIALS
             self._last = error.message
             if not probe and self._failures < FAILURES_MAX:
                 return

@@ -76,6 +76,19 @@ class Client:
         """Whether a call would be turned away now because the instance is left alone."""
         return self.breaker.held and not self._secrets_changed()
 
+    @property
+    def mended(self) -> int:
+        """A count that goes on whenever what waits because our credentials were refused should be tried again.
+
+        Cheap: the secrets are looked at only while they are known to be refused.
+        """
+        self._forget_if_changed()
+        return self.breaker.mended
+
+    def _forget_if_changed(self) -> None:
+        if (self.breaker.refused or self.breaker.held) and self._secrets_changed():
+            self.breaker.forget()
+
     def _secrets_changed(self) -> bool:
         """Whether what was refused may be taken now, our credentials or the proxy's."""
         return self._access.changed() or (self._session.proxy is not None and self._session.proxy.changed())
@@ -133,8 +146,7 @@ class Client:
             request = self._request(method, path, query, body, headers)
             return self._counted(request, table, writes=body is not None, deadline=deadline, meaning=meaning)
 
-        if self.breaker.held and self._secrets_changed():
-            self.breaker.forget()
+        self._forget_if_changed()
         with self.breaker.call() as probe, self._gate.call(path, deadline):
             if probe and body is not None:
                 self._probe(table, deadline)

@@ -38,6 +38,7 @@ from bridge.sync.additions import Additions
 from bridge.sync.alert import Alerts
 from bridge.sync.doubt import Found, id_taken, look_again, there_already
 from bridge.sync.fields import Writing, fields_for
+from bridge.sync.hastening import Hastening
 from bridge.sync.ledger import Ledger
 from bridge.sync.lookout import Lookout
 from bridge.sync.noticing import notice
@@ -78,6 +79,8 @@ class Worker:
         self._installation = installation
         self._ledger = Ledger(store=store, metrics=metrics, jitter=jitter)
         self._held = held  # targets whose instance is left alone for now
+        clients = {name: table.client for name, table in tables.items()}
+        self._hastening = Hastening(store=store, targets=targets, clients=clients)
         self._monotonic = monotonic
         self._additions = Additions(
             store=store,
@@ -121,6 +124,7 @@ class Worker:
         return True
 
     def _claim(self) -> Lease | None:
+        self._hastening.look()
         with self._store.reading() as tx:
             if not work.anything_due(tx, self._store.now(tx)):
                 return None
