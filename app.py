@@ -17,7 +17,7 @@ from bridge.wiring import Role, prepare, run
 
 logs.set_up(sys.stderr)
 _settings = load_settings(Path(os.environ.get("BRIDGE_CONFIG", "bridge.yaml")))
-_prepared = prepare(_settings)
+_prepared = prepare(_settings, Role.ALL)
 _running = run(_settings, _prepared, Role.ALL)
 atexit.register(_running.stop)
 app = _running.app

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import socket
 import time
 from collections.abc import Callable
 from collections.abc import Mapping as MappingType
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 SYNC_THREADS_MAX = 8
 
+_log = logging.getLogger(__name__)
+
 
 class Role(StrEnum):
     """Which half of the bridge a process is."""
@@ -61,6 +65,11 @@ def steady_clock() -> Callable[[], datetime]:
     """
     started, began = utc_now(), time.clock_gettime(time.CLOCK_BOOTTIME)
     return lambda: started + timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME) - began)
+
+
+def resolve(host: str) -> None:
+    """Raises OSError, socket.gaierror among them, when this machine's resolver has no address of the host."""
+    socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
 
 
 def open_for_command(settings: Settings) -> Store:
@@ -98,16 +107,20 @@ class Prepared:
     published: MappingType[str, Published]
 
 
-def prepare(settings: Settings) -> Prepared:
+def prepare(settings: Settings, role: Role) -> Prepared:
     """Before any process of a bridge serves: all that could be wrong is found, the schema is this version's.
 
     Raises Misconfigured.
     """
     from bridge.publishing import publish_or_keep
+    from bridge.servicenow.names import look_up
     from bridge.store.start import lock_sqlite
 
-    if problems := check_secrets(settings):
+    nowhere, unresolved = look_up(settings, resolve) if role.syncs else ([], [])  # whoever only receives calls nobody
+    if problems := check_secrets(settings) + nowhere:
         raise Misconfigured(problems)
+    for told in unresolved:
+        _log.warning("%s", told)
     _doors(settings)
     # The store is closed again: a connection must not cross the fork.
     with (

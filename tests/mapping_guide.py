@@ -183,7 +183,7 @@ class Player:
     def _post(self, words: list[str]) -> list[str]:
         """The hook, in process: `curl URL -H … -d @FILE`."""
         settings = load_settings(Path("bridge.yaml"))
-        prepared = wiring.prepare(settings)
+        prepared = wiring.prepare(settings, wiring.Role.ALL)
         running = wiring.run(settings, prepared, wiring.Role.INTAKE)
         try:
             words = [os.path.expandvars(word) for word in words]

@@ -29,6 +29,7 @@ class Checked:
     configuration: tuple[Problem, ...] = ()
     mappings: tuple[Problem, ...] = ()
     lints: tuple[tuple[Problem, str], ...] = ()  # each with the ID of its lint
+    unresolved: tuple[str, ...] = ()  # sentences on hosts of which nothing is known now
     sources: int = 0
     targets: int = 0
     mapping_files: int = 0
@@ -70,6 +71,8 @@ def check(config: Path, instance: str | None, *, strict: bool, form: str | None,
     if as_json and form not in (None, "json"):
         raise click.UsageError(f"--json is --format json: leave one of --json and --format {form} out")
     checked = checked_file(config, instance, today=utc_now().date())
+    for told in checked.unresolved:
+        click.echo(f"warning: {told}.", err=True)
     if as_json or form == "json":
         show_json(_found(checked))
     elif form == "sarif":
@@ -121,8 +124,10 @@ def all_problems(config: Path, *, today: date) -> Misconfigured:
 
 def checked_file(config: Path, instance: str | None, *, today: date) -> Checked:
     """Raises UsageError when there is no such instance, or its schema was never read."""
+    from bridge.servicenow.names import look_up
     from bridge.settings import check_secrets
     from bridge.settings.load import read
+    from bridge.wiring import resolve
 
     try:
         settings, problems = read(config)
@@ -131,11 +136,14 @@ def checked_file(config: Path, instance: str | None, *, today: date) -> Checked:
     problems += check_secrets(settings)
     problems += _verifier_problems(settings)
     problems += _shortfalls(settings, instance) if instance is not None else []
+    nowhere, unresolved = look_up(settings, resolve)
+    problems += nowhere
     wrong, compiled, count = _compiled(settings, today)
     return Checked(
         configuration=tuple(sorted(set(problems))),
         mappings=tuple(wrong),
         lints=tuple(_lints(settings, compiled, instance, today)),
+        unresolved=tuple(unresolved),
         sources=len(settings.sources),
         targets=len(settings.targets),
         mapping_files=count,

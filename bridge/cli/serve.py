@@ -44,7 +44,7 @@ def serve(config: Path, bind: str, role: str) -> None:
         settings = load_settings(config)
         _refuse_open_doors(settings, host, bind)
         logs.set_up(sys.stderr)
-        prepared = prepare(settings)
+        prepared = prepare(settings, Role(role))
     except Misconfigured as error:
         found = all_problems(config, today=utc_now().date()).problems
         raise Misconfigured(list(dict.fromkeys([*error.problems, *found]))) from error

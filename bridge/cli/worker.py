@@ -38,7 +38,7 @@ def worker(config: Path, bind: str) -> None:
         settings = load_settings(config)
         _refuse_sqlite(settings.file, settings.database)
         logs.set_up(sys.stderr)
-        prepared = prepare(settings)
+        prepared = prepare(settings, Role.WORKER)
     except Misconfigured as error:
         found = all_problems(config, today=utc_now().date()).problems
         raise Misconfigured(list(dict.fromkeys([*error.problems, *found]))) from error

@@ -24,6 +24,8 @@ from bridge.settings.references import secret_of, text_or_secret
 from bridge.settings.section import Section
 
 API_PATH = re.compile(r"/api(/[A-Za-z0-9_][A-Za-z0-9_.-]*)+")
+LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")  # of a host's name
+HOST_CHARACTERS_MAX = 253
 EXAMPLE = "https://acme.service-now.com"
 PROXY_EXAMPLE = "http://proxy.example:3128"
 
@@ -59,7 +61,7 @@ def _url(section: Section) -> str:
         return ""
     url, host, port = _split(text)
     origin = _origin(host, port)
-    if not _is_host(host) or url.scheme not in ("https", "http") or re.search(r"[\s\\]", text):
+    if not _is_host(host) or port == 0 or url.scheme not in ("https", "http") or re.search(r"[\s\\]", text):
         section.refuse("url", "is not the URL of an instance", _fix(text))
     elif url.username or url.password:
         section.refuse("url", "holds credentials: they belong under `auth`, as references", EXAMPLE)
@@ -68,7 +70,9 @@ def _url(section: Section) -> str:
     elif url.scheme == "http" and not is_loopback(host):
         hint = f"write https://{origin}; plain http is for a loopback address only"
         section.refuse("url", "must be https: credentials travel over it", hint)
-    return f"{url.scheme}://{origin}"
+    else:
+        return f"{url.scheme}://{origin}"
+    return ""
 
 
 def _split(text: str) -> tuple[SplitResult, str, int | None]:
@@ -82,7 +86,9 @@ def _split(text: str) -> tuple[SplitResult, str, int | None]:
 
 def _is_host(host: str) -> bool:
     """What a request can name: another letter than these is written as DNS has it, xn--…"""
-    return ":" in host or re.fullmatch(r"[a-z0-9_][a-z0-9_.-]*", host) is not None
+    if ":" in host:
+        return "%" not in host  # an address of one link alone, which a certificate cannot name
+    return len(host) <= HOST_CHARACTERS_MAX and all(LABEL.fullmatch(label) for label in host.split("."))
 
 
 def _origin(host: str, port: int | None) -> str:
@@ -131,6 +137,8 @@ def _api_path(section: Section, key: str) -> str:
 
 # --- how it knows us
 
+NO_COLON = "holds a colon, at which Basic credentials end the user name"  # RFC 7617, 2
+
 
 def _auth(auth: Section, folder: Path) -> InstanceAuth:
     build = SCHEMES.get(auth.word("scheme", tuple(SCHEMES), None))
@@ -142,9 +150,12 @@ def _auth(auth: Section, folder: Path) -> InstanceAuth:
 
 
 def _basic(auth: Section, folder: Path) -> InstanceAuth:
+    username = text_or_secret(auth, "username", folder)
+    if isinstance(username, str) and ":" in username:
+        auth.refuse("username", f"`username` {NO_COLON}", "take the user's User ID, or another scheme")
     return InstanceAuth(
         scheme=AuthScheme.BASIC,
-        username=text_or_secret(auth, "username", folder),
+        username=username,
         password=secret_of(auth, "password", folder),
     )
 

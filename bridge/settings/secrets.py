@@ -5,18 +5,20 @@ from __future__ import annotations
 import ssl
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bridge.errors import Misconfigured, Problem
-from bridge.settings import InstanceAuth, Secret, Settings, Transport
+from bridge.settings import AuthScheme, InstanceAuth, Secret, Settings, Transport
+from bridge.settings.instance import NO_COLON
 from bridge.yamlfile import YamlFile, load_yaml, type_path
 
 KEY_HINT = "`bridge init DIR` in an empty folder makes a new pair"
 
 
 def problems_of(settings: Settings) -> list[Problem]:
-    file = _places(settings.file)
+    file = places(settings.file)
     problems = []
     for path, secret in _references(settings):
         if (wrong := _wrong_with(secret)) is not None:
@@ -28,7 +30,7 @@ def problems_of(settings: Settings) -> list[Problem]:
     return problems
 
 
-def _places(path: Path) -> YamlFile:
+def places(path: Path) -> YamlFile:
     """The file again, for the places of its references; without places should it have changed meanwhile."""
     try:
         return load_yaml(path)
@@ -53,11 +55,22 @@ def _wrong_with_instances(settings: Settings) -> Iterator[tuple[type_path, tuple
     for name, instance in settings.instances.items():
         if (wrong := _wrong_with_private_key(instance.auth)) is not None:
             yield ("instances", name, "auth", "private_key"), wrong
+        if (wrong := _wrong_with_username(instance.auth)) is not None:
+            yield ("instances", name, "auth", "username"), wrong
         proxy = instance.transport.proxy
         if isinstance(proxy, Secret) and (wrong := _wrong_with_proxy(proxy)) is not None:
             yield ("instances", name, "transport", "proxy"), wrong
         for key, wrong in _wrong_with_transport(instance.transport):
             yield ("instances", name, "transport", key), wrong
+
+
+def _wrong_with_username(auth: InstanceAuth) -> tuple[str, str] | None:
+    if auth.scheme is not AuthScheme.BASIC or not isinstance(auth.username, Secret):
+        return None
+    with suppress(KeyError, OSError):  # told as a secret that is not there
+        if b":" in auth.username.read():
+            return f"what {_shown(auth.username)} holds {NO_COLON}", "take the user's User ID, or another scheme"
+    return None
 
 
 def _wrong_with_private_key(auth: InstanceAuth) -> tuple[str, str] | None:

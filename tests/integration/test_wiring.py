@@ -32,12 +32,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 
 def started(place: Place, role: Role = Role.INTAKE) -> tuple[Running, Any]:
     """With the lock, to be closed at the end."""
-    prepared = prepare(place.settings)
+    prepared = prepare(place.settings, Role.ALL)
     return run(place.settings, prepared, role), prepared.lock
 
 
 def test_what_changed_on_disk_since_the_preparation_is_looked_at_before_it_listens(place: Place) -> None:
-    prepared = prepare(place.settings)
+    prepared = prepare(place.settings, Role.ALL)
     place.write("mapping: probe\nno_such_key: 1\n")
     running = run(place.settings, prepared, Role.INTAKE)
     answer = running.app.test_client().get("/readyz")

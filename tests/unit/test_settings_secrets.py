@@ -69,6 +69,15 @@ def test_the_instances_account_is_looked_at_too(tmp_path: Path, monkeypatch: pyt
     assert "instances.i.auth.password: " in text
 
 
+def test_a_user_name_with_a_colon_is_none_for_basic(tmp_path: Path) -> None:
+    (tmp_path / "name").write_text("corp:siem\n")
+    auth = "{scheme: basic, username: {file: name}, password: {file: name}}"
+    text = told(tmp_path, f"instances: {{i: {{url: 'https://x.example', auth: {auth}}}}}")
+    assert "instances.i.auth.username: what " in text
+    assert "holds a colon" in text
+    assert "corp:siem" not in text
+
+
 def test_a_good_key_of_the_log_is_no_problem(tmp_path: Path) -> None:
     write_key(tmp_path, pem(Ed25519PrivateKey.generate()))
     assert told(tmp_path, LOG) == ""
