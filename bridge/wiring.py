@@ -84,9 +84,14 @@ def open_for_command(settings: Settings) -> Store:
 
 
 def visit_to(
-    instance: Instance, targets: tuple[Target, ...], *, write_probe: bool = False, outputs: tuple[str, ...] = ()
+    instance: Instance,
+    targets: tuple[Target, ...],
+    *,
+    say: Callable[[str], None],
+    write_probe: bool = False,
+    outputs: tuple[str, ...] = (),
 ) -> Visit:
-    """For the doctor. Raises Misconfigured when a secret of the instance is not there."""
+    """For the doctor, who tells with `say` what cannot wait. Raises Misconfigured when a secret is not there."""
     from bridge.doctor.visit import Visit
 
     return Visit(
@@ -95,6 +100,7 @@ def visit_to(
         clock=utc_now,
         monotonic=time.monotonic,
         write_probe=write_probe,
+        say=say,
         outputs=outputs,
     )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,35 +47,33 @@ def doctor(config: Path, name: str | None, *, write_probe: bool, refresh: bool, 
 
     It reads, and writes to the instance only with --write-probe. What was not tried is told as NOT TESTED.
 
-    Exits 1 when something is wrong, 0 when nothing is.
+    Exits 2 when what bridge.yaml refers to is not there, else 1 when something is wrong, 0 when nothing is.
     """
     from bridge.settings import load_settings
-    from bridge.wiring import visit_to
 
     settings = load_settings(config)
     chosen = _chosen(settings, name)
-    _refuse_without_secrets(settings, chosen)
+    unusable = {instance.name: _unusable(settings, instance) for instance in chosen}
     if write_probe:
         for instance in chosen:
-            _permitted(instance)
+            if not unusable[instance.name]:
+                _permitted(instance)
     found: list[tuple[Instance, Finding]] = []
     for instance in chosen:
-        targets = tuple(target for target in settings.targets.values() if target.instance == instance.name)
-        outputs = _outputs(settings, {target.name for target in targets})
-        visit = visit_to(instance, targets, write_probe=write_probe, outputs=outputs)
-        findings = _visited(visit, quiet=as_json)
-        if refresh:
-            findings.append(_refreshed(settings, visit))
+        if not as_json:
+            click.echo(f"{instance.name}: {instance.url}")
+        findings = unusable[instance.name]
+        for finding in findings or _visited(settings, instance, write_probe=write_probe, refresh=refresh):
+            found.append((instance, finding))
             if not as_json:
-                show(findings[-1])
-        found += [(instance, finding) for finding in findings]
+                show(finding)
     wrong = [finding for _, finding in found if finding.outcome.value == "wrong"]
     if as_json:
         show_json([{"instance": instance.name, **_as_object(finding)} for instance, finding in found])
     else:
         open_ones = [finding for _, finding in found if finding.outcome.value == "not_tested"]
         click.echo(f"\n{counted(len(wrong), 'step')} wrong, {len(open_ones)} not tested, of {len(found)}.")
-    raise click.exceptions.Exit(1 if wrong else 0)
+    raise click.exceptions.Exit(2 if any(unusable.values()) else 1 if wrong else 0)
 
 
 def _chosen(settings: Settings, name: str | None) -> list[Instance]:
@@ -86,16 +87,19 @@ def _chosen(settings: Settings, name: str | None) -> list[Instance]:
     return [settings.instances[name]]
 
 
-def _refuse_without_secrets(settings: Settings, chosen: list[Instance]) -> None:
-    """Secrets, keys and certificates of these instances, with their places; those of sources may still be missing."""
+def _unusable(settings: Settings, instance: Instance) -> list[Finding]:
+    """What its secrets, keys and certificates lack; those of sources, and of other instances, may still be missing."""
     from dataclasses import replace
 
-    from bridge.errors import Misconfigured
+    from bridge.doctor.finding import Cause, wrong
     from bridge.settings import check_secrets
 
-    theirs = replace(settings, instances={one.name: one for one in chosen}, sources={}, signing_key=None)
-    if problems := check_secrets(theirs):
-        raise Misconfigured(problems)
+    its_own = replace(settings, instances={instance.name: instance}, sources={}, signing_key=None)
+    found = []
+    for problem in sorted(check_secrets(its_own)):
+        cause = Cause(what="Without it the instance cannot be called.", do=problem.hint)
+        found.append(replace(wrong(f"{replace(problem, hint='')}.", cause), step="configuration"))
+    return found
 
 
 def _outputs(settings: Settings, targets: set[str]) -> tuple[str, ...]:
@@ -135,21 +139,38 @@ def _permitted(instance: Instance) -> None:
         raise click.UsageError(f"nothing was asked of {instance.name}: its name was not typed")
 
 
-def _visited(visit: Visit, *, quiet: bool) -> list[Finding]:
-    import contextlib
-
+def _visited(settings: Settings, instance: Instance, *, write_probe: bool, refresh: bool) -> Iterator[Finding]:
     from bridge.doctor.steps import STEPS
     from bridge.doctor.visit import walk
+    from bridge.wiring import visit_to
 
-    found = []
-    if not quiet:
-        click.echo(f"{visit.instance.name}: {visit.instance.url}")
-    with contextlib.closing(visit.client):
-        for finding in walk(visit, STEPS):
-            found.append(finding)
-            if not quiet:
-                show(finding)
-    return found
+    targets = tuple(target for target in settings.targets.values() if target.instance == instance.name)
+    outputs = _outputs(settings, {target.name for target in targets})
+    visit = visit_to(instance, targets, say=_say, write_probe=write_probe, outputs=outputs)
+    with contextlib.closing(visit.client), _signals_interrupt():
+        yield from walk(visit, STEPS)
+    if refresh:
+        yield _refreshed(settings, visit)
+
+
+def _say(told: str) -> None:
+    """Beside the report, which may be JSON."""
+    click.echo(f"  {plain(told)}", err=True)
+
+
+@contextlib.contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM, and a terminal that closes, break a probe off as Ctrl+C does: it cancels what it has made."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _refreshed(settings: Settings, visit: Visit) -> Finding:

@@ -108,7 +108,7 @@ def _answering(instance: Instance, targets: tuple[Target, ...]) -> dict[str, str
     from bridge.wiring import visit_to
 
     well = set()
-    visit = visit_to(instance, targets)
+    visit = visit_to(instance, targets, say=click.echo)
     with contextlib.closing(visit.client):
         for finding in walk(visit, READS):
             show(finding)

@@ -35,8 +35,8 @@ def name(visit: Visit, _part: str) -> Finding:
         return not_tested("The proxy of transport.proxy resolves it.")
     try:
         found = socket.getaddrinfo(visit.host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:  # the latter: a label that is empty, or longer than a name may be
-        said = f"{visit.host} cannot be resolved: {getattr(error, 'strerror', None) or error}."
+    except OSError as error:
+        said = f"{visit.host} cannot be resolved: {error.strerror or error}."
         return wrong(said, *causes_of(visit.seen("dns_failed")))
     addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
     more = len(addresses) - ADDRESSES_SHOWN
@@ -82,7 +82,8 @@ def _context(transport: Transport) -> ssl.SSLContext:
     """What the client trusts and shows. Raises OSError when a file cannot be used, SSLError among them."""
     context = ssl.create_default_context(cafile=transport.ca or adapters.DEFAULT_CA_BUNDLE_PATH)
     if transport.client_cert is not None:
-        context.load_cert_chain(transport.client_cert, transport.client_key)
+        # A key with a password would be asked for on the terminal.
+        context.load_cert_chain(transport.client_cert, transport.client_key, password="")
     return context
 
 

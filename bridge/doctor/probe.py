@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from bridge.doctor.causes import causes_of
 from bridge.doctor.finding import Cause, Finding, not_tested, ok, wrong
@@ -29,43 +31,150 @@ def parts(visit: Visit) -> tuple[str, ...]:
 
 
 def write(visit: Visit, name: str) -> Finding:
-    """Raises the BridgeError of a create that did not happen."""
+    """What may be left open is told before it is made: whoever interrupts it knows what to look for."""
     if not visit.write_probe:
         return not_tested("Nothing was written: --write-probe creates, changes and cancels one marked record.")
     target = next((target for target in visit.targets if target.name == name), None)
     if target is None:
         return not_tested("No target names the instance.")
-    way, fields = way_of(target, visit.table), _fields(visit, target)
+    probe = _Probe(visit, target)
     try:
-        record = _create(visit, way, target, fields)
-    except BridgeError as error:
-        return visit.failed(error, _table(target, error, creates=True))
-    key = {column: fields[column] for column in (CORRELATION_ID, target.key_field)}
-    done, lost = "created", _lost(record, fields)
-    for verb, change in (
-        ("changed", {"description": TEXT, "work_notes": TEXT}),
-        ("cancelled", {"state": CANCELLED[target.table], "close_notes": TEXT}),
-    ):
-        sent = change | {name: fields[name] for name in ("correlation_id", "correlation_display")}
+        return probe.walk()
+    except BaseException:  # a signal, or a bug: the record must not stay open unsaid
+        probe.break_off()
+        raise
+
+
+class _Probe:
+    """One record's way."""
+
+    def __init__(self, visit: Visit, target: Target) -> None:
+        self._visit = visit
+        self._target = target
+        self._way: Way = way_of(target, visit.table)
+        self._fields = _fields(visit, target)
+        self._record: Record | None = None
+        self._begun = self._over = False  # a record may be there; none is open
+
+    def walk(self) -> Finding:
+        ident, table = self._fields[CORRELATION_ID], self._target.table
+        self._visit.say(f"One record of {table} is made now, with the correlation ID {ident}.")
+        self._begun = True
         try:
-            after = way.update(record.sys_id, sent, key=key, deadline=visit.deadline())
+            record = self._record = self._create()
         except BridgeError as error:
-            left = Cause(what=f"{record.number} is still open.", do=f"Cancel {record.number} by hand.")
-            return wrong(
-                f"{record.number} was {done}, but not {verb}: {error.message}",
-                *causes_of(visit.seen(error.code, error.message, _table(target, error, creates=False))),
-                left,
+            self._over = True
+            found = self._visit.failed(error, _table(self._target, error, creates=True))
+            return replace(found, causes=(*found.causes, *self._may_appear(error)))
+        self._visit.say(f"It is {record.number}.")
+        changed = self._changed({"description": TEXT, "work_notes": TEXT})
+        cancelled = self._changed(self._cancelling())  # also where the change was refused: nothing stays open unasked
+        self._over = True
+        return _finding(record, [*_lost(record, self._fields), *changed.lost, *cancelled.lost], changed, cancelled)
+
+    def break_off(self) -> None:
+        """Cancel what may be there, and say what is left. A second signal ends that too; by then it is told."""
+        if self._over or not self._begun:
+            return
+        ident, table = self._fields[CORRELATION_ID], self._target.table
+        if self._record is None:
+            self._visit.say(
+                f"Interrupted: a record of {table} with the correlation ID {ident} may be there, or appear within "
+                "minutes. It is looked for."
             )
-        done += f", {verb}"
-        lost += _lost(after, change)
+            with suppress(BridgeError):
+                found = self._visit.table.find(table, ident, deadline=self._visit.deadline())
+                self._record = found[0] if found else None
+        if self._record is None:
+            self._visit.say(f"It is not there yet. Look for {ident} again in some minutes, and cancel it by hand.")
+            return
+        self._visit.say(f"Interrupted: {self._record.number} is still open. It is cancelled now.")
+        error = self._changed(self._cancelling()).error
+        number = self._record.number
+        if error is None:
+            self._visit.say(f"{number} is cancelled.")
+        else:
+            self._visit.say(f"{number} could not be cancelled: {error.message} Cancel {number} by hand.")
+
+    def _create(self) -> Record:
+        try:
+            return self._way.create(self._fields, deadline=self._visit.deadline())
+        except Ambiguous:
+            # It may be there. Whatever the look-up says, nothing is created a second time.
+            ident = self._fields[CORRELATION_ID]
+            with suppress(BridgeError):
+                if found := self._visit.table.find(self._target.table, ident, deadline=self._visit.deadline()):
+                    return found[0]
+            raise
+
+    def _changed(self, change: Mapping[str, str]) -> _Done:
+        record, table = self._record, self._target.table
+        if record is None:
+            raise ValueError("nothing was created")
+        key = {column: self._fields[column] for column in (CORRELATION_ID, self._target.key_field)}
+        sent = {**change, **{name: self._fields[name] for name in ("correlation_id", "correlation_display")}}
+        try:
+            after = self._way.update(record.sys_id, sent, key=key, deadline=self._visit.deadline())
+            return _Done(lost=_lost(after, change))
+        except BridgeError as error:
+            causes = causes_of(self._visit.seen(error.code, error.message, _table(self._target, error, creates=False)))
+            if isinstance(error, Ambiguous):  # its answer was lost: whether it was done the record tells
+                with suppress(BridgeError):
+                    seen = self._visit.table.read(table, record.sys_id, fields=change, deadline=self._visit.deadline())
+                    if seen is not None and not _lost(seen, change):
+                        return _Done()
+            return _Done(error=error, causes=causes)
+
+    def _cancelling(self) -> dict[str, str]:
+        return {"state": CANCELLED[self._target.table], "close_notes": TEXT}
+
+    def _may_appear(self, error: BridgeError) -> list[Cause]:
+        if not isinstance(error, Ambiguous):
+            return []
+        ident, table = self._fields[CORRELATION_ID], self._target.table
+        return [
+            Cause(
+                what=f"A record of {table} with the correlation ID {ident} may still appear: a write whose answer was "
+                "lost can be carried out minutes later.",
+                do=f"Look for that correlation ID in {table} in some minutes, and cancel what you find.",
+            )
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """What became of a change."""
+
+    lost: Sequence[str] = ()  # fields that ServiceNow did not keep
+    error: BridgeError | None = None  # None: it was made
+    causes: tuple[Cause, ...] = ()  # of the error
+
+
+def _finding(record: Record, lost: Sequence[str], changed: _Done, cancelled: _Done) -> Finding:
+    number = record.number
+    if changed.error is not None or cancelled.error is not None:
+        told = {
+            done.error.code: f"It was not {verb}: {done.error.message}"
+            for verb, done in (("cancelled", cancelled), ("changed", changed))
+            if done.error is not None
+        }
+        causes = dict.fromkeys((*changed.causes, *cancelled.causes))
+        return wrong(f"{number} was created. {' '.join(reversed(told.values()))}", *causes, *_left(record, cancelled))
     if lost:
         what = f"An access rule or a business rule on {', '.join(lost)} undoes it without a word."
-        do = (
-            f"Let the integration user write these fields of {target.table}, and see that {record.number} is cancelled."
-        )
-        said = f"{record.number} was {done}, but {', '.join(lost)} came back as something else."
+        do = f"Let the integration user write these fields, and see that {number} is cancelled."
+        said = f"{number} was created, changed, cancelled, but {', '.join(lost)} came back as something else."
         return wrong(said, Cause(what=what, do=do))
-    return ok(f"{record.number} was {done.replace(', cancelled', ' and cancelled')}. It is left as it is.")
+    return ok(f"{number} was created, changed and cancelled. It is left as it is.")
+
+
+def _left(record: Record, cancelled: _Done) -> list[Cause]:
+    if cancelled.error is None:
+        return []
+    if isinstance(cancelled.error, Ambiguous):
+        do = f"Look at {record.number} in some minutes, and cancel it by hand if it is still open."
+        return [Cause(what=f"{record.number} is still open, or cannot be read.", do=do)]
+    return [Cause(what=f"{record.number} is still open.", do=f"Cancel {record.number} by hand.")]
 
 
 def _table(target: Target, error: BridgeError, *, creates: bool) -> str:
@@ -78,17 +187,6 @@ def _table(target: Target, error: BridgeError, *, creates: bool) -> str:
 def _lost(record: Record, sent: Mapping[str, str]) -> list[str]:
     """Fields that ServiceNow took and did not keep, which is how it treats what a rule forbids."""
     return [name for name in CHECKED if name in sent and record.text(name) != sent[name]]
-
-
-def _create(visit: Visit, way: Way, target: Target, fields: Mapping[str, str]) -> Record:
-    try:
-        return way.create(fields, deadline=visit.deadline())
-    except Ambiguous:
-        # It may be there. Whatever the look-up says, nothing is created a second time.
-        found = visit.table.find(target.table, fields[CORRELATION_ID], deadline=visit.deadline())
-        if not found:
-            raise
-        return found[0]
 
 
 def _fields(visit: Visit, target: Target) -> dict[str, str]:

@@ -27,6 +27,10 @@ class Heard:
     at: datetime
 
 
+def _silent(_told: str) -> None:
+    pass
+
+
 @dataclass(slots=True, kw_only=True)
 class Visit:
     instance: Instance
@@ -34,6 +38,7 @@ class Visit:
     clock: Callable[[], datetime]  # the wall clock, aware UTC
     monotonic: Callable[[], float]
     write_probe: bool = False
+    say: Callable[[str], None] = field(default=_silent)  # what a step tells before it has a finding
     outputs: tuple[str, ...] = ()  # mapping.outputs.KINDS that mappings send to the instance
     heard: list[Heard] = field(default_factory=list)  # every answer, oldest first
     reading: Reading = field(default_factory=Reading)  # the schema, as far as it was read

@@ -82,7 +82,7 @@ def _ask(hosts: Collection[str], resolve: Resolve) -> dict[str, Known]:
             resolve(host)
         except socket.gaierror as error:
             found[host] = Known.ABSENT if error.errno in ABSENT else Known.UNKNOWN
-        except (OSError, UnicodeError):
+        except OSError:
             found[host] = Known.UNKNOWN
         else:
             found[host] = Known.THERE

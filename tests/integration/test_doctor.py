@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,8 +77,21 @@ def test_an_instance_that_is_not_in_the_file_is_wrong_usage(prod: Patient) -> No
 
 def test_a_missing_secret_is_wrong_configuration(prod: Patient) -> None:
     prod.password.unlink()
-    prod.doctor(status=2)
-    assert "password cannot be read" in prod.error
+    found = prod.findings(status=2)["configuration"]
+    assert "bridge.yaml:9:" in found["said"]
+    assert "password cannot be read" in found["said"]
+    assert found["causes"][0]["do"] == "write the secret into it, mode 0600"
+
+
+def test_an_instance_without_its_secret_keeps_no_other_from_being_looked_at(
+    prod: Patient, servicenow: SimulatorServer
+) -> None:
+    more = f"dev: {{url: {servicenow.url}, auth: {{scheme: api_key, key: {{file: absent}}}}}}"
+    text = prod.config.read_text()
+    prod.config.write_text(text.replace("instances:\n", f"instances:\n  {more}\n"))
+    found = prod.findings(status=2)
+    assert found["configuration"]["instance"] == "dev"
+    assert found["authentication"]["instance"] == "prod"
 
 
 # --- faults of the simulator, each with the step that finds it and its first cause
@@ -148,11 +160,6 @@ def test_a_name_that_is_none_cannot_be_resolved(patient: Patient, monkeypatch: p
     patient.is_at("https://acme.servicenow.com")
     found = patient.wrong()
     assert (found["step"], "company's own site" in first_cause(found)) == ("name", True)
-
-
-def test_a_name_that_cannot_be_one_is_told_as_a_name(patient: Patient) -> None:
-    patient.is_at("https://acme..service-now.com")
-    assert patient.wrong()["step"] == "name"
 
 
 # --- what no decent server does
@@ -249,75 +256,6 @@ def test_what_does_not_speak_tls_is_told(patient: Patient) -> None:
     with ScriptedServer(raw(b"HTTP/1.1 400 X\r\n\r\n"), read_request=False) as server:
         patient.is_at(server.url.replace("http://", "https://"))
         assert first_cause(patient.wrong()) == "What listens there does not speak TLS."
-
-
-# --- the write probe
-
-
-def test_the_write_probe_leaves_one_cancelled_record(prod: Patient, servicenow: SimulatorServer) -> None:
-    found = prod.findings("--write-probe", status=0)["write itsm"]
-    (record,) = servicenow.simulator.records("incident")
-    assert found["said"] == f"{record['number']} was created, changed and cancelled. It is left as it is."
-    assert (record["state"], record["priority"], record["assignment_group"]) == ("8", "5", "")
-    assert "DELETE" not in writes(servicenow)
-
-
-def test_the_write_probe_writes_to_each_table_that_targets_name(patient: Patient, servicenow: SimulatorServer) -> None:
-    patient.is_at(servicenow.url, targets=ITSM + SIR)
-    patient.findings("--write-probe", status=None)
-    assert [len(servicenow.simulator.records(table)) for table in ("incident", "sn_si_incident")] == [1, 1]
-
-
-def test_the_probes_record_is_marked_and_not_ours(prod: Patient, servicenow: SimulatorServer) -> None:
-    prod.findings("--write-probe", status=0)
-    (record,) = servicenow.simulator.records("incident")
-    assert record["correlation_id"].startswith("incident-bridge-doctor:")
-    assert record["correlation_display"] == "incident bridge · doctor"
-
-
-def test_a_production_instance_is_written_to_once_its_name_is_typed(
-    patient: Patient, servicenow: SimulatorServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    patient.is_at(servicenow.url, environment="production")
-    monkeypatch.setattr("click.prompt", lambda *_, **__: "prod")
-    patient.findings("--write-probe", status=0)
-    assert len(servicenow.simulator.records("incident")) == 1
-
-
-def test_without_its_name_a_production_instance_is_asked_nothing(
-    patient: Patient, servicenow: SimulatorServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    patient.is_at(servicenow.url, environment="production")
-    monkeypatch.setattr("click.prompt", lambda *_, **__: "yes")
-    patient.doctor("--write-probe", status=2)
-    assert servicenow.simulator.calls == []
-
-
-def test_where_nobody_can_type_its_name_that_is_said(
-    patient: Patient, servicenow: SimulatorServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    patient.is_at(servicenow.url, environment="production")
-    monkeypatch.setattr("sys.stdin", io.StringIO())
-    patient.doctor("--write-probe", status=2)
-    assert ("say `environment: test`" in patient.error, servicenow.simulator.calls) == (True, [])
-
-
-def test_a_refused_write_names_the_role(prod: Patient, servicenow: SimulatorServer) -> None:
-    fail(servicenow, FaultKind.ACL, "POST")
-    assert "sn_incident_write" in prod.wrong("--write-probe")["causes"][0]["do"]
-
-
-def test_a_record_that_could_not_be_cancelled_is_named(prod: Patient, servicenow: SimulatorServer) -> None:
-    fail(servicenow, FaultKind.ACL, "PATCH", after=1)
-    last = prod.wrong("--write-probe")["causes"][-1]
-    assert last["do"] == "Cancel INC0010001 by hand."
-
-
-def test_a_lost_answer_creates_no_second_record(prod: Patient, servicenow: SimulatorServer) -> None:
-    servicenow.simulator.faults.add(Fault(kind=FaultKind.RESET_AFTER_COMMIT, methods=frozenset({"POST"})))
-    prod.findings("--write-probe", status=0)
-    (record,) = servicenow.simulator.records("incident")
-    assert record["state"] == "8"
 
 
 # --- TLS

@@ -126,8 +126,8 @@ def test_a_file_of_the_transport_that_cannot_be_used_is_told_before_anything_is_
     patient: Patient, servicenow: SimulatorServer, transport: str, said: str
 ) -> None:
     patient.is_at(servicenow.url, more=f"transport: {transport}")
-    patient.doctor(status=2)
-    assert (said in patient.error, servicenow.simulator.calls) == (True, [])
+    found = patient.findings(status=2)["configuration"]
+    assert (said in found["said"], servicenow.simulator.calls) == (True, [])
 
 
 def test_a_proxy_that_wants_a_password_is_told_from_one_that_is_not_there(patient: Patient) -> None:
