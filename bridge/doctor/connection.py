@@ -13,21 +13,11 @@ from requests import adapters
 from bridge.doctor.causes import causes_of
 from bridge.doctor.finding import Finding, not_tested, ok, wrong
 from bridge.doctor.visit import Visit
+from bridge.servicenow import handshake
 from bridge.settings import Transport
 
 CONNECT_SECONDS_MAX = 5.0
 ADDRESSES_SHOWN = 4
-# OpenSSL's reasons to refuse a certificate -> our code
-VERIFY_CODES = {
-    10: "tls_expired",
-    18: "tls_issuer_unknown",  # self-signed
-    19: "tls_issuer_unknown",  # self-signed, in the chain
-    20: "tls_issuer_unknown",
-    21: "tls_issuer_unknown",
-    62: "tls_other_name",
-    64: "tls_other_name",  # an address
-}
-NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
 
 
 def name(visit: Visit, _part: str) -> Finding:
@@ -67,14 +57,12 @@ def _handshake(visit: Visit, connected: socket.socket, place: str) -> Finding:
         with _context(visit.instance.transport).wrap_socket(connected, server_hostname=visit.host) as secured:
             certificate = secured.getpeercert() or {}
             version = secured.version()
-    except ssl.SSLCertVerificationError as error:
-        code = VERIFY_CODES.get(error.verify_code, "tls_failed")
-        said = f"{place} shows a certificate that is not trusted: {error.verify_message}."
-        return wrong(said, *causes_of(visit.seen(code, f"{error.verify_message}.")))
-    except (ssl.SSLError, OSError) as error:
-        reason = getattr(error, "reason", None) or str(error)
-        code = "tls_not_spoken" if reason in NOT_TLS else "tls_failed"
-        return wrong(f"The TLS handshake with {place} failed: {reason}.", *causes_of(visit.seen(code)))
+    except OSError as error:  # SSLError is one
+        code, reason = handshake.why(error)
+        causes = causes_of(visit.seen(code, f"{reason}."))
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return wrong(f"{place} shows a certificate that is not trusted: {reason}.", *causes)
+        return wrong(f"The TLS handshake with {place} failed: {reason}.", *causes)
     return ok(f"{version}; the certificate is by {_issuer(certificate)}, until {certificate.get('notAfter')}.")
 
 

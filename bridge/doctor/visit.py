@@ -11,6 +11,7 @@ from bridge.dictionary.reading import Reading
 from bridge.doctor.causes import Seen, causes_of
 from bridge.doctor.finding import Finding, Outcome, not_tested, wrong
 from bridge.errors import BridgeError, Misconfigured
+from bridge.servicenow import handshake
 from bridge.servicenow.client import Client
 from bridge.servicenow.outcome import Raw
 from bridge.servicenow.table import TableApi
@@ -68,7 +69,11 @@ class Visit:
         return self.monotonic() + STEP_SECONDS_MAX
 
     def failed(self, error: BridgeError, table: str = "") -> Finding:
-        return wrong(error.message, *causes_of(self.seen(error.code, error.message, table)))
+        code, said = error.code, error.message
+        if code == "tls_failed":  # through a proxy no step looks at the handshake by itself
+            code, reason = handshake.why(error.__cause__)
+            said = f"{reason}."
+        return wrong(error.message, *causes_of(self.seen(code, said, table)))
 
     def seen(self, code: str, message: str = "", table: str = "") -> Seen:
         raw = self.heard[-1].raw if len(self.heard) > self.heard_before else None

@@ -21,6 +21,7 @@ from urllib3 import exceptions as urllib3
 
 from bridge.alert import Json
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
+from bridge.servicenow import handshake
 from bridge.servicenow.connection import Call, ProxyAsks, deadline_passed
 
 SAID_CHARACTERS_MAX = 500
@@ -93,7 +94,7 @@ NOT_SENT: tuple[tuple[type[Exception], str, str], ...] = (
     (
         urllib3.SSLError,
         "tls_failed",
-        "The TLS handshake failed: check the certificate, the clock and what stands "
+        "The TLS handshake failed ({reason}): check the certificate, the clock and what stands "
         "in between; a certificate authority of your own is named by transport.ca.",
     ),
     (urllib3.NewConnectionError, "connect_failed", "It refuses connections or is not reachable: check the network."),
@@ -156,6 +157,7 @@ def _not_sent(error: Exception, host: str) -> Transient:
     cause = getattr(cause, "reason", cause)
     for kind, code, remedy in NOT_SENT:
         if isinstance(cause, kind):
+            remedy = remedy.replace("{reason}", handshake.why(error)[1])  # noqa: PLW2901
             return Transient(code, f"ServiceNow at {host} was not reached. {remedy}")
     return Transient("connect_failed", f"ServiceNow at {host} was not reached.")
 

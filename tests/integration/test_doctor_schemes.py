@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from doctor_world import Patient, certificate_in, first_cause, server_with
 from scripted_server import ScriptedServer, answer
 
@@ -134,6 +146,64 @@ def test_a_proxy_that_wants_a_password_is_told_from_one_that_is_not_there(patien
     with ScriptedServer(answer(407, b"", "Proxy-Authenticate: Basic")) as proxy:
         patient.is_at("https://acme.service-now.com", more=f"transport: {{proxy: '{proxy.url}'}}")
         assert first_cause(patient.wrong()).startswith("The proxy asks for credentials")
+
+
+def test_a_proxy_that_inspects_tls_is_told_as_a_private_authority(patient: Patient) -> None:
+    inspects = server_with(certificate_in(patient.folder))
+
+    def inspected(connection: socket.socket, _stop: threading.Event) -> None:
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with suppress(ssl.SSLError):  # the other side does not trust it
+            inspects.wrap_socket(connection, server_side=True).close()
+
+    with ScriptedServer(inspected) as proxy:
+        patient.is_at("https://acme.service-now.com", more=f"transport: {{proxy: '{proxy.url}'}}")
+        found = patient.wrong()
+    assert "The TLS handshake failed (self" in found["said"]
+    assert "a certificate of a private authority" in first_cause(found)
+    assert "transport.ca" in found["causes"][0]["do"]
+
+
+def test_what_a_proxy_leads_to_that_speaks_no_tls_is_told(patient: Patient) -> None:
+    def plain(connection: socket.socket, _stop: threading.Event) -> None:
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        connection.recv(1 << 16)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with ScriptedServer(plain) as proxy:
+        patient.is_at("https://acme.service-now.com", more=f"transport: {{proxy: '{proxy.url}'}}")
+        assert first_cause(patient.wrong()) == "What listens there does not speak TLS."
+
+
+def test_a_key_with_a_password_is_refused_and_not_asked_about(patient: Patient) -> None:
+    pair = Authority(patient.folder / "tls", now=utc_now()).client("bridge")
+    key = load_pem_private_key(Path(pair.key).read_bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"open sesame"))
+    (patient.folder / "locked.pem").write_bytes(locked)
+    controller, terminal = os.openpty()
+    words = [sys.executable, "-c", AT_A_TERMINAL, str(pair.certificate), str(patient.folder / "locked.pem")]
+    asked = subprocess.Popen(words, stdin=terminal, stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        told, _ = asked.communicate(timeout=30)  # a question waits for ever
+    finally:
+        asked.kill()
+        asked.wait()
+        os.close(controller)
+        os.close(terminal)
+    assert told == b"refused\n"
+
+
+AT_A_TERMINAL = """
+import fcntl, ssl, sys, termios
+from pathlib import Path
+from bridge.doctor.connection import _context
+from bridge.settings import Transport
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+try:
+    _context(Transport(client_cert=Path(sys.argv[1]), client_key=Path(sys.argv[2])))
+except ssl.SSLError:
+    print("refused")
+"""
 
 
 def test_a_client_certificate_that_is_lacking_is_told(patient: Patient) -> None:
