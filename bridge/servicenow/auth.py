@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
+from urllib.parse import quote, quote_plus
 from uuid import uuid4
 
 from bridge.errors import Misconfigured, Problem
@@ -18,6 +20,7 @@ from bridge.settings import AuthScheme, Instance, Secret
 # ServiceNow takes assertions from clocks that differ from its own by as much; so a clock of ours that is late by all of
 # it still makes one that has not expired.
 ASSERTION_SECONDS = 300
+SECRET_IN_FORM = ("client_secret", "password", "assertion", "refresh_token")
 _IN_HEADER = re.compile(rb"[\x21-\x7e]+")
 
 
@@ -96,6 +99,16 @@ class JwtBearer(Grant):
             "jti": uuid4().hex,
         }
         return {"assertion": jwt.encode(claims, key, algorithm, headers={"kid": self.key_id})}
+
+
+def secrets_in(headers: Mapping[str, str], form: Mapping[str, str]) -> frozenset[str]:
+    """What of a request must never be told should its answer repeat it, also as it stands in a URL."""
+    scheme, _, shown = headers.get("Authorization", "").rpartition(" ")
+    found = {shown, headers.get("x-sn-apikey", ""), *(form[name] for name in SECRET_IN_FORM if name in form)}
+    if scheme == "Basic":
+        found.add(base64.b64decode(shown).decode(errors="replace").partition(":")[2])
+    found.discard("")
+    return frozenset(found | {quote(one, safe="") for one in found} | {quote_plus(one) for one in found})
 
 
 def credentials(instance: Instance) -> Header | Grant:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -15,7 +17,7 @@ from urllib3.exceptions import HTTPError
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.servicenow import outcome, token
 from bridge.servicenow.access import Access
-from bridge.servicenow.auth import Grant, credentials
+from bridge.servicenow.auth import Grant, credentials, secrets_in
 from bridge.servicenow.breaker import Breaker
 from bridge.servicenow.connection import Call, Session, deadline_passed
 from bridge.servicenow.limits import Alone, Gate, Share
@@ -26,6 +28,7 @@ from bridge.settings import Instance
 ANSWER_BYTES_MAX = 4 << 20
 CONNECT_SECONDS_MAX = 5.0  # for each address that the name has; the deadline is checked again before anything is sent
 CHUNK_BYTES = 64 << 10
+NO_FORM: Mapping[str, str] = MappingProxyType({})
 
 # What `on_call` is told: the outcomes of a call; a read that worked is not "applied".
 WORD_OF: dict[type[BridgeError], str] = {Transient: "not_applied", Permanent: "permanent", Ambiguous: "ambiguous"}
@@ -209,7 +212,7 @@ class Client:
         def post(form: Mapping[str, str]) -> Raw:
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             request = self._request("POST", token.PATH, {}, urlencode(form).encode(), headers)
-            return self._send(request, writes=False, deadline=deadline)
+            return self._send(request, writes=False, deadline=deadline, form=form)
 
         self._gate.spend(token.PATH)
         begin = self.monotonic()
@@ -221,7 +224,9 @@ class Client:
             self._on_call(word, self.monotonic() - begin)
         return fetched
 
-    def _send(self, request: requests.PreparedRequest, *, writes: bool, deadline: float) -> Raw:
+    def _send(
+        self, request: requests.PreparedRequest, *, writes: bool, deadline: float, form: Mapping[str, str] = NO_FORM
+    ) -> Raw:
         with Call(deadline=deadline, monotonic=self.monotonic) as call:
             remaining = call.remaining
             if remaining <= 0.0:
@@ -230,6 +235,7 @@ class Client:
                 raw = self._exchange(request, (min(remaining, CONNECT_SECONDS_MAX), remaining))
             except (requests.RequestException, HTTPError, OSError) as error:
                 raise outcome.of_failure(error, call, host=self._host, writes=writes) from error
+            raw = replace(raw, hidden=secrets_in(request.headers, form))
             self._on_answer(raw)
             if call.expired:  # an answer that the watchdog cut short can look like a whole one
                 raise outcome.unsure("timed_out", outcome.TIMED_OUT, writes=writes)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
 import msgspec
@@ -36,6 +36,7 @@ class Raw:
     status: int
     headers: Mapping[str, str]  # looked up without regard to case
     body: bytes | None  # None: longer than we read
+    hidden: frozenset[str] = field(default=frozenset(), repr=False)  # secrets of the request: never told, if echoed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +214,13 @@ def _said(raw: Raw) -> str:
     else:
         return ""
     text = ": ".join(part for part in parts if isinstance(part, str) and part)
+    return told(raw, text)
+
+
+def told(raw: Raw, text: str) -> str:
+    """What the answer says in words, for people: without the secrets of its request, bounded, in one line."""
+    for secret in sorted(raw.hidden, key=len, reverse=True):
+        text = text.replace(secret, "***")
     return re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip()[:SAID_CHARACTERS_MAX]
 
 

@@ -147,7 +147,7 @@ def enrichment_meaning(raw: Raw, *, table: str, writes: bool, path: str) -> Answ
         said = " ".join(message.split())
         for begin, failure in FAILURES.items():
             if said.lower().startswith(begin):
-                text = f"{SERVICE} answered {raw.status}: {said[: outcome.SAID_CHARACTERS_MAX]}. {failure.remedy}"
+                text = f"{SERVICE} answered {raw.status}: {outcome.told(raw, said)}. {failure.remedy}"
                 raise Transient(failure.code, text) if failure.passes else Permanent(failure.code, text)
     if raw.status in (200, 201) and document is not None and not _failed(document):
         wrapped = isinstance(document, dict) and document.get("result") is not None
