@@ -16,12 +16,15 @@ def require_headers(simulator: Simulator, request: ApiRequest) -> None:
     given = {"Accept": request.accept, "Content-Type": request.content_type}
     if missing := [name for name, value in given.items() if not value]:
         simulator.note_violation("missing_header", request.method, request.path, ", ".join(missing))
-        if (request.method, simulator.switches.bare_delete) == ("DELETE", BareDelete.ACCEPTED):
+        bare = request.method == "DELETE" and missing == ["Content-Type"]
+        if bare and simulator.switches.bare_delete is BareDelete.ACCEPTED:
             return
         raise answers.missing_headers(missing)
     if not any(kind in request.accept for kind in ("application/json", "application/*", "*/*")):
+        simulator.note_violation("not_acceptable", request.method, request.path, request.accept)
         raise answers.not_acceptable(request.accept)
     if request.content_type.partition(";")[0].strip().lower() != "application/json":
+        simulator.note_violation("unsupported_media", request.method, request.path, request.content_type)
         raise answers.unsupported_media(request.content_type)
 
 

@@ -60,7 +60,7 @@ class Switches:
     unknown_query_field: UnknownField = UnknownField.IGNORE
     unknown_uri_status: int = 400  # or 404: both are recorded, the documentation's table says 400
     oversize_status: int = 413  # or 400: not told
-    bare_delete: BareDelete = BareDelete.REFUSED
+    bare_delete: BareDelete = BareDelete.ACCEPTED
     import_unchanged: Unchanged = Unchanged.IGNORED
     oauth_errors: OAuthErrors = OAuthErrors.CATCH_ALL
     jti: Jti = Jti.ONCE

@@ -22,9 +22,8 @@ from bridge.wiring import utc_now
 
 @pytest.fixture
 def server(authority: Authority) -> Iterator[SimulatorServer]:
-    # It deletes without a Content-Type, which the documentation forbids.
-    scenario = parse_body({"bare_delete": "accepted"})
-    with SimulatorServer(clock=utc_now, scenario=scenario, tls=authority.context()) as started:
+    """As it is by default: a client works without a change."""
+    with SimulatorServer(clock=utc_now, tls=authority.context()) as started:
         yield started
 
 

@@ -320,10 +320,13 @@ def test_an_oversized_body_may_be_400(world: World) -> None:
     assert world.call("POST", INCIDENT, data=b"x" * (10 * 1024 * 1024 + 1)).status_code == 400
 
 
-def test_a_delete_without_a_content_type_may_be_taken(world: World) -> None:
-    world.apply(bare_delete="accepted")
+@pytest.mark.parametrize(("bare_delete", "status"), [("accepted", 204), ("refused", 400)])
+def test_a_delete_without_a_content_type_is_noted_and_may_be_refused(
+    world: World, bare_delete: str, status: int
+) -> None:
+    world.apply(bare_delete=bare_delete)
     path = f"{INCIDENT}/{world.call.created()['sys_id']}"
-    assert world.call("DELETE", path, headers={"Content-Type": None}).status_code == 204
+    assert world.call("DELETE", path, headers={"Content-Type": None}).status_code == status
     assert world.violations() == [("missing_header", "Content-Type")]
 
 
