@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -24,10 +24,12 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
-@pytest.fixture(autouse=True)
-def _every_host_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _every_host_exists() -> Iterator[None]:
     """No test asks the machine's resolver whether the hosts of its instances exist."""
-    monkeypatch.setattr("bridge.wiring.resolve", lambda _host: None)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("bridge.wiring.resolve", lambda _host: None)
+        yield
 
 
 def _refuse_to_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
