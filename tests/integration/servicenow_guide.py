@@ -21,6 +21,7 @@ import os
 import re
 import shlex
 import socket
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -29,8 +30,8 @@ from typing import Any
 from unittest.mock import patch
 
 import certifi
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_pem_x509_certificate
 from doctor_world import certificate_in, server_with
 from mapping_guide import LEFT_OUT, Block, agrees, blocks, commands, table_of_page, with_sections
 from requests import adapters
@@ -55,7 +56,7 @@ OPTIONAL = frozenset({"personalize_dictionary", "personalize_choices"})
 IMPORT = frozenset({"import_set_loader", "import_transformer"})
 ELASTIC = "x_elas2_inc_int"
 UNIQUE, OWN = "u_bridge_key", "u_bridge_incident"
-KEYS: dict[str, Any] = {"rsa": rsa.generate_private_key(65537, 2048), "ec": ec.generate_private_key(ec.SECP256R1())}
+CERTIFICATES = {"rsa": "servicenow.crt", "ec": "servicenow-2027.crt"}
 
 
 class World:
@@ -86,13 +87,10 @@ def _secret(name: str, value: str = SECRET) -> None:
     file.write_text(f"{value}\n")
 
 
-def _key(name: str) -> None:
-    pem = KEYS[name].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    _secret("servicenow.pem", pem.strip())
-
-
 def _public(name: str) -> str:
-    return str(KEYS[name].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
+    """Of the certificate that the page's commands made, as it is pasted into ServiceNow."""
+    key = load_pem_x509_certificate(Path(CERTIFICATES[name]).read_bytes()).public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 OWN_COLUMNS = ("u_correlation_id", "u_correlation_display", "u_short_description")
@@ -134,16 +132,6 @@ def _password_of_the_user(world: World) -> None:
     _secret("servicenow.password")
 
 
-def _rsa_key_made(world: World) -> None:
-    world.client(JWT)
-    _key("rsa")
-
-
-def _ec_key_made(world: World) -> None:
-    del world
-    _key("ec")
-
-
 def _sees_roles(world: World) -> None:
     world.simulator.needs["sys_user_has_role"] = Needs(read=frozenset({"sn_incident_write"}))
 
@@ -170,9 +158,11 @@ SCENES: dict[str, Callable[[World], None]] = {
     "client": lambda world: world.client(CLIENT, user=USER),
     "client-password-off": _password_of_the_user,
     "client-password": lambda world: world.client(PASSWORD),
-    "jwt-no-map": _rsa_key_made,
+    "rsa-key": lambda world: None,
+    "jwt-no-map": lambda world: world.client(JWT),
     "jwt-rsa": lambda world: world.client(JWT, keys={"bridge-2026": _public("rsa")}, subject="user_name"),
-    "jwt-ec-no-map": _ec_key_made,
+    "ec-key": lambda world: None,
+    "jwt-ec-no-map": lambda world: None,
     "jwt-ec": lambda world: world.client(
         JWT, keys={"bridge-2026": _public("rsa"), "bridge-2027": _public("ec")}, subject="user_name"
     ),
@@ -210,6 +200,9 @@ class Player:
         return []
 
     def _run(self, command: str) -> list[str]:
+        if command.startswith(("openssl ", "(umask ", "chmod ")):
+            subprocess.run(["bash", "-euc", command], check=True, capture_output=True)
+            return []
         words = shlex.split(command)
         assert words[0] == "bridge", command
         answers = ["basic", USER] if words[1] == "init" else ["acme"]
