@@ -186,8 +186,9 @@ def settle(
     if begins:
         additions.release(tx, held.incident.id, now)
     for share in shares:
-        # One timer is enough: the round that it wakes is one of all of them.
-        wake_at = settlement.wake_at if share is mine else None
+        # While it is open, one timer is enough: the round that it wakes is one of all. Ended, each is on its own.
+        alone = episode is None or not episode.open
+        wake_at = settlement.wake_at if share is mine or alone else None
         wake_at = now if share is mine and look_at is not None else wake_at
         row = _settled_row(held, settlement, share, incident, now, wake_at=wake_at) | {"last_decision": decision}
         tx.execute(update(correlations).where(correlations.c.id == share.correlation).values(**row))
