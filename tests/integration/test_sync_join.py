@@ -33,6 +33,7 @@ from bridge.store.held import Held, Settlement
 from bridge.store.settle import LeaseLost
 from bridge.store.tables import correlations, episodes, incidents, join_keys
 
+CHECKS_MAX = 400  # of a twentieth of a second
 JOIN = """  join:
     - {same: [.host], within: 4h}
     - {same: [.user, .site], within: 1h}
@@ -215,6 +216,45 @@ def test_workers_that_hold_two_of_a_kind_at_once_make_one_incident(joining_anywh
     assert len(world.records()) == 1
     assert sorted(parts(world).values()) == ["joined"] * 5 + ["opened"]
     assert world.log("failed") == []
+
+
+def test_many_workers_make_one_incident_of_what_joins_and_tell_each_once(joining_anywhere: World) -> None:
+    world = joining_anywhere
+    rules = [f"r{number}" for number in range(8)]
+    for rule in rules * 2:
+        world.fire(rule, host="web-1")
+    done = threading.Event()
+    workers = [world.another_worker(itsm()) for _ in range(4)]
+    shared = ["joined"] * 7 + ["opened"]
+
+    def run(worker: Any) -> None:
+        while not done.is_set():
+            if not worker.work():
+                done.wait(0.01)
+
+    threads = [threading.Thread(target=run, args=(worker,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for rule in rules:
+        world.fire(rule, host="web-1", level="critical")
+    for _ in range(CHECKS_MAX):
+        if sorted(parts(world).values()) == shared and all(in_step(world, rule) for rule in rules):
+            break
+        done.wait(0.05)
+        if world.store.is_sqlite:  # whose clock stands still here: what waits to join is looked at again all the same
+            world.wake()
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert world.record()["impact"] == "1"
+    assert sorted(parts(world).values()) == shared
+    notes, first = "\n".join(world.notes()), world.record()["correlation_id"]
+    assert [notes.count(f"of {rule} joined") for rule in rules if rule != first] == [1] * 7
+
+
+def in_step(world: World, rule: str) -> bool:
+    row = world.row(rule)
+    return bool(row.applied_seq == row.last_seq)
 
 
 def test_the_brake_holds_no_join(joining: World) -> None:
