@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from bridge.alert import Severity, key_of
-from bridge.correlation.policy import Episode, Progress
+from bridge.correlation.policy import Episode
+from bridge.correlation.progress import Progress
 from bridge.errors import Permanent, Transient
 from bridge.log.entries import Action, Entry, append
 from bridge.store import strays
