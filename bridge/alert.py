@@ -15,6 +15,11 @@ import msgspec
 Json = Any  # a decoded JSON value: None, bool, int, float, str, list or dict of such
 
 
+# What the bridge tells of itself comes from a source and a mapping of its own; no source of anyone's can be called so.
+OWN_SOURCE = "(bridge)"
+OWN_MAPPING = "bridge-attention"
+
+
 class Severity(IntEnum):
     """How bad a problem is. Ordered; stored as the number, shown as the word."""
 

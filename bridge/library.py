@@ -27,7 +27,9 @@ class Published:
 class Library:
     """What intake and sync ask for a mapping. Reading takes no lock: a swap replaces one reference."""
 
-    def __init__(self, current: MappingType[str, Published]) -> None:
+    def __init__(self, current: MappingType[str, Published], own: MappingType[str, Published] | None = None) -> None:
+        """`own`: the bridge's own mappings, which nobody publishes and no swap takes away."""
+        self._own = dict(own or {})
         self._current = dict(current)
         self._lock = threading.Lock()
         # Why a change is not in use although somebody made it; "" while all are. Shown by /readyz and the metrics.
@@ -41,7 +43,7 @@ class Library:
         return "; ".join(part for part in (self.refused, self.apart) if part)
 
     def __getitem__(self, name: str) -> Published:
-        return self._current[name]
+        return self._own[name] if name in self._own else self._current[name]
 
     @property
     def current(self) -> MappingType[str, Published]:

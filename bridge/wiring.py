@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from bridge.servicenow.client import Client
     from bridge.store.writer import Writer
     from bridge.sync.loop import SyncLoop
-    from bridge.sync.watch import Watch
     from bridge.web.health import Check
     from bridge.web.hooks import SourceDoor
 
@@ -156,6 +155,7 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     from bridge.publishing import in_use
     from bridge.reloader import Reloader
     from bridge.store.writer import Writer
+    from bridge.watching import own_mappings, watch
     from bridge.web.app import create_app
     from bridge.web.health import CHECK_SECONDS_MAX, health
     from bridge.web.hooks import hooks
@@ -165,11 +165,11 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     store = closing.enter_context(contextlib.closing(open_store(settings.database, steady_clock())))
     metrics = Metrics()
     taken = in_use(settings, store, known=prepared.published)
-    library = Library(taken.current)
+    library = Library(taken.current, own_mappings(settings, store) if role.syncs else {})
     installation = _begin(settings, store, taken.current, role)
     clients = _clients(settings, store, metrics, closing) if role.syncs else {}
     loop = _sync_loop(settings, store, library, metrics, installation, clients) if role.syncs else None
-    watch = _watch(settings, store, installation, clients) if role.syncs else None
+    watching = watch(settings, store, library, installation, clients) if role.syncs else None
     writer = None
     if role.receives:
         writer = Writer(
@@ -183,7 +183,7 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     reloader = Reloader(settings, store, library, taken)
     # What changed since `prepare`, as before a worker that died comes back. The quarantine can wait, senders cannot.
     reloader.look(files=True, replay=False)
-    threads = [one for one in (reloader, writer, watch, loop) if one is not None]
+    threads = [one for one in (reloader, writer, watching, loop) if one is not None]
     for one in threads:
         one.start()
 
@@ -280,6 +280,7 @@ def _sync_loop(
     from bridge.sync.alert import Alerts
     from bridge.sync.loop import SyncLoop
     from bridge.sync.worker import Worker
+    from bridge.watching import left_alone
 
     worker = Worker(
         store=store,
@@ -289,39 +290,10 @@ def _sync_loop(
         reading_of=ReadingFiles({name: schema_path(settings, name) for name in settings.instances}),
         installation=installation,
         metrics=metrics,
-        held=_left_alone(settings, clients),
+        held=left_alone(settings, clients),
     )
     wanted = sum(instance.limits.concurrent_calls for instance in settings.instances.values())
     return SyncLoop(worker, threads=max(1, min(SYNC_THREADS_MAX, wanted)))
-
-
-def _watch(settings: Settings, store: Store, installation: str, clients: MappingType[str, Client]) -> Watch:
-    from bridge.schema_file import ReadingFiles, schema_path
-    from bridge.servicenow.table import TableApi
-    from bridge.sync.reconciler import Reconciler
-    from bridge.sync.watch import Watch
-
-    reconciler = Reconciler(
-        store=store,
-        targets=settings.targets,
-        tables={name: TableApi(client) for name, client in clients.items()},
-        calls_per_hour={name: instance.limits.calls_per_hour for name, instance in settings.instances.items()},
-        reading_of=ReadingFiles({name: schema_path(settings, name) for name in settings.instances}),
-        installation=installation,
-        held=_left_alone(settings, clients),
-    )
-    return Watch([reconciler.sweep])
-
-
-def _left_alone(settings: Settings, clients: MappingType[str, Client]) -> Callable[[], frozenset[str]]:
-    """The targets that are written to whose instance is left alone now."""
-
-    def held() -> frozenset[str]:
-        alone = {name for name, client in clients.items() if client.held}
-        written = (target for target in settings.targets.values() if target.mode is Mode.WRITE)
-        return frozenset(target.name for target in written if target.instance in alone)
-
-    return held
 
 
 def _doors(settings: Settings) -> dict[str, SourceDoor]:

@@ -29,7 +29,7 @@ COMMANDS = {
     "check": ("bridge.cli.check:check", "Check bridge.yaml, its secrets and all mappings."),
     "doctor": ("bridge.cli.doctor:doctor", "Check each ServiceNow instance end to end, and say what to fix."),
     "mapping": ("bridge.cli.mapping:mapping", "Work with mapping files."),
-    "targets": ("bridge.cli.targets:targets", "See, pause and resume where incidents go."),
+    "targets": ("bridge.cli.targets:targets", "See, pause, resume and release where incidents go."),
     "alerts": ("bridge.cli.alerts:alerts", "Look at what was received."),
     "quarantine": ("bridge.cli.quarantine:quarantine", "See and replay alerts that could not be mapped."),
     "incidents": ("bridge.cli.incidents:incidents", "Correlations, their incidents, and why they wait."),

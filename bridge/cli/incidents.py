@@ -162,7 +162,8 @@ def waits(row: CorrelationRow, now: datetime) -> str:
     if row.failures:
         again = "now" if row.due_at <= now else age(row.due_at, now)
         return f"{failure} (failed {counted(row.failures, 'time')}, again {again})"
-    from bridge.store.backlog import BRAKED, WAITS_TO_JOIN
+    from bridge.store.backlog import WAITS_TO_JOIN
+    from bridge.store.brake import BRAKED
 
     if row.last_decision == WAITS_TO_JOIN:
         return f"for the incident that it joins, which is being created; looks again {age(row.due_at, now)}"

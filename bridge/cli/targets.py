@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bridge.cli.opening import actor, opened
 from bridge.cli.options import config_option, example, json_option, limit_option
-from bridge.cli.output import age, show_json, show_table, to_json
+from bridge.cli.output import age, counted, show_json, show_table, to_json
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group(epilog=example("bridge targets list", "bridge targets pause itsm"))
 def targets() -> None:
-    """See, pause and resume where incidents go."""
+    """See, pause, resume and release where incidents go."""
 
 
 @targets.command("list", epilog=example("bridge targets list --json"))
@@ -96,6 +96,33 @@ def resume_command(names: tuple[str, ...], config: Path) -> None:
             with store.transaction() as tx:
                 changed = resume(tx, name, actor=actor(), now=store.now(tx))
             click.echo(f"{name}: running again" if changed else f"{name}: was not paused")
+
+
+@targets.command("release", epilog=example("bridge targets release itsm"))
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@config_option
+@json_option("An array of objects")
+def release_command(names: tuple[str, ...], config: Path, *, as_json: bool) -> None:
+    """Let go what the brakes of targets hold now: creates above `max_creates_per_hour`, the worst first, and closes of
+    twins above five an hour. What comes later is held as ever.
+    """
+    from bridge.store.brake import release
+
+    done: list[dict[str, Any]] = []
+    with opened(config) as (settings, store):
+        _refuse_unknown(names, settings)
+        for name in names:
+            target = settings.targets[name]
+            with store.transaction() as tx:
+                place = {"instance": target.instance, "table": target.table}
+                problems, twins = release(tx, name, **place, actor=actor(), now=store.now(tx))
+            done.append({"name": name, "problems": problems, "twins": twins})
+    if as_json:
+        show_json(done)
+        return
+    for one in done:
+        let_go = f"{counted(one['problems'], 'problem')} and {counted(one['twins'], 'twin')} are let go"
+        click.echo(f"{one['name']}: {let_go if one['problems'] or one['twins'] else 'nothing was held'}")
 
 
 def _refuse_unknown(names: tuple[str, ...], settings: Settings) -> None:

@@ -43,6 +43,7 @@ class Action(StrEnum):
     SYNC_ASKED = "sync_asked"
     PAUSED = "paused"
     RESUMED = "resumed"
+    RELEASED = "released"  # what the brake held, by a person's order
     PUBLISHED = "published"  # a mapping's revision was put into use, rolled back to, or removed
     MAPPINGS_LOADED = "mappings_loaded"  # a process has taken what is published
     MAPPINGS_REFUSED = "mappings_refused"

@@ -19,6 +19,7 @@ BODY_BYTES_MAX_DEFAULT = 1 << 20
 CREATES_PER_HOUR_DEFAULT = 200
 LATE_COMMIT_DEFAULT = timedelta(seconds=310)  # its load balancer cuts at 5 minutes; a write may land until then
 CORRELATION_ID = "correlation_id"
+ATTENTION_AFTER_DEFAULT = timedelta(minutes=15)
 CALLS_PER_HOUR_DEFAULT = 20_000
 CONCURRENT_CALLS_DEFAULT = 8
 SERVER_THREADS_DEFAULT = 32
@@ -55,6 +56,7 @@ class Source:
     auth: SourceAuth
     tenant: str = "default"
     body_bytes_max: int = BODY_BYTES_MAX_DEFAULT
+    expect_every: timedelta | None = None  # silence for longer than this is told; None: it may be silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +203,15 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """Whom the bridge tells what is wrong with its sources."""
+
+    target: str
+    assignment_group: str  # "": ServiceNow's rules decide
+    after: timedelta  # how long it must have lasted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     file: Path
     database: str  # SQLAlchemy URL; SQLite paths absolute
@@ -211,6 +222,7 @@ class Settings:
     instances: dict[str, Instance]
     targets: dict[str, Target]
     sources: dict[str, Source]
+    attention: Attention | None = None  # None: there are no incidents about sources
 
 
 def load_settings(path: Path) -> Settings:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from bridge.alert import OWN_MAPPING
 from bridge.errors import Misconfigured, Problem
 from bridge.settings import (
+    ATTENTION_AFTER_DEFAULT,
     BODY_BYTES_MAX_DEFAULT,
     SERVER_THREADS_DEFAULT,
+    Attention,
     Reload,
     Settings,
     Source,
@@ -30,7 +34,7 @@ SERVER_THREADS_MAX = 512
 
 # Keys and words of CONTRACT that a later version will honour. They are refused: ignoring one would break its promise.
 LATER_KEYS = {
-    "": ("retention", "attention"),
+    "": ("retention",),
     "log": ("anchors",),
     "source": ("envelope", "expect_every"),
     "hmac": ("header", "prefix", "hash", "encoding", "template", "tolerance", "order"),
@@ -83,6 +87,7 @@ def _settings(root: Section, path: Path) -> Settings:
     instances = _named(root, "instances", lambda name, section: instance_of(name, section, folder))
     targets = _named(root, "targets", lambda name, section: target_of(name, section, root))
     sources = _named(root, "sources", lambda name, section: _source(name, section, folder))
+    attention = _attention(root)
     root.finish(later=LATER_KEYS[""])
     return Settings(
         file=path,
@@ -94,7 +99,21 @@ def _settings(root: Section, path: Path) -> Settings:
         instances=instances,
         targets=targets,
         sources=sources,
+        attention=attention,
     )
+
+
+def _attention(root: Section) -> Attention | None:
+    if not root.has("attention"):
+        return None
+    section = root.section("attention")
+    attention = Attention(
+        target=section.reference("target", root, "targets"),
+        assignment_group=section.text("assignment_group", ""),
+        after=section.duration("after", ATTENTION_AFTER_DEFAULT, least=timedelta(0)),
+    )
+    section.finish()
+    return attention
 
 
 def _named(root: Section, key: str, build: Callable[[str, Section], T]) -> dict[str, T]:
@@ -136,6 +155,8 @@ def _database(root: Section, folder: Path) -> str:
 
 def _source(name: str, section: Section, folder: Path) -> Source:
     mapping = section.text("mapping")
+    if mapping == OWN_MAPPING:
+        section.refuse("mapping", f"`{mapping}` is the bridge's own", "give yours another name")
     if mapping and _MAPPING.fullmatch(mapping) is None:
         section.refuse("mapping", f"`{mapping}` is not a mapping's name", "`elastic` means the file elastic.yaml")
     source = Source(

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, func, select
 from bridge.alert import Outcome
 from bridge.correlation.policy import Kind, Reason
 from bridge.metrics import Backlog
+from bridge.store.brake import BRAKED
 from bridge.store.due import is_due
 from bridge.store.tables import alerts, correlations
 from bridge.store.work import paused_targets
 
-BRAKED = f"{Kind.NOTHING.value}: {Reason.BRAKE.value}"  # correlations.last_decision
 WAITS_TO_JOIN = f"{Kind.NOTHING.value}: {Reason.WAITS_TO_JOIN.value}"  # as well
 
 
@@ -53,7 +53,7 @@ def braked(tx: Connection) -> str:
         .order_by(correlations.c.target)
     )
     counts = [f"{target}: {count}" for target, count in tx.execute(held)]
-    remedy = "see `max_creates_per_hour` of the target; what is held is created as the hour goes by"
+    remedy = "see `max_creates_per_hour` of the target; `bridge targets release` lets go what is held"
     return f"more new problems than the target takes in an hour ({', '.join(counts)}): {remedy}" if counts else ""
 
 

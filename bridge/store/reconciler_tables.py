@@ -1,4 +1,4 @@
-"""The reconciler's tables: whose turn it is, how far each table has been seen, and the records that are nobody's."""
+"""Tables of what the bridge looks after by itself: the reconciler's turns and places, strays, and lamps."""
 
 from __future__ import annotations
 
@@ -57,3 +57,13 @@ strays = Table(
     UniqueConstraint("instance", "table", "sys_id"),
 )
 Index("strays_by_key", strays.c.key)
+
+# What the bridge tells of itself: a trouble, since when it is there; and an incident about troubles, what it was told.
+lamps = Table(
+    "lamps",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("since", Instant, nullable=False),
+    Column("target", Text),  # where an incident about it goes; NULL: a trouble
+    Column("told", Text),  # lamps.Lamp.signature as it was told last
+)

@@ -229,9 +229,9 @@ def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime) ->
     return True
 
 
-def release(tx: Connection, instance: str, now: datetime) -> int:
+def release(tx: Connection, instance: str, table: str, now: datetime) -> int:
     """Let the twins that are held be closed. How many."""
-    held = strays.c.instance == instance, strays.c.outcome == Outcome.HELD.value
+    held = strays.c.instance == instance, strays.c.table == table, strays.c.outcome == Outcome.HELD.value
     return tx.execute(update(strays).where(*held).values(outcome=None, released=True, due_at=now)).rowcount
 
 

@@ -173,9 +173,10 @@ Index(
     sqlite_where=correlations.c.failure.is_not(None),
     postgresql_where=correlations.c.failure.is_not(None),
 )
-Index(  # backlog.BRAKED
+Index(  # brake.BRAKED: looked at before every create
     "correlations_braked",
     correlations.c.target,
+    correlations.c.severity,
     sqlite_where=correlations.c.last_decision == "nothing: brake",
     postgresql_where=correlations.c.last_decision == "nothing: brake",
 )

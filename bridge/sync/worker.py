@@ -17,7 +17,7 @@ from datetime import timedelta
 
 import msgspec
 
-from bridge.alert import key_of
+from bridge.alert import OWN_MAPPING, key_of
 from bridge.correlation.policy import CloseWhen, Decision, Episode, Kind, decide, settled
 from bridge.dictionary.reading import Reading
 from bridge.errors import Ambiguous, BridgeError, Misconfigured, Permanent, Transient
@@ -27,7 +27,7 @@ from bridge.servicenow.ownership import is_ours
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import Mode, Target
-from bridge.store import additions, joins, orders, work
+from bridge.store import additions, brake, joins, orders, work
 from bridge.store import settle as settling
 from bridge.store.engine import Store
 from bridge.store.held import Doubt, Held, Lease, Part, Settlement
@@ -50,7 +50,6 @@ CALL_SECONDS_MAX = 15.0  # a deadline for one whole call, look-ups included
 CALLS_PER_ROUND_MAX = 7  # doubt, note, read, list, children, group look-up, write
 ROUND_SECONDS_MAX = CALLS_PER_ROUND_MAX * CALL_SECONDS_MAX
 assert LEASE.total_seconds() > ROUND_SECONDS_MAX, "a live round must not outlive its lease"  # noqa: S101
-BRAKE_WINDOW = timedelta(hours=1)
 
 _log = logging.getLogger(__name__)
 
@@ -301,10 +300,9 @@ class Worker:
             if sight.target.name in work.paused_targets(tx):  # since the claim, or the route has moved there
                 raise Transient(orders.PAUSED, f"The target {sight.target.name} is paused: resume it to go on.")
             if decision.kind is Kind.CREATE:
-                ours = held.incident.id if held.incident.episode is None else None
-                made = work.creates_since(tx, sight.target.name, now - BRAKE_WINDOW, but=ours)
-                if made >= sight.target.max_creates_per_hour:
-                    return None
+                most = sight.target.max_creates_per_hour
+                if held.mapping != OWN_MAPPING and brake.holds(tx, held, sight.target.name, most=most, now=now):
+                    return None  # what tells of the brake is not held by it
                 if held.incident.episode is not None:
                     held = settling.plan_next(tx, held, sight.target.name)
                 joins.hold_keys(tx, held, sight.target.name, sight.speaker.mapped.join_keys, now)

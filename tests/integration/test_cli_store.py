@@ -400,6 +400,14 @@ def test_pause_and_resume_are_entries_of_the_log_once(bridge_: Bridge) -> None:
     assert told == [("paused", "itsm", "cli:robin"), ("resumed", "itsm", "cli:robin")]
 
 
+def test_a_target_lets_go_what_its_brake_holds(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    assert bridge_.run("targets", "release", "itsm") == "itsm: nothing was held\n"
+    bridge_.change(last_decision="nothing: brake", target="itsm")
+    assert bridge_.run("targets", "release", "itsm") == "itsm: 1 problem and 0 twins are let go\n"
+    assert bridge_.json("targets", "release", "itsm") == [{"name": "itsm", "problems": 0, "twins": 0}]
+
+
 def test_a_resumed_target_runs(bridge_: Bridge) -> None:
     bridge_.run("targets", "pause", "itsm")
     assert bridge_.run("targets", "resume", "itsm") == "itsm: running again\n"

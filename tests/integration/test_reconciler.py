@@ -377,7 +377,7 @@ def test_a_sixth_close_within_an_hour_asks_a_person(world: World) -> None:
     world.watch(minutes=70)
     assert states(world).count("6") == 5, "it stops, and does not go on by itself"
     with world.store.transaction() as tx:
-        assert release(tx, "test", world.store.now(tx)) == 2
+        assert release(tx, "test", "incident", world.store.now(tx)) == 2
     world.watch(minutes=5)
     assert states(world).count("6") == 7
 

@@ -13,6 +13,7 @@ from bridge.correlation.policy import CloseWhen
 from bridge.errors import Misconfigured, Problem
 from bridge.mapping.model import ENRICHMENTS
 from bridge.settings import (
+    Attention,
     AuthScheme,
     Instance,
     InstanceAuth,
@@ -151,6 +152,18 @@ def test_an_almost_empty_file_means_the_defaults(tmp_path: Path) -> None:
     assert (settings.mappings_path, settings.server_threads, settings.signing_key) == (tmp_path / "mappings", 32, None)
 
 
+def test_attention_waits_a_quarter_of_an_hour_unless_it_is_told_otherwise(tmp_path: Path) -> None:
+    text = GOOD + "attention: {target: tickets}\n"
+    whole = text.replace("tickets}", "tickets, assignment_group: SOC Platform, after: 1h}")
+    assert load(tmp_path, text).attention == Attention(
+        target="tickets", assignment_group="", after=timedelta(minutes=15)
+    )
+    assert load(tmp_path, whole).attention == Attention(
+        target="tickets", assignment_group="SOC Platform", after=timedelta(hours=1)
+    )
+    assert load(tmp_path, GOOD).attention is None
+
+
 def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = GOOD.replace("threads: 12", "threads: none").replace("mode: observe", "mode: look").replace("none}", "non}")
     assert [(problem.line, problem.column) for problem in problems(tmp_path, text)] == [(3, 19), (20, 11), (31, 38)]
@@ -160,7 +173,9 @@ MISTAKES = {
     "an unknown key names the nearest": ("server: {thread: 4}", "1:10: unknown key `thread` (did you mean `threads`?"),
     "an unknown key lists the known": ("server: {x: 4}", "1:10: unknown key `x` (known here: threads)"),
     "retention is for later": ("retention: {log: 9d}", "1:1: `retention` is not yet honoured"),
-    "attention is for later": ("attention: {}", "1:1: `attention` is not yet honoured"),
+    "attention needs a target": ("attention: {}", "1:1: `target` is missing here"),
+    "attention goes to a target that is there": ("attention: {target: x}", "there is no `x` under `targets`"),
+    "attention knows no more": ("attention: {mail: x}", "1:13: unknown key `mail`"),
     "anchors are for later": ("log: {anchors: []}", "`anchors` is not yet honoured"),
     "reload knows two words": ("mappings: {reload: never}", "`never` is not a word for `reload` (one of auto, publish_only)"),
     "a section is not a word": ("server: fast", "1:9: `server` must hold `key: value` lines"),
@@ -347,6 +362,7 @@ IN_SOURCE = {
     "no mapping": ("auth: {scheme: none}", "`mapping` is missing here"),
     "no auth": ("mapping: m", "`auth` is missing here"),
     "mapping is no path": ("mapping: ../m, auth: {scheme: none}", "`../m` is not a mapping's name"),
+    "the bridge's own mapping": ("mapping: bridge-attention, auth: {scheme: none}", "`bridge-attention` is the bridge's own"),
     "unknown scheme": ("mapping: m, auth: {scheme: barer, secret: {env: A}}", "did you mean `bearer`?"),
     "later scheme": ("mapping: m, auth: {scheme: mtls, header: X}", "`scheme: mtls` is not yet honoured"),
     "secret missing": ("mapping: m, auth: {scheme: bearer}", "`secret` is missing here ({env: NAME} or {file: PATH})"),

@@ -1,0 +1,82 @@
+"""The brake: which creates wait for the hour to go by, the worst last to; and a person's word that lets them go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, cast, func, literal, select, update
+
+from bridge.correlation.policy import Kind, Reason
+from bridge.log.entries import Action, Entry, append
+from bridge.store import strays
+from bridge.store.held import Held
+from bridge.store.tables import correlations, to_us
+from bridge.store.work import creates_since
+
+WINDOW = timedelta(hours=1)
+BRAKED = f"{Kind.NOTHING.value}: {Reason.BRAKE.value}"  # correlations.last_decision
+RELEASED = "released: by_person"  # the same, of one that a person has let go
+SECOND_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Problems of one mapping that wait at one target."""
+
+    target: str
+    tenant: str
+    mapping: str
+    problems: int
+
+
+def holds(tx: Connection, held: Held, target: str, *, most: int, now: datetime) -> bool:
+    """Whether this create must wait: the hour's creates are made, or what is left of them is for worse problems."""
+    if held.last_decision == RELEASED:
+        return False
+    ours = held.incident.id if held.incident.episode is None else None
+    room = most - creates_since(tx, target, now - WINDOW, but=ours)
+    if room <= 0:
+        return True
+    mine = select(correlations.c.severity).where(correlations.c.id == held.correlation).scalar_subquery()
+    worse = select(func.count()).where(
+        _waits(target),
+        correlations.c.id != held.correlation,
+        correlations.c.failures == 0,
+        correlations.c.severity > mine,
+    )
+    return int(tx.execute(worse).scalar_one()) >= room
+
+
+def waiting(tx: Connection) -> list[Waiting]:
+    which = (correlations.c.target, correlations.c.tenant, correlations.c.mapping)
+    # Not `due_at IS NOT NULL`: SQLite would then go through all that is due at any time.
+    many = func.count(correlations.c.due_at)
+    counted = select(*which, many.label("problems")).where(_braked()).group_by(*which).having(many > 0).order_by(*which)
+    return [
+        Waiting(target=row.target or "", tenant=row.tenant, mapping=row.mapping, problems=row.problems)
+        for row in tx.execute(counted)
+    ]
+
+
+def release(tx: Connection, target: str, *, instance: str, table: str, actor: str, now: datetime) -> tuple[int, int]:
+    """(problems that waited for their create, twins that waited for their close): all are let go, the worst first."""
+    held = select(correlations.c.id).where(_waits(target)).order_by(correlations.c.id)
+    problems = len(tx.execute(held.with_for_update()).all())  # in intake's order
+    earlier = literal(to_us(now), BigInteger) - cast(correlations.c.severity, BigInteger) * SECOND_US
+    freed = update(correlations).where(_waits(target))
+    tx.execute(freed.values(last_decision=RELEASED, due_at=earlier))
+    twins = strays.release(tx, instance, table, now)
+    if problems or twins:
+        detail = {"problems": problems, "twins": twins}
+        append(tx, Entry(at=now, action=Action.RELEASED, actor=actor, target=target, detail=detail))
+    return problems, twins
+
+
+def _waits(target: str) -> ColumnElement[bool]:
+    return _braked() & (correlations.c.target == target)
+
+
+def _braked() -> ColumnElement[bool]:
+    """Spelt out in the statement: by a parameter SQLite could not tell that the partial index serves."""
+    return correlations.c.last_decision == bindparam(None, BRAKED, literal_execute=True)

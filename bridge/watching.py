@@ -1,0 +1,60 @@
+"""What a process that syncs looks after by itself: built here, from what wiring has opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bridge.attention import attention_mapping
+from bridge.library import Library, Published
+from bridge.schema_file import ReadingFiles, schema_path
+from bridge.servicenow.client import Client
+from bridge.servicenow.table import TableApi
+from bridge.settings import Mode, Settings
+from bridge.store import revisions
+from bridge.store.engine import Store
+from bridge.sync.lamps import Lamps
+from bridge.sync.reconciler import Reconciler
+from bridge.sync.watch import Watch
+
+
+def watch(
+    settings: Settings, store: Store, library: Library, installation: str, clients: Mapping[str, Client]
+) -> Watch:
+    """One thread for the reconciler and the lamps: each says itself whether it is time."""
+    reconciler = Reconciler(
+        store=store,
+        targets=settings.targets,
+        tables={name: TableApi(client) for name, client in clients.items()},
+        calls_per_hour={name: instance.limits.calls_per_hour for name, instance in settings.instances.items()},
+        reading_of=ReadingFiles({name: schema_path(settings, name) for name in settings.instances}),
+        installation=installation,
+        held=left_alone(settings, clients),
+    )
+    lamps = Lamps(
+        store=store,
+        library=library,
+        targets=settings.targets,
+        sources=settings.sources,
+        attention=settings.attention,
+    )
+    return Watch([reconciler.sweep, lamps.look])
+
+
+def own_mappings(settings: Settings, store: Store) -> dict[str, Published]:
+    """What the bridge tells of itself is mapped by a mapping of its own."""
+    mapping = attention_mapping(settings.targets)
+    with store.transaction() as tx:
+        now = store.now(tx)
+        row = revisions.register(tx, mapping=mapping.name, digest=mapping.digest, files=mapping.files, now=now)
+    return {mapping.name: Published(mapping=mapping, revision_id=row)}
+
+
+def left_alone(settings: Settings, clients: Mapping[str, Client]) -> Callable[[], frozenset[str]]:
+    """The targets that are written to whose instance is left alone now."""
+
+    def held() -> frozenset[str]:
+        alone = {name for name, client in clients.items() if client.held}
+        written = (target for target in settings.targets.values() if target.mode is Mode.WRITE)
+        return frozenset(target.name for target in written if target.instance in alone)
+
+    return held

@@ -1,0 +1,225 @@
+"""What the bridge tells of itself: a flood that its brake holds, sources that need somebody; each is one incident."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from intake_world import delivery_of, library_of, rows
+from sqlalchemy import update
+from sync_world import PROBE, World, itsm
+
+from bridge.attention import attention_mapping
+from bridge.library import Library, Published
+from bridge.settings import Attention, Source, SourceAuth, Target
+from bridge.store import brake, intake, revisions
+from bridge.store.tables import correlations
+from bridge.sync.lamps import Lamps
+
+SOURCES = {"probe": Source(name="probe", mapping="probe", auth=SourceAuth(scheme="none"))}
+ATTENTION = Attention(target="itsm", assignment_group="SOC L1", after=timedelta(minutes=15))
+
+
+def lamps_of(world: World, target: Target, attention: Attention | None = ATTENTION) -> Callable[[], None]:
+    """A look, and what comes of it: whatever the time is."""
+    mapping = attention_mapping(["itsm"])
+    with world.store.transaction() as tx:
+        now = world.store.now(tx)
+        row = revisions.register(tx, mapping=mapping.name, digest=mapping.digest, files=mapping.files, now=now)
+    own = {mapping.name: Published(mapping=mapping, revision_id=row)}
+    world.library = Library(world.library.current, own)
+    world.aim(target)
+
+    def look() -> None:
+        lamps = Lamps(
+            store=world.store,
+            library=world.library,
+            targets={target.name: target},
+            sources=SOURCES,
+            attention=attention,
+            monotonic=lambda: 1.0,
+        )
+        lamps.look()
+        world.idle()
+
+    return look
+
+
+def about(world: World, lamp: str) -> list[dict[str, str]]:
+    return [record for record in world.records() if record["correlation_id"].startswith(lamp)]
+
+
+# --- the flood
+
+
+@pytest.fixture
+def flooded(world: World) -> World:
+    world.look = lamps_of(world, itsm(max_creates_per_hour=2))
+    for number in range(6):
+        world.fire(f"r{number}", level="low" if number < 5 else "critical")
+    world.idle()
+    world.look()
+    return world
+
+
+def test_a_flood_is_one_incident_that_says_how_many_wait_and_for_whom(flooded: World) -> None:
+    flooded.look()
+    (record,) = about(flooded, "flood:")
+    assert record["short_description"] == "flood from probe: 4 problems wait"
+    assert "tests@corp.example" in record["description"]
+    assert "bridge targets release itsm" in record["description"]
+
+
+def test_the_flood_incident_says_so_when_twice_as_many_wait(flooded: World) -> None:
+    for number in range(10, 20):
+        flooded.fire(f"r{number}")
+    flooded.idle()
+    flooded.clock.advance(minutes=20)
+    flooded.idle()
+    flooded.look()
+    assert about(flooded, "flood:")[0]["short_description"] == "flood from probe: 14 problems wait"
+
+
+def test_the_flood_incident_closes_when_nothing_waits_any_more(flooded: World) -> None:
+    flooded.pass_time(hours=3, step=60)
+    flooded.look()
+    assert about(flooded, "flood:")[0]["state"] == "6"
+
+
+def test_the_worst_of_what_waits_is_created_first(world: World) -> None:
+    world.aim(itsm(max_creates_per_hour=1))
+    world.fire("first")
+    world.idle()
+    for rule, level in (("low", "low"), ("critical", "critical"), ("high", "high")):
+        world.fire(rule, level=level)
+        world.clock.advance(seconds=1)
+    world.idle()
+    created = []
+    for _ in range(3):
+        world.pass_time(minutes=62)
+        created = [record["correlation_id"] for record in world.records()]
+    assert created == ["first", "critical", "high", "low"]
+
+
+def release(world: World) -> tuple[int, int]:
+    with world.store.transaction() as tx:
+        now = world.store.now(tx)
+        return brake.release(tx, "itsm", instance="test", table="incident", actor="test", now=now)
+
+
+def test_what_a_person_releases_is_created_at_once_the_worst_first(anywhere: World) -> None:
+    anywhere.aim(itsm(max_creates_per_hour=1))
+    anywhere.fire("first")
+    anywhere.idle()
+    for rule, level in (("low", "low"), ("critical", "critical"), ("high", "high")):
+        anywhere.fire(rule, level=level)
+    anywhere.idle()
+    assert release(anywhere) == (3, 0)
+    anywhere.idle()
+    assert [record["correlation_id"] for record in anywhere.records()] == ["first", "critical", "high", "low"]
+    anywhere.fire("later")
+    anywhere.idle()
+    assert anywhere.row("later").last_decision == "nothing: brake", "what comes later is held as ever"
+
+
+# --- attention
+
+
+@pytest.fixture
+def attentive(world: World) -> World:
+    world.look = lamps_of(world, itsm())
+    return world
+
+
+def quarantine(world: World) -> None:
+    world._sent += 1
+    broken = delivery_of(world.library, b"no JSON", sender_id=str(world._sent))
+    with world.store.transaction() as tx:
+        intake.commit(tx, [broken], world.store.now(tx))
+
+
+def test_a_quarantine_that_lasts_is_one_incident_of_its_owners(attentive: World) -> None:
+    quarantine(attentive)
+    attentive.look()
+    assert about(attentive, "attention:") == []
+    attentive.clock.advance(minutes=16)
+    for _ in range(3):
+        attentive.look()
+    (record,) = about(attentive, "attention:")
+    assert record["short_description"] == "probe: alerts could not be mapped"
+    assert "bridge quarantine list" in record["description"]
+    assert record["assignment_group"]
+
+
+def test_problems_that_wait_for_a_person_are_told(attentive: World) -> None:
+    attentive.fire()
+    attentive.idle()
+    with attentive.store.transaction() as tx:
+        tx.execute(update(correlations).values(waits_for_person=True, failure="acl", failures=1))
+    attentive.look()
+    attentive.clock.advance(minutes=16)
+    attentive.look()
+    (record,) = about(attentive, "attention:")
+    assert "1 problems wait for a person (acl: 1)" in record["description"]
+    with attentive.store.transaction() as tx:
+        tx.execute(update(correlations).values(waits_for_person=False, failure=None, failures=0))
+
+
+def test_the_incident_closes_itself_when_there_is_nothing_any_more(attentive: World) -> None:
+    quarantine(attentive)
+    attentive.look()
+    attentive.clock.advance(minutes=16)
+    attentive.look()
+    with attentive.store.transaction() as tx:
+        tx.exec_driver_sql("update alerts set outcome = 'dropped', reason = 'discarded'")
+    attentive.look()
+    assert about(attentive, "attention:")[0]["state"] == "6"
+
+
+def test_another_trouble_is_told_in_the_same_incident(attentive: World) -> None:
+    quarantine(attentive)
+    attentive.fire()
+    attentive.idle()
+    attentive.look()
+    attentive.clock.advance(minutes=16)
+    attentive.look()
+    with attentive.store.transaction() as tx:
+        tx.execute(
+            update(correlations).where(correlations.c.mapping == "probe").values(waits_for_person=True, failure="acl")
+        )
+    attentive.look()
+    attentive.clock.advance(minutes=20)
+    attentive.look()
+    attentive.clock.advance(minutes=20)
+    attentive.idle()
+    (record,) = about(attentive, "attention:")
+    assert "problems wait for a person" in record["short_description"]
+    with attentive.store.transaction() as tx:
+        tx.execute(update(correlations).values(waits_for_person=False, failure=None))
+
+
+def test_without_attention_there_is_no_incident_about_a_source(world: World) -> None:
+    look = lamps_of(world, itsm(), attention=None)
+    quarantine(world)
+    look()
+    world.clock.advance(hours=1)
+    look()
+    assert world.records() == []
+
+
+def test_two_processes_tell_a_trouble_once(anywhere: World) -> None:
+    first = lamps_of(anywhere, itsm(), attention=replace(ATTENTION, after=timedelta(0)))
+    quarantine(anywhere)
+    first()
+    first()
+    assert len(about(anywhere, "attention:")) == 1
+    assert anywhere.row("attention:probe").alert_count == 1
+
+
+def test_the_mapping_of_its_own_is_there_whatever_is_published(anywhere: World) -> None:
+    lamps_of(anywhere, itsm())
+    anywhere.library.swap(library_of(anywhere.store, PROBE).current)
+    assert anywhere.library["bridge-attention"].mapping.name == "bridge-attention"
+    assert rows(anywhere.store, correlations) == []
