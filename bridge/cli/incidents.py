@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,9 +45,9 @@ def list_command(config: Path, limit: int, *, as_json: bool) -> None:
 
     with opened(config) as (settings, store), store.reading() as tx:
         found = list_correlations(tx, limit=limit)
-        now = store.now(tx)
+        now, failing = store.now(tx), failing_targets(tx)
     if as_json:
-        show_json([_as_object(row, settings, now) for row in found])
+        show_json([_as_object(row, settings, waits(row, now, failing)) for row in found])
         return
     columns = ("CORRELATION ID", "STATUS", "SEVERITY", "COUNT", "INCIDENT", "STATE", "TARGET", "DECISION", "WAITS")
     rows = [
@@ -60,7 +60,7 @@ def list_command(config: Path, limit: int, *, as_json: bool) -> None:
             row.state,
             row.target or "drop",
             row.last_decision,
-            waits(row, now),
+            waits(row, now, failing),
         )
         for row in found
     ]
@@ -84,6 +84,7 @@ def show_command(words: str, config: Path, limit: int, tenant: str | None, *, as
     with opened(config) as (settings, store), store.reading() as tx:
         row = _only_one(found_by(tx, words), words, tenant)
         now = store.now(tx)
+        waiting = waits(row, now, failing_targets(tx))
         incident_rows = incidents_of(tx, row.row_id)
         alerts = alerts_of(tx, row.row_id, limit=limit + 1)
         entries = entries_of(tx, row.row_id, incident_rows, limit=limit + 1)
@@ -93,12 +94,12 @@ def show_command(words: str, config: Path, limit: int, tenant: str | None, *, as
     steps = every_step[-limit:]
     complete = len(steps) == len(every_step)
     if as_json:
-        shown = _as_object(row, settings, now)
+        shown = _as_object(row, settings, waiting)
         story = [step_as_json(step) for step in steps]
         alerts_shown, additions = to_json(alerts[:limit]), to_json(beside)
         show_json({**shown, "alerts": alerts_shown, "additions": additions, "story": story, "complete": complete})
         return
-    _show(row, beside, now)
+    _show(row, beside, waiting, now)
     click.echo()
     if not complete:
         click.echo(f"(The newest {len(steps)} steps; --limit shows more.)")
@@ -150,18 +151,26 @@ def split_command(correlation_id: str, config: Path, tenant: str | None, *, as_j
         click.echo(f"Nothing is written to {target} before `bridge targets resume {target}`: it is paused.")
 
 
-def waits(row: CorrelationRow, now: datetime) -> str:
-    """Why a correlation is not in step with ServiceNow, and what ends it; "" when it is."""
+def failing_targets(tx: Connection) -> dict[str, str]:
+    """Where the instance does not answer, or takes no credentials: what is due there may wait without having failed."""
+    from bridge.servicenow.breaker import CREDENTIALS, DOWN
+    from bridge.store.queries import failing_at
+
+    return failing_at(tx, DOWN | CREDENTIALS | {"instance_held"})
+
+
+def waits(row: CorrelationRow, now: datetime, failing: Mapping[str, str]) -> str:
+    """Why a correlation is not in step with ServiceNow, and what ends it; "" when it is. `failing`: failing_targets."""
     failure = ": ".join(part for part in (row.failure, row.failure_text) if part)
     if row.waits_for_person:
-        return f"for a person: {failure}; then `bridge incidents sync`"
+        return f"for a person: {failure.rstrip('.')}; then `bridge incidents sync`"
     if row.due_at is None:
         return ""
     if row.paused_at is not None:
         return f"target {row.target} is paused: `bridge targets resume {row.target}`"
     if row.failures:
         again = "now" if row.due_at <= now else age(row.due_at, now)
-        return f"{failure} (failed {counted(row.failures, 'time')}, again {again})"
+        return f"{failure.rstrip('.')} (failed {counted(row.failures, 'time')}, again {again})"
     from bridge.store.backlog import WAITS_TO_JOIN
     from bridge.store.brake import BRAKED
 
@@ -169,6 +178,8 @@ def waits(row: CorrelationRow, now: datetime) -> str:
         return f"for the incident that it joins, which is being created; looks again {age(row.due_at, now)}"
     if row.last_decision == BRAKED:
         return f"for `max_creates_per_hour` of {row.target}, looks again {age(row.due_at, now)}"
+    if row.due_at <= now and (why := failing.get(row.target or "")):
+        return f"due now, while {row.target} is left alone or fails: {why.rstrip('.')}"
     return "due now" if row.due_at <= now else f"looks again {age(row.due_at, now)}"
 
 
@@ -203,17 +214,17 @@ def _only_one(found: list[CorrelationRow], words: str, tenant: str | None) -> Co
     return found[0]  # of several that share one incident, the first led to it
 
 
-def _as_object(row: CorrelationRow, settings: Settings, now: datetime) -> dict[str, Json]:
+def _as_object(row: CorrelationRow, settings: Settings, waiting: str) -> dict[str, Json]:
     shown: dict[str, Json] = to_json(row)
     target = settings.targets.get(row.target or "")
     del shown["row_id"], shown["incident"]  # numbers of this store alone
     shown["instance"] = target.instance if target else None
     shown["table"] = target.table if target else None
-    shown["waits"] = waits(row, now)
+    shown["waits"] = waiting
     return shown
 
 
-def _show(row: CorrelationRow, beside: Sequence[AdditionRow], now: datetime) -> None:
+def _show(row: CorrelationRow, beside: Sequence[AdditionRow], waiting: str, now: datetime) -> None:
     seen = f"{counted(row.count, 'alert')}, first {time_text(row.first_seen)}, last {time_text(row.last_seen)}"
     show_facts(
         [
@@ -231,7 +242,7 @@ def _show(row: CorrelationRow, beside: Sequence[AdditionRow], now: datetime) -> 
             ("Episode", row.episode or None),
             ("Target", row.target or "drop"),
             ("Last decision", row.last_decision),
-            ("Waits", waits(row, now)),
+            ("Waits", waiting),
             *(("Beside it", _beside(one, now)) for one in beside),
         ]
     )

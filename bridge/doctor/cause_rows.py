@@ -54,9 +54,10 @@ class Seen:
 
     @property
     def named(self) -> str:
-        """What a policy demands, or the rule that refuses; all that was said where neither is found in it."""
+        """What a policy demands, or the rule that refuses; where neither is found in it, what ServiceNow said."""
         found = next((match for pattern in NAMED if (match := pattern.search(self.message))), None)
-        return (found[1] if found is not None else self.message).rstrip(".")
+        said = self.message.partition("It said: ")[2] or self.message
+        return (found[1] if found is not None else said).rstrip(".")
 
     @property
     def location(self) -> str:

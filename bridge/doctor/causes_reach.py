@@ -109,7 +109,7 @@ REACH: tuple[Row, ...] = (
     # --- a page instead of an answer
     row(
         "hibernating",
-        always,
+        lambda seen: not seen.location,
         "The developer instance sleeps.",
         "Sign in at developer.servicenow.com and wake it; after ten days without use it is taken away.",
     ),

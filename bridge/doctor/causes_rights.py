@@ -125,6 +125,13 @@ RIGHTS: tuple[Row, ...] = (
         "Look at `timedatectl`, and at the step `clock` below.",
     ),
     row(
+        "no_token",
+        always,
+        "The token endpoint answers, and gives no token: what stands between changes its answers, or the application "
+        "is of another kind.",
+        "Look under System OAuth > Application Registry: an endpoint for external clients, Active on.",
+    ),
+    row(
         "key_unusable",
         always,
         "The file of the private key, or its password, has changed.",

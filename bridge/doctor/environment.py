@@ -9,6 +9,7 @@ from bridge.doctor.causes import causes_of
 from bridge.doctor.finding import Cause, Finding, not_tested, ok, wrong
 from bridge.doctor.visit import Heard, Visit
 
+SHOWN_CHARACTERS = 20  # of a header that cannot be read
 SEEN_SECONDS_MAX = 60.0
 CLOCK_SECONDS_MAX = 60.0  # an answer's Date has whole seconds, and is older by its way to here
 
@@ -18,7 +19,9 @@ def rate_limits(visit: Visit, _part: str) -> Finding:
     if not limited:
         return not_tested("No answer carried X-RateLimit headers: no rule counts this user's calls, as far as is seen.")
     text, rule = limited[-1].get("X-RateLimit-Limit", ""), limited[-1].get("X-RateLimit-Rule", "")
-    allowed, budget = int(text) if text.isascii() and text.isdigit() else 0, visit.instance.limits.calls_per_hour
+    if not (text.isascii() and text.isdigit()):
+        return not_tested(f"X-RateLimit-Limit is {text[:SHOWN_CHARACTERS]!r}, which is no number of calls.")
+    allowed, budget = int(text), visit.instance.limits.calls_per_hour
     said = f"The rule {rule} allows {text} calls an hour, the bridge takes at most {budget}."
     if allowed >= budget:
         return ok(said)

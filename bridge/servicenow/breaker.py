@@ -24,7 +24,7 @@ DOWN = frozenset(
     [
         *("dns_failed", "connect_failed", "connect_timed_out", "tls_failed", "proxy_failed"),
         *("timed_out", "connection_lost", "server_error", "hibernating", "redirected", "html_answer"),
-        "unreadable_answer",
+        *("unreadable_answer", "no_token"),
     ]
 )
 # A person must correct something, and users who keep trying get locked out: the second one in a row is enough.

@@ -238,7 +238,7 @@ class Client:
             raw = replace(raw, hidden=secrets_in(request.headers, form))
             self._on_answer(raw)
             if call.expired:  # an answer that the watchdog cut short can look like a whole one
-                raise outcome.unsure("timed_out", outcome.TIMED_OUT, writes=writes)
+                raise outcome.unsure("timed_out", outcome.OPEN["timed_out"], writes=writes)
         return raw
 
     def _request(

@@ -11,6 +11,7 @@ from bridge.mapping.rendered import Find
 
 REMEMBERED_SECONDS = 300.0  # a group that was just made is seen after this long
 REMEMBERED_MAX = 10_000
+SEVERAL = ""  # in place of a sys_id
 COLUMN = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 ALSO = {"sys_user_group": (("active", "true"),)}  # a retired group takes no incidents
 
@@ -30,13 +31,14 @@ class LookUps:
         self._known: dict[Find, tuple[float, str | None]] = {}  # until when, and the sys_id
 
     def look_up(self, find: Find, *, now: float, deadline: float) -> str | None:
+        """The sys_id; None where nothing matches, and SEVERAL where more than one does: it is not guessed which."""
         with self._lock:
             known = self._known.get(find)
         if known is not None and now < known[0]:
             return known[1]
         sys_id = self._one(find, deadline)
-        if sys_id is None and find.otherwise is not None:
-            sys_id = self.look_up(find.otherwise, now=now, deadline=deadline)
+        if not sys_id and find.otherwise is not None:
+            sys_id = self.look_up(find.otherwise, now=now, deadline=deadline) or sys_id
         with self._lock:
             if len(self._known) >= REMEMBERED_MAX:
                 self._known.clear()
@@ -50,9 +52,9 @@ class LookUps:
         query = "^".join(f"{column}={value}" for column, value in by)
         rows = self._rows(find.table, query, ("sys_id", *(column for column, _ in by)), 2, deadline)
         # A column that the table lacks is ignored by ServiceNow: what does not match was not asked for.
-        if len(rows) != 1 or not all(same(rows[0].get(column, ""), value) for column, value in by):
+        if not rows or not all(same(row.get(column, ""), value) for row in rows for column, value in by):
             return None
-        return rows[0].get("sys_id") or None
+        return SEVERAL if len(rows) > 1 else rows[0].get("sys_id") or None
 
 
 def can_be_asked(column: str, value: str) -> bool:

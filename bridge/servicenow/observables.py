@@ -19,7 +19,7 @@ import msgspec
 from bridge.alert import Observable
 from bridge.errors import Permanent, Transient
 from bridge.mapping.rendered import Find
-from bridge.servicenow.lookup import can_be_asked, same
+from bridge.servicenow.lookup import SEVERAL, can_be_asked, same
 from bridge.servicenow.table import TableApi
 
 OBSERVABLES_MAX = 50  # linked to one incident; an alert with more says which machine to look at, not what to block
@@ -65,8 +65,9 @@ class Observables:
         left_out = [f"{len(wanted) - OBSERVABLES_MAX} more"] if len(wanted) > OBSERVABLES_MAX else []
         for one in wanted[:OBSERVABLES_MAX]:
             kind = self._api.look_up(_type_of(one), deadline=deadline())
-            if kind is None or not can_be_asked("value", one.value):
-                left_out.append(f"{one.kind}: {'no such type' if kind is None else 'it cannot be looked up'}")
+            if not kind or not can_be_asked("value", one.value):
+                why = {None: "no such type", SEVERAL: "several types of its name"}.get(kind, "it cannot be looked up")
+                left_out.append(f"{one.kind}: {why}")
                 continue
             observable = self._observable(one, kind, deadline)
             if observable not in known:

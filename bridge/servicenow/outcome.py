@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -25,7 +26,6 @@ from bridge.servicenow import handshake
 from bridge.servicenow.connection import Call, ProxyAsks, deadline_passed
 
 SAID_CHARACTERS_MAX = 500
-TIMED_OUT = "ServiceNow did not answer in time."
 RETRY_AFTER_SECONDS_MAX = 3600.0  # limits count by the hour; a longer wait is a mistake or a trick
 
 
@@ -47,6 +47,10 @@ class Answer:
     total: int | None  # X-Total-Count: matching rows, those hidden by an ACL too
 
 
+REFUSED = (
+    "The bridge does not know this refusal: show the instance's administrator what it said; the instance's own log, at "
+    "System Logs > All, may say more."
+)
 # (status, what the error's text contains, code, what a person should do); the first match wins. "{table}" is filled in.
 PERMANENT: tuple[tuple[int | None, str, str, str], ...] = (
     (404, "no record found", "record_gone", "The record was deleted, or an ACL hides it from the integration user."),
@@ -62,7 +66,7 @@ PERMANENT: tuple[tuple[int | None, str, str, str], ...] = (
     (405, "", "method_refused", "A gateway or an API policy refuses this method: let it through."),
     (413, "", "payload_too_large", "Shorten the mapping's texts."),
     (414, "", "url_too_long", "A gateway refuses long addresses: raise its limit."),
-    (None, "", "refused", "Compare the request with what this instance accepts."),
+    (None, "", "refused", REFUSED),
 )
 NO_SIR = "SIR is not installed: use itsm, a target of the table incident, or activate the plugin."
 NO_THREAT_INTELLIGENCE = "Threat Intelligence is not installed: incidents go without observables."
@@ -73,12 +77,28 @@ MISSING_PLUGIN = {
     "sn_ti_observable_type": NO_THREAT_INTELLIGENCE,
     "sn_ti_m2m_task_observable": NO_THREAT_INTELLIGENCE,
 }
-# 4xx that do not say that ServiceNow refused: (status, the body is HTML) -> why the outcome is open.
-OPEN_4XX: dict[tuple[int, bool], tuple[str, str]] = {
-    (404, True): ("html_answer", "A page came instead of ServiceNow's answer: a gateway, or an instance that moves."),
-    (408, True): ("timed_out", "A gateway gave up waiting for the request."),
-    (408, False): ("timed_out", "A gateway gave up waiting for the request."),
+# Why an outcome is open: code -> a sentence.
+OPEN = {
+    "answer_too_large": "The answer is longer than is read.",
+    "hibernating": "The instance hibernates: wake it at developer.servicenow.com.",
+    "redirected": "Redirects are not followed: give the instance's final url.",
+    "server_error": "ServiceNow, or what stands before it, failed.",
+    "html_answer": "A page came instead of an answer: a login page, or a gateway, or an instance that moves.",
+    "timed_out": "ServiceNow did not answer in time, or a gateway gave up waiting for it.",
+    "connection_lost": "The connection broke before the whole answer was read.",
+    "accepted_only": "ServiceNow answered 202: taken, but not yet done.",
+    "unreadable_answer": "The answer is not the Table API's.",
+    "no_sys_id": "The answer named no record.",
+    "foreign_answer": "The answer showed another record than was sent.",
+    "unverified": "The import was applied, and its record could not be read.",
 }
+# 4xx that do not say that ServiceNow refused: (status, the body is HTML) -> why the outcome is open.
+OPEN_4XX: dict[tuple[int, bool], str] = {
+    (404, True): "html_answer",
+    (408, True): "timed_out",
+    (408, False): "timed_out",
+}
+SLEEPS = "developer.servicenow.com"  # where an instance that hibernates may redirect to
 # Failures before the first byte of a request went out: nothing was applied.
 NOT_SENT: tuple[tuple[type[Exception], str, str], ...] = (
     (
@@ -144,8 +164,8 @@ def of_failure(error: Exception, call: Call, *, host: str, writes: bool) -> Brid
     if not call.sent:
         return deadline_passed() if call.expired else _not_sent(error, host)
     if call.expired or isinstance(error, requests.Timeout):
-        return unsure("timed_out", TIMED_OUT, writes=writes)
-    return unsure("connection_lost", "The connection broke before the whole answer was read.", writes=writes)
+        return unsure("timed_out", OPEN["timed_out"], writes=writes)
+    return unsure("connection_lost", OPEN["connection_lost"], writes=writes)
 
 
 def unsure(code: str, message: str, *, writes: bool, retry_after: float | None = None) -> BridgeError:
@@ -180,21 +200,26 @@ def _permanent(raw: Raw, table: str) -> Permanent:
 
 
 def _why_open(raw: Raw) -> tuple[str, str]:
+    code = _open_code(raw)
+    if code in ("answer_too_large", "hibernating", "accepted_only"):
+        return code, OPEN[code]
+    return code, sentence(raw, OPEN[code])
+
+
+def _open_code(raw: Raw) -> str:
     if raw.body is None:
-        return "answer_too_large", "The answer is longer than is read."
+        return "answer_too_large"
     if b"Instance Hibernating page" in raw.body:
-        return "hibernating", "The instance hibernates: wake it at developer.servicenow.com."
+        return "hibernating"
     if 300 <= raw.status < 400:
-        return "redirected", sentence(raw, "Redirects are not followed: give the instance's final url.")
+        return "hibernating" if urlsplit(raw.headers.get("Location", "")).hostname == SLEEPS else "redirected"
     if raw.status >= 500:
-        return "server_error", sentence(raw, "ServiceNow, or what stands before it, failed.")
+        return "server_error"
     if (open_4xx := OPEN_4XX.get((raw.status, _is_html(raw)))) is not None:
-        return open_4xx[0], sentence(raw, open_4xx[1])
+        return open_4xx
     if _is_html(raw):
-        return "html_answer", sentence(raw, "A page came instead of an answer: a login page, or a gateway.")
-    if raw.status == 202:
-        return "accepted_only", "ServiceNow answered 202: taken, but not yet done."
-    return "unreadable_answer", sentence(raw, "The answer is not the Table API's.")
+        return "html_answer"
+    return "accepted_only" if raw.status == 202 else "unreadable_answer"
 
 
 def sentence(raw: Raw, remedy: str) -> str:

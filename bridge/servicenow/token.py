@@ -123,7 +123,11 @@ def _token(answer: Mapping[str, Any], sent_at: float) -> Token:
 
 
 def _unreadable() -> Transient:
-    return Transient("unreadable_answer", "The token endpoint answered without a token that can be used.")
+    return Transient(
+        "no_token",
+        "The token endpoint answered without a token that can be used: see that nothing between changes its answers, "
+        "and that the instance's OAuth application gives tokens.",
+    )
 
 
 # Only its scheme is looked at, by the library, which knows no loopback addresses; `post` has the address.

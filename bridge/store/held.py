@@ -93,6 +93,7 @@ class Doubt:
     ref: str
     deadline: datetime
     known: bool  # we were told that it was not applied: look all the same, but wait for nothing
+    code: str  # of the outcome that is open; "": nothing was noted, as after a crash
     settlement: Settlement
     fields: dict[str, str]
 

@@ -7,7 +7,7 @@ takes a connection and gives frozen values.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -147,6 +147,14 @@ def list_correlations(
     if stuck_only:
         query = query.where(or_(correlations.c.waits_for_person, correlations.c.failures > 0))
     return _correlation_rows(tx, tx.execute(query).all())
+
+
+def failing_at(tx: Connection, codes: Collection[str]) -> dict[str, str]:
+    """target -> why, of the newest correlation whose last round there failed with one of these codes."""
+    failed = correlations.c.failures > 0, correlations.c.failure.in_(codes), correlations.c.target.is_not(None)
+    newest = select(func.max(correlations.c.id)).where(*failed).group_by(correlations.c.target)
+    query = select(correlations.c.target, correlations.c.failure_text).where(correlations.c.id.in_(newest))
+    return {row.target: row.failure_text or "" for row in tx.execute(query)}
 
 
 def find_correlations(tx: Connection, words: str) -> list[CorrelationRow]:

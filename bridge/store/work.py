@@ -265,6 +265,7 @@ def doubt_of(tx: Connection, incident: int) -> Doubt | None:
         ref=row.ref,
         deadline=row.deadline,
         known=known,
+        code=row.outcome_code or "",
         settlement=decode(row.settlement, Settlement),
         fields=decode(row.fields, dict[str, str]),
     )

@@ -38,6 +38,7 @@ CALL_SECONDS_MAX = 15.0
 TRY_SECONDS_MAX = LOOK_SECONDS_MAX + SEND_SECONDS_MAX
 assert LEASE.total_seconds() > TRY_SECONDS_MAX, "a try must not outlive its lease"  # noqa: S101
 
+ITS_OWN = frozenset({"attachment_too_large", "alert_unreadable", "internal_error"})  # codes that say nothing of others
 Told = dict[str, object]  # for the log: names and numbers, never values
 _log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Additions:
         self._metrics = metrics
         self._monotonic = monotonic
         self._jitter = jitter
-        self._warned: set[tuple[str, str, str]] = set()  # (target, kind, code): each is told once in the service's log
+        self._warned: set[tuple[str, str, str]] = set()  # (target, kind, code) that the service's log was told of
 
     def work(self) -> bool:
         """One try. False when nothing could be claimed. Raises Transient when the store does not answer."""
@@ -168,9 +169,12 @@ class Additions:
             additions.given_up(tx, held, self._store.now(tx), error.code, error.message)
         self._metrics.added(_label(held), "given_up")
         cause = held.target, held.kind, error.code
-        if cause not in self._warned:
+        if error.code in ITS_OWN:
+            _log.warning("%s goes without its %s: %s: %s", held.number, held.kind, error.code, error.message)
+        elif cause not in self._warned:
             self._warned.add(cause)
-            _log.warning("incidents at %s go without %s: %s: %s", held.target, held.kind, error.code, error.message)
+            told = "%s goes without its %s, and others at %s may, which only their stories tell: %s: %s"
+            _log.warning(told, held.number, held.kind, held.target, error.code, error.message)
 
     def _try_again(self, held: Addition, error: BridgeError, *, sent_until: datetime | None) -> None:
         now = self._store.moment()

@@ -11,6 +11,7 @@ from bridge.correlation.policy import Decision, Kind, rises, shown
 from bridge.errors import Permanent
 from bridge.mapping.rendered import Facts, Find, Rendered
 from bridge.servicenow.identity import refuse_what_does_not_fit
+from bridge.servicenow.lookup import SEVERAL
 from bridge.servicenow.ownership import display_of
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
@@ -153,6 +154,7 @@ def find_records(finds: Mapping[str, Find], table: TableApi, deadline: float) ->
     """References by their sys_id, and for the log those that are left out: an incident without its CI is one, too."""
     found: dict[str, str] = {}
     missing: list[str] = []
+    several: list[str] = []
     refused: dict[str, str] = {}
     for name, find in finds.items():
         try:
@@ -163,6 +165,6 @@ def find_records(finds: Mapping[str, Find], table: TableApi, deadline: float) ->
         if sys_id:
             found[name] = sys_id
         else:
-            missing.append(name)
-    told: dict[str, Json] = {"not_found": missing} if missing else {}
-    return found, told | ({"not_looked_up": refused} if refused else {})
+            (several if sys_id == SEVERAL else missing).append(name)
+    told: dict[str, Json] = {"not_found": missing, "found_several": several, "not_looked_up": refused}
+    return found, {word: names for word, names in told.items() if names}

@@ -16,6 +16,7 @@ from bridge.correlation.progress import fold
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.log.entries import Action, append
 from bridge.metrics import Metrics
+from bridge.servicenow.outcome import OPEN
 from bridge.store import joins, orders
 from bridge.store import settle as settling
 from bridge.store.engine import Store
@@ -163,10 +164,12 @@ class Ledger:
         _log.warning("%s waits: %s: %s", held.correlation_id, error.code, error.message)
 
     def wait_for_late_commit(self, held: Held, doubt: Doubt, now: datetime, until: datetime) -> None:
+        ended = "The process ended before it noted an answer."
+        why = OPEN.get(doubt.code) or (f"The answer left it open ({doubt.code})." if doubt.code else ended)
         error = Ambiguous(
             "outcome_unknown",
-            f"Whether the {doubt.operation} was applied is not known: it is looked up "
-            f"until {until:%H:%M:%S} UTC, and only then sent again.",
+            f"{why} Whether the {doubt.operation} was "
+            f"applied is not known: it is looked up until {until:%H:%M:%S} UTC, and only then sent again.",
         )
         again = again_at(error, now, failures=held.failures, jitter=self._jitter())
         self._fail(held, error, now, min(again or until, until))

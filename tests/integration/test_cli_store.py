@@ -475,6 +475,24 @@ def test_the_list_says_what_waits_for_a_person(bridge_: Bridge) -> None:
     assert "for a person: denied: grant the role itil; then `bridge incidents sync`" in bridge_.run("incidents", "list")
 
 
+def test_a_sentence_that_ends_is_not_ended_twice(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.change(failure="denied", failure_text="Grant the role.", waits_for_person=True, due_at=None)
+    (row,) = bridge_.json("incidents", "list")
+    assert row["waits"] == "for a person: denied: Grant the role; then `bridge incidents sync`"
+
+
+def test_the_list_says_why_what_is_due_is_held_up_at_an_instance_that_is_left_alone(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.change(failures=1, failure="instance_held", failure_text="It hibernates.")
+    bridge_.take(alert("r2"))
+    newest = bridge_.json("incidents", "list")[0]
+    assert (newest["correlation_id"], newest["waits"]) == (
+        "r2",
+        "due now, while itsm is left alone or fails: It hibernates",
+    )
+
+
 def test_the_list_says_that_a_target_is_paused(bridge_: Bridge) -> None:
     bridge_.take(alert("r1"))
     bridge_.run("targets", "pause", "itsm")

@@ -66,7 +66,12 @@ def test_2xx_and_json_with_a_result_is_ok(world: World, target: Target, story: l
 
 NO_ANSWER_OF_SERVICENOWS = {
     "hibernating": (FaultKind.HIBERNATING, Hibernation.PAGE, "hibernating", "wake it at developer.servicenow.com"),
-    "hibernating, 302": (FaultKind.HIBERNATING, Hibernation.REDIRECT, "redirected", "give the instance's final url"),
+    "hibernating, 302": (
+        FaultKind.HIBERNATING,
+        Hibernation.REDIRECT,
+        "hibernating",
+        "wake it at developer.servicenow.com",
+    ),
     "login page": (FaultKind.LOGIN_PAGE, Hibernation.PAGE, "html_answer", "a login page, or a gateway"),
     "login page, 302": (FaultKind.LOGIN, Hibernation.PAGE, "redirected", "give the instance's final url"),
     "proxy page": (FaultKind.PROXY_PAGE, Hibernation.PAGE, "html_answer", "a login page, or a gateway"),

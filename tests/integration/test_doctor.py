@@ -245,6 +245,14 @@ def test_a_rate_limit_below_our_own_is_wrong(patient: Patient) -> None:
     assert found["said"] == "The rule r1 allows 1000 calls an hour, the bridge takes at most 20000."
 
 
+def test_a_rate_limit_that_is_no_number_is_not_compared(patient: Patient) -> None:
+    limited = answer(200, b'{"result":[]}', "X-RateLimit-Limit: plenty", keep=True)
+    with ScriptedServer(limited, *[EMPTY] * 9) as server:
+        patient.is_at(server.url)
+        found = patient.findings(status=None)["rate limits"]
+    assert (found["outcome"], "'plenty', which is no number" in found["said"]) == ("not_tested", True)
+
+
 def test_a_clock_that_is_off_is_wrong(patient: Patient) -> None:
     dated = answer(200, b'{"result":[]}', "Date: Thu, 01 Jan 2026 00:00:00 GMT", keep=True)
     with ScriptedServer(dated, *[EMPTY] * 9) as server:

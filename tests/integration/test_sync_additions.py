@@ -143,6 +143,20 @@ def test_one_value_of_two_types_is_two_observables(world: World) -> None:
     assert sorted(kind for _, kind, _ in linked(world)) == ["domain-name", "ipv4-addr"]
 
 
+def test_what_is_wrong_with_one_alert_is_told_of_its_incident_alone_and_each_time(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.servicenow.attachments.ATTACHMENT_BYTES_MAX", 1)
+    maps(world, ATTACHED)
+    world.fire("r1")
+    world.fire("r2")
+    world.idle()
+    said = [record.getMessage() for record in caplog.records if "goes without" in record.getMessage()]
+    assert [line.partition(": ")[0] for line in said] == [
+        f"{record['number']} goes without its attachment" for record in world.records()
+    ]
+
+
 def test_without_threat_intelligence_incidents_go_without_observables_and_it_is_said_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -152,7 +166,7 @@ def test_without_threat_intelligence_incidents_go_without_observables_and_it_is_
         world.fire(rule, ips=["192.0.2.1"])
     world.idle()
     assert outcomes(world) == [("observables", "given_up", "invalid_table")] * 2
-    (said,) = [record.getMessage() for record in caplog.records if "go without" in record.getMessage()]
+    (said,) = [record.getMessage() for record in caplog.records if "goes without" in record.getMessage()]
     assert "Threat Intelligence is not installed" in said
     assert len(world.records()) == 2
     assert (world.row("r1").open, world.row("r1").failure) == (True, None)

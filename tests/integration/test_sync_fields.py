@@ -20,7 +20,7 @@ def test_a_record_that_two_match_is_never_guessed(world: World) -> None:
     world.fire(host="twin")
     world.idle()
     assert world.record()["cmdb_ci"] == ""
-    assert world.log("decided")[0]["detail"]["not_found"] == ["cmdb_ci"]
+    assert world.log("decided")[0]["detail"]["found_several"] == ["cmdb_ci"]
 
 
 def test_a_look_up_that_is_refused_leaves_its_field_out_and_the_incident_is_there(world: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from requests.structures import CaseInsensitiveDict
 
@@ -28,7 +30,7 @@ def seen(code: str, answer: Raw | None = None, *, scheme: str = "basic", table: 
 
 CODES = sorted(
     {code for _, _, code, _ in PERMANENT}
-    | {code for code, _ in OPEN_4XX.values()}
+    | set(OPEN_4XX.values())
     | {code for _, code, _ in NOT_SENT}
     | {"unauthenticated", "rate_limited", "hibernating", "redirected", "server_error", "html_answer", "connection_lost"}
 )
@@ -77,6 +79,25 @@ def test_a_token_that_is_refused_is_explained_as_far_as_the_answer_tells(
 def test_a_second_factor_is_the_only_cause_where_it_is_named() -> None:
     (only,) = causes_of(seen("unauthenticated", raw(401, REST_ERROR, **{"X-MFA_TOKEN": "invalid"})))
     assert "second factor" in only.what
+
+
+@pytest.mark.parametrize("code", ["data_policy", "business_rule"])
+def test_what_is_not_found_in_a_refusal_is_told_as_servicenow_said_it_and_no_more(code: str) -> None:
+    message = "ServiceNow answered 403. Give the fields it names. It said: Operation Failed: rule 7."
+    (only,) = causes_of(replace(seen(code, raw(403, REST_ERROR)), message=message))
+    assert only.what.endswith(": Operation Failed: rule 7.")
+    assert "answered 403" not in only.what
+
+
+def test_a_developer_instance_that_redirects_is_told_once() -> None:
+    asleep = seen("hibernating", raw(302, Location="https://developer.servicenow.com/wake"))
+    assert [cause.what for cause in causes_of(asleep)] == ["The developer instance sleeps, or was taken away."]
+
+
+def test_an_endpoint_that_answers_without_a_token_is_still_an_instance() -> None:
+    causes = causes_of(seen("no_token", raw(200, b"{}"), scheme="oauth_client_credentials"))
+    assert causes
+    assert not [cause for cause in causes if "is not an instance" in cause.what]
 
 
 def test_a_redirect_to_the_instance_itself_is_no_proxys() -> None:

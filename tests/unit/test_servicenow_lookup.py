@@ -3,7 +3,7 @@ from collections.abc import Iterable
 import pytest
 
 from bridge.mapping.rendered import Find
-from bridge.servicenow.lookup import REMEMBERED_SECONDS, LookUps
+from bridge.servicenow.lookup import REMEMBERED_SECONDS, SEVERAL, LookUps
 
 BY_NAME = Find(table="cmdb_ci", by=(("name", "host-a"),))
 
@@ -34,14 +34,18 @@ def test_the_one_record_that_matches_is_found_without_regard_to_case() -> None:
     "rows",
     [
         [],
-        [{"sys_id": "1", "name": "host-a"}, {"sys_id": "2", "name": "host-a"}],
         [{"sys_id": "1", "name": "another"}],
+        [{"sys_id": "1", "name": "another"}, {"sys_id": "2", "name": "host-a"}],
         [{"sys_id": "1"}],
     ],
-    ids=["none", "two", "an ignored query", "a column that is not there"],
+    ids=["none", "an ignored query", "an ignored query, with more", "a column that is not there"],
 )
-def test_none_or_several_or_others_find_nothing(rows: list[dict[str, str]]) -> None:
+def test_none_or_others_find_nothing(rows: list[dict[str, str]]) -> None:
     assert one(Rows(*rows), BY_NAME) is None
+
+
+def test_of_several_none_is_guessed() -> None:
+    assert one(Rows({"sys_id": "1", "name": "host-a"}, {"sys_id": "2", "name": "host-a"}), BY_NAME) == SEVERAL
 
 
 @pytest.mark.parametrize("value", ["", " ", "a^ORname=b", "javascript:gs.getUserID()", " JavaScript:x", "a\nb"])

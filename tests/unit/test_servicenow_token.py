@@ -159,12 +159,12 @@ OPEN: list[tuple[str, Raw, str]] = [
     ("moved", raw(CATCH_ALL, 302), "redirected"),
     ("too long", Raw(status=200, headers={}, body=None), "answer_too_large"),
     ("a list", raw([GIVEN]), "unreadable_answer"),
-    ("nothing in it", raw({}), "unreadable_answer"),
-    ("no text", raw(GIVEN | {"access_token": 5}), "unreadable_answer"),
-    ("a token of two lines", raw(GIVEN | {"access_token": "a\nb"}), "unreadable_answer"),
-    ("an end that is none", raw(GIVEN | {"expires_in": "soon"}), "unreadable_answer"),
-    ("an end that is a list", raw(GIVEN | {"expires_in": []}), "unreadable_answer"),
-    ("a scope that is none", raw(GIVEN | {"scope": 5}), "unreadable_answer"),
+    ("nothing in it", raw({}), "no_token"),
+    ("no text", raw(GIVEN | {"access_token": 5}), "no_token"),
+    ("a token of two lines", raw(GIVEN | {"access_token": "a\nb"}), "no_token"),
+    ("an end that is none", raw(GIVEN | {"expires_in": "soon"}), "no_token"),
+    ("an end that is a list", raw(GIVEN | {"expires_in": []}), "no_token"),
+    ("a scope that is none", raw(GIVEN | {"scope": 5}), "no_token"),
     ("deep", raw(b'{"a":' + b"[" * 9999, 200), "unreadable_answer"),
 ]
 
