@@ -92,11 +92,19 @@ def _unusable(settings: Settings, instance: Instance) -> list[Finding]:
     from dataclasses import replace
 
     from bridge.doctor.finding import Cause, wrong
+    from bridge.errors import Misconfigured
+    from bridge.servicenow.auth import credentials
     from bridge.settings import check_secrets
 
     its_own = replace(settings, instances={instance.name: instance}, sources={}, signing_key=None)
+    problems = check_secrets(its_own)
+    if not problems:
+        try:
+            credentials(instance)  # a key, say, that no header can carry
+        except Misconfigured as error:
+            problems = error.problems
     found = []
-    for problem in sorted(check_secrets(its_own)):
+    for problem in sorted(problems):
         cause = Cause(what="Without it the instance cannot be called.", do=problem.hint)
         found.append(replace(wrong(f"{replace(problem, hint='')}.", cause), step="configuration"))
     return found

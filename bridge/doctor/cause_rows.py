@@ -43,6 +43,7 @@ class Seen:
     message: str = ""
     staging: bool = False  # `table` is a staging table: what may write to it is the import's
     raw: Raw | None = None  # the last answer, where one came
+    padded: str = ""  # the secrets of its `auth`, by their keys, that begin or end with a blank
 
     @property
     def role(self) -> str:

@@ -23,6 +23,7 @@ def _filled(text: str, seen: Seen) -> str:
         host=seen.host,
         location=seen.location,
         plugin=seen.plugin,
+        padded=seen.padded,
         role=seen.role,
         table=seen.table,
         message=seen.message,

@@ -20,6 +20,12 @@ def _second_factor(seen: Seen) -> bool:
 RIGHTS: tuple[Row, ...] = (
     # --- who we are
     row(
+        "unauthenticated token_refused invalid_client invalid_grant unauthorized_client",
+        lambda seen: bool(seen.padded) and not _second_factor(seen),
+        "What {padded} refers to begins or ends with a blank or an empty line, which is sent with it.",
+        "Write it anew without: printf '%s' SECRET > FILE.",
+    ),
+    row(
         "unauthenticated",
         _second_factor,
         "The user's password is right, and a second factor is asked of it.",
@@ -59,9 +65,14 @@ RIGHTS: tuple[Row, ...] = (
     row(
         "unauthenticated",
         _is("api_key"),
-        "The Table API takes no API keys: their plugin is not active, or no REST API access policy names them.",
-        "Activate com.glide.tokenbased_auth (Washington DC or later); make an inbound authentication profile for the "
-        "header x-sn-apikey, and name it in the policy of the Table API.",
+        "The plugin API Key and HMAC Authentication is not active; releases older than Washington DC do not have it.",
+        "Let an administrator activate it (com.glide.tokenbased_auth); on an older release take another scheme.",
+    ),
+    row(
+        "unauthenticated",
+        _is("api_key"),
+        "No REST API access policy of the Table API takes keys, or it is for another API.",
+        "Make an inbound authentication profile for the header x-sn-apikey, and name it in the Table API's policy.",
     ),
     row(
         "unauthenticated",

@@ -15,7 +15,7 @@ from bridge.servicenow import handshake
 from bridge.servicenow.client import Client
 from bridge.servicenow.outcome import Raw
 from bridge.servicenow.table import TableApi
-from bridge.settings import Instance, Target
+from bridge.settings import Instance, Secret, Target
 
 STEP_SECONDS_MAX = 15.0  # a deadline for one call
 
@@ -85,10 +85,20 @@ class Visit:
             staging=any(target.staging is not None and target.staging.table == table for target in self.targets),
             message=message,
             raw=raw,
+            padded=", ".join(name for name, secret in self.instance.auth.secrets() if _is_padded(secret)),
         )
 
     def _hear(self, raw: Raw) -> None:
         self.heard.append(Heard(raw=raw, at=self.clock()))
+
+
+def _is_padded(secret: Secret) -> bool:
+    """A blank or another line that came with the secret when it was copied; a key's file ends as it likes."""
+    try:
+        value = secret.read()
+    except (KeyError, OSError):
+        return False
+    return value != value.strip() and not value.lstrip().startswith(b"-----BEGIN")
 
 
 Look = Callable[[Visit, str], Finding]  # the second is one of the step's parts

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from doctor_world import Patient, certificate_in, first_cause, server_with
+from doctor_world import BASIC, Patient, certificate_in, first_cause, server_with
 from scripted_server import ScriptedServer, answer
 
 from bridge.simulator.access import ApiKey, OAuthClient, User
@@ -101,6 +101,40 @@ def test_what_is_not_taken_is_told_by_its_scheme(
     patient.is_at(servicenow.url, auth=auth)
     found = patient.wrong()
     assert (found["step"], first_cause(found)) == ("authentication", cause)
+
+
+@pytest.mark.parametrize(
+    ("auth", "name", "padded"),
+    [
+        (BASIC, "password", "password"),
+        (CLIENT, "key", "client_secret"),
+        (PASSWORD, "password", "password"),
+    ],
+)
+@pytest.mark.parametrize("pad", [" {}", "{} ", "{}\n\n"], ids=["before", "after", "an empty line"])
+def test_a_secret_with_a_blank_around_it_is_told_first(
+    patient: Patient, servicenow: SimulatorServer, auth: str, name: str, padded: str, pad: str
+) -> None:
+    for file, secret in (("key", "right"), ("password", "bridge")):
+        (patient.folder / "var" / file).write_text(pad.format(secret) if file == name else secret)
+    patient.is_at(servicenow.url, auth=auth)
+    assert first_cause(patient.wrong()).startswith(f"What {padded} refers to begins or ends with a blank")
+
+
+def test_a_key_that_no_header_can_carry_keeps_no_other_instance_from_being_looked_at(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    (patient.folder / "var" / "key").write_text(" right")
+    patient.is_at(servicenow.url, auth=KEY)
+    assert "what no header can carry" in patient.findings(status=2)["configuration"]["said"]
+
+
+def test_the_plugin_that_keys_need_is_named(patient: Patient, servicenow: SimulatorServer) -> None:
+    (patient.folder / "var" / "key").write_text("revoked")
+    patient.is_at(servicenow.url, auth=KEY)
+    causes = [cause["what"] for cause in patient.wrong()["causes"]]
+    assert causes[1].startswith("The plugin API Key and HMAC Authentication is not active; releases older than")
+    assert "or it is for another API" in causes[2]
 
 
 @pytest.mark.parametrize(
