@@ -21,7 +21,7 @@ from bridge.wiring import utc_now
 
 SOURCES = "  try: {mapping: try, auth: {scheme: none}}\n"
 SENDERS = 4
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05
 
 
 class Fleet(Machine):
