@@ -28,7 +28,7 @@ def watch(
         calls_per_hour={name: instance.limits.calls_per_hour for name, instance in settings.instances.items()},
         reading_of=ReadingFiles({name: schema_path(settings, name) for name in settings.instances}),
         installation=installation,
-        held=left_alone(settings, clients),
+        held=targets_where(settings, clients, lambda client: client.held),
     )
     lamps = Lamps(
         store=store,
@@ -49,12 +49,14 @@ def own_mappings(settings: Settings, store: Store) -> dict[str, Published]:
     return {mapping.name: Published(mapping=mapping, revision_id=row)}
 
 
-def left_alone(settings: Settings, clients: Mapping[str, Client]) -> Callable[[], frozenset[str]]:
-    """The targets that are written to whose instance is left alone now."""
+def targets_where(
+    settings: Settings, clients: Mapping[str, Client], holds: Callable[[Client], bool]
+) -> Callable[[], frozenset[str]]:
+    """The targets that are written to of whose instance this holds now."""
 
-    def held() -> frozenset[str]:
-        alone = {name for name, client in clients.items() if client.held}
+    def named() -> frozenset[str]:
+        instances = {name for name, client in clients.items() if holds(client)}
         written = (target for target in settings.targets.values() if target.mode is Mode.WRITE)
-        return frozenset(target.name for target in written if target.instance in alone)
+        return frozenset(target.name for target in written if target.instance in instances)
 
-    return held
+    return named

@@ -280,7 +280,7 @@ def _sync_loop(
     from bridge.sync.alert import Alerts
     from bridge.sync.loop import SyncLoop
     from bridge.sync.worker import Worker
-    from bridge.watching import left_alone
+    from bridge.watching import targets_where
 
     worker = Worker(
         store=store,
@@ -290,7 +290,7 @@ def _sync_loop(
         reading_of=ReadingFiles({name: schema_path(settings, name) for name in settings.instances}),
         installation=installation,
         metrics=metrics,
-        held=left_alone(settings, clients),
+        held=targets_where(settings, clients, lambda client: client.held or client.waits),
     )
     wanted = sum(instance.limits.concurrent_calls for instance in settings.instances.values())
     return SyncLoop(worker, threads=max(1, min(SYNC_THREADS_MAX, wanted)))

@@ -80,6 +80,11 @@ class Client:
         return self.breaker.held and not self._secrets_changed()
 
     @property
+    def waits(self) -> bool:
+        """Whether a call waits for those of other processes to end."""
+        return self._gate.waits
+
+    @property
     def mended(self) -> int:
         """A count that goes on whenever what waits because our credentials were refused should be tried again.
 

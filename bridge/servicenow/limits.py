@@ -35,6 +35,10 @@ class Learned:
 class Share(Protocol):
     """What an instance's limits leave to this process. Raises Transient where that cannot be known: no call is made."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether a call waits for others to end: to begin more work for this instance would be to wait as well."""
+
     def take(self, seconds: float) -> int | None:
         """One of the concurrent calls, waited for so long; None when all were taken until then."""
 
@@ -47,6 +51,8 @@ class Share(Protocol):
 
 class Alone:
     """The share of a process that calls the instance alone: everything."""
+
+    waits = False  # nobody else does, so to wait here is to go on soon
 
     def __init__(self, limits: Limits, *, monotonic: Callable[[], float]) -> None:
         self._calls_per_hour = limits.calls_per_hour
@@ -94,6 +100,10 @@ class Gate:
             yield
         finally:
             self._share.give_back(slot)
+
+    @property
+    def waits(self) -> bool:
+        return self._share.waits
 
     def spend(self, path: str) -> None:
         """Count one request. `call` has counted the first of a call."""

@@ -58,6 +58,7 @@ class CallShare:
         self._monotonic = monotonic
         self._turn = threading.Lock()  # of the one thread that asks for a slot
         self._freed = threading.Event()
+        self.waits = False
         self._budget = threading.Lock()
         self._left = 0  # calls reserved and not spent
         self._batch = 0  # how many the last reservation was asked for
@@ -75,8 +76,10 @@ class CallShare:
                 left = until - self._monotonic()
                 if slot is not None or left <= 0.0:
                     return slot
+                self.waits = True
                 self._freed.wait(min(POLL_SECONDS, left))
         finally:
+            self.waits = False
             self._turn.release()
 
     def give_back(self, slot: int) -> None:

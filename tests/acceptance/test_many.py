@@ -19,6 +19,9 @@ import requests
 from fleet import Fleet, Load
 from machine import WAIT_SECONDS_MAX, direct
 from postgres import Postgres, postgres
+from sqlalchemy import func, select
+
+from bridge.store.tables import call_minutes
 
 BRIDGE = (sys.executable, "-m", "bridge.cli")
 INTAKES = ("intake-1", "intake-2")
@@ -96,6 +99,12 @@ def test_a_worker_is_looked_after_over_http_and_receives_nothing(fleet: Fleet) -
         assert http.post(f"{url}/hooks/try", b"{}", timeout=10).status_code == 404
     assert "bridge_correlations_due 0.0" in metrics
     assert 'bridge_servicenow_held{instance="simulator"} 0.0' in metrics
+
+
+def test_the_calls_of_all_workers_are_counted_together(fleet: Fleet) -> None:
+    with fleet.store.reading() as tx:
+        counted = tx.execute(select(func.sum(call_minutes.c.calls))).scalar_one()
+    assert counted >= len(fleet.records())  # each was a call
 
 
 # --- without the database

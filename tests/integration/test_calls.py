@@ -132,6 +132,23 @@ def test_however_many_threads_of_two_processes_call_at_once_the_limit_holds(two:
     assert (most, made) == (2, 90)
 
 
+def test_whether_a_call_waits_for_those_of_others_is_known(two: tuple[Process, Process]) -> None:
+    first, second = two
+    taken = [second.share.take(0) for _ in range(2)]
+    assert not first.share.waits
+    found: list[int | None] = []
+    waiting = threading.Thread(target=lambda: found.append(first.share.take(1e6)))
+    waiting.start()
+    until = time.monotonic() + WAIT_SECONDS_MAX
+    while not first.share.waits:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    assert taken[0] is not None
+    second.share.give_back(taken[0])
+    waiting.join(WAIT_SECONDS_MAX)
+    assert (found, first.share.waits) == ([taken[0]], False)
+
+
 def test_one_instance_takes_nothing_from_another(two: tuple[Process, Process]) -> None:
     first, _ = two
     other = CallShare(first.store, first.slots, "other", concurrent=1, per_hour=10)
