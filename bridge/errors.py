@@ -51,7 +51,14 @@ class Ambiguous(BridgeError):
 
 
 class Permanent(BridgeError):
-    """The other side refused for a reason that time does not cure; the message names the cause and the remedy."""
+    """The other side refused for a reason that time does not cure; the message names the cause and the remedy.
+
+    `made`: sys_id and number of a record that the call made all the same, and that cannot be used as it is.
+    """
+
+    def __init__(self, code: str, message: str, *, made: tuple[str, str] | None = None) -> None:
+        super().__init__(code, message)
+        self.made = made
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -186,8 +186,14 @@ RIGHTS: tuple[Row, ...] = (
         "Make one from the staging table to {table}, Active on, that carries each column to the field of its name.",
     ),
     row(
+        "id_not_carried",
+        lambda seen: "transform map" not in seen.message,
+        "A business rule changes the field, an access rule on it drops what this user writes, or it is not there.",
+        "Let the integration user write it, take the rule away from its records, or make the column.",
+    ),
+    row(
         "import_error import_left id_not_carried state_not_carried not_coalesced several_records",
-        lambda seen: "No transform entry" not in seen.message,
+        lambda seen: "transform map" in seen.message and "No transform entry" not in seen.message,
         "The staging table's transform map does something else with the row than the bridge needs.",
         "Let whoever owns the map do what the sentence above says, and try the probe again.",
     ),

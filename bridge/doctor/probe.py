@@ -10,6 +10,7 @@ from bridge.doctor.causes import causes_of
 from bridge.doctor.finding import Cause, Finding, not_tested, ok, wrong
 from bridge.doctor.visit import Visit
 from bridge.errors import Ambiguous, BridgeError
+from bridge.servicenow.import_set import NOT_COALESCED
 from bridge.servicenow.ownership import NO_DISPLAY, display_of
 from bridge.servicenow.record import Record
 from bridge.servicenow.ways import Way, way_of
@@ -55,6 +56,7 @@ class _Probe:
         self._fields = _fields(visit, target)
         self._record: Record | None = None
         self._begun = self._over = False  # a record may be there; none is open
+        self._finds_no_record = False  # the transform map: what is sent through it makes one more
 
     def walk(self) -> Finding:
         ident, table = self._fields[CORRELATION_ID], self._target.table
@@ -70,7 +72,12 @@ class _Probe:
         changed = self._changed({"description": TEXT, "work_notes": TEXT})
         cancelled = self._changed(self._cancelling())  # also where the change was refused: nothing stays open unasked
         self._over = True
-        return _finding(record, [*_lost(record, self._fields), *changed.lost, *cancelled.lost], changed, cancelled)
+        lost = [*_lost(record, self._fields), *changed.lost, *cancelled.lost]
+        others = _others([*record.beside, *changed.beside, *cancelled.beside])
+        found = _finding(record, lost, changed, cancelled)
+        if others and not found.causes:
+            found = wrong(f"{found.said} It is not all that the rows have made.")
+        return replace(found, causes=(*found.causes, *others))
 
     def break_off(self) -> None:
         """Cancel what may be there, and say what is left. A second signal ends that too; by then it is told."""
@@ -114,9 +121,13 @@ class _Probe:
         key = {column: self._fields[column] for column in (CORRELATION_ID, self._target.key_field)}
         sent = {**change, **{name: self._fields[name] for name in ("correlation_id", "correlation_display")}}
         try:
-            after = self._way.update(record.sys_id, sent, key=key, deadline=self._visit.deadline())
-            return _Done(lost=_lost(after, change))
+            if self._finds_no_record:
+                after = self._visit.table.update(table, record.sys_id, change, deadline=self._visit.deadline())
+            else:
+                after = self._way.update(record.sys_id, sent, key=key, deadline=self._visit.deadline())
+            return _Done(lost=_lost(after, change), beside=after.beside)
         except BridgeError as error:
+            self._finds_no_record |= error.code == NOT_COALESCED
             causes = causes_of(self._visit.seen(error.code, error.message, _table(self._target, error, creates=False)))
             if isinstance(error, Ambiguous):  # its answer was lost: whether it was done the record tells
                 with suppress(BridgeError):
@@ -148,6 +159,7 @@ class _Done:
     lost: Sequence[str] = ()  # fields that ServiceNow did not keep
     error: BridgeError | None = None  # None: it was made
     causes: tuple[Cause, ...] = ()  # of the error
+    beside: Sequence[str] = ()  # what other maps did
 
 
 def _finding(record: Record, lost: Sequence[str], changed: _Done, cancelled: _Done) -> Finding:
@@ -175,6 +187,12 @@ def _left(record: Record, cancelled: _Done) -> list[Cause]:
         do = f"Look at {record.number} in some minutes, and cancel it by hand if it is still open."
         return [Cause(what=f"{record.number} is still open, or cannot be read.", do=do)]
     return [Cause(what=f"{record.number} is still open.", do=f"Cancel {record.number} by hand.")]
+
+
+def _others(beside: list[str]) -> list[Cause]:
+    """What other maps of a staging table did: it happens with each write, and is no incident of the bridge's."""
+    do = "Close by hand what it made, and look whether the map is meant to run for these rows."
+    return [Cause(what=f"{said[:1].upper()}{said[1:]}.", do=do) for said in dict.fromkeys(beside)]
 
 
 def _table(target: Target, error: BridgeError, *, creates: bool) -> str:

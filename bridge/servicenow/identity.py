@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from bridge.correlation.identity import ID_CHARACTERS_MAX
 from bridge.dictionary.reading import Reading
 from bridge.errors import Permanent
-from bridge.servicenow.ownership import DISPLAY_CHARACTERS_MAX
+from bridge.servicenow.ownership import DISPLAY_CHARACTERS_MAX, SEPARATOR, has_mark
+from bridge.servicenow.record import Record
 from bridge.settings import CORRELATION_ID, Target
 
 CORRELATION_DISPLAY = "correlation_display"
@@ -70,3 +71,14 @@ def refuse_what_does_not_fit(fields: Mapping[str, str], target: Target, reading:
         written = fields.get(short.name)
         if written is not None and (short.takes is None or len(written) > short.takes):
             raise Permanent("identity_does_not_fit", f"Nothing was sent: {short.what} {short.do}")
+
+
+def not_carried(record: Record, fields: Mapping[str, str], target: Target) -> list[str]:
+    """The columns in which a record that was just made does not have, or does not show, what it was to be known by."""
+    installation = fields.get(CORRELATION_DISPLAY, "").rpartition(SEPARATOR)[2]
+    return [
+        name
+        for name in identity_of(target)
+        if name in fields
+        and not (has_mark(record, installation) if name == CORRELATION_DISPLAY else record.text(name) == fields[name])
+    ]

@@ -3,26 +3,29 @@
 inserted, updated   applied, once a read of the record shows that it is ours
 ignored, skipped    nothing was written by this row: the record is looked up, and ours is taken
 error               a refusal, with what the map said
+
+What other maps of the staging table made of the same row is none of our incident, and is told beside it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.alert import Json
 from bridge.errors import Ambiguous, Permanent, Transient
 from bridge.mapping.model import JOURNALS
 from bridge.servicenow import outcome
+from bridge.servicenow.identity import not_carried
 from bridge.servicenow.ownership import same_owner
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import SYS_ID, TableApi
 from bridge.settings import Staging, Target
 
 HEALTHY_SECONDS = 300.0  # an app that answered is not asked again for this long
-HELD_BACK_SECONDS = 300.0  # after an update that made a record, none is sent for this long: each would make another
 SAID_CHARACTERS_MAX = 500
+NOT_COALESCED, SEVERAL_RECORDS = "not_coalesced", "several_records"
 WRITTEN, NOT_WRITTEN = frozenset({"inserted", "updated"}), frozenset({"ignored", "skipped"})
 
 
@@ -31,6 +34,7 @@ class Result:
     """What one transform map made of the row."""
 
     status: str  # inserted | updated | ignored | skipped | error
+    map: str
     table: str  # "" when no map ran
     sys_id: str
     number: str
@@ -40,6 +44,12 @@ class Result:
     def written(self) -> bool:
         return self.status in WRITTEN and bool(self.sys_id)
 
+    def __str__(self) -> str:
+        of = f"the transform map {self.map}" if self.map else "a transform map"
+        if self.status in WRITTEN:
+            return f"{of} {self.status} {self.number or self.sys_id or 'a record'} in {self.table or 'some table'}"
+        return f"{of}{f' to {self.table}' if self.table else ''} failed: {self.said or 'it says no more'}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
@@ -47,6 +57,7 @@ class Sent:
 
     sys_id: str | None  # of the record that it made or changed; None when the maps left it
     said: str  # by all maps, for people
+    beside: tuple[str, ...] = ()  # what other maps did
 
 
 class ImportSetWay:
@@ -55,40 +66,42 @@ class ImportSetWay:
     def __init__(self, target: Target, api: TableApi) -> None:
         if target.staging is None:
             raise ValueError("an import set needs a staging table")
+        self._target = target
         self._table = target.table
         self._staging: Staging = target.staging
         self._api = api
         self._lock = threading.Lock()
         self._healthy_until = 0.0
-        self._held_back_until = 0.0
 
     def create(self, fields: Mapping[str, str], *, deadline: float) -> Record:
         sent = self._sent(fields, {}, deadline)
         if sent.sys_id is None:
-            return self._there(fields, sent.said, deadline)
+            return replace(self._there(fields, sent.said, deadline), beside=sent.beside)
         record = self._read(sent.sys_id, fields, deadline)
-        if not same_owner(record, fields):
+        if lost := not_carried(record, fields, self._target):
             raise Permanent(
                 "id_not_carried",
-                f"{record.number} was made without our correlation_id and correlation_display: let the transform map "
-                f"of {self._staging.table} carry both, and close that record.",
+                f"{record.number} was made without our {' and '.join(lost)}: let the transform map "
+                f"of {self._staging.table} carry {'it' if len(lost) == 1 else 'them'}, and close that record.",
+                made=(record.sys_id, record.number),
             )
-        return record
+        return replace(record, beside=sent.beside)
 
     def update(self, sys_id: str, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record:
         if not self._staging.coalesces:
             return self._api.update(self._table, sys_id, fields, deadline=deadline)
-        with self._lock:
-            if self._api.client.monotonic() < self._held_back_until:
-                raise self._not_coalesced("another record", key)
         column = self._staging.record_column
-        sent = self._sent({**fields, **key}, {column: sys_id} if column else {}, deadline)
+        sent = self._changed({**fields, **key}, {column: sys_id} if column else {}, deadline)
         written = sent.sys_id
         record = self._read(written or sys_id, fields, deadline)
         if written is not None and written.lower() != sys_id.lower():
-            with self._lock:
-                self._held_back_until = self._api.client.monotonic() + HELD_BACK_SECONDS
-            raise self._not_coalesced(record.number, key)
+            raise Permanent(
+                NOT_COALESCED,
+                f"The transform map of {self._staging.table} made {record.number} instead of updating one: let it "
+                f"coalesce on {' or '.join(key)}, and close what it made. Where it does coalesce, two imports have "
+                f"met, and closing {record.number} is enough.",
+                made=(record.sys_id, record.number),
+            )
         if written is None and not self._shows(record, fields, deadline):
             raise Permanent(
                 "import_left",
@@ -100,14 +113,16 @@ class ImportSetWay:
                 "state_not_carried",
                 f"{record.number} kept its state: let the transform map of {self._staging.table} carry the state.",
             )
-        return record
+        return replace(record, beside=sent.beside)
 
-    def _not_coalesced(self, made: str, key: Mapping[str, str]) -> Permanent:
-        return Permanent(
-            "not_coalesced",
-            f"The transform map of {self._staging.table} made {made} instead of updating one: let it coalesce on "
-            f"{' or '.join(key)}, and close what it made.",
-        )
+    def _changed(self, fields: Mapping[str, str], as_they_are: Mapping[str, str], deadline: float) -> Sent:
+        """Put in a row that is to change one record: one that made several has not found it."""
+        try:
+            return self._sent(fields, as_they_are, deadline)
+        except Permanent as error:
+            if error.code != SEVERAL_RECORDS:
+                raise
+            raise Permanent(NOT_COALESCED, error.message, made=error.made) from error
 
     def _sent(self, fields: Mapping[str, str], as_they_are: Mapping[str, str], deadline: float) -> Sent:
         """Put one row in."""
@@ -118,21 +133,37 @@ class ImportSetWay:
         answer = self._api.client.write("POST", staging.table, path, {}, row, deadline=deadline)
         results = _results(answer.result)
         mine = [result for result in results if result.table in (self._table, "")]
+        others = tuple(str(result) for result in results if result not in mine and result.status not in NOT_WRITTEN)
         written = {result.sys_id: result for result in mine if result.written and result.table}
         said = "; ".join(dict.fromkeys(result.said for result in results if result.said)) or "nothing more"
         if len(written) > 1:
             numbers = ", ".join(result.number for result in written.values())
+            first = next(iter(written.values()))
             raise Permanent(
-                "several_records",
-                f"The transform maps of {staging.table} made {numbers} of one row: keep one map to {self._table}.",
+                SEVERAL_RECORDS,
+                f"The transform maps of {staging.table} made {numbers} of one row: keep one map to {self._table}, and "
+                "close all of these but one.",
+                made=(first.sys_id, first.number),
             )
         if written:
-            return Sent(sys_id=next(iter(written)), said=said)
+            failed = tuple(str(result) for result in mine if result.status not in WRITTEN | NOT_WRITTEN)
+            return Sent(sys_id=next(iter(written)), said=said, beside=failed + others)
         if any(result.status in WRITTEN for result in mine):
             raise outcome.unsure("no_sys_id", "The import wrote a record, but its answer names none.", writes=True)
         if mine and all(result.status in NOT_WRITTEN for result in mine):
-            return Sent(sys_id=None, said=said)
-        raise Permanent("import_error", f"The transform map of {staging.table} refused the row: {said}")
+            return Sent(sys_id=None, said=said, beside=others)
+        raise Permanent("import_error", self._refusal(results, said))
+
+    def _refusal(self, results: Sequence[Result], said: str) -> str:
+        """What a person is told of a row of which nothing came in our table."""
+        staging, table = self._staging.table, self._table
+        elsewhere = " and ".join(f"{result.number} of {result.table}" for result in results if result.written)
+        close = f" Close {elsewhere}, which another map made of the same row." if elsewhere else ""
+        if not results:
+            return f"No transform map of {staging} has made anything of the row: make one to {table} that is active."
+        if not any(result.table in (table, "") for result in results):
+            return f"No transform map of {staging} writes {table}: make one that does.{close}"
+        return f"The transform map of {staging} refused the row: {said}" + (f".{close}" if close else "")
 
     def _shows(self, record: Record, fields: Mapping[str, str], deadline: float) -> bool:
         """Whether all that was to be written is there already: then the row was left because it changed nothing."""
@@ -198,6 +229,7 @@ def _result(row: dict[str, Json]) -> Result:
     said = ": ".join(part for part in (text("error_message"), text("status_message")) if part)
     return Result(
         status=text("status").lower(),
+        map=text("transform_map"),
         table=text("table"),
         sys_id=text("sys_id") if SYS_ID.fullmatch(text("sys_id")) else "",
         number=text("display_value"),

@@ -14,6 +14,7 @@ class Record:
     number: str
     state: str
     fields: Mapping[str, str]  # every field that was asked for, as text; absent ones are missing
+    beside: tuple[str, ...] = ()  # what the write that returned it did beside it, each in a few words
 
     def text(self, field: str) -> str:
         return self.fields.get(field, "")

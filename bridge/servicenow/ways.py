@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from bridge.errors import Permanent
+from bridge.servicenow.identity import not_carried
 from bridge.servicenow.import_set import ImportSetWay
 from bridge.servicenow.ownership import same_owner
 from bridge.servicenow.record import Record
@@ -31,11 +32,24 @@ class Way(Protocol):
 
 class TableWay:
     def __init__(self, target: Target, api: TableApi) -> None:
+        self._target = target
         self._table = target.table
         self._api = api
 
     def create(self, fields: Mapping[str, str], *, deadline: float) -> Record:
-        return self._api.create(self._table, fields, deadline=deadline)
+        return self._kept(self._api.create(self._table, fields, deadline=deadline), fields)
+
+    def _kept(self, record: Record, fields: Mapping[str, str]) -> Record:
+        """A rule may change a column, and an ACL may drop it, without a word: then no look-up would find the record."""
+        if lost := not_carried(record, fields, self._target):
+            raise Permanent(
+                "id_not_carried",
+                f"{record.number} was made, and {' and '.join(lost)} came back as something else than was sent, or not "
+                f"at all: see which business rule, access rule or missing column of {self._table} does that, and close "
+                f"{record.number}.",
+                made=(record.sys_id, record.number),
+            )
+        return record
 
     def update(self, sys_id: str, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record:
         del key  # the address has the sys_id
@@ -51,10 +65,10 @@ class UniqueWay(TableWay):
 
     def create(self, fields: Mapping[str, str], *, deadline: float) -> Record:
         try:
-            return super().create(fields, deadline=deadline)
+            made = self._api.create(self._table, fields, deadline=deadline)
         except Permanent as refusal:
             # How a violated index is told differs by release and database: whether the key is taken tells more.
-            first = self._first(fields, deadline)
+            first = self._first(fields, refusal, deadline)
             if first is None:
                 raise
             if not same_owner(first, fields):
@@ -64,9 +78,15 @@ class UniqueWay(TableWay):
                     "it. Change it there.",
                 ) from refusal
             return first
+        return self._kept(made, fields)
 
-    def _first(self, fields: Mapping[str, str], deadline: float) -> Record | None:
-        found = self._api.find(self._table, fields[self._key_field], field=self._key_field, deadline=deadline)
+    def _first(self, fields: Mapping[str, str], refusal: Permanent, deadline: float) -> Record | None:
+        """Who has the key. Where that may not be asked the refusal stands, for it is what a person must look at."""
+        try:
+            found = self._api.find(self._table, fields[self._key_field], field=self._key_field, deadline=deadline)
+        except Permanent as error:
+            said = f"{refusal.message} Whether {self._key_field} is taken cannot be seen: {error.message}"
+            raise Permanent(refusal.code, said) from error
         return found[0] if found else None
 
 

@@ -94,6 +94,7 @@ class Doubt:
     deadline: datetime
     known: bool  # we were told that it was not applied: look all the same, but wait for nothing
     code: str  # of the outcome that is open; "": nothing was noted, as after a crash
+    made: str | None  # sys_id of a record that a create which was not applied has made all the same
     settlement: Settlement
     fields: dict[str, str]
 

@@ -293,7 +293,7 @@ intents = Table(
     Column("deadline", Instant, nullable=False),  # nothing is sent after it
     Column("outcome", Text),  # applied | not_applied | ambiguous | permanent; NULL: not known, as after a crash
     Column("outcome_code", Text),
-    Column("sys_id", Text),  # learned by a create, kept even when the lease was lost
+    Column("sys_id", Text),  # learned by a create, kept even when the lease was lost; of a refusal: a record it made
     Column("number", Text),
     Column("finished_at", Instant),
 )
@@ -304,6 +304,12 @@ Index(
     intents.c.started_at,
     sqlite_where=intents.c.operation == "create",
     postgresql_where=intents.c.operation == "create",
+)
+Index(
+    "intents_not_coalesced",
+    intents.c.target,
+    sqlite_where=intents.c.outcome_code == "not_coalesced",
+    postgresql_where=intents.c.outcome_code == "not_coalesced",
 )
 
 # What goes with an incident beside its record, once: the raw alert attached, observables, outputs. Planned with the

@@ -190,7 +190,11 @@ def creates_since(tx: Connection, target: str, since: datetime, *, but: int | No
         intents.c.target == target,
         intents.c.started_at > since,
         *([intents.c.incident != but] if but is not None else []),
-        or_(intents.c.outcome.is_(None), intents.c.outcome.in_(("applied", "ambiguous"))),
+        or_(
+            intents.c.outcome.is_(None),
+            intents.c.outcome.in_(("applied", "ambiguous")),
+            intents.c.sys_id.is_not(None),  # refused, and a record was made all the same
+        ),
     )
     return int(tx.execute(counted).scalar_one())
 
@@ -266,6 +270,7 @@ def doubt_of(tx: Connection, incident: int) -> Doubt | None:
         deadline=row.deadline,
         known=known,
         code=row.outcome_code or "",
+        made=row.sys_id if known else None,
         settlement=decode(row.settlement, Settlement),
         fields=decode(row.fields, dict[str, str]),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bridge.correlation.policy import Kind
 from bridge.errors import Permanent
+from bridge.servicenow.import_set import SEVERAL_RECORDS
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import CORRELATION_ID, Target
@@ -32,15 +33,55 @@ def look_again(
     ours: Callable[[Record], bool],
     known: Callable[[Record], bool],
 ) -> Found | None:
-    """None: no trace of it, so far. Raises Permanent("id_in_use") when somebody else's record carries our ID."""
+    """None: no trace of it, so far. Raises Permanent("id_in_use") when somebody else's record carries our ID.
+
+    A record that a refused create has made all the same is never made again while it is open.
+    """
     if doubt.operation == Kind.CREATE.value:
-        return _created(table.find(target.table, held.incident.correlation_id, deadline=deadline), ours, known)
+        found = table.find(target.table, held.incident.correlation_id, deadline=deadline)
+        if doubt.code == SEVERAL_RECORDS:
+            return _created(_the_one(found, target, ours, known), ours, known)
+        if doubt.made is not None:
+            if (made := _made(table, target, doubt, doubt.made, deadline, ours)) is not None:
+                return made
+            found = [record for record in found if record.sys_id != doubt.made]
+        return _created(found, ours, known)
     sys_id = held.incident.sys_id or ""
     noted = table.has_note(target.table, sys_id, doubt.ref, deadline=deadline)
     if noted is False:
         return None
     record = table.read(target.table, sys_id, fields=doubt.fields, deadline=deadline)
     return Found(record=record) if noted or record is None or _shows(record, doubt.fields) else None
+
+
+def _the_one(
+    records: list[Record], target: Target, ours: Callable[[Record], bool], known: Callable[[Record], bool]
+) -> list[Record]:
+    """Of records that one create has made, the one that people have left open."""
+    is_open = [record for record in records if record.state not in ENDED_STATES[target.table]]
+    mine = [record for record in is_open if ours(record) and not known(record)]
+    if len(mine) > 1:
+        numbers = " and ".join(sorted(record.number for record in mine))
+        raise Permanent(
+            SEVERAL_RECORDS, f"{numbers} are open for one problem: close all of them but one. Nothing was sent."
+        )
+    return mine or records
+
+
+def _made(
+    table: TableApi, target: Target, doubt: Doubt, sys_id: str, deadline: float, ours: Callable[[Record], bool]
+) -> Found | None:
+    """None: it is gone, or has ended: so a person has looked, and the create may be sent again."""
+    record = table.read(target.table, sys_id, deadline=deadline)
+    if record is None or record.state in ENDED_STATES[target.table]:
+        return None
+    if ours(record):
+        return Found(record=record)
+    raise Permanent(
+        doubt.code,
+        f"{record.number or sys_id} was made for this problem and does not carry our correlation_id and "
+        "correlation_display: nothing is sent while it is open. Close it, or give it both.",
+    )
 
 
 def _shows(record: Record, fields: Mapping[str, str]) -> bool:

@@ -17,6 +17,7 @@ from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.log.entries import Action, append
 from bridge.metrics import Metrics
 from bridge.servicenow.outcome import OPEN
+from bridge.servicenow.record import Record
 from bridge.store import joins, orders
 from bridge.store import settle as settling
 from bridge.store.engine import Store
@@ -24,7 +25,7 @@ from bridge.store.held import UNSETTLED, Doubt, Held, Lease, Seen, Settlement
 from bridge.store.settle import LeaseLost
 from bridge.store.work import paused_targets
 from bridge.sync.doubt import Found
-from bridge.sync.outcomes import REFUSALS, again_at, outcome_word
+from bridge.sync.outcomes import REFUSALS, again_at, made_by, outcome_word
 from bridge.sync.reading import JOURNAL_FIELDS, seen_after, seen_of
 from bridge.sync.sight import Sight
 
@@ -130,7 +131,7 @@ class Ledger:
                     outcome=settlement.kind,
                     reason=settlement.reason,
                     revision=settling.rendered_by(tx, intent),
-                    detail={"intent": intent} | ({"looked_up": True} if looked_up else {}),
+                    detail=_detail(intent, looked_up=looked_up, record=record),
                 ),
             )
             code = "looked_up" if looked_up else ""
@@ -144,13 +145,16 @@ class Ledger:
             )
         self._metrics.decided(settlement.kind, settlement.reason)
         _log.info("%s %s: %s", settlement.kind, incident.number, settlement.reason)
+        for said in record.beside if record is not None else ():
+            _log.warning("%s %s: beside it %s", settlement.kind, incident.number, said)
 
     def not_applied(self, held: Held, sight: Sight, decision: Decision, intent: int, error: BridgeError) -> None:
         """Keep the outcome; then a refusal is an answer for the decision, anything else a failure to come back to."""
         now = self._store.moment()
         refused = isinstance(error, Permanent) and error.code in REFUSALS and decision.kind in (Kind.CLOSE, Kind.REOPEN)
         with self._store.transaction() as tx:
-            settling.record_outcome(tx, intent, outcome_word(error), now, code=error.code)
+            sys_id, number = made_by(error) or (None, None)
+            settling.record_outcome(tx, intent, outcome_word(error), now, code=error.code, sys_id=sys_id, number=number)
         if error.code == "record_gone" and decision.kind is not Kind.CREATE:  # since we read it: the next round notices
             error = Transient(error.code, error.message)
         if refused and sight.episode is not None:
@@ -230,3 +234,10 @@ def _seen(
     if settlement.kind == Kind.UPDATE.value:
         return seen_after(held.incident.seen, record, sent, written)
     return seen_of(record, written)
+
+
+def _detail(intent: int, *, looked_up: bool, record: Record | None) -> dict[str, Json]:
+    detail: dict[str, Json] = {"intent": intent} | ({"looked_up": True} if looked_up else {})
+    if record is not None and record.beside:
+        detail["beside"] = list(record.beside)
+    return detail

@@ -22,6 +22,11 @@ def again_at(error: BridgeError, now: datetime, *, failures: int, jitter: float)
     return now + backoff(failures + 1, jitter=jitter, retry_after=retry_after)
 
 
+def made_by(error: BridgeError) -> tuple[str, str] | None:
+    """sys_id and number of a record that was made all the same."""
+    return error.made if isinstance(error, Permanent) else None
+
+
 def outcome_word(error: BridgeError) -> str:
     """The intent's outcome."""
     if isinstance(error, Ambiguous):

@@ -27,7 +27,7 @@ from bridge.servicenow.ownership import is_ours
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import Mode, Target
-from bridge.store import additions, brake, joins, orders, work
+from bridge.store import additions, brake, coalescing, joins, orders, work
 from bridge.store import settle as settling
 from bridge.store.engine import Store
 from bridge.store.held import Doubt, Held, Lease, Part, Settlement
@@ -233,6 +233,7 @@ class Worker:
     # --- carrying a decision out
 
     def _write(self, sight: Sight, decision: Decision, record: Record | None) -> None:
+        self._refuse_what_would_make_a_record(sight, decision)
         ref = settling.new_ref()
         writing = fields_for(
             sight,
@@ -265,6 +266,22 @@ class Worker:
         # What was there already may be as people have made it since.
         found = Found(record=answer, left_state=FIRST_STATE[sight.target.table] if looked_up else None)
         self._ledger.applied(held, intent, settlement, found, sent=writing.fields, looked_up=looked_up)
+
+    def _refuse_what_would_make_a_record(self, sight: Sight, decision: Decision) -> None:
+        """An update through a map that has made a record of the last one would make another: until a person, who has
+        mended the map, asks for one."""
+        target = sight.target
+        if decision.kind is Kind.CREATE or target.staging is None or not target.staging.coalesces:
+            return
+        with self._store.reading() as tx:
+            made = coalescing.made_instead(tx, target.name)
+        asked = max((one.sync_asked_at for one in sight.held.all if one.sync_asked_at is not None), default=None)
+        if made is not None and (asked is None or asked <= made.at):
+            raise Permanent(
+                coalescing.NOT_COALESCED,
+                f"Nothing was sent: the transform map of {target.staging.table} made {made.number} of another update "
+                f"instead of changing its record. Let it coalesce on {target.key_field}, and close what it made.",
+            )
 
     def _send(
         self, held: Held, sight: Sight, decision: Decision, writing: Writing, deadline: float

@@ -103,7 +103,7 @@ def test_2xx_with_html_or_no_result_is_tried_again_slowly_and_never_taken_for_cr
         ("error", "import_error", "refused the row: No caller: Refused by onBefore"),
         ("ignored", "import_left", "It said: No caller: Refused by onBefore"),
         ("skipped", "import_left", "It said: No caller: Refused by onBefore"),
-        ("result empty", "import_error", "nothing more"),
+        ("result empty", "import_error", "has made anything of the row: make one to incident"),
         ("no map", "import_error", "No transform entry or scripts are defined"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from doctor_world import ITSM, Patient, first_cause
@@ -12,7 +13,7 @@ from doctor_world import ITSM, Patient, first_cause
 from bridge.simulator.access import User
 from bridge.simulator.acl import Needs
 from bridge.simulator.server import SimulatorServer
-from bridge.simulator.transform import PRESETS
+from bridge.simulator.transform import PRESETS, TransformMap
 from bridge.wiring import utc_now
 
 ELASTIC = "  itsm: {instance: prod, table: incident, write: import_set, preset: elastic}\n"
@@ -121,6 +122,33 @@ def test_a_key_field_that_is_no_column_is_wrong(patient: Patient, servicenow: Si
     patient.is_at(servicenow.url, targets=UNIQUE.replace("correlation_id", "u_bridge_key"))
     found = patient.wrong()
     assert (found["step"], "no column u_bridge_key" in first_cause(found)) == ("target itsm", True)
+
+
+def test_what_another_map_makes_of_the_probes_rows_is_told(patient: Patient, servicenow: SimulatorServer) -> None:
+    staging = PRESETS[STAGING]
+    beside = TransformMap(name="Beside", target="sn_si_incident", prefix="u_")
+    servicenow.simulator.add_staging(replace(staging, maps=(beside, *staging.maps)))
+    patient.is_at(servicenow.url, targets=ELASTIC)
+    found = patient.wrong("--write-probe")
+    told = [cause["what"] for cause in found["causes"]]
+    made = [record["number"] for record in servicenow.simulator.records("sn_si_incident")]
+    assert told == [f"The transform map Beside inserted {number} in sn_si_incident." for number in made]
+    assert "was created, changed, cancelled, and it was not all" in found["said"]
+
+
+def test_a_rule_that_drops_the_id_is_found_by_the_probe(
+    patient: Patient, servicenow: SimulatorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert = servicenow.simulator.rows.insert
+
+    def dropping(table: str, fields: dict[str, str], **more: Any) -> dict[str, str]:
+        return insert(table, {name: fields[name] for name in fields if name != "correlation_id"}, **more)
+
+    monkeypatch.setattr(servicenow.simulator.rows, "insert", dropping)
+    patient.is_at(servicenow.url, targets=ITSM)
+    found = patient.wrong("--write-probe")
+    assert found["said"].startswith("INC0010001 was made, and correlation_id came back as something else")
+    assert first_cause(found).startswith("A business rule changes the field")
 
 
 def test_a_map_that_does_not_coalesce_is_found_by_the_probe(patient: Patient, servicenow: SimulatorServer) -> None:

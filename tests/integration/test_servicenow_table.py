@@ -128,12 +128,6 @@ def test_a_create_sends_its_fields_and_returns_the_record() -> None:
     assert msgspec.json.decode(body) == {"correlation_id": "id-1", "description": "ä"}
 
 
-def test_a_create_that_answers_with_another_correlation_id_is_ambiguous() -> None:
-    with served(result(row(A, "another"), status=201)) as (api, _), pytest.raises(Ambiguous) as caught:
-        api.create("incident", {"correlation_id": "id-1"}, deadline=soon())
-    assert caught.value.code == "foreign_answer"
-
-
 def test_an_update_changes_one_record() -> None:
     with served(result(row(A))) as (api, server):
         assert api.update("incident", A, {"work_notes": "x"}, deadline=soon()).sys_id == A

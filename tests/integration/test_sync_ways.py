@@ -13,7 +13,7 @@ from bridge.settings import Target, Write
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.transform import Rejection, TransformMap
 from bridge.simulator.transform import Staging as Simulated
-from bridge.store.tables import additions, intents
+from bridge.store.tables import additions, incidents, intents
 
 TEXTS = ("correlation_id", "correlation_display", "short_description", "impact", "assignment_group")
 OTHERS = {name: target for name, target in TARGETS.items() if target.write is not Write.TABLE}
@@ -220,6 +220,73 @@ def test_then_no_further_update_makes_a_record(world: World) -> None:
     assert len(world.records()) == 3
 
 
+def test_not_even_after_a_restart_and_that_nothing_was_sent_is_told(world: World) -> None:
+    aim(world, staged(), simulated())
+    for rule in ("r1", "r2"):
+        world.fire(rule, level="low")
+    world.idle()
+    world.fire("r1", level="critical")
+    world.idle()
+    aim(world, staged(), simulated())  # as after a restart
+    world.fire("r2", level="critical")
+    world.pass_time(minutes=12, step=60)
+    assert (world.row("r2").failure, len(world.records())) == ("not_coalesced", 3)
+    assert world.row("r2").failure_text.startswith("Nothing was sent")
+    assert world.records()[2]["number"] in world.row("r2").failure_text
+
+
+def test_once_the_map_is_mended_a_person_asks_and_all_goes_on(world: World) -> None:
+    aim(world, staged(), simulated())
+    for rule in ("r1", "r2"):
+        world.fire(rule, level="low")
+    world.idle()
+    for rule in ("r1", "r2"):
+        world.fire(rule, level="critical")
+    world.idle()
+    twin = world.records()[2]["sys_id"]
+    aim(world, staged(), simulated("correlation_id"))
+    world.simulator.person_deletes("incident", twin)
+    world.clock.advance(seconds=1)
+    for rule in ("r1", "r2"):
+        world.ask_sync(rule)
+        world.idle()
+    assert (world.row("r1").failure, world.row("r2").failure) == (None, None)
+    assert [record["impact"] for record in world.records()] == ["1", "1"]
+
+
+def test_one_that_asks_before_the_map_is_mended_is_told_again_and_makes_one_more(world: World) -> None:
+    aim(world, staged(), simulated())
+    for rule in ("r1", "r2"):
+        world.fire(rule, level="low")
+    world.idle()
+    world.fire("r1", level="critical")
+    world.fire("r2", level="critical")
+    world.idle()
+    world.clock.advance(seconds=1)
+    world.ask_sync("r1")
+    world.ask_sync("r2")
+    world.idle()
+    assert (world.row("r1").failure, world.row("r2").failure) == ("not_coalesced", "not_coalesced")
+    assert len(world.records()) == 4
+
+
+def test_where_updates_have_coalesced_one_that_did_not_is_two_imports_that_met(world: World) -> None:
+    aim(world, staged())
+    for rule in ("r1", "r2"):
+        world.fire(rule, level="low")
+    world.idle()
+    world.fire("r1", level="high")
+    world.idle()
+    world.fail(FaultKind.IMPORT_RACE, "POST", path="/import/")
+    world.fire("r1", level="critical")
+    world.idle()
+    assert world.row("r1").failure == "not_coalesced"
+    assert "Where it does coalesce, two imports have met" in world.row("r1").failure_text
+    world.fire("r2", level="critical")
+    world.idle()
+    assert (world.row("r2").failure, len(world.records())) == (None, 3)
+
+
 def test_a_map_that_does_not_carry_our_mark_is_told_with_the_record_it_made(world: World) -> None:
     aim(world, staged(), simulated("correlation_id", fields={"u_correlation_display": "u_dropped"}))
     world.fire()
@@ -235,6 +302,56 @@ def test_two_maps_to_one_table_are_told(world: World) -> None:
     world.idle()
     assert world.row().failure == "several_records"
     world.simulator.person_deletes("incident", world.records()[1]["sys_id"])  # as the message says
+
+
+def test_of_two_records_of_one_problem_none_is_forgotten_while_both_are_open(world: World) -> None:
+    each = simulated().maps[0]
+    aim(world, staged(), Simulated(name=STAGING, maps=(each, replace(each, name="Again"))))
+    world.fire()
+    world.idle()
+    world.clock.advance(seconds=1)
+    world.ask_sync()
+    world.idle()
+    one, other = world.records()
+    assert (world.row().failure, world.row().waits_for_person) == ("several_records", True)
+    assert f"{one['number']} and {other['number']} are open for one problem" in world.row().failure_text
+    aim(world, staged())
+    world.person(state="8")
+    world.clock.advance(seconds=1)
+    world.ask_sync()
+    world.idle()
+    assert (world.row().failure, world.row().open, len(world.records())) == (None, True, 2)
+    assert [row.number for row in rows(world.store, incidents)] == [other["number"]]
+    world.simulator.person_deletes("incident", one["sys_id"])
+
+
+def test_what_another_map_made_or_failed_at_is_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    elsewhere = TransformMap(name="Beside", target="sn_si_incident", prefix="u_")
+    fails = replace(elsewhere, name="Fails", reject=(Rejection(status="error", error_message="B says no"),))
+    aim(world, staged(), Simulated(name=STAGING, maps=(elsewhere, fails, simulated("correlation_id").maps[0])))
+    world.fire()
+    world.idle()
+    (made,) = world.simulator.records("sn_si_incident")
+    said = [
+        f"the transform map Beside inserted {made['number']} in sn_si_incident",
+        "the transform map Fails to sn_si_incident failed: B says no: Row transform ignored by onBefore script",
+    ]
+    assert world.log("written")[0]["detail"]["beside"] == said
+    assert [one for one in said if one in caplog.text] == said
+    assert world.row().failure is None
+
+
+def test_a_map_that_writes_another_table_only_is_told_with_what_it_made(world: World) -> None:
+    elsewhere = TransformMap(name="Elsewhere", target="sn_si_incident", prefix="u_")
+    aim(world, staged(), Simulated(name=STAGING, maps=(elsewhere,), columns=(f"u_{KEY}", KEY)))
+    world.fire()
+    world.idle()
+    (made,) = world.simulator.records("sn_si_incident")
+    assert world.row().failure == "import_error"
+    assert world.row().failure_text == (
+        f"No transform map of {STAGING} writes incident: make one that does. Close {made['number']} of sn_si_incident, "
+        "which another map made of the same row."
+    )
 
 
 def test_a_map_to_another_table_beside_ours_is_none_of_our_business(world: World) -> None:
