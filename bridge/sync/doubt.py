@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from bridge.correlation.policy import Kind
 from bridge.errors import Permanent
-from bridge.servicenow.import_set import SEVERAL_RECORDS
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import CORRELATION_ID, Target
@@ -39,8 +38,6 @@ def look_again(
     """
     if doubt.operation == Kind.CREATE.value:
         found = table.find(target.table, held.incident.correlation_id, deadline=deadline)
-        if doubt.code == SEVERAL_RECORDS:
-            return _created(_the_one(found, target, ours, known), ours, known)
         if doubt.made is not None:
             if (made := _made(table, target, doubt, doubt.made, deadline, ours)) is not None:
                 return made
@@ -52,20 +49,6 @@ def look_again(
         return None
     record = table.read(target.table, sys_id, fields=doubt.fields, deadline=deadline)
     return Found(record=record) if noted or record is None or _shows(record, doubt.fields) else None
-
-
-def _the_one(
-    records: list[Record], target: Target, ours: Callable[[Record], bool], known: Callable[[Record], bool]
-) -> list[Record]:
-    """Of records that one create has made, the one that people have left open."""
-    is_open = [record for record in records if record.state not in ENDED_STATES[target.table]]
-    mine = [record for record in is_open if ours(record) and not known(record)]
-    if len(mine) > 1:
-        numbers = " and ".join(sorted(record.number for record in mine))
-        raise Permanent(
-            SEVERAL_RECORDS, f"{numbers} are open for one problem: close all of them but one. Nothing was sent."
-        )
-    return mine or records
 
 
 def _made(

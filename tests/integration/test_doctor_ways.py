@@ -133,7 +133,7 @@ def test_what_another_map_makes_of_the_probes_rows_is_told(patient: Patient, ser
     told = [cause["what"] for cause in found["causes"]]
     made = [record["number"] for record in servicenow.simulator.records("sn_si_incident")]
     assert told == [f"The transform map Beside inserted {number} in sn_si_incident." for number in made]
-    assert "was created, changed, cancelled, and it was not all" in found["said"]
+    assert "It is not all that the rows have made" in found["said"]
 
 
 def test_a_rule_that_drops_the_id_is_found_by_the_probe(
