@@ -154,7 +154,9 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     from bridge.metrics import Metrics
     from bridge.publishing import in_use
     from bridge.reloader import Reloader
+    from bridge.store.callers import Callers
     from bridge.store.writer import Writer
+    from bridge.sync.watch import Watch
     from bridge.watching import own_mappings, watch
     from bridge.web.app import create_app
     from bridge.web.health import CHECK_SECONDS_MAX, health
@@ -183,7 +185,9 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     reloader = Reloader(settings, store, library, taken)
     # What changed since `prepare`, as before a worker that died comes back. The quarantine can wait, senders cannot.
     reloader.look(files=True, replay=False)
-    threads = [one for one in (reloader, writer, watching, loop) if one is not None]
+    callers = Callers(store, settings.sources)
+    flushing = Watch([callers.flush]) if role.receives else None
+    threads = [one for one in (reloader, writer, flushing, watching, loop) if one is not None]
     for one in threads:
         one.start()
 
@@ -196,7 +200,10 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     parts = [health(checks=_checks(settings, store, library, writer, clients), metrics=metrics)]
     if writer is not None:
         doors = _doors(settings)
-        parts.append(hooks(sources=doors, library=library, writer=writer, metrics=metrics, clock=utc_now))
+        clock = utc_now
+        parts.append(
+            hooks(sources=doors, library=library, writer=writer, metrics=metrics, clock=clock, callers=callers)
+        )
     return Running(app=create_app(*parts), stop=stop)
 
 

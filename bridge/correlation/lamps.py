@@ -56,8 +56,8 @@ SAID = {
     ),
     Kind.REFUSED: (
         "deliveries were refused",
-        "Compare what the sender is set to with the source's `auth` in bridge.yaml: secret, scheme, size. A delivery "
-        "that is taken puts this out.",
+        "Compare what the sender is set to with the source in bridge.yaml: secret, scheme, size. `bridge log show` has "
+        "the reasons. It is over when a delivery was taken and none refused for an hour.",
     ),
     Kind.SILENT: (
         "nothing arrives",
@@ -80,12 +80,12 @@ def attention(
 ) -> Lamp | None:
     """The incident about a source; None while nothing has lasted for `after`. `since`: by the name of a trouble.
 
-    A silence has lasted long enough by what it is.
+    A silence, and refusals, have lasted long enough by what they are.
     """
     lasting = [
         trouble
         for trouble in sorted(troubles, key=lambda one: one.kind)
-        if trouble.kind is Kind.SILENT or now - since.get(trouble.name, now) >= after
+        if trouble.kind in (Kind.SILENT, Kind.REFUSED) or now - since.get(trouble.name, now) >= after
     ]
     if not lasting:
         return None

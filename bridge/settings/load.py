@@ -31,12 +31,13 @@ from bridge.yamlfile import load_yaml
 
 BODY_BYTES_LARGEST = 8 << 20  # what one group commit takes in
 SERVER_THREADS_MAX = 512
+EXPECT_EVERY_LEAST = timedelta(minutes=5)  # what came is known to the minute
 
 # Keys and words of CONTRACT that a later version will honour. They are refused: ignoring one would break its promise.
 LATER_KEYS = {
     "": ("retention",),
     "log": ("anchors",),
-    "source": ("envelope", "expect_every"),
+    "source": ("envelope",),
     "hmac": ("header", "prefix", "hash", "encoding", "template", "tolerance", "order"),
 }
 LATER_SOURCE_SCHEMES = ("basic", "sns", "oidc", "query", "mtls")
@@ -88,6 +89,10 @@ def _settings(root: Section, path: Path) -> Settings:
     targets = _named(root, "targets", lambda name, section: target_of(name, section, root))
     sources = _named(root, "sources", lambda name, section: _source(name, section, folder))
     attention = _attention(root)
+    for source in sources.values():
+        if source.expect_every is not None and attention is None:
+            place = ("sources", source.name, "expect_every")
+            root.refuse(place, "`expect_every` goes with `attention`, which says who is told", "add that", at_key=True)
     root.finish(later=LATER_KEYS[""])
     return Settings(
         file=path,
@@ -165,9 +170,16 @@ def _source(name: str, section: Section, folder: Path) -> Source:
         auth=_source_auth(section.section("auth", required=True), folder),
         tenant=section.name("tenant", "default"),
         body_bytes_max=section.integer("body_bytes_max", BODY_BYTES_MAX_DEFAULT, least=1024, most=BODY_BYTES_LARGEST),
+        expect_every=_expect_every(section),
     )
     section.finish(later=LATER_KEYS["source"])
     return source
+
+
+def _expect_every(section: Section) -> timedelta | None:
+    if not section.has("expect_every"):
+        return None
+    return section.duration("expect_every", EXPECT_EVERY_LEAST, least=EXPECT_EVERY_LEAST)
 
 
 def _source_auth(auth: Section, folder: Path) -> SourceAuth:

@@ -67,3 +67,14 @@ lamps = Table(
     Column("target", Text),  # where an incident about it goes; NULL: a trouble
     Column("told", Text),  # lamps.Lamp.signature as it was told last
 )
+
+callers = Table(
+    "callers",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("known_since", Instant, nullable=False),
+    Column("came_at", Instant),  # its last delivery that was taken, to the minute; NULL: none since `known_since`
+    Column("refused_since", Instant),  # the first and the last of a run of refusals; NULL: there was none
+    Column("refused_at", Instant),
+    Column("reasons", Text),  # JSON: reason -> how many of the run
+)

@@ -19,7 +19,7 @@ from bridge.alert import OWN_MAPPING, OWN_SOURCE
 from bridge.correlation.lamps import Lamp, Trouble, attention, flood
 from bridge.library import Library
 from bridge.settings import Attention, Mode, Source, Target
-from bridge.store import advisory, brake, intake, lamps
+from bridge.store import advisory, brake, callers, intake, lamps
 from bridge.store.engine import Store
 from bridge.store.prepare import PreparedDelivery, fingerprint, map_content
 
@@ -83,7 +83,9 @@ class Lamps:
         wanted = self._attention
         if wanted is None:
             return
-        found = sorted(lamps.troubles(tx, self._sources), key=_source)
+        expected = {name: source.expect_every for name, source in self._sources.items()}
+        called = callers.troubles(tx, expected, after=wanted.after, now=now)
+        found = sorted([*lamps.troubles(tx, self._sources), *called], key=_source)
         since = lamps.since(tx, [trouble.name for trouble in found], now)
         for source, troubles in groupby(found, key=_source):
             lamp = attention(

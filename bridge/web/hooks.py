@@ -19,6 +19,7 @@ from bridge.metrics import UNKNOWN_SOURCE, Metrics
 from bridge.settings import BODY_BYTES_MAX_DEFAULT
 from bridge.sources.auth import UnknownSource, Verifier
 from bridge.sources.envelope import PLAIN, Envelope, unwrap
+from bridge.store.callers import Callers
 from bridge.store.intake import DeliveryAnswer
 from bridge.store.prepare import PreparedDelivery, fingerprint, map_content
 from bridge.store.writer import Writer
@@ -58,6 +59,7 @@ def hooks(
     writer: Writer,
     metrics: Metrics,
     clock: Callable[[], datetime],
+    callers: Callers,
 ) -> Blueprint:
     blueprint = Blueprint("hooks", __name__)
     refusals = Refusals()
@@ -70,9 +72,12 @@ def hooks(
             answer = writer.submit(delivery)
         except Rejected as error:
             metrics.refused(door.name, error.code)
+            if error.status < 500:  # what is our fault says nothing of the sender
+                callers.refused(door.name, error.code, clock())
             refusals.tell(door.name, error, asked=source, remote=request.remote_addr or "", now=clock())
             return problem(error)
         # The delivery is durable. If we die before the answer arrives, the sender sends it again and is given this one.
+        callers.came(door.name, clock())
         metrics.delivered(door.name, _outcome(answer))
         return Response(_encoded(answer), content_type="application/json")
 

@@ -57,6 +57,7 @@ def bridge_app() -> Flask:
     from bridge.settings import SourceAuth
     from bridge.sources.auth import verifier_for
     from bridge.sources.envelope import PLAIN
+    from bridge.store.callers import Callers
     from bridge.store.engine import open_store
     from bridge.store.revisions import register
     from bridge.store.tables import metadata
@@ -87,7 +88,11 @@ def bridge_app() -> Flask:
         body_bytes_max=1 << 20,
     )
     library = Library({"elastic": Published(mapping=mapping, revision_id=revision)})
-    return create_app(hooks(sources={"bench": door}, library=library, writer=writer, metrics=metrics, clock=utc_now))
+    callers = Callers(store, ["bench"])
+    doors = {"bench": door}
+    return create_app(
+        hooks(sources=doors, library=library, writer=writer, metrics=metrics, clock=utc_now, callers=callers)
+    )
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from bridge.metrics import Metrics
 from bridge.settings import SourceAuth
 from bridge.sources.auth import verifier_for
 from bridge.sources.envelope import envelope_for
+from bridge.store.callers import Callers
 from bridge.store.engine import Store
 from bridge.store.tables import deliveries
 from bridge.store.writer import Writer
@@ -56,7 +57,14 @@ DOORS = {
 
 def app_of(store: Store, writer: Writer, *checks: Check) -> Flask:
     metrics = Metrics()
-    doors = hooks(sources=DOORS, library=library_of(store), writer=writer, metrics=metrics, clock=lambda: NOW)
+    doors = hooks(
+        sources=DOORS,
+        library=library_of(store),
+        writer=writer,
+        metrics=metrics,
+        clock=lambda: NOW,
+        callers=Callers(store, DOORS),
+    )
     return create_app(doors, health(checks=checks, metrics=metrics))
 
 

@@ -15,6 +15,8 @@ from bridge.attention import attention_mapping
 from bridge.library import Library, Published
 from bridge.settings import Attention, Source, SourceAuth, Target
 from bridge.store import brake, intake, revisions
+from bridge.store.callers import Callers
+from bridge.store.reconciler_tables import callers
 from bridge.store.tables import correlations
 from bridge.sync.lamps import Lamps
 
@@ -22,7 +24,9 @@ SOURCES = {"probe": Source(name="probe", mapping="probe", auth=SourceAuth(scheme
 ATTENTION = Attention(target="itsm", assignment_group="SOC L1", after=timedelta(minutes=15))
 
 
-def lamps_of(world: World, target: Target, attention: Attention | None = ATTENTION) -> Callable[[], None]:
+def lamps_of(
+    world: World, target: Target, attention: Attention | None = ATTENTION, every: timedelta | None = None
+) -> Callable[[], None]:
     """A look, and what comes of it: whatever the time is."""
     mapping = attention_mapping(["itsm"])
     with world.store.transaction() as tx:
@@ -37,7 +41,7 @@ def lamps_of(world: World, target: Target, attention: Attention | None = ATTENTI
             store=world.store,
             library=world.library,
             targets={target.name: target},
-            sources=SOURCES,
+            sources={name: replace(source, expect_every=every) for name, source in SOURCES.items()},
             attention=attention,
             monotonic=lambda: 1.0,
         )
@@ -198,6 +202,90 @@ def test_another_trouble_is_told_in_the_same_incident(attentive: World) -> None:
     assert "problems wait for a person" in record["short_description"]
     with attentive.store.transaction() as tx:
         tx.execute(update(correlations).values(waits_for_person=False, failure=None))
+
+
+def caller(world: World) -> Callers:
+    return Callers(world.store, SOURCES)
+
+
+def test_refusals_that_last_are_told_and_are_over_an_hour_after_a_delivery_was_taken(attentive: World) -> None:
+    doors = caller(attentive)
+    for _ in range(4):
+        doors.refused("probe", "not_authenticated", attentive.clock.now)
+        doors.flush()
+        attentive.clock.advance(minutes=6)
+    attentive.look()
+    (record,) = about(attentive, "attention:")
+    assert record["short_description"] == "probe: deliveries were refused"
+    assert "4 deliveries were refused (not_authenticated: 4)" in record["description"]
+    doors.came("probe", attentive.clock.now)
+    attentive.clock.advance(minutes=70)
+    doors.flush()
+    attentive.look()
+    assert about(attentive, "attention:")[0]["state"] == "6"
+
+
+def test_a_refusal_amid_deliveries_that_are_taken_is_nobodys_business(attentive: World) -> None:
+    doors = caller(attentive)
+    doors.refused("probe", "not_authenticated", attentive.clock.now)
+    attentive.clock.advance(minutes=1)
+    doors.came("probe", attentive.clock.now)
+    doors.flush()
+    attentive.clock.advance(minutes=30)
+    attentive.look()
+    assert about(attentive, "attention:") == []
+
+
+def test_a_refusal_that_nothing_follows_is_told(attentive: World) -> None:
+    doors = caller(attentive)
+    doors.refused("probe", "too_large", attentive.clock.now)
+    doors.flush()
+    attentive.clock.advance(minutes=16)
+    attentive.look()
+    assert "too_large: 1" in about(attentive, "attention:")[0]["description"]
+
+
+def test_refusals_are_entries_of_the_log_once_a_minute_for_each_reason(world: World) -> None:
+    doors = caller(world)
+    for reason in ("not_authenticated", "not_authenticated", "too_large"):
+        doors.refused("unknown", reason, world.clock.now)
+    doors.flush()
+    for _ in range(2):
+        doors.refused("unknown", "too_large", world.clock.now)
+        doors.flush()
+        world.clock.advance(seconds=30)
+    doors.flush()
+    told = [(one["source"], one["reason"], one["detail"]["deliveries"]) for one in world.log("refused")]
+    assert told == [("unknown", "not_authenticated", 2), ("unknown", "too_large", 1), ("unknown", "too_large", 2)]
+
+
+def test_a_source_that_is_silent_for_too_long_is_told(world: World) -> None:
+    look = lamps_of(world, itsm(), every=timedelta(hours=24))
+    doors = caller(world)
+    look()
+    world.clock.advance(hours=20)
+    doors.came("probe", world.clock.now)
+    doors.flush()
+    world.clock.advance(hours=20)
+    look()
+    assert world.records() == []
+    world.clock.advance(hours=5)
+    look()
+    assert world.record()["short_description"] == "probe: nothing arrives"
+    doors.came("probe", world.clock.now)
+    doors.flush()
+    look()
+    assert world.record()["state"] == "6"
+
+
+def test_a_source_that_never_sent_is_silent_from_when_it_was_known(anywhere: World) -> None:
+    look = lamps_of(anywhere, itsm(), every=timedelta(0))
+    with anywhere.store.transaction() as tx:
+        long_ago = anywhere.store.now(tx) - timedelta(days=1)
+        tx.execute(callers.insert().values(source="probe", known_since=long_ago))
+    for _ in range(2):
+        look()
+    assert anywhere.record()["short_description"] == "probe: nothing arrives"
 
 
 def test_without_attention_there_is_no_incident_about_a_source(world: World) -> None:

@@ -375,7 +375,8 @@ IN_SOURCE = {
     "variable": ("mapping: m, auth: {scheme: bearer, secret: {env: A-B}}", "is not an environment variable's name"),
     "two kinds": ("mapping: m, auth: {scheme: bearer, secret: {env: A, file: b}}", "is not a reference to a secret"),
     "envelope": ("mapping: m, auth: {scheme: none}, envelope: sns", "`envelope` is not yet honoured"),
-    "expect_every": ("mapping: m, auth: {scheme: none}, expect_every: 24h", "`expect_every` is not yet honoured"),
+    "expect_every": ("mapping: m, auth: {scheme: none}, expect_every: 1m", "`expect_every` must be at least 300s"),
+    "silence is told to somebody": ("mapping: m, auth: {scheme: none}, expect_every: 24h", "`expect_every` goes with `attention`"),
     "too large": ("mapping: m, auth: {scheme: none}, body_bytes_max: 99999999", "must be a whole number from 1024 to"),
 }  # fmt: skip
 

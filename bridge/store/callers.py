@@ -1,0 +1,130 @@
+"""When each source last brought a delivery, and which were turned away: gathered in memory, stored once a minute.
+
+A crash forgets the last minute of it, which no promise rests on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bridge.correlation.lamps import Kind, Trouble
+from bridge.log.entries import Action, Entry, append
+from bridge.store.engine import Store
+from bridge.store.reconciler_tables import callers
+
+STREAK = timedelta(hours=1)  # refusals further apart, with a delivery taken between them, are not of one trouble
+FLUSH_EVERY = timedelta(minutes=1)
+
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+@dataclass(slots=True)
+class _Refused:
+    first: datetime
+    last: datetime
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+class Callers:
+    """Thread-safe. `flush` may be called as often as one likes."""
+
+    def __init__(self, store: Store, sources: Collection[str]) -> None:
+        self._store = store
+        self._sources = frozenset(sources)
+        self._lock = threading.Lock()
+        self._came: dict[str, datetime] = {}
+        self._refused: dict[str, _Refused] = {}
+        self._flushed_at: datetime | None = None
+
+    def came(self, source: str, now: datetime) -> None:
+        with self._lock:
+            self._came[source] = now
+
+    def refused(self, source: str, reason: str, now: datetime) -> None:
+        """`source` as it is configured, or the word for all that are not."""
+        with self._lock:
+            refused = self._refused.setdefault(source, _Refused(now, now))
+            refused.last = now
+            refused.reasons[reason] = refused.reasons.get(reason, 0) + 1
+
+    def flush(self) -> None:
+        """Raises Transient as the store does; then what was gathered is lost."""
+        now = self._store.moment()
+        if self._flushed_at is not None and now - self._flushed_at < FLUSH_EVERY:
+            return
+        self._flushed_at = now
+        with self._lock:
+            came, self._came = self._came, {}
+            refused, self._refused = self._refused, {}
+        if came or refused:
+            self._store.in_transaction(lambda tx: self._note(tx, came, refused, now))
+
+    def _note(
+        self, tx: Connection, came: Mapping[str, datetime], refused: Mapping[str, _Refused], now: datetime
+    ) -> None:
+        for source in sorted(self._sources.intersection({*came, *refused})):
+            row = _row(tx, source, now)
+            values: dict[str, object] = {"came_at": came.get(source, row.came_at)}
+            if source in refused:
+                values |= _streak(row, refused[source])
+            tx.execute(update(callers).where(callers.c.source == source).values(**values))
+        entries = [
+            Entry(at=now, action=Action.REFUSED, actor=f"source:{source}", source=source, reason=reason, detail=detail)
+            for source, one in sorted(refused.items())
+            for reason, many in sorted(one.reasons.items())
+            for detail in [{"deliveries": many}]
+        ]
+        append(tx, *entries)
+
+
+def troubles(
+    tx: Connection, expected: Mapping[str, timedelta | None], *, after: timedelta, now: datetime
+) -> list[Trouble]:
+    """Of the sources in `expected`: refusals that last for `after`, and silence for longer than that says."""
+    known = {row.source: row for row in tx.execute(select(callers))}
+    found = []
+    for source, every in expected.items():
+        row = known.get(source) or (_row(tx, source, now) if every is not None else None)
+        if row is None:
+            continue
+        if _lasts(row, after, now):
+            reasons = msgspec.json.decode(row.reasons, type=dict[str, int])
+            found.append(Trouble(source=source, kind=Kind.REFUSED, reasons=reasons))
+        if every is not None and now - (row.came_at or row.known_since) > every:
+            found.append(Trouble(source=source, kind=Kind.SILENT, reasons={}))
+    return found
+
+
+def _lasts(row: Row[Any], after: timedelta, now: datetime) -> bool:
+    if row.refused_at is None or _over(row, now):
+        return False
+    unmended = row.came_at is None or row.came_at < row.refused_at
+    return bool(row.refused_at - row.refused_since >= after or (unmended and now - row.refused_since >= after))
+
+
+def _over(row: Row[Any], now: datetime) -> bool:
+    mended = row.came_at is not None and row.came_at > row.refused_at
+    return bool(mended and now - row.refused_at > STREAK)
+
+
+def _streak(row: Row[Any], refused: _Refused) -> dict[str, object]:
+    """One that goes on, or a new one."""
+    anew = row.refused_at is None or _over(row, refused.last)
+    before = {} if anew else msgspec.json.decode(row.reasons, type=dict[str, int])
+    reasons = {word: before.get(word, 0) + refused.reasons.get(word, 0) for word in {*before, *refused.reasons}}
+    since = refused.first if anew else row.refused_since
+    return {"refused_since": since, "refused_at": refused.last, "reasons": msgspec.json.encode(reasons).decode()}
+
+
+def _row(tx: Connection, source: str, now: datetime) -> Row[Any]:
+    new = _INSERT[tx.dialect.name](callers).values(source=source, known_since=now)
+    tx.execute(new.on_conflict_do_nothing())
+    return tx.execute(select(callers).where(callers.c.source == source).with_for_update()).one()
