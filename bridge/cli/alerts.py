@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.opening import opened
+from bridge.cli.opening import actor, opened
 from bridge.cli.options import config_option, example, json_option, limit_option
-from bridge.cli.output import age, plain, show_facts, show_json, show_table, to_json
+from bridge.cli.output import age, counted, plain, show_facts, show_json, show_table, to_json
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group(epilog=example("bridge alerts list --limit 5", "bridge alerts show 12-0 --raw"))
 def alerts() -> None:
-    """Look at what was received."""
+    """Look at what was received, and take it up again."""
 
 
 @alerts.command(
@@ -74,6 +74,56 @@ def show_command(alert_id: str, config: Path, limit: int, *, as_json: bool, raw:
             click.echo(body or "The body was erased.")
         else:
             show_json(body)
+
+
+@alerts.command("replay", epilog=example("bridge alerts replay 12-0 12-3"))
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@config_option
+@json_option("One object")
+def replay_command(ids: tuple[str, ...], config: Path, *, as_json: bool) -> None:
+    """Take alerts up again, with the mappings in use.
+
+    What was quarantined or dropped is mapped again, as if it had just been received. Of what was accepted or suppressed
+    the problem is looked at again; it is not counted twice.
+    """
+    from bridge.alert import Outcome
+    from bridge.cli.quarantine import alert_key, replay_these
+    from bridge.library import Library
+    from bridge.publishing import publish
+    from bridge.store.discard import bring_back
+    from bridge.store.orders import ask_sync
+    from bridge.store.queries import find_correlations, show_alert
+
+    keys = sorted({alert_key(text) for text in ids})
+    with opened(config) as (settings, store):
+        with store.reading() as tx:
+            stories = {key: show_alert(tx, key) for key in keys}
+            for (delivery, position), story in stories.items():
+                if story is None:
+                    raise _no_such_alert(tx, f"{delivery}-{position}")
+        found = {key: story for key, story in stories.items() if story is not None}
+        out = (Outcome.QUARANTINED.value, Outcome.DROPPED.value)
+        again = [key for key, story in found.items() if story.alert.outcome in out]
+        library = Library(publish(settings, store, actor=actor()))
+        with store.transaction() as tx:
+            bring_back(tx, again)
+        # Committed: what was dropped waits in quarantine. If we die here it is replayed from there.
+        replayed = replay_these(settings, store, library, again)
+        problems = {}
+        with store.transaction() as tx:
+            for key in found.keys() - set(again):
+                about = found[key]
+                for row in find_correlations(tx, about.alert.correlation_id or ""):
+                    if row.tenant == about.delivery.tenant:
+                        problems[row.row_id] = row
+            ask_sync(tx, list(problems.values()), actor=actor(), now=store.now(tx))
+    done = {"mapped": replayed.mapped, "waiting": replayed.waiting, "looked_at": len(problems)}
+    if as_json:
+        show_json(done)
+        return
+    click.echo(
+        f"{replayed.mapped} mapped, {replayed.waiting} quarantined, {counted(len(problems), 'problem')} looked at."
+    )
 
 
 def _no_such_alert(tx: Connection, words: str) -> Permanent:

@@ -61,11 +61,11 @@ def replay_command(ids: tuple[str, ...], config: Path, *, everything: bool, as_j
     from bridge.library import Library
     from bridge.publishing import publish
 
-    wanted = [_alert_id(text) for text in ids]
+    wanted = [alert_key(text) for text in ids]
     with opened(config) as (settings, store):
         _refuse_absent(store, wanted)
         library = Library(publish(settings, store, actor=actor()))
-        total = _replay(settings, store, library, wanted if ids else None)
+        total = replay_these(settings, store, library, wanted if ids else None)
     if as_json:
         show_json(total)
         return
@@ -102,7 +102,7 @@ def discard_command(
         raise click.BadParameter("say why, for those who read the log", param_hint="--reason")
     from bridge.store.discard import discard
 
-    wanted = [_alert_id(text) for text in ids]
+    wanted = [alert_key(text) for text in ids]
     discarded = 0
     with opened(config) as (_, store):
         _refuse_absent(store, wanted)
@@ -115,7 +115,7 @@ def discard_command(
     click.echo(f"{counted(discarded, 'alert')} discarded." if discarded else "Nothing was discarded.")
 
 
-def _alert_id(text: str) -> AlertId:
+def alert_key(text: str) -> AlertId:
     from bridge.store.queries import alert_id_of
 
     key = alert_id_of(text)
@@ -138,7 +138,7 @@ def _refuse_absent(store: Store, wanted: list[AlertId]) -> None:
                 raise Permanent("not_quarantined", text)
 
 
-def _replay(settings: Settings, store: Store, library: Library, wanted: list[AlertId] | None) -> Replayed:
+def replay_these(settings: Settings, store: Store, library: Library, wanted: list[AlertId] | None) -> Replayed:
     from bridge.store.replay import Replayed, replay
 
     mapping_of = {source.name: source.mapping for source in settings.sources.values()}

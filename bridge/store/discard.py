@@ -1,4 +1,7 @@
-"""Quarantined alerts that can never be mapped, taken out by a person. Rows and bodies stay; the log says why."""
+"""Quarantined alerts that can never be mapped, taken out by a person; and dropped ones that are to be mapped again.
+
+Rows and bodies stay; the log says why.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from bridge.store.rows import AlertId
 from bridge.store.tables import alerts, deliveries
 
 DISCARDED = "discarded"  # the reason of such an alert
+BROUGHT_BACK = "brought_back"  # and of one that was dropped, until it is mapped again
 
 
 def discard(tx: Connection, ids: Sequence[AlertId], *, reason: str, actor: str, now: datetime) -> int:
@@ -40,3 +44,10 @@ def discard(tx: Connection, ids: Sequence[AlertId], *, reason: str, actor: str, 
         entry = Entry(at=now, action=Action.DISCARDED, actor=actor, reason=reason, detail=detail, **about[delivery])
         append(tx, entry)
     return len(found)
+
+
+def bring_back(tx: Connection, ids: Sequence[AlertId]) -> None:
+    """Dropped alerts among `ids` wait in quarantine again, to be replayed as all that do."""
+    dropped = (tuple_(alerts.c.delivery_id, alerts.c.position).in_(ids), alerts.c.outcome == Outcome.DROPPED.value)
+    waits = {"outcome": Outcome.QUARANTINED.value, "reason": BROUGHT_BACK, "detail": "A person asked to map it again."}
+    tx.execute(update(alerts).where(*dropped).values(**waits))

@@ -400,6 +400,30 @@ def test_pause_and_resume_are_entries_of_the_log_once(bridge_: Bridge) -> None:
     assert told == [("paused", "itsm", "cli:robin"), ("resumed", "itsm", "cli:robin")]
 
 
+def test_an_alert_that_was_dropped_is_mapped_again_by_the_mapping_in_use(bridge_: Bridge) -> None:
+    mapping = bridge_.folder / "mappings/probe.yaml"
+    kept = mapping.read_text()
+    bridge_.take(alert("r1", kind="unwanted"))
+    (one,) = bridge_.json("alerts", "list")
+    assert one["outcome"] == "dropped"
+    mapping.write_text(kept.replace("kind: unwanted", "kind: nothing"))
+    assert bridge_.run("alerts", "replay", one["id"]) == "1 mapped, 0 quarantined, 0 problems looked at.\n"
+    assert [row["outcome"] for row in bridge_.json("alerts", "list")] == ["accepted"]
+
+
+def test_of_an_alert_that_was_accepted_the_problem_is_looked_at_again(bridge_: Bridge) -> None:
+    bridge_.take(alert("r1"))
+    bridge_.change(due_at=None, waits_for_person=True, failure="acl", failures=3)
+    (one,) = bridge_.json("alerts", "list")
+    assert bridge_.json("alerts", "replay", one["id"]) == {"mapped": 0, "waiting": 0, "looked_at": 1}
+    (problem,) = bridge_.json("incidents", "list")
+    assert (problem["waits"], problem["count"]) == ("due now", 1)
+
+
+def test_an_alert_that_is_not_there_is_not_replayed(bridge_: Bridge) -> None:
+    assert "there is no alert 9-0" in bridge_.run("alerts", "replay", "9-0", status=1)
+
+
 def test_a_target_lets_go_what_its_brake_holds(bridge_: Bridge) -> None:
     bridge_.take(alert("r1"))
     assert bridge_.run("targets", "release", "itsm") == "itsm: nothing was held\n"
