@@ -347,7 +347,7 @@ def _checks(
         return problem
 
     def instances() -> str:
-        problems = {name: client.breaker.problem for name, client in clients.items()}
+        problems = {name: client.problem for name, client in clients.items()}
         return " ".join(f"{name}: {problem}" for name, problem in problems.items() if problem)
 
     return [

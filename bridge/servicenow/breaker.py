@@ -4,7 +4,8 @@
                                       ▲                              │
                                       └──────── it failed ───────────┘
 
-What is turned away was not applied. Each process has its own.
+What is turned away was not applied. Each process has its own. An API that is only called beside incidents has a breaker
+of its own, so that one that takes no calls of ours holds up nothing but itself.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ DOWN = frozenset(
         *("unreadable_answer", "no_token"),
     ]
 )
+# Of a call to whatever API: what it means, it means for all of the instance.
+REACH = frozenset(
+    [
+        *("dns_failed", "connect_failed", "connect_timed_out", "tls_failed", "proxy_failed", "proxy_unauthenticated"),
+        *("token_refused", "invalid_client", "invalid_grant", "unauthorized_client", "key_unusable"),
+    ]
+)
 # A person must correct something, and users who keep trying get locked out: the second one in a row is enough.
 CREDENTIALS = frozenset(
     [
@@ -42,6 +50,8 @@ NEUTRAL = frozenset(
         *("store_unavailable", "store_busy", "store_conflict"),  # calls could not be counted, so none was made
     ]
 )
+INSTANCE_HELD, API_HELD = "instance_held", "api_held"  # codes of what is turned away
+HELD_CODES = frozenset([INSTANCE_HELD, API_HELD])
 DOWN_SECONDS = (1.0, 60.0)  # the first time that it is open, and the longest; doubled in between
 CREDENTIALS_SECONDS = (60.0, 300.0)
 
@@ -56,10 +66,11 @@ HELD = {State.CLOSED: 0.0, State.HALF_OPEN: 0.5, State.OPEN: 1.0}  # as a metric
 
 
 class Breaker:
-    """Thread-safe."""
+    """Thread-safe. `api`: the one that this is of, where it is not of the whole instance."""
 
-    def __init__(self, host: str, *, monotonic: Callable[[], float]) -> None:
-        self._host = host
+    def __init__(self, host: str, *, monotonic: Callable[[], float], api: str = "") -> None:
+        self._api = api
+        self._named = f"{api} at {host}" if api else host
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._failures = 0
@@ -72,7 +83,7 @@ class Breaker:
 
     @contextmanager
     def call(self) -> Iterator[bool]:
-        """Around one call; yields whether it is the probe. Raises Transient("instance_held") while none is made."""
+        """Around one call; yields whether it is the probe. Raises Transient, of HELD_CODES, while none is made."""
         probe = self._enter()
         try:
             yield probe
@@ -101,7 +112,10 @@ class Breaker:
     def problem(self) -> str:
         """A sentence on what is wrong; empty when all is well."""
         with self._lock:
-            return "" if self._until is None else f"{self._host} is left alone for now. {self._last}"
+            if self._until is None:
+                return ""
+            spared = "; incidents are written all the same" if self._api else ""
+            return f"{self._named} is left alone for now{spared}. {self._last}"
 
     @property
     def refused(self) -> bool:
@@ -115,6 +129,10 @@ class Breaker:
         with self._lock:
             return self._mended
 
+    def noticed(self, error: BridgeError) -> None:
+        """A call past this breaker has failed, for a reason that this one is to know of."""
+        self._failed(error, probe=False)
+
     def forget(self) -> None:
         """Something has changed that may have been the reason."""
         self._worked()
@@ -125,8 +143,9 @@ class Breaker:
                 return False
             wait = self._until - self._monotonic()
             if self._probing or wait > 0:
-                told = f"ServiceNow at {self._host} is left alone until a probe of it works. {self._last}"
-                raise Transient("instance_held", told, retry_after=max(wait, PROBE_SECONDS))
+                what = self._named if self._api else f"ServiceNow at {self._named}"
+                told = f"{what} is left alone until a probe of it works. {self._last}"
+                raise Transient(API_HELD if self._api else INSTANCE_HELD, told, retry_after=max(wait, PROBE_SECONDS))
             self._probing = True
             return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
@@ -18,9 +19,9 @@ from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.servicenow import outcome, token
 from bridge.servicenow.access import Access
 from bridge.servicenow.auth import Grant, credentials, secrets_in
-from bridge.servicenow.breaker import Breaker
+from bridge.servicenow.breaker import REACH, Breaker, State
 from bridge.servicenow.connection import Call, Session, deadline_passed
-from bridge.servicenow.limits import Alone, Gate, Share
+from bridge.servicenow.limits import Alone, Gate, Share, api_of
 from bridge.servicenow.outcome import Answer, Raw
 from bridge.servicenow.token import Token
 from bridge.settings import Instance
@@ -28,12 +29,14 @@ from bridge.settings import Instance
 ANSWER_BYTES_MAX = 4 << 20
 CONNECT_SECONDS_MAX = 5.0  # for each address that the name has; the deadline is checked again before anything is sent
 CHUNK_BYTES = 64 << 10
+TABLE_PATH = "/api/now/v2/table"
 NO_FORM: Mapping[str, str] = MappingProxyType({})
 
 # What `on_call` is told: the outcomes of a call; a read that worked is not "applied".
 WORD_OF: dict[type[BridgeError], str] = {Transient: "not_applied", Permanent: "permanent", Ambiguous: "ambiguous"}
 
 
+Attempt = Callable[[Mapping[str, str]], Answer]  # one request with these headers
 Meaning = Callable[..., Answer]  # (raw, *, table, writes): the result of an answer, or raises its outcome
 
 
@@ -71,8 +74,16 @@ class Client:
         self._on_answer = on_answer
         self._access = Access(lambda: credentials(instance), self._fetch_token, monotonic=monotonic)
         self.breaker = Breaker(self._host, monotonic=monotonic)
+        self._is_beside = False
+        self._breakers_beside: dict[tuple[str, str], Breaker] = {}  # (API, table); mappings name a handful
         self._gate = Gate(instance.limits, share or Alone(instance.limits, monotonic=monotonic), monotonic=monotonic)
         self._session = Session(connections=instance.limits.concurrent_calls, transport=instance.transport)
+
+    def beside(self) -> Client:
+        """The same, for what goes beside incidents: an API that fails there is left alone, and not the instance."""
+        other = copy(self)
+        other._is_beside = True
+        return other
 
     @property
     def held(self) -> bool:
@@ -91,11 +102,21 @@ class Client:
         Cheap: the secrets are looked at only while they are known to be refused.
         """
         self._forget_if_changed()
-        return self.breaker.mended
+        return sum(breaker.mended for breaker in self._breakers())
+
+    @property
+    def problem(self) -> str:
+        """What is left alone, and why, in sentences; empty when all is well."""
+        return " ".join(breaker.problem for breaker in self._breakers() if breaker.problem)
+
+    def _breakers(self) -> list[Breaker]:
+        return [self.breaker, *list(self._breakers_beside.values())]
 
     def _forget_if_changed(self) -> None:
-        if (self.breaker.refused or self.breaker.held) and self._secrets_changed():
-            self.breaker.forget()
+        refused = [breaker for breaker in self._breakers() if breaker.refused or breaker.held]
+        if refused and self._secrets_changed():
+            for breaker in refused:
+                breaker.forget()
 
     def _secrets_changed(self) -> bool:
         """Whether what was refused may be taken now, our credentials or the proxy's."""
@@ -155,14 +176,57 @@ class Client:
             return self._counted(request, table, writes=body is not None, deadline=deadline, meaning=meaning)
 
         self._forget_if_changed()
+        if self._is_beside:
+            return self._call_beside(table, path, attempt, deadline)
         with self.breaker.call() as probe, self._gate.call(path, deadline):
-            if probe and body is not None:
+            if probe and body is not None:  # the outcome of a write may stay open when the instance is only half there
                 self._probe(table, deadline)
+                self._gate.spend(path)
             return self._with_one_renewal(path, attempt, deadline)
 
+    def _call_beside(self, table: str, path: str, attempt: Attempt, deadline: float) -> Answer:
+        if self.breaker.state is not State.CLOSED:  # nothing else may be due that would try the instance again
+            self._ask(table, deadline)
+        key = api, _ = api_of(path), table
+        breaker = self._breakers_beside.setdefault(
+            key, Breaker(self._host, monotonic=self.monotonic, api=_named(api, table))
+        )
+        with breaker.call():
+            try:
+                with self._gate.call(path, deadline):
+                    return self._with_one_renewal(path, attempt, deadline)
+            except Transient as error:
+                if error.code in REACH:
+                    self.breaker.noticed(error)
+                explained = self._why_unauthenticated(error, _named(api, table), table, deadline)
+                if explained is None:
+                    raise
+                raise explained from error
+
+    def _why_unauthenticated(self, error: Transient, api: str, table: str, deadline: float) -> Transient | None:
+        """Whose the refusal is: a key may be let into one API and not into another. A user who keeps trying with a
+        wrong password gets locked out, so the instance must know of it at once."""
+        if error.code != "unauthenticated":
+            return None
+        try:
+            self._ask(table, deadline)
+        except BridgeError as other:
+            if other.code == error.code:
+                self.breaker.noticed(error)
+            return None
+        text = (
+            f"{api} answered 401, and the Table API takes the same credentials: let the API access policy, or the "
+            f"key's scope, take {api} too."
+        )
+        return Transient(error.code, text)
+
+    def _ask(self, table: str, deadline: float) -> None:
+        """Whether the instance answers and takes our credentials: a read of its own, that its breaker counts."""
+        with self.breaker.call(), self._gate.call(TABLE_PATH, deadline):
+            self._probe(table, deadline)
+
     def _probe(self, table: str, deadline: float) -> None:
-        """A read goes first: the outcome of a write may stay open when the instance is only half there."""
-        path = f"/api/now/v2/table/{quote(table, safe='')}"
+        path = f"{TABLE_PATH}/{quote(table, safe='')}"
         query = {"sysparm_fields": "sys_id", "sysparm_limit": "1"}
 
         def attempt(headers: Mapping[str, str]) -> Answer:
@@ -171,9 +235,8 @@ class Client:
 
         with suppress(Permanent):  # a refusal is an answer too
             self._with_one_renewal(path, attempt, deadline)
-        self._gate.spend(path)
 
-    def _with_one_renewal(self, path: str, attempt: Callable[[Mapping[str, str]], Answer], deadline: float) -> Answer:
+    def _with_one_renewal(self, path: str, attempt: Attempt, deadline: float) -> Answer:
         """A 401 says that nothing was done, so the same request may go out again, once."""
         headers = self._access.headers(deadline)
         try:
@@ -261,6 +324,11 @@ class Client:
             return Raw(status=response.status_code, headers=response.headers, body=_read_bounded(response))
         finally:
             response.close()  # a connection whose answer was read whole is back in the pool already
+
+
+def _named(api: str, table: str) -> str:
+    """An API for people; where tables share one, with the table."""
+    return f"/{api}" + (f" ({table})" if api == api_of(TABLE_PATH) else "")
 
 
 def _read_bounded(response: requests.Response) -> bytes | None:

@@ -69,8 +69,8 @@ class Additions:
         self._store = store
         self._alerts = alerts
         self._targets = targets
-        self._tables = tables
-        self._observables = {name: Observables(api) for name, api in tables.items()}
+        self._tables = {name: TableApi(api.client.beside()) for name, api in tables.items()}
+        self._observables = {name: Observables(api) for name, api in self._tables.items()}
         self._metrics = metrics
         self._monotonic = monotonic
         self._jitter = jitter

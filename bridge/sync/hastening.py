@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from bridge.servicenow.breaker import CREDENTIALS
+from bridge.servicenow.breaker import CREDENTIALS, HELD_CODES
 from bridge.settings import Target
 from bridge.store.engine import Store
 from bridge.store.hasten import HASTENED_MAX, hasten
 
-CODES = CREDENTIALS | {"instance_held"}  # the latter: turned away while the instance was left alone for a refusal
+CODES = CREDENTIALS | HELD_CODES  # the latter: turned away while the instance, or an API of it, was left alone
 
 
 class Mended(Protocol):

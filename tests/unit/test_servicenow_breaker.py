@@ -177,3 +177,19 @@ def test_every_refusal_of_a_token_is_one_of_credentials() -> None:
     assert REFUSED <= CREDENTIALS
     assert not DOWN & CREDENTIALS
     assert not NEUTRAL & (DOWN | CREDENTIALS)
+
+
+def test_what_is_turned_away_from_one_api_names_it_and_spares_the_incidents() -> None:
+    breaker = Breaker("acme.example", monotonic=lambda: 1000.0, api="/api/x")
+    for _ in range(FAILURES_MAX):
+        breaker.noticed(Transient("server_error", "It failed."))
+    with (
+        pytest.raises(Transient, match=r"/api/x at acme\.example is left alone until .* It failed\.") as caught,
+        breaker.call(),
+    ):
+        pass
+    assert caught.value.code == "api_held"
+    assert (
+        breaker.problem
+        == "/api/x at acme.example is left alone for now; incidents are written all the same. It failed."
+    )

@@ -1,0 +1,145 @@
+"""What goes beside incidents and cannot go now: it waits by itself, says why, and holds up nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from intake_world import library_of, rows
+from schemes_world import auth_of
+from sync_world import PROBE, World, itsm
+
+from bridge.simulator.faults import Fault, FaultKind
+from bridge.simulator.scenario import parse_body
+from bridge.store.tables import additions
+
+EVENT = "outputs: {alarm: {event: {node: x}}}\n"
+LOOKUP = "outputs: {out: {threat_lookup: {fields: {finding: x, observable: o, source_engine: Probe}}}}\n"
+ATTACH = "attach: true\n"
+PATHS = {EVENT: "/em/jsonv2", LOOKUP: "/threat_lookup", ATTACH: "/attachment"}
+EACH = pytest.mark.parametrize("beside", PATHS, ids=["event", "enrichment", "attachment"])
+# One API fails so, while the others answer; and the code that the wait has.
+ONE_FAILS = {
+    FaultKind.UNAUTHENTICATED: "unauthenticated",
+    FaultKind.LOGIN: "redirected",
+    FaultKind.SERVER_ERROR: "server_error",
+    FaultKind.HIBERNATING: "hibernating",
+}
+RULES = [f"r{number}" for number in range(8)]
+
+
+def maps(world: World, beside: str) -> None:
+    world.library = library_of(world.store, PROBE + beside)
+    world.aim(itsm())
+
+
+def fails(world: World, kind: FaultKind, path: str, *methods: str, times: int | None = None) -> None:
+    world.simulator.faults.add(Fault(kind=kind, path=path, methods=frozenset(methods), times=times))
+
+
+def fire_each(world: World) -> None:
+    """The last comes when what goes beside the others has been tried."""
+    for rule in RULES[:-1]:
+        world.fire(rule)
+    world.idle()
+    world.fire(RULES[-1])
+    world.idle()
+
+
+def created(world: World) -> list[str]:
+    return [record["correlation_id"] for record in world.records()]
+
+
+def waiting(world: World) -> set[str | None]:
+    return {row.outcome_code for row in rows(world.store, additions) if row.outcome is None}
+
+
+def tables_only(worlds: Callable[..., World], secrets: Path) -> World:
+    """The instance takes our key for its Table API alone."""
+    key = {"k-1": {"user": "siem", "apis": ["table"]}}
+    access = {"users": {"siem": {"password": "s3cret"}}, "api_keys": key}
+    return worlds(auth=auth_of("api_key", secrets), scenario=parse_body({"access": access}))
+
+
+# --- one API that takes no calls of ours
+
+
+@EACH
+@pytest.mark.parametrize("kind", ONE_FAILS, ids=str)
+def test_an_api_that_fails_holds_up_no_incident(world: World, beside: str, kind: FaultKind) -> None:
+    maps(world, beside)
+    fails(world, kind, PATHS[beside])
+    fire_each(world)
+    assert created(world) == RULES
+    assert not world._client.held
+
+
+@EACH
+def test_an_api_that_does_not_take_our_key_holds_up_no_incident(
+    worlds: Callable[..., World], secrets: Path, beside: str
+) -> None:
+    world = tables_only(worlds, secrets)
+    maps(world, beside)
+    fire_each(world)
+    assert created(world) == RULES
+    assert not world._client.held
+
+
+def test_an_api_that_fails_holds_up_no_other(world: World) -> None:
+    maps(world, ATTACH + EVENT)
+    fails(world, FaultKind.UNAUTHENTICATED, PATHS[ATTACH])
+    fire_each(world)
+    assert len(world.simulator.records("em_event")) == len(RULES)
+
+
+def test_a_table_beside_incidents_that_fails_holds_up_none(world: World) -> None:
+    maps(world, LOOKUP.replace("observable: o", "observable: {find: sys_user, by: {user_name: x}, else: none}"))
+    fails(world, FaultKind.SERVER_ERROR, "/table/sys_user?")
+    fire_each(world)
+    assert created(world) == RULES
+
+
+def test_an_api_that_does_not_take_our_key_is_left_alone_after_the_second_refusal(
+    worlds: Callable[..., World], secrets: Path
+) -> None:
+    world = tables_only(worlds, secrets)
+    maps(world, EVENT)
+    fire_each(world)
+    assert len([path for path in world.other_writes() if PATHS[EVENT] in path]) == 2
+    assert "/api/global/em" in world._client.problem
+    assert "the Table API takes the same credentials" in world._client.problem
+
+
+def test_credentials_that_nothing_takes_are_tried_no_more_for_what_goes_beside(world: World) -> None:
+    maps(world, ATTACH + EVENT)
+    world.fire("r1")
+    world.worker.work()
+    fails(world, FaultKind.UNAUTHENTICATED, "")
+    before = len(world.simulator.calls)
+    world.idle()
+    assert [status for *_, status in world.simulator.calls[before:]] == [401, 401]
+    assert world._client.held
+
+
+def test_an_instance_that_is_back_is_noticed_by_what_goes_beside(world: World) -> None:
+    maps(world, EVENT)
+    world.fire("r1")
+    world.worker.work()
+    fails(world, FaultKind.UNAUTHENTICATED, "", times=2)
+    world.idle()
+    assert world._client.held
+    world.pass_time(minutes=2, step=30)
+    assert not world._client.held
+    assert len(world.simulator.records("em_event")) == 1
+
+
+@EACH
+def test_what_waited_for_one_api_goes_out_once_it_takes_calls(world: World, beside: str) -> None:
+    maps(world, beside)
+    fails(world, FaultKind.UNAUTHENTICATED, PATHS[beside])
+    fire_each(world)
+    world.simulator.faults.clear()
+    world.pass_time(minutes=6, step=30)
+    assert {row.outcome for row in rows(world.store, additions)} == {"added"}
+    assert world._client.problem == ""
