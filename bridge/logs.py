@@ -26,6 +26,7 @@ _SECRET_NAME = re.compile(
 _MEASURE_NAME = re.compile(r"_(bytes|bytes_max|count|seconds)$")
 _CREDENTIALS = re.compile(r"\b(basic|bearer)\s+[A-Za-z0-9+/=._~-]{6,}", re.IGNORECASE)
 _USER_INFO = re.compile(r"(://)[^/@\s]+@")
+_HOOK_QUERY = re.compile(r"(/hooks/[^\s?'\"]*\?)[^\s'\"]+")  # a source's secret may be in its URL
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 CHATTY = ("urllib3", "werkzeug", "alembic", "watchfiles")  # libraries that tell at INFO what nobody asked
@@ -88,6 +89,7 @@ def _redacted(name: str, value: Any, depth: int) -> Any:
 def _clean(text: str) -> str:
     text = _CREDENTIALS.sub(lambda match: f"{match[1]} {REDACTED}", text)
     text = _USER_INFO.sub(rf"\1{REDACTED}@", text)
+    text = _HOOK_QUERY.sub(rf"\1{REDACTED}", text)
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 

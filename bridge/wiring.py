@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bridge.library import Library, Published
     from bridge.metrics import Backlog, Metrics
     from bridge.servicenow.client import Client
+    from bridge.sources.outside import Outside
     from bridge.store.writer import Writer
     from bridge.sync.loop import SyncLoop
     from bridge.web.health import Check
@@ -126,7 +127,7 @@ def prepare(settings: Settings, role: Role) -> Prepared:
         raise Misconfigured(problems)
     for told in unresolved:
         _log.warning("%s", told)
-    _doors(settings)
+    doors_of(settings, None)
     # The store is closed again: a connection must not cross the fork.
     with (
         contextlib.closing(open_store(settings.database, utc_now, pool_size=2)) as store,
@@ -161,6 +162,7 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     from bridge.web.app import create_app
     from bridge.web.health import CHECK_SECONDS_MAX, health
     from bridge.web.hooks import hooks
+    from bridge.web.network import Network
     from bridge.web.patience import Patient
 
     closing = contextlib.ExitStack()  # at the end, whatever goes wrong before
@@ -199,7 +201,7 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
 
     parts = [health(checks=_checks(settings, store, library, writer, clients), metrics=metrics)]
     if writer is not None:
-        doors = _doors(settings)
+        doors = doors_of(settings, Network(time.monotonic))
         clock = utc_now
         parts.append(
             hooks(sources=doors, library=library, writer=writer, metrics=metrics, clock=clock, callers=callers)
@@ -303,7 +305,8 @@ def _sync_loop(
     return SyncLoop(worker, threads=max(1, min(SYNC_THREADS_MAX, wanted)))
 
 
-def _doors(settings: Settings) -> dict[str, SourceDoor]:
+def doors_of(settings: Settings, outside: Outside | None) -> dict[str, SourceDoor]:
+    """None: to see whether they can be built."""
     from bridge.sources.auth import verifier_for
     from bridge.sources.envelope import envelope_for
     from bridge.web.hooks import SourceDoor
@@ -313,7 +316,9 @@ def _doors(settings: Settings) -> dict[str, SourceDoor]:
             name=source.name,
             tenant=source.tenant,
             mapping=source.mapping,
-            verifier=verifier_for(source.name, source.auth, tuple(secret.read() for secret in source.auth.secrets)),
+            verifier=verifier_for(
+                source.name, source.auth, tuple(secret.read() for secret in source.auth.secrets), outside
+            ),
             envelope=envelope_for(source.auth),
             body_bytes_max=source.body_bytes_max,
         )

@@ -23,6 +23,7 @@ ATTENTION_AFTER_DEFAULT = timedelta(minutes=15)
 CALLS_PER_HOUR_DEFAULT = 20_000
 CONCURRENT_CALLS_DEFAULT = 8
 SERVER_THREADS_DEFAULT = 32
+TOLERANCE_DEFAULT = timedelta(seconds=300)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +41,46 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """How a product signs with a shared secret: scheme `hmac`."""
+
+    header: str  # carries one signature, or several with commas or blanks between them
+    prefix: str = ""  # before each signature
+    hash: str = "sha256"  # sha1 | sha256 | sha384 | sha512
+    encoding: str = "hex"  # hex | base64
+    template: str = "{body}"  # what is signed: {body} once, {timestamp} and {id} at most once
+    timestamp_header: str | None = None  # with {timestamp}: seconds or milliseconds since 1970, or ISO 8601
+    id_header: str | None = None  # with {id}
+    tolerance: timedelta = TOLERANCE_DEFAULT  # how far the signed time may be from ours, both ways
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenIssuer:
+    """Whose tokens are taken, and of whom: scheme `oidc`."""
+
+    issuer: str  # `iss`, exactly
+    keys_url: str  # its JWKS
+    audience: str  # `aud` is it, or has it
+    subjects: tuple[str, ...]  # one of them stands in one of `subject_claims`
+    subject_claims: tuple[str, ...]  # `email` counts only where `email_verified` is true
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceAuth:
     """How a source proves itself. Which of the optional fields are set depends on the scheme."""
 
-    scheme: str  # none | bearer | header | hmac | standard_webhooks
+    scheme: str
     secrets: tuple[Secret, ...] = ()  # one, or two during rotation
-    header: str | None = None  # `header`: the header's name
-    preset: str | None = None  # `hmac`: github
+    header: str | None = None  # `header`, `mtls`: the header's name
+    prefix: str = ""  # `header`: stands before the secret
+    username: str | None = None  # `basic`
+    parameter: str | None = None  # `query`: the parameter's name
+    preset: str | None = None  # `hmac`: whose way of signing it is; None: the file says it all
+    signature: Signature | None = None  # `hmac`
+    topics: tuple[str, ...] = ()  # `sns`: ARNs
+    token: TokenIssuer | None = None  # `oidc`
+    trusted_proxies: tuple[str, ...] = ()  # `mtls`: addresses and networks
+    subjects: tuple[str, ...] = ()  # `mtls`: what the header must say, one of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -11,39 +10,28 @@ from typing import TypeVar
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from bridge.alert import OWN_MAPPING
 from bridge.errors import Misconfigured, Problem
 from bridge.settings import (
     ATTENTION_AFTER_DEFAULT,
-    BODY_BYTES_MAX_DEFAULT,
     SERVER_THREADS_DEFAULT,
     Attention,
     Reload,
     Settings,
-    Source,
-    SourceAuth,
 )
 from bridge.settings.instance import instance_of
-from bridge.settings.references import file_of, secrets_of
+from bridge.settings.references import file_of
 from bridge.settings.section import NAME, Section
+from bridge.settings.sources import source_of
 from bridge.settings.targets import target_of
 from bridge.yamlfile import load_yaml
 
-BODY_BYTES_LARGEST = 8 << 20  # what one group commit takes in
 SERVER_THREADS_MAX = 512
-EXPECT_EVERY_LEAST = timedelta(minutes=5)  # what came is known to the minute
 
 # Keys and words of CONTRACT that a later version will honour. They are refused: ignoring one would break its promise.
 LATER_KEYS = {
     "": ("retention",),
     "log": ("anchors",),
-    "source": ("envelope",),
-    "hmac": ("header", "prefix", "hash", "encoding", "template", "tolerance", "order"),
 }
-LATER_SOURCE_SCHEMES = ("basic", "sns", "oidc", "query", "mtls")
-
-_MAPPING = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")  # no underscore: WSGI cannot tell it from a hyphen
 
 T = TypeVar("T")
 
@@ -87,7 +75,7 @@ def _settings(root: Section, path: Path) -> Settings:
     log.finish(later=LATER_KEYS["log"])
     instances = _named(root, "instances", lambda name, section: instance_of(name, section, folder))
     targets = _named(root, "targets", lambda name, section: target_of(name, section, root))
-    sources = _named(root, "sources", lambda name, section: _source(name, section, folder))
+    sources = _named(root, "sources", lambda name, section: source_of(name, section, folder))
     attention = _attention(root)
     for source in sources.values():
         if source.expect_every is not None and attention is None:
@@ -156,74 +144,3 @@ def _database(root: Section, folder: Path) -> str:
         hint = "leave it out here; set $PGPASSWORD, or write it to ~/.pgpass or the file that $PGPASSFILE names"
         root.refuse("database", "holds a password: secrets are only ever referred to", hint)
     return text
-
-
-def _source(name: str, section: Section, folder: Path) -> Source:
-    mapping = section.text("mapping")
-    if mapping == OWN_MAPPING:
-        section.refuse("mapping", f"`{mapping}` is the bridge's own", "give yours another name")
-    if mapping and _MAPPING.fullmatch(mapping) is None:
-        section.refuse("mapping", f"`{mapping}` is not a mapping's name", "`elastic` means the file elastic.yaml")
-    source = Source(
-        name=name,
-        mapping=mapping,
-        auth=_source_auth(section.section("auth", required=True), folder),
-        tenant=section.name("tenant", "default"),
-        body_bytes_max=section.integer("body_bytes_max", BODY_BYTES_MAX_DEFAULT, least=1024, most=BODY_BYTES_LARGEST),
-        expect_every=_expect_every(section),
-    )
-    section.finish(later=LATER_KEYS["source"])
-    return source
-
-
-def _expect_every(section: Section) -> timedelta | None:
-    if not section.has("expect_every"):
-        return None
-    return section.duration("expect_every", EXPECT_EVERY_LEAST, least=EXPECT_EVERY_LEAST)
-
-
-def _source_auth(auth: Section, folder: Path) -> SourceAuth:
-    build = SOURCE_SCHEMES.get(auth.word("scheme", tuple(SOURCE_SCHEMES), None, later=LATER_SOURCE_SCHEMES))
-    return SourceAuth(scheme="") if build is None else build(auth, folder)
-
-
-def _auth_none(auth: Section, _folder: Path) -> SourceAuth:
-    auth.finish()
-    return SourceAuth(scheme="none")
-
-
-def _auth_bearer(auth: Section, folder: Path) -> SourceAuth:
-    secrets = secrets_of(auth, folder)
-    auth.finish()
-    return SourceAuth(scheme="bearer", secrets=secrets)
-
-
-def _auth_header(auth: Section, folder: Path) -> SourceAuth:
-    header = auth.text("name")
-    if header and _HEADER.fullmatch(header) is None:
-        auth.refuse("name", f"`{header}` cannot be a header's name here", "letters, digits and `-`, as in X-Api-Key")
-    secrets = secrets_of(auth, folder)
-    auth.finish()
-    return SourceAuth(scheme="header", secrets=secrets, header=header)
-
-
-def _auth_hmac(auth: Section, folder: Path) -> SourceAuth:
-    preset = auth.word("preset", ("github",), None)
-    secrets = secrets_of(auth, folder)
-    auth.finish(later=LATER_KEYS["hmac"])
-    return SourceAuth(scheme="hmac", secrets=secrets, preset=preset)
-
-
-def _auth_standard_webhooks(auth: Section, folder: Path) -> SourceAuth:
-    secrets = secrets_of(auth, folder)
-    auth.finish()
-    return SourceAuth(scheme="standard_webhooks", secrets=secrets)
-
-
-SOURCE_SCHEMES = {
-    "none": _auth_none,
-    "bearer": _auth_bearer,
-    "header": _auth_header,
-    "hmac": _auth_hmac,
-    "standard_webhooks": _auth_standard_webhooks,
-}

@@ -115,15 +115,13 @@ class Section:
             self.refuse(key, f"`{key}` must be at least {int(least.total_seconds())}s")
         return duration
 
-    def word(self, key: str, known: Collection[str], default: str | None, *, later: Collection[str] = ()) -> str:
-        """One of the known words. Without a default it must be there. Words of a later version are refused by name."""
+    def word(self, key: str, known: Collection[str], default: str | None) -> str:
+        """One of the known words. Without a default it must be there."""
         value = self.take(key)
         if key not in self._values and default is not None:
             return default
         if key not in self._values:
             self.missing(key, _one_of(known))
-        elif value in later:
-            self.refuse(key, f"`{key}: {value}` is not yet honoured", _one_of(known))
         elif value not in known:
             shown = value if isinstance(value, str | int | float | bool) else "this"
             self.refuse(key, f"`{shown}` is not a word for `{key}`", nearest(value, known) or _one_of(known))

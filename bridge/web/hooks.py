@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from flask import Blueprint, Request, Response, request
@@ -86,7 +86,10 @@ def hooks(
 
 def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime) -> PreparedDelivery:
     headers = cast("Mapping[str, str]", request.headers)
-    verify = partial(door.verifier.verify, headers, remote=request.remote_addr or "", now=now)
+    query = request.environ.get("QUERY_STRING", "")
+    if query:
+        forget_query(request.environ)
+    verify = partial(door.verifier.verify, headers, remote=request.remote_addr or "", query=query, now=now)
     if door.verifier.needs_body:
         body = _read(request, door.body_bytes_max)
         verify(body=body)
@@ -111,6 +114,14 @@ def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime
         fingerprint=fingerprint(door.name, unwrapped.sender_id, unwrapped.content),
         alerts=() if unwrapped.is_ping else map_content(published.mapping, unwrapped.content, now=now),
     )
+
+
+def forget_query(environ: dict[str, Any]) -> None:
+    """A URL may hold a secret, and whoever runs gunicorn with an access log writes down what stands here."""
+    environ["QUERY_STRING"] = ""
+    for name in ("RAW_URI", "REQUEST_URI"):
+        if name in environ:
+            environ[name] = environ.get("PATH_INFO", "")
 
 
 def _read(request: Request, size_max: int) -> bytes:

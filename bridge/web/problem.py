@@ -9,13 +9,16 @@ from flask import Response
 
 from bridge.errors import Rejected
 
+# The same for every source: it must not tell which are there. Some senders keep Basic credentials back until asked.
+CHALLENGE = 'Bearer, Basic realm="hooks", charset="UTF-8"'
+
 
 def problem(error: Rejected) -> Response:
     response = problem_of(error.status, error.code, error.message)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     if error.status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = "Bearer"
+        response.headers["WWW-Authenticate"] = CHALLENGE
     return response
 
 

@@ -55,6 +55,7 @@ def bridge_app() -> Flask:
     from bridge.mapping.load import load_mappings
     from bridge.metrics import Metrics
     from bridge.settings import SourceAuth
+    from bridge.settings.signatures import PRESETS
     from bridge.sources.auth import verifier_for
     from bridge.sources.envelope import PLAIN
     from bridge.store.callers import Callers
@@ -83,7 +84,7 @@ def bridge_app() -> Flask:
         name="bench",
         tenant="default",
         mapping="elastic",
-        verifier=verifier_for("bench", SourceAuth(scheme="hmac", preset="github"), (SECRET,)),
+        verifier=verifier_for("bench", SourceAuth(scheme="hmac", signature=PRESETS["github"]), (SECRET,)),
         envelope=PLAIN,
         body_bytes_max=1 << 20,
     )

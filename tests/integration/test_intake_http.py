@@ -20,6 +20,7 @@ from intake_world import alert, body_of, library_of, rows, running_writer
 from bridge.errors import Rejected
 from bridge.metrics import Metrics
 from bridge.settings import SourceAuth
+from bridge.settings.signatures import PRESETS
 from bridge.sources.auth import verifier_for
 from bridge.sources.envelope import envelope_for
 from bridge.store.callers import Callers
@@ -51,7 +52,7 @@ def door(name: str, auth: SourceAuth) -> SourceDoor:
 
 DOORS = {
     "probe": door("probe", SourceAuth(scheme="bearer")),
-    "github": door("github", SourceAuth(scheme="hmac", preset="github")),
+    "github": door("github", SourceAuth(scheme="hmac", preset="github", signature=PRESETS["github"])),
 }
 
 

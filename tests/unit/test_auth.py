@@ -8,12 +8,14 @@ import hmac
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 
 from bridge.errors import Misconfigured, Rejected
 from bridge.settings import SourceAuth
+from bridge.settings.signatures import PRESETS
 from bridge.sources.auth import UnknownSource, Verifier, verifier_for
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -21,9 +23,26 @@ OLD, NEW = b"the old secret", b"the new secret"
 
 BEARER = SourceAuth(scheme="bearer")
 HEADER = SourceAuth(scheme="header", header="X-Token")
-GITHUB = SourceAuth(scheme="hmac", preset="github")
+BARE = SourceAuth(scheme="header", header="Authorization", prefix="Splunk ")
+QUERY = SourceAuth(scheme="query", parameter="code")
+BASIC = SourceAuth(scheme="basic", username="zoë")
+GITHUB = SourceAuth(scheme="hmac", preset="github", signature=PRESETS["github"])
+MTLS = SourceAuth(
+    scheme="mtls", header="X-Client-DN", trusted_proxies=("10.0.0.0/30", "fd00::1"), subjects=("CN=alerts,O=Acme",)
+)
 STANDARD = SourceAuth(scheme="standard_webhooks")
 NONE = SourceAuth(scheme="none")
+
+
+KEY = Ed25519PrivateKey.generate()
+
+
+def basic(credentials: str) -> str:
+    return "Basic " + base64.b64encode(credentials.encode()).decode()
+
+
+def whpk(key: Ed25519PublicKey) -> bytes:
+    return b"whpk_" + base64.b64encode(key.public_bytes_raw())
 
 
 def whsec(secret: bytes) -> bytes:
@@ -31,10 +50,16 @@ def whsec(secret: bytes) -> bytes:
 
 
 def accepts(
-    verifier: Verifier, headers: dict[str, str], body: bytes = b"", *, remote: str = "192.0.2.1", now: datetime = NOW
+    verifier: Verifier,
+    headers: dict[str, str],
+    body: bytes = b"",
+    *,
+    remote: str = "192.0.2.1",
+    query: str = "",
+    now: datetime = NOW,
 ) -> bool:
     try:
-        verifier.verify(Headers(headers), body, remote=remote, now=now)  # type: ignore[arg-type]
+        verifier.verify(Headers(headers), body, remote=remote, query=query, now=now)  # type: ignore[arg-type]
     except Rejected:
         return False
     return True
@@ -117,6 +142,22 @@ def test_standard_webhooks(rule: str, changes: dict[str, str], right: bool) -> N
         ("header", HEADER, {"x-token": "the new secret"}, True),
         ("header, wrong", HEADER, {"X-Token": "the new secre"}, False),
         ("header, absent", HEADER, {"Authorization": "the new secret"}, False),
+        ("header with a prefix", BARE, {"Authorization": "splunk the new secret"}, True),
+        ("header without its prefix", BARE, {"Authorization": "the new secret"}, False),
+        ("basic", BASIC, {"Authorization": basic("zoë:the new secret")}, True),
+        ("basic in any case", BASIC, {"Authorization": basic("zoë:the new secret").replace("Basic", "bASIC")}, True),
+        ("basic, the other of two", BASIC, {"Authorization": basic("zoë:the old secret")}, True),
+        ("basic, wrong", BASIC, {"Authorization": basic("zoë:the secret")}, False),
+        ("basic, another user", BASIC, {"Authorization": basic("zoe:the new secret")}, False),
+        ("basic, no user", BASIC, {"Authorization": basic("the new secret")}, False),
+        ("basic, not Base64", BASIC, {"Authorization": "Basic zoe:the new secret"}, False),
+        (
+            "basic, another scheme",
+            BASIC,
+            {"Authorization": basic("zoë:the new secret").replace("Basic", "Bearer")},
+            False,
+        ),
+        ("basic, absent", BASIC, {}, False),
         ("github, absent", GITHUB, {}, False),
         ("github, no prefix", GITHUB, {"X-Hub-Signature-256": hmac.new(NEW, b"body", "sha256").hexdigest()}, False),
         ("github, sha1", GITHUB, {"X-Hub-Signature": "sha1=" + hmac.new(NEW, b"body", "sha1").hexdigest()}, False),
@@ -125,6 +166,60 @@ def test_standard_webhooks(rule: str, changes: dict[str, str], right: bool) -> N
 )
 def test_schemes_with_a_secret(rule: str, auth: SourceAuth, headers: dict[str, str], right: bool) -> None:
     assert accepts(verifier_for("s", auth, (NEW, OLD)), headers, b"body") is right
+
+
+def test_standard_webhooks_signed_with_a_private_key() -> None:
+    verifier = verifier_for("s", STANDARD, (whpk(KEY.public_key()), whsec(OLD)))
+    sent = str(int(NOW.timestamp()))
+    right = "v1a," + base64.b64encode(KEY.sign(f"m1.{sent}.body".encode())).decode()
+    assert accepts(verifier, standard(**{"webhook-signature": right}), b"body")
+    assert accepts(verifier, standard(**{"webhook-signature": signed(OLD, b"body")}), b"body")
+    assert not accepts(verifier, standard(**{"webhook-signature": right}), b"bodY")
+    assert not accepts(verifier, standard(**{"webhook-signature": right.replace("v1a", "v1")}), b"body")
+    assert not accepts(verifier, standard(**{"webhook-signature": right}), b"body", now=NOW + timedelta(seconds=301))
+
+
+@pytest.mark.parametrize(
+    ("query", "right"),
+    [
+        ("code=the%20new%20secret", True),
+        ("a=b&code=the%20old%20secret&c", True),
+        ("c%6Fde=the%20new%20secret", True),
+        ("code=the+new+secret", False),
+        ("code=the%20secret", False),
+        ("code=", False),
+        ("", False),
+        ("Code=the%20new%20secret", False),
+        ("code=the%20new%20secret&code=the%20new%20secret", False),
+        ("code=wrong&code=the%20new%20secret", False),
+    ],
+)
+def test_a_secret_in_the_url_stands_there_once(query: str, right: bool) -> None:
+    assert accepts(verifier_for("s", QUERY, (NEW, OLD)), {}, query=query) is right
+
+
+def test_a_token_of_base64_is_taken_as_it_is_and_encoded() -> None:
+    verifier = verifier_for("s", QUERY, (b"a+b/c==",))
+    assert accepts(verifier, {}, query="code=a+b/c==")
+    assert accepts(verifier, {}, query="code=a%2Bb%2Fc%3D%3D")
+
+
+@pytest.mark.parametrize(
+    ("remote", "said", "right"),
+    [
+        ("10.0.0.1", "CN=alerts,O=Acme", True),
+        ("fd00::1", "CN=alerts,O=Acme", True),
+        ("::ffff:10.0.0.1", "CN=alerts,O=Acme", True),
+        ("10.0.0.4", "CN=alerts,O=Acme", False),
+        ("127.0.0.1", "CN=alerts,O=Acme", False),
+        ("", "CN=alerts,O=Acme", False),
+        ("10.0.0.1", "CN=alerts", False),
+        ("10.0.0.1", "", False),
+        ("10.0.0.1", "CN=alerts,O=Acme,CN=alerts,O=Acme", False),
+    ],
+)
+def test_a_certificate_is_believed_of_our_own_proxy_only(remote: str, said: str, right: bool) -> None:
+    assert accepts(verifier_for("s", MTLS, ()), {"X-Client-DN": said}, remote=remote) is right
 
 
 def test_a_changed_body_is_not_what_was_signed() -> None:
@@ -166,7 +261,8 @@ def test_without_authentication_only_this_machine_itself_is_heard(
 
 
 @pytest.mark.parametrize(
-    ("auth", "secrets", "needed"), [(NONE, (), False), (BEARER, (NEW,), False), (GITHUB, (NEW,), True)]
+    ("auth", "secrets", "needed"),
+    [(NONE, (), False), (BEARER, (NEW,), False), (GITHUB, (NEW,), True), (QUERY, (NEW,), False), (MTLS, (), False)],
 )
 def test_only_a_signature_needs_the_body(auth: SourceAuth, secrets: tuple[bytes, ...], needed: bool) -> None:
     assert verifier_for("s", auth, secrets).needs_body is needed
@@ -176,13 +272,16 @@ def test_only_a_signature_needs_the_body(auth: SourceAuth, secrets: tuple[bytes,
     ("auth", "secrets"),
     [
         (SourceAuth(scheme="nothing"), (NEW,)),
-        (SourceAuth(scheme="hmac", preset="gitlab"), (NEW,)),
         (SourceAuth(scheme="hmac"), (NEW,)),
         (SourceAuth(scheme="header"), (NEW,)),
         (BEARER, ()),
         (BEARER, (NEW, b"")),
         (STANDARD, (b"whsec_not base64",)),
         (STANDARD, (b"whsec_",)),
+        (STANDARD, (b"whpk_AAAA",)),
+        (SourceAuth(scheme="sns"), ()),
+        (SourceAuth(scheme="oidc"), ()),
+        (SourceAuth(scheme="mtls", header="X-DN", trusted_proxies=("10.0.0.1",)), ()),
     ],
 )
 def test_what_cannot_serve_is_refused_at_start(auth: SourceAuth, secrets: tuple[bytes, ...]) -> None:
@@ -192,8 +291,9 @@ def test_what_cannot_serve_is_refused_at_start(auth: SourceAuth, secrets: tuple[
 
 VERIFIERS = [
     UnknownSource(),
-    *(verifier_for("s", auth, (NEW,)) for auth in (NONE, BEARER, HEADER, GITHUB)),
-    verifier_for("s", STANDARD, (whsec(NEW),)),
+    *(verifier_for("s", auth, (NEW,)) for auth in (NONE, BEARER, HEADER, BARE, QUERY, BASIC, GITHUB, MTLS)),
+    *(verifier_for("s", SourceAuth(scheme="hmac", signature=one), (NEW,)) for one in PRESETS.values()),
+    verifier_for("s", STANDARD, (whsec(NEW), whpk(KEY.public_key()))),
 ]
 NAMES = [
     "authorization",
@@ -202,16 +302,25 @@ NAMES = [
     "webhook-id",
     "webhook-timestamp",
     "webhook-signature",
+    *(header for one in PRESETS.values() for header in (one.header, one.timestamp_header) if header),
+    "x-client-dn",
 ]
+HOSTILE = (
+    st.text()
+    | st.text("v1,=.0123456789 ")
+    | st.binary().map(lambda raw: raw.decode("latin-1"))
+    | st.sampled_from(["Basic ", "Basic =", "Basic ÿÿ", "Bearer ", "v1a,AAAA", "9" * 40, "0001-01-01T00:00:00+23:59"])
+)
 
 
 @given(
-    headers=st.dictionaries(st.sampled_from(NAMES), st.text() | st.text("v1,=.0123456789 ")),
+    headers=st.dictionaries(st.sampled_from(NAMES), HOSTILE),
     body=st.binary(),
-    remote=st.text() | st.just("192.0.2.1"),
+    remote=st.text() | st.sampled_from(["192.0.2.1", "10.0.0.1", "::ffff:10.0.0.1"]),
+    query=st.text() | st.text("code=&%+\udc80ÿ"),
 )
-def test_hostile_input_is_a_401_and_nothing_else(headers: dict[str, str], body: bytes, remote: str) -> None:
+def test_hostile_input_is_a_401_and_nothing_else(headers: dict[str, str], body: bytes, remote: str, query: str) -> None:
     for verifier in VERIFIERS:
         with pytest.raises(Rejected) as caught:
-            verifier.verify(headers, body, remote=remote, now=NOW)
+            verifier.verify(headers, body, remote=remote, query=query, now=NOW)
         assert (caught.value.status, caught.value.code) == (401, "not_authenticated")

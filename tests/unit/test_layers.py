@@ -25,7 +25,8 @@ PURE = (
     "bridge.mapping",
     "bridge.dictionary",
 )
-PURE_MAY_IMPORT = {"msgspec", "re2", "ruamel"}  # JSON, patterns in linear time, YAML with its places
+# JSON, patterns in linear time, YAML with its places; signatures and tokens, which are only computed with.
+PURE_MAY_IMPORT = {"msgspec", "re2", "ruamel", "cryptography", "jwt"}
 VALUES = (
     "bridge.settings",
 )  # frozen values a pure module may be given; that they were read from a file is not its matter

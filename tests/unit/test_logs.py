@@ -104,6 +104,20 @@ def test_credentials_in_a_text_are_redacted(text: str) -> None:
     assert CANARY not in str(redact(None, "info", {"event": text})["event"])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Error handling request /hooks/edr?code={CANARY}",
+        f"Invalid HTTP request line: 'POST /hooks/edr?code={CANARY}&a=b HTTP/9'",
+        f'"POST /hooks/edr/?a=b&code={CANARY} HTTP/1.1" 200',
+    ],
+)
+def test_the_query_of_a_hook_may_hold_a_secret(text: str) -> None:
+    shown = redact(None, "info", {"event": text})["event"]
+    assert CANARY not in shown
+    assert "/hooks/edr" in shown
+
+
 def test_bytes_are_only_counted() -> None:
     assert redact(None, "info", {"content": b"abc"})["content"] == "[3 bytes]"
 
