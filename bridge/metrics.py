@@ -49,7 +49,7 @@ class Metrics:
         self._child = lru_cache(maxsize=CHILDREN_MAX)(lambda counter, first, second: counter.labels(first, second))
 
     def delivered(self, source: str, outcome: str) -> None:
-        """`outcome`: accepted, quarantined (something in it was), or duplicate."""
+        """`outcome`: accepted, quarantined (something in it was), or duplicate; or it was a handshake."""
         self._child(self._deliveries, source, outcome).inc()
 
     def refused(self, source: str, reason: str) -> None:

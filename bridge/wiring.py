@@ -201,10 +201,18 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
 
     parts = [health(checks=_checks(settings, store, library, writer, clients), metrics=metrics)]
     if writer is not None:
-        doors = doors_of(settings, Network(time.monotonic))
-        clock = utc_now
+        outside, clock = Network(time.monotonic), utc_now
+        doors = doors_of(settings, outside)
         parts.append(
-            hooks(sources=doors, library=library, writer=writer, metrics=metrics, clock=clock, callers=callers)
+            hooks(
+                sources=doors,
+                library=library,
+                writer=writer,
+                metrics=metrics,
+                clock=clock,
+                callers=callers,
+                outside=outside,
+            )
         )
     return Running(app=create_app(*parts), stop=stop)
 
@@ -319,7 +327,7 @@ def doors_of(settings: Settings, outside: Outside | None) -> dict[str, SourceDoo
             verifier=verifier_for(
                 source.name, source.auth, tuple(secret.read() for secret in source.auth.secrets), outside
             ),
-            envelope=envelope_for(source.auth),
+            envelope=envelope_for(source.envelope, source.auth),
             body_bytes_max=source.body_bytes_max,
         )
         for source in settings.sources.values()

@@ -88,6 +88,7 @@ class Source:
     name: str  # in the URL: /hooks/<name>
     mapping: str  # mappings/<mapping>.yaml
     auth: SourceAuth
+    envelope: str | None = None  # how alerts are wrapped; None: as `auth` suggests
     tenant: str = "default"
     body_bytes_max: int = BODY_BYTES_MAX_DEFAULT
     expect_every: timedelta | None = None  # silence for longer than this is told; None: it may be silent

@@ -20,8 +20,10 @@ SUBJECTS_MAX = 20
 TOPICS_MAX = 100
 EXPECT_EVERY_LEAST = timedelta(minutes=5)  # what came is known to the minute
 
-# Keys of CONTRACT that a later version will honour. They are refused: ignoring one would break its promise.
-LATER_KEYS = ("envelope",)
+ENVELOPES = (
+    *("none", "github", "gitlab", "pagerduty", "snyk", "vault_radar", "okta", "standard_webhooks"),
+    *("sns", "eventbridge", "pubsub", "event_grid", "graph", "cloudevents", "hec", "ndjson", "kibana", "form"),
+)
 
 _MAPPING = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _USERNAME = re.compile(r"[^:\x00-\x1f\x7f]+")  # Basic credentials end the name at the first colon
@@ -55,11 +57,12 @@ def source_of(name: str, section: Section, folder: Path) -> Source:
         name=name,
         mapping=mapping,
         auth=_auth(section.section("auth", required=True), folder),
+        envelope=section.word("envelope", ENVELOPES, "") or None,
         tenant=section.name("tenant", "default"),
         body_bytes_max=section.integer("body_bytes_max", BODY_BYTES_MAX_DEFAULT, least=1024, most=BODY_BYTES_LARGEST),
         expect_every=_expect_every(section),
     )
-    section.finish(later=LATER_KEYS)
+    section.finish()
     return source
 
 

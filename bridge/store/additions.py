@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, select, update
 from bridge.log.entries import Action, Entry, append
 from bridge.store.held import Held
 from bridge.store.rows import AdditionRow
-from bridge.store.tables import additions, correlations, deliveries, incidents
+from bridge.store.tables import additions, correlations, delivered, deliveries, incidents
 from bridge.store.work import LEASE
 
 ATTACHMENT, OBSERVABLES = "attachment", "observables"
@@ -110,7 +110,7 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Addition
             *(additions.c[name] for name in ("incident", "kind", "correlation", "delivery_id", "position")),
             *(additions.c[name] for name in ("revision_id", "content", "sent_until", "failures", "epoch")),
             *(incidents.c[name] for name in ("target", "sys_id", "number")),
-            deliveries.c.body,
+            delivered,
             *named,
         )
         .join(incidents, incidents.c.id == additions.c.incident)

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from bridge.store.engine import Store
-from bridge.store.tables import alerts, deliveries
+from bridge.store.tables import alerts, delivered, deliveries
 
 PAGE = 100  # deliveries read at once: a body may be a megabyte, and nothing is locked meanwhile
 
@@ -20,7 +20,7 @@ class StoredDelivery:
     source: str
     tenant: str
     received_at: datetime
-    body: bytes | None  # None: erased
+    body: bytes | None  # as it came out of its envelope; None: erased
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ def count(tx: Connection, window: Window) -> int:
 
 def pages(store: Store, window: Window) -> Iterator[list[StoredDelivery]]:
     """Each read in a transaction of its own, so that a long replay holds nothing."""
-    columns = (deliveries.c.id, deliveries.c.source, deliveries.c.tenant, deliveries.c.received_at, deliveries.c.body)
+    columns = (deliveries.c.id, deliveries.c.source, deliveries.c.tenant, deliveries.c.received_at, delivered)
     while True:
         with store.reading() as tx:
             rows = tx.execute(select(*columns).where(_within(window)).order_by(deliveries.c.id).limit(PAGE)).all()

@@ -107,7 +107,7 @@ class AlertSource:
     position: int
     correlation_id: str  # as it was mapped when it was taken in
     revision_id: int | None
-    body: bytes | None  # None: erased
+    body: bytes | None  # as it came out of its envelope; None: erased
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

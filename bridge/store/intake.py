@@ -174,6 +174,7 @@ def _delivery_row(delivery: PreparedDelivery, occurrence: int, received: int) ->
         delivery.revision_id,
         delivery.content_type,
         delivery.body,
+        delivery.content,
     )
 
 

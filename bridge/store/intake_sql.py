@@ -35,6 +35,7 @@ DELIVERY = _names(
     deliveries.c.revision_id,
     deliveries.c.content_type,
     deliveries.c.body,
+    deliveries.c.content,
 )
 ALERT = _names(
     alerts.c.delivery_id,

@@ -14,6 +14,7 @@ from bridge.sources.document import Document, decode, refuse_beyond_limits
 
 ALERTS_MAX = 1_000  # taken of one delivery; the rest is quarantined as one remainder
 FINGERPRINT_BYTES = 16
+NOTHING = b""  # the content of a delivery out of whose envelope nothing could be taken
 UNSTORABLE = Unmappable(
     "unstorable", "What the mapping made of this delivery could not be stored: see the service's log."
 )
@@ -41,7 +42,8 @@ class PreparedDelivery:
     revision: str  # as the log names it
     sender_id: str | None
     content_type: str
-    body: bytes
+    body: bytes  # as received
+    content: bytes | None = None  # what the mapping was given, where that is something else than `body`
     fingerprint: bytes
     alerts: tuple[PreparedAlert, ...]  # empty: a ping
 
@@ -55,6 +57,11 @@ def fingerprint(source: str, sender_id: str | None, content: bytes) -> bytes:
     parts = (source.encode(), b"" if sender_id is None else b"=" + sender_id.encode(), hashlib.sha256(content).digest())
     whole = b"".join([len(part).to_bytes(4, "big") + part for part in parts])
     return hashlib.sha256(whole).digest()[:FINGERPRINT_BYTES]
+
+
+def wrapped(error: Unmappable) -> tuple[PreparedAlert, ...]:
+    """The alerts of a delivery out of whose envelope nothing could be taken. No mapping can cure that."""
+    return (_quarantined(0, error, covers_rest=True),)
 
 
 def map_content(mapping: Mapping, content: bytes, *, now: datetime) -> tuple[PreparedAlert, ...]:

@@ -22,9 +22,9 @@ from bridge.log.entries import Action, Entry, append
 from bridge.store import intake_sql as sql
 from bridge.store.engine import Store, refusal
 from bridge.store.intake import SettledAlert, log_line, settle_alerts, write_states
-from bridge.store.prepare import ALERTS_MAX, PreparedAlert, PreparedDelivery, map_again, unstorable
+from bridge.store.prepare import ALERTS_MAX, NOTHING, PreparedAlert, PreparedDelivery, map_again, unstorable
 from bridge.store.rows import AlertId
-from bridge.store.tables import alerts, deliveries, to_us
+from bridge.store.tables import alerts, delivered, deliveries, to_us
 from bridge.store.writer import BATCH_ALERTS_MAX, BATCH_BYTES_MAX
 
 PAGE = 200  # quarantined alerts that are asked for together
@@ -104,7 +104,7 @@ def replay(
 
 def _batches(tx: Connection, ids: Sequence[AlertId]) -> list[list[AlertId]]:
     """Each for one transaction: intake waits for it no longer than for a batch of its own."""
-    size = func.coalesce(func.length(deliveries.c.body), 0).label("size")
+    size = func.coalesce(func.length(delivered), 0).label("size")
     query = select(alerts.c.delivery_id, alerts.c.position, alerts.c.covers_rest, size).join(deliveries)
     batches: list[list[AlertId]] = []
     many = size_sum = 0
@@ -169,11 +169,12 @@ def _waits(ids: Sequence[AlertId]) -> ColumnElement[bool]:
 def _news(
     row: Row[Any], held: Sequence[_Waiting], published: Published, *, storable: bool
 ) -> dict[tuple[int, bool], tuple[PreparedAlert, ...]]:
-    if row.body is None:
+    content = row.body if row.content is None else row.content
+    if row.body is None or (row.content == NOTHING and row.body):
         return {}
     waiting = [(one.position, one.covers_rest) for one in held]
     if storable:  # as of its receipt: a suppression that held then holds for it still
-        mapped = map_again(published.mapping, row.body, waiting, now=row.received_at)
+        mapped = map_again(published.mapping, content, waiting, now=row.received_at)
     else:
         mapped = [(unstorable(position, covers_rest=covers_rest),) for position, covers_rest in waiting]
     triples = zip(waiting, held, mapped, strict=True)
@@ -190,6 +191,7 @@ def _delivery(row: Row[Any], published: Published) -> PreparedDelivery:
         sender_id=row.sender_id,
         content_type=row.content_type,
         body=row.body,
+        content=row.content,
         fingerprint=row.fingerprint,
         alerts=(),
     )

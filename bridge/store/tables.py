@@ -26,6 +26,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    case,
+    func,
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -112,8 +114,15 @@ deliveries = Table(
     Column("revision_id", Id, ForeignKey("revisions.id")),  # the mapping revision that intake used
     Column("content_type", Text, nullable=False),
     Column("body", LargeBinary),  # as received; NULL once erased
+    # What the mapping was given, where its envelope or coding made something else of the body; empty: nothing could be
+    # taken out. To be erased with the body.
+    Column("content", LargeBinary),
     UniqueConstraint("fingerprint", "occurrence"),
 )
+# What a mapping is given of a delivery; NULL once erased.
+delivered = case(
+    (deliveries.c.body.is_(None), None), else_=func.coalesce(deliveries.c.content, deliveries.c.body)
+).label("body")
 
 correlations = Table(
     "correlations",

@@ -32,7 +32,17 @@ from bridge.store.held import (
     WrittenField,
 )
 from bridge.store.pending import pending_of
-from bridge.store.tables import EPOCH, alerts, correlations, deliveries, episodes, incidents, intents, target_states
+from bridge.store.tables import (
+    EPOCH,
+    alerts,
+    correlations,
+    delivered,
+    deliveries,
+    episodes,
+    incidents,
+    intents,
+    target_states,
+)
 
 T = TypeVar("T")
 LEASE = timedelta(seconds=120)
@@ -278,9 +288,7 @@ def doubt_of(tx: Connection, incident: int) -> Doubt | None:
 
 def _alert(tx: Connection, correlation: int, seq: int) -> AlertSource | None:
     row = tx.execute(
-        select(
-            alerts.c.delivery_id, alerts.c.position, alerts.c.correlation_id, alerts.c.revision_id, deliveries.c.body
-        )
+        select(alerts.c.delivery_id, alerts.c.position, alerts.c.correlation_id, alerts.c.revision_id, delivered)
         .join(deliveries, deliveries.c.id == alerts.c.delivery_id)
         .where(alerts.c.correlation == correlation, alerts.c.seq == seq)
     ).first()

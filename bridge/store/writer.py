@@ -134,7 +134,7 @@ class Writer:
             alerts = size = 0
             while self._queue and len(batch) < BATCH_DELIVERIES_MAX:
                 delivery = self._queue[0].delivery
-                alerts, size = alerts + len(delivery.alerts), size + len(delivery.body)
+                alerts, size = alerts + len(delivery.alerts), size + len(delivery.body) + len(delivery.content or b"")
                 if batch and (alerts > BATCH_ALERTS_MAX or size > BATCH_BYTES_MAX):
                     break
                 batch.append(self._queue.popleft())

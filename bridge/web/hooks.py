@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,23 +12,28 @@ from typing import Any, cast
 import msgspec
 from flask import Blueprint, Request, Response, request
 from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import MethodNotAllowed
 
-from bridge.alert import Outcome
-from bridge.errors import Rejected
+from bridge.alert import Json, Outcome
+from bridge.errors import Rejected, Unmappable
 from bridge.library import Library
 from bridge.metrics import UNKNOWN_SOURCE, Metrics
 from bridge.settings import BODY_BYTES_MAX_DEFAULT
 from bridge.sources.auth import UnknownSource, Verifier
-from bridge.sources.envelope import PLAIN, Envelope, unwrap
+from bridge.sources.envelope import PLAIN, Envelope, Handshake, Unwrapped, unwrap
+from bridge.sources.outside import Outside
 from bridge.store.callers import Callers
 from bridge.store.intake import DeliveryAnswer
-from bridge.store.prepare import PreparedDelivery, fingerprint, map_content
+from bridge.store.prepare import NOTHING, PreparedDelivery, fingerprint, map_content, wrapped
 from bridge.store.writer import Writer
 from bridge.web.arrivals import ARRIVAL_SECONDS, leave_unread
 from bridge.web.problem import problem
 from bridge.web.refusals import Refusals
 
 CONTENT_TYPE_CHARS_MAX = 200
+NOT_POST = ["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,7 @@ def hooks(
     metrics: Metrics,
     clock: Callable[[], datetime],
     callers: Callers,
+    outside: Outside,
 ) -> Blueprint:
     blueprint = Blueprint("hooks", __name__)
     refusals = Refusals()
@@ -68,8 +75,10 @@ def hooks(
     def receive(source: str) -> Response:
         door = sources.get(source, NO_DOOR)
         try:
-            delivery = _prepare(door, request, library, clock())
-            answer = writer.submit(delivery)
+            taken = _prepare(door, request, library, clock())
+            if isinstance(taken, Handshake):
+                return _answered(door, taken, outside, metrics)
+            answer = writer.submit(taken)
         except Rejected as error:
             metrics.refused(door.name, error.code)
             if error.status < 500:  # what is our fault says nothing of the sender
@@ -79,16 +88,26 @@ def hooks(
         # The delivery is durable. If we die before the answer arrives, the sender sends it again and is given this one.
         callers.came(door.name, clock())
         metrics.delivered(door.name, _outcome(answer))
-        return Response(_encoded(answer), content_type="application/json")
+        return Response(_encoded(answer, door.envelope.answered_too), content_type="application/json")
+
+    @blueprint.route("/hooks/<source>", methods=NOT_POST, provide_automatic_options=False)
+    def greet(source: str) -> Response:
+        """Asked without a secret, so nothing is told but what was asked, and nothing is done."""
+        door = sources.get(source, NO_DOOR)
+        greeting = door.envelope.greetings.get(request.method)
+        handshake = greeting(cast("Mapping[str, str]", request.headers)) if greeting else None
+        if handshake is None:
+            raise MethodNotAllowed(valid_methods=["POST"])
+        return _answered(door, handshake, outside, metrics)
 
     return blueprint
 
 
-def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime) -> PreparedDelivery:
+def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime) -> PreparedDelivery | Handshake:
     headers = cast("Mapping[str, str]", request.headers)
     query = request.environ.get("QUERY_STRING", "")
     if query:
-        forget_query(request.environ)
+        _forget_query(request.environ)
     verify = partial(door.verifier.verify, headers, remote=request.remote_addr or "", query=query, now=now)
     if door.verifier.needs_body:
         body = _read(request, door.body_bytes_max)
@@ -100,8 +119,18 @@ def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime
             leave_unread(request.environ)
             raise
         body = _read(request, door.body_bytes_max)
-    unwrapped = unwrap(door.envelope, headers, body)
     published = library[door.mapping]
+    try:
+        unwrapped = unwrap(door.envelope, headers, query, body)
+    except Unmappable as error:
+        # It is authenticated, so it is kept; nothing of it says whether it is the same as another but its bytes.
+        unwrapped, alerts = Unwrapped(sender_id=None, content=NOTHING), wrapped(error)
+        mark = fingerprint(door.name, None, body)
+    else:
+        if isinstance(unwrapped, Handshake):
+            return unwrapped
+        mark = fingerprint(door.name, unwrapped.sender_id, unwrapped.content)
+        alerts = () if unwrapped.is_ping else map_content(published.mapping, unwrapped.content, now=now)
     return PreparedDelivery(
         source=door.name,
         tenant=door.tenant,
@@ -111,12 +140,25 @@ def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime
         sender_id=unwrapped.sender_id,
         content_type=request.content_type[:CONTENT_TYPE_CHARS_MAX] if request.content_type else "",
         body=body,
-        fingerprint=fingerprint(door.name, unwrapped.sender_id, unwrapped.content),
-        alerts=() if unwrapped.is_ping else map_content(published.mapping, unwrapped.content, now=now),
+        content=None if unwrapped.content is body else unwrapped.content,
+        fingerprint=mark,
+        alerts=alerts,
     )
 
 
-def forget_query(environ: dict[str, Any]) -> None:
+def _answered(door: SourceDoor, handshake: Handshake, outside: Outside, metrics: Metrics) -> Response:
+    """Raises Rejected: the sender shall ask again."""
+    if handshake.visit is not None and not outside.visit(handshake.visit):
+        raise Rejected(503, "confirmation_refused", "The confirmation was refused. Send it again.", retry_after=5)
+    # Crash here: it is asked again, and answered again.
+    metrics.delivered(door.name, "handshake")
+    _log.info("source %s: %s", door.name, handshake.told)
+    response = Response(handshake.body, content_type=handshake.content_type)
+    response.headers.extend(handshake.headers)
+    return response
+
+
+def _forget_query(environ: dict[str, Any]) -> None:
     """A URL may hold a secret, and whoever runs gunicorn with an access log writes down what stands here."""
     environ["QUERY_STRING"] = ""
     for name in ("RAW_URI", "REQUEST_URI"):
@@ -161,7 +203,7 @@ def _outcome(answer: DeliveryAnswer) -> str:
     return quarantined if any(one.outcome == quarantined for one in answer.alerts) else "accepted"
 
 
-def _encoded(answer: DeliveryAnswer) -> bytes:
+def _encoded(answer: DeliveryAnswer, too: Mapping[str, Json]) -> bytes:
     return msgspec.json.encode(
         {
             "delivery": str(answer.delivery),
@@ -175,5 +217,6 @@ def _encoded(answer: DeliveryAnswer) -> bytes:
                 }
                 for one in answer.alerts
             ],
+            **too,
         }
     )

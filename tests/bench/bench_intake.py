@@ -65,6 +65,7 @@ def bridge_app() -> Flask:
     from bridge.store.writer import Writer
     from bridge.web.app import create_app
     from bridge.web.hooks import SourceDoor, hooks
+    from bridge.web.network import Network
     from bridge.wiring import utc_now
 
     store = open_store(os.environ["BENCH_DATABASE"], utc_now)
@@ -92,7 +93,15 @@ def bridge_app() -> Flask:
     callers = Callers(store, ["bench"])
     doors = {"bench": door}
     return create_app(
-        hooks(sources=doors, library=library, writer=writer, metrics=metrics, clock=utc_now, callers=callers)
+        hooks(
+            sources=doors,
+            library=library,
+            writer=writer,
+            metrics=metrics,
+            clock=utc_now,
+            callers=callers,
+            outside=Network(time.monotonic),
+        )
     )
 
 

@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from intake_world import alert, body_of, library_of, rows, running_writer
+from signing import Stub
 
 from bridge.errors import Rejected
 from bridge.metrics import Metrics
@@ -45,7 +46,7 @@ def door(name: str, auth: SourceAuth) -> SourceDoor:
         tenant="default",
         mapping="probe",
         verifier=verifier_for(name, auth, (SECRET,)),
-        envelope=envelope_for(auth),
+        envelope=envelope_for(None, auth),
         body_bytes_max=SIZE_MAX,
     )
 
@@ -65,6 +66,7 @@ def app_of(store: Store, writer: Writer, *checks: Check) -> Flask:
         metrics=metrics,
         clock=lambda: NOW,
         callers=Callers(store, DOORS),
+        outside=Stub({}),
     )
     return create_app(doors, health(checks=checks, metrics=metrics))
 
@@ -186,8 +188,8 @@ def test_strangers_names_share_one_line_a_minute(caplog: pytest.LogCaptureFixtur
     assert "no source of this name is configured" in only
 
 
-def test_a_compressed_body_is_415(client: FlaskClient) -> None:
-    answer = client.post("/hooks/probe", data=b"\x1f\x8b", headers=BEARER | {"Content-Encoding": "gzip"})
+def test_a_coding_that_is_not_taken_is_415(client: FlaskClient) -> None:
+    answer = client.post("/hooks/probe", data=b"\x1f\x8b", headers=BEARER | {"Content-Encoding": "br"})
     assert answer.status_code == 415
 
 

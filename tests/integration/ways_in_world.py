@@ -87,6 +87,7 @@ def open_door(
             metrics=Metrics(),
             clock=lambda: now,
             callers=Callers(store, sources),
+            outside=outside,
         )
         server = make_server("127.0.0.1", 0, app(create_app(blueprint)), threaded=True)
         thread = threading.Thread(target=server.serve_forever)

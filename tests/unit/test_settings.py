@@ -372,7 +372,7 @@ IN_SOURCE = {
     "preset": ("mapping: m, auth: {scheme: hmac, preset: githab, secret: {env: A}}", "did you mean `github`?"),
     "variable": ("mapping: m, auth: {scheme: bearer, secret: {env: A-B}}", "is not an environment variable's name"),
     "two kinds": ("mapping: m, auth: {scheme: bearer, secret: {env: A, file: b}}", "is not a reference to a secret"),
-    "envelope": ("mapping: m, auth: {scheme: none}, envelope: sns", "`envelope` is not yet honoured"),
+    "envelope": ("mapping: m, auth: {scheme: none}, envelope: pub_sub", "did you mean `pubsub`? known here: none, github"),
     "expect_every": ("mapping: m, auth: {scheme: none}, expect_every: 1m", "`expect_every` must be at least 300s"),
     "silence is told to somebody": ("mapping: m, auth: {scheme: none}, expect_every: 24h", "`expect_every` goes with `attention`"),
     "too large": ("mapping: m, auth: {scheme: none}, body_bytes_max: 99999999", "must be a whole number from 1024 to"),

@@ -24,6 +24,7 @@ from bridge.errors import Unmappable
 from bridge.sources.auth.verifier import refusal
 from bridge.sources.document import decode
 from bridge.sources.outside import Outside
+from bridge.sources.topic import host_of
 
 # A delivery is remembered for four days at least, so an older message that is sent again could be taken for new.
 # SNS itself tries for an hour at most.
@@ -62,12 +63,6 @@ class SnsSignature:
         pem = self.outside.document(url)
         if pem is None or not _holds(pem, message.get("Signature", ""), content, algorithm(), now):
             raise refusal()
-
-
-def host_of(topic: str) -> str:
-    """The host of SNS in the topic's region."""
-    _, partition, _, region, _, _ = topic.split(":")
-    return f"sns.{region}.amazonaws.com" + (".cn" if partition == "aws-cn" else "")
 
 
 def _texts_of(body: bytes) -> dict[str, str]:
