@@ -108,9 +108,9 @@ def _count_delivery(
     from bridge.errors import Unmappable
     from bridge.mapping.explain import Setting
     from bridge.sources.document import decode
-    from bridge.store.queries import body_of
+    from bridge.store.queries import content_of
 
-    body = body_of(tx, delivery)
+    body = content_of(tx, delivery)
     if body is None:
         return len(alerts)
     try:

@@ -97,13 +97,13 @@ def _given(alert: str, config: Path | None) -> Given:
 def _stored(key: tuple[int, int], alert: str, config: Path) -> Given:
     from bridge.cli.opening import opened
     from bridge.errors import Permanent
-    from bridge.store.queries import body_of, show_alert
+    from bridge.store.queries import content_of, show_alert
 
     with opened(config) as (_, store), store.reading() as tx:
         story = show_alert(tx, key)
         if story is None:
             raise Permanent("no_such_alert", f"there is no alert {alert}; `bridge alerts list` shows their IDs")
-        body = body_of(tx, key[0])
+        body = content_of(tx, key[0])
     if body is None:
         raise Permanent("alert_erased", f"the body of {alert} was erased: only its row in `bridge alerts show` is left")
     return Given(body=body, element=key[1], source=story.alert.source, received_at=story.alert.received_at)

@@ -35,6 +35,7 @@ from bridge.store.tables import (
     alerts,
     correlation_keys,
     correlations,
+    delivered,
     deliveries,
     episodes,
     incidents,
@@ -135,6 +136,12 @@ def body_of(tx: Connection, delivery: int) -> bytes | None:
     """A delivery as received; None once erased."""
     body: bytes | None = tx.execute(select(deliveries.c.body).where(deliveries.c.id == delivery)).scalar_one()
     return body if body is None else bytes(body)
+
+
+def content_of(tx: Connection, delivery: int) -> bytes | None:
+    """What the mapping was given of a delivery; None once erased."""
+    content: bytes | None = tx.execute(select(delivered).where(deliveries.c.id == delivery)).scalar_one()
+    return content if content is None else bytes(content)
 
 
 def list_correlations(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,9 @@ class Bridge:
 
     def take_body(self, body: bytes) -> None:
         self._commit(delivery_of(library_of(self.store), body))
+
+    def take_wrapped(self, body: bytes, content: bytes) -> None:
+        self._commit(replace(delivery_of(library_of(self.store), content), body=body, content=content))
 
     def _commit(self, prepared: PreparedDelivery) -> None:
         with self.store.transaction() as tx:
@@ -232,6 +236,14 @@ def test_a_stored_alert_is_explained_by_the_file_as_it_is_now(bridge_: Bridge) -
     assert bridge_.json("mapping", "explain", "probe", "1-0")["reason"] == "empty_identity"
     (bridge_.folder / "mappings/probe.yaml").write_text(FIXED)
     assert bridge_.json("mapping", "explain", "probe", "1-0")["correlation_id"] == "r9"
+
+
+def test_a_stored_alert_is_explained_and_counted_as_it_came_out_of_its_envelope(bridge_: Bridge) -> None:
+    bridge_.take_wrapped(b"\x1f\x8b", body_of(alert("r1")))
+    assert bridge_.json("mapping", "explain", "probe", "1-0")["correlation_id"] == "r1"
+    (told,) = bridge_.json("mapping", "coverage", "probe", "--last", "9")
+    assert told["by"] == "1 stored alert"
+    assert bridge_.json("alerts", "show", "1-0")["delivery"]["body_bytes"] == 2
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from intake_world import alert, delivery
 from sync_world import DISPLAY, World
+
+from bridge.store.intake import commit
 
 
 def test_five_alerts_of_one_problem_are_one_incident(anywhere: World) -> None:
@@ -13,6 +18,14 @@ def test_five_alerts_of_one_problem_are_one_incident(anywhere: World) -> None:
     assert (record["correlation_id"], record["correlation_display"], record["impact"]) == ("r1", DISPLAY, "2")
     assert anywhere.writes() == ["POST"]
     assert anywhere.reads() == 1  # the assignment group: a first attempt at a new ID is not looked up
+
+
+def test_an_incident_tells_of_what_came_out_of_the_envelope(anywhere: World) -> None:
+    one = delivery(anywhere.library, alert(level="high"), sender_id="1")
+    with anywhere.store.transaction() as tx:
+        commit(tx, [replace(one, body=b"\x1f\x8b", content=one.body)], anywhere.store.now(tx))
+    anywhere.idle()
+    assert (anywhere.record()["correlation_id"], anywhere.record()["impact"]) == ("r1", "2")
 
 
 def test_different_problems_are_different_incidents(anywhere: World) -> None:
