@@ -37,10 +37,8 @@ def _cloudevents(headers: Headers, _query: str, body: bytes) -> Unwrapped:
         if not media.endswith("+json"):
             raise Rejected(415, "format_unsupported", "CloudEvents are taken in JSON only.")
     elif headers.get("ce-specversion"):
-        return Unwrapped(
-            sender_id=identified(headers.get("ce-source"), headers.get("ce-id")),
-            content=_structured(headers, media, body),
-        )
+        source, event_id = (unquote(headers.get(name, "")) for name in ("ce-source", "ce-id"))
+        return Unwrapped(sender_id=identified(source, event_id), content=_structured(headers, media, body))
     return Unwrapped(sender_id=_ids_of(body, "source"), content=body)
 
 
