@@ -94,6 +94,7 @@ def hooks(
     def greet(source: str) -> Response:
         """Asked without a secret, so nothing is told but what was asked, and nothing is done."""
         door = sources.get(source, NO_DOOR)
+        _taken_query(request.environ)
         greeting = door.envelope.greetings.get(request.method)
         handshake = greeting(cast("Mapping[str, str]", request.headers)) if greeting else None
         if handshake is None:
@@ -105,9 +106,7 @@ def hooks(
 
 def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime) -> PreparedDelivery | Handshake:
     headers = cast("Mapping[str, str]", request.headers)
-    query = request.environ.get("QUERY_STRING", "")
-    if query:
-        _forget_query(request.environ)
+    query = _taken_query(request.environ)
     verify = partial(door.verifier.verify, headers, remote=request.remote_addr or "", query=query, now=now)
     if door.verifier.needs_body:
         body = _read(request, door.body_bytes_max)
@@ -152,18 +151,22 @@ def _answered(door: SourceDoor, handshake: Handshake, outside: Outside, metrics:
         raise Rejected(503, "confirmation_refused", "The confirmation was refused. Send it again.", retry_after=5)
     # Crash here: it is asked again, and answered again.
     metrics.delivered(door.name, "handshake")
-    _log.info("source %s: %s", door.name, handshake.told)
+    if handshake.told:
+        _log.info("source %s: %s", door.name, handshake.told)
     response = Response(handshake.body, content_type=handshake.content_type)
     response.headers.extend(handshake.headers)
     return response
 
 
-def _forget_query(environ: dict[str, Any]) -> None:
-    """A URL may hold a secret, and whoever runs gunicorn with an access log writes down what stands here."""
-    environ["QUERY_STRING"] = ""
-    for name in ("RAW_URI", "REQUEST_URI"):
-        if name in environ:
-            environ[name] = environ.get("PATH_INFO", "")
+def _taken_query(environ: dict[str, Any]) -> str:
+    """A URL may hold a secret, and whoever runs gunicorn with an access log writes down what is left here."""
+    query: str = environ.get("QUERY_STRING", "")
+    if query:
+        environ["QUERY_STRING"] = ""
+        for name in ("RAW_URI", "REQUEST_URI"):
+            if name in environ:
+                environ[name] = environ.get("PATH_INFO", "")
+    return query
 
 
 def _read(request: Request, size_max: int) -> bytes:

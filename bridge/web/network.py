@@ -25,6 +25,7 @@ AGAIN_SECONDS = 60.0  # so often a document is asked for again that does not ser
 FAILED_SECONDS = 5.0  # after a failure
 STALE_SECONDS_MAX = 24 * 3_600.0  # so long a document serves that cannot be renewed
 KEPT_MAX = 100
+TOLD_SECONDS = 60.0  # so often a failure is logged
 DOCUMENT_BYTES_MAX = 256 * 1024
 GONE = frozenset(range(400, 500)) - {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
@@ -67,6 +68,7 @@ class Network:
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
         self._under_way: dict[str, _Fetch] = {}
+        self._told_at: float | None = None
 
     def document(self, url: str, *, again: bool = False) -> bytes | None:
         with self._lock:
@@ -112,13 +114,22 @@ class Network:
             fetch.problem = None
         except Unreachable as error:
             fetch.problem = str(error)
-            _log.warning("%s could not be fetched: %s", url.partition("?")[0], error)
+            self._tell(url, error)
         finally:
             with self._lock:
                 del self._under_way[url]
                 if keep:
                     self._keep(url, fetch)
             fetch.done.set()
+
+    def _tell(self, url: str, error: Unreachable) -> None:
+        """Once a minute: what makes us look outside may come from anybody."""
+        with self._lock:
+            now = self._monotonic()
+            due = self._told_at is None or now - self._told_at >= TOLD_SECONDS
+            self._told_at = now if due else self._told_at
+        if due:
+            _log.warning("%s could not be fetched, so deliveries wait: %s", url.partition("?")[0], error)
 
     def _keep(self, url: str, fetch: _Fetch) -> None:
         now = self._monotonic()

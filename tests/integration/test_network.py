@@ -18,6 +18,7 @@ from bridge.web.network import (
     FRESH_SECONDS,
     KEPT_MAX,
     STALE_SECONDS_MAX,
+    TOLD_SECONDS,
     Network,
     Unreachable,
     fetched,
@@ -157,6 +158,18 @@ def test_a_visit_is_made_each_time(world: World) -> None:
     world.answer = None
     assert not world.network.visit(URL)
     assert len(world.asked) == 3
+
+
+def test_failures_are_told_once_a_minute(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.answer = Unreachable("HTTP 500")
+    for number in range(3):
+        with pytest.raises(Rejected):
+            world.network.document(f"https://keys.example/{number}?token=t")
+    assert caplog.messages == ["https://keys.example/0 could not be fetched, so deliveries wait: HTTP 500"]
+    world.now += TOLD_SECONDS
+    with pytest.raises(Rejected):
+        world.network.document("https://keys.example/9")
+    assert len(caplog.messages) == 2
 
 
 def test_a_visit_that_fails_is_a_503(world: World) -> None:

@@ -12,12 +12,34 @@ from typing import Any
 
 import pytest
 import requests
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from requests.auth import _basic_auth_str as basic
-from signing import NOW, OTHER_KEY, TOPIC, signed, sns, token
+from signing import (
+    CERTIFICATE_URL,
+    GOOGLE_KEYS,
+    KEY,
+    NOW,
+    OTHER_KEY,
+    TOPIC,
+    Stub,
+    certificate,
+    jwks,
+    signed,
+    sns,
+    token,
+)
 from ways_in_world import open_door
 
 from bridge.errors import Rejected
+from bridge.metrics import Metrics
+from bridge.settings import load_settings
+from bridge.store.callers import Callers
 from bridge.store.engine import Store
+from bridge.web.app import create_app
+from bridge.web.hooks import hooks
+from bridge.wiring import doors_of
 
 NEW, OLD = "It's a Secret to Everybody", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SPLUNK = {"Authorization": f"Splunk {NEW}"}
@@ -220,6 +242,7 @@ def test_a_secret_in_the_url_is_nowhere_afterwards(
         assert door.post(BODY, query="code=canary-Vb31-secret").status_code == 200
         refused = door.post(BODY, query="code=canary-Vb31-secret2")
         assert refused.status_code == 401
+        assert door.ask("OPTIONS", query="code=canary-Vb31-secret").status_code == 405
         shown = [
             refused.text,
             repr(door.kept()),
@@ -227,4 +250,55 @@ def test_a_secret_in_the_url_is_nowhere_afterwards(
             *(one.getMessage() for one in caplog.records if one.name[:6] == "bridge"),
         ]
     assert not [one for one in shown if "canary" in one]
-    assert len(seen) == 6
+    assert len(seen) == 9
+
+
+CHARACTERS = st.text(st.characters(max_codepoint=255, exclude_categories=["Cc"]))
+NAMES = sorted(
+    {name for row in RIGHT for name in row[2]} | {"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature", "Host"}
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    headers=st.dictionaries(
+        st.sampled_from(NAMES), CHARACTERS | st.sampled_from([SECONDS, ISO, "Bearer a.b.c", "v1,"])
+    ),
+    query=CHARACTERS | CHARACTERS.map(lambda text: f"code={text}"),
+    body=st.binary() | st.just(signed(sns(), OTHER_KEY)),
+)
+def test_whatever_is_sent_to_any_scheme_it_is_a_401(
+    every_door: FlaskClient, headers: dict[str, str], query: str, body: bytes
+) -> None:
+    for name in DOORS:
+        answer = every_door.post(f"/hooks/{name}", data=body, headers=headers, query_string=query, environ_base=AFAR)
+        assert answer.status_code == 401, (name, answer.text)
+
+
+AFAR = {"REMOTE_ADDR": "192.0.2.1"}
+DOORS = {f"s{number}": row[1] for number, row in enumerate(RIGHT) if row[0] not in ("none", "mtls")} | {
+    "none": "scheme: none",
+    "mtls": "scheme: mtls, header: X-Client-DN, trusted_proxies: 10.0.0.1, subject: 'CN=alerts,O=Acme'",
+    "sns": f"scheme: sns, topics: ['{TOPIC}']",
+    "standard": "scheme: standard_webhooks, secret: {env: S_OLD}",
+}
+
+
+@pytest.fixture
+def every_door(tmp_path: Path) -> FlaskClient:
+    """A door for each scheme, and nothing behind it: whoever got in would meet an error of ours."""
+    file = tmp_path / "bridge.yaml"
+    sources = "\n".join(f"  {name}: {{mapping: probe, auth: {{{auth}}}}}" for name, auth in DOORS.items())
+    file.write_text(f"sources:\n{sources}\n", encoding="utf-8")
+    outside = Stub({CERTIFICATE_URL: certificate(), GOOGLE_KEYS: jwks(k1=KEY)})
+    nothing: Any = None
+    blueprint = hooks(
+        sources=doors_of(load_settings(file), outside),
+        library=nothing,
+        writer=nothing,
+        metrics=Metrics(),
+        clock=lambda: NOW,
+        callers=Callers(nothing, DOORS),
+        outside=outside,
+    )
+    return create_app(blueprint).test_client()

@@ -78,7 +78,7 @@ def _webhook_options(headers: Headers) -> Handshake | None:
     answer = [("Allow", "POST"), ("WebHook-Allowed-Origin", origin)]
     if headers.get("WebHook-Request-Rate"):
         answer.append(("WebHook-Allowed-Rate", "*"))
-    return Handshake(told=f"allowed {origin} to send CloudEvents", headers=tuple(answer))
+    return Handshake(headers=tuple(answer))
 
 
 def _event_grid(headers: Headers, _query: str, body: bytes) -> Unwrapped | Handshake:

@@ -46,7 +46,7 @@ def _challenge(headers: Headers) -> Handshake | None:
     challenge = headers.get("X-Okta-Verification-Challenge", "")
     if not 0 < len(challenge) <= CHALLENGE_CHARACTERS_MAX:
         return None
-    return Handshake(told="answered Okta's challenge", body=msgspec.json.encode({"verification": challenge}))
+    return Handshake(body=msgspec.json.encode({"verification": challenge}))
 
 
 PLAIN = Envelope(unwrap=lambda _headers, _query, body: Unwrapped(sender_id=None, content=body))

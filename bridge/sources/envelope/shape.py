@@ -29,7 +29,7 @@ class Unwrapped:
 class Handshake:
     """A question of the sender's, and our answer. It is no delivery: nothing is kept of it."""
 
-    told: str  # what it was, for the service's log
+    told: str = ""  # what it was, for the service's log; "" where anybody may ask: nobody floods it from outside
     body: bytes = b""
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
