@@ -18,6 +18,7 @@ import requests
 from bridge.errors import Rejected
 
 FETCHES_MAX = 4  # at once; a request that would need one more is answered 503
+WAITING_MAX = 4  # requests that wait for a fetch; one more is answered 503 at once
 WAIT_SECONDS = 3.0  # of a request for a fetch; the fetch goes on, and the sender's next try finds what it brought
 PHASE_SECONDS = 2.0  # of a fetch: to connect, and for each piece of the answer
 FRESH_SECONDS = 3_600.0  # older ones are renewed, in the background
@@ -68,6 +69,7 @@ class Network:
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
         self._under_way: dict[str, _Fetch] = {}
+        self._waiting = threading.Semaphore(WAITING_MAX)
         self._told_at: float | None = None
 
     def document(self, url: str, *, again: bool = False) -> bytes | None:
@@ -93,8 +95,13 @@ class Network:
         return self._awaited(fetch) is not None
 
     def _awaited(self, fetch: _Fetch | None) -> bytes | None:
-        if fetch is None or not fetch.done.wait(self._wait_seconds) or fetch.problem is not None:
+        if fetch is None or not self._waiting.acquire(blocking=False):
             raise _not_now()
+        try:
+            if not fetch.done.wait(self._wait_seconds) or fetch.problem is not None:
+                raise _not_now()
+        finally:
+            self._waiting.release()
         return fetch.body
 
     def _start(self, url: str, *, keep: bool) -> _Fetch | None:

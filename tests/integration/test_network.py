@@ -19,6 +19,7 @@ from bridge.web.network import (
     KEPT_MAX,
     STALE_SECONDS_MAX,
     TOLD_SECONDS,
+    WAITING_MAX,
     Network,
     Unreachable,
     fetched,
@@ -139,6 +140,33 @@ def test_few_fetches_at_once_and_nobody_waits_behind_them() -> None:
         if thread.name == "outside":
             thread.join(10)
     assert [network.document(url) for url in urls[:FETCHES_MAX]] == [b"late"] * FETCHES_MAX  # it went on, and was kept
+
+
+def test_few_requests_wait_for_the_same_fetch() -> None:
+    go = threading.Event()
+
+    def slow(_url: str) -> bytes | None:
+        go.wait(10)
+        return b"one"
+
+    network = Network(lambda: 1_000.0, get=slow)
+    got: list[bytes | None] = []
+
+    def ask() -> None:
+        with contextlib.suppress(Rejected):
+            got.append(network.document(URL))
+
+    askers = [threading.Thread(target=ask) for _ in range(WAITING_MAX + 3)]
+    for asker in askers:
+        asker.start()
+    turned_away = 0
+    while turned_away < 3:  # those above the bound do not wait for the fetch, which goes on
+        turned_away = sum(not asker.is_alive() for asker in askers)
+    assert got == []
+    go.set()
+    for asker in askers:
+        asker.join(10)
+    assert got == [b"one"] * WAITING_MAX
 
 
 def test_of_many_documents_those_that_brought_nothing_go_first(world: World) -> None:
