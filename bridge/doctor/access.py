@@ -52,6 +52,7 @@ def authentication(visit: Visit, _part: str) -> Finding:
         if error.code == "connection_lost" and not visit.heard and visit.instance.url.startswith("https:"):
             return wrong(error.message, *causes_of(visit.seen("cut_after_handshake")))
         raise
+    visit.taken = True
     return ok(f"The instance takes these credentials ({_who(visit)}).")
 
 

@@ -31,6 +31,13 @@ PLUGINS = {
     "sn_ti_m2m_task_observable": THREAT_INTELLIGENCE,
 }
 
+APIS = (
+    ("/api/now/v2/table/", "the Table API"),
+    ("/api/now/import/", "the Import Set API"),
+    ("/api/now/attachment/", "the Attachment API"),
+    ("/api/x_elas2_", "Elastic's app"),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -44,10 +51,17 @@ class Seen:
     staging: bool = False  # `table` is a staging table: what may write to it is the import's
     raw: Raw | None = None  # the last answer, where one came
     padded: str = ""  # the secrets of its `auth`, by their keys, that begin or end with a blank
+    taken: bool = False  # these credentials, by the Table API, in this visit
 
     @property
     def role(self) -> str:
         return STAGING_ROLES if self.staging else ROLES.get(self.table, "the role that may")
+
+    @property
+    def api(self) -> str:
+        """The API that was asked, as REST API access policies name it."""
+        path = self.raw.path if self.raw is not None else ""
+        return next((name for begins, name in APIS if path.startswith(begins)), f"the API at {path}")
 
     @property
     def plugin(self) -> str:

@@ -6,7 +6,12 @@ from bridge.doctor.cause_rows import ROLES, THREAT_INTELLIGENCE, Fits, Row, Seen
 
 
 def _is(scheme: str) -> Fits:
-    return lambda seen: seen.scheme == scheme and seen.from_servicenow and not _second_factor(seen)
+    return lambda seen: seen.scheme == scheme and _unknown(seen) and not _second_factor(seen)
+
+
+def _unknown(seen: Seen) -> bool:
+    """ServiceNow itself refuses, and has not taken the same credentials a moment ago."""
+    return seen.from_servicenow and not seen.taken
 
 
 def _by(scheme: str) -> Fits:
@@ -21,7 +26,7 @@ RIGHTS: tuple[Row, ...] = (
     # --- who we are
     row(
         "unauthenticated token_refused invalid_client invalid_grant unauthorized_client",
-        lambda seen: bool(seen.padded) and not _second_factor(seen),
+        lambda seen: bool(seen.padded) and not seen.taken and not _second_factor(seen),
         "What {padded} refers to begins or ends with a blank or an empty line, which is sent with it.",
         "Write it anew without: printf '%s' SECRET > FILE.",
     ),
@@ -36,6 +41,13 @@ RIGHTS: tuple[Row, ...] = (
         lambda seen: not seen.from_servicenow and not seen.header("Proxy-Authenticate"),
         "The refusal is not ServiceNow's: a gateway before it asks for credentials of its own.",
         "Let this machine reach {host} without it.",
+    ),
+    row(
+        "unauthenticated",
+        lambda seen: seen.taken and seen.from_servicenow and not _second_factor(seen),
+        "The credentials are good, as `authentication` shows: the REST API access policy of {api} does not take them.",
+        "Add to it the authentication profile that lets them into the Table API, for all methods, resources and "
+        "versions: System Web Services > REST API Access Policies.",
     ),
     row(
         "unauthenticated",
@@ -82,7 +94,7 @@ RIGHTS: tuple[Row, ...] = (
     ),
     row(
         "unauthenticated",
-        lambda seen: seen.scheme.startswith("oauth") and seen.from_servicenow,
+        lambda seen: seen.scheme.startswith("oauth") and _unknown(seen),
         "A token was given, and is not taken: its user is inactive, or a policy keeps tokens from the Table API.",
         "Look at the user of the OAuth application, and under System Web Services > API Access Policies.",
     ),

@@ -44,6 +44,7 @@ class Visit:
     heard: list[Heard] = field(default_factory=list)  # every answer, oldest first
     reading: Reading = field(default_factory=Reading)  # the schema, as far as it was read
     heard_before: int = 0  # answers of the steps before this one
+    taken: bool = False  # the instance has taken the credentials
     client: Client = field(init=False)
     table: TableApi = field(init=False)
 
@@ -85,6 +86,7 @@ class Visit:
             staging=any(target.staging is not None and target.staging.table == table for target in self.targets),
             message=message,
             raw=raw,
+            taken=self.taken,
             padded=", ".join(name for name, secret in self.instance.auth.secrets() if _is_padded(secret)),
         )
 

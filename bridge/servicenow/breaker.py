@@ -43,6 +43,8 @@ CREDENTIALS = frozenset(
     ]
 )
 CREDENTIALS_WEIGHT = 3
+# A secret that changes may be the end of these: the address of a proxy stands in one, too.
+MENDABLE = CREDENTIALS | {"proxy_failed"}
 # Nothing was asked of the instance, or it answered that it is well but busy.
 NEUTRAL = frozenset(
     [
@@ -78,7 +80,7 @@ class Breaker:
         self._until: float | None = None  # None: closed
         self._probing = False
         self._last = ""  # the sentence of the last failure
-        self._refused = False  # our credentials, since a call last worked
+        self._refused = False  # with one of MENDABLE, since a call last worked
         self._mended = 0
 
     @contextmanager
@@ -119,13 +121,13 @@ class Breaker:
 
     @property
     def refused(self) -> bool:
-        """Whether our credentials were refused, and nothing worked since."""
+        """Whether something failed that a changed secret may mend, and nothing worked since."""
         with self._lock:
             return self._refused
 
     @property
     def mended(self) -> int:
-        """How often refused credentials came to be worth a try again: they have changed, or are taken again."""
+        """How often what was refused or turned away came to be worth a try again: a secret changed, a call worked."""
         with self._lock:
             return self._mended
 
@@ -134,7 +136,9 @@ class Breaker:
         self._failed(error, probe=False)
 
     def forget(self) -> None:
-        """Something has changed that may have been the reason."""
+        """Something has changed that may have been the reason, whatever it was: what was turned away is tried again."""
+        with self._lock:
+            self._refused = True
         self._worked()
 
     def _enter(self) -> bool:
@@ -168,7 +172,7 @@ class Breaker:
             if self._until is not None and not probe:
                 return  # it began before the others failed
             self._failures += CREDENTIALS_WEIGHT if error.code in CREDENTIALS else 1
-            self._refused = self._refused or error.code in CREDENTIALS
+            self._refused = self._refused or error.code in MENDABLE
             self._last = error.message
             if not probe and self._failures < FAILURES_MAX:
                 return

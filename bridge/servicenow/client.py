@@ -97,9 +97,9 @@ class Client:
 
     @property
     def mended(self) -> int:
-        """A count that goes on whenever what waits because our credentials were refused should be tried again.
+        """A count that goes on whenever what waits because we were refused or turned away should be tried again.
 
-        Cheap: the secrets are looked at only while they are known to be refused.
+        Cheap: the secrets are looked at only while one of them may be to blame.
         """
         self._forget_if_changed()
         return sum(breaker.mended for breaker in self._breakers())
@@ -303,7 +303,8 @@ class Client:
                 raw = self._exchange(request, (min(remaining, CONNECT_SECONDS_MAX), remaining))
             except (requests.RequestException, HTTPError, OSError) as error:
                 raise outcome.of_failure(error, call, host=self._host, writes=writes) from error
-            raw = replace(raw, hidden=secrets_in(request.headers, form))
+            path = request.path_url.partition("?")[0]
+            raw = replace(raw, path=path, hidden=secrets_in(request.headers, form))
             self._on_answer(raw)
             if call.expired:  # an answer that the watchdog cut short can look like a whole one
                 raise outcome.unsure("timed_out", outcome.OPEN["timed_out"], writes=writes)

@@ -36,6 +36,7 @@ class Raw:
     status: int
     headers: Mapping[str, str]  # looked up without regard to case
     body: bytes | None  # None: longer than we read
+    path: str = ""  # that was asked
     hidden: frozenset[str] = field(default=frozenset(), repr=False)  # secrets of the request: never told, if echoed
 
 

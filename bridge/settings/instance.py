@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from bridge.mapping.model import ENRICHMENTS
 from bridge.settings import (
@@ -233,10 +233,26 @@ def _proxy(transport: Section, folder: Path) -> Secret | str | None:
     proxy = text_or_secret(transport, "proxy", folder)
     if not isinstance(proxy, str):
         return proxy
-    url, host, _port = _split(proxy)
+    url, _host, _port = _split(proxy)
     if url.username or url.password:
         hint = "put the whole URL into a secret: proxy: {file: PATH} or {env: NAME}"
         transport.refuse("proxy", "holds credentials, which never stand in this file", hint)
-    elif proxy and (not host or url.scheme not in ("http", "https") or url.path not in ("", "/")):
+    elif proxy and not is_proxy(proxy):
         transport.refuse("proxy", "is not the URL of a proxy", PROXY_EXAMPLE)
     return proxy
+
+
+def is_proxy(text: str) -> bool:
+    """Whether it is http[s]://[USER:PASSWORD@]HOST[:PORT], and each part such as a request can carry."""
+    url, host, port = _split(text)
+    try:
+        f"{unquote(url.username or '')}{unquote(url.password or '')}".encode("latin-1")  # as Basic is sent
+    except UnicodeEncodeError:
+        return False
+    return (
+        url.scheme in ("http", "https")
+        and _is_host(host)
+        and port != 0
+        and url.path in ("", "/")
+        and re.search(r"[\s\\?#\x00-\x1f\x7f]", text) is None
+    )

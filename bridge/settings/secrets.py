@@ -7,14 +7,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from bridge.errors import Misconfigured, Problem
 from bridge.settings import AuthScheme, InstanceAuth, Secret, Settings, Transport
-from bridge.settings.instance import NO_COLON
+from bridge.settings.instance import NO_COLON, is_proxy
 from bridge.yamlfile import YamlFile, load_yaml, type_path
 
 KEY_HINT = "`bridge init DIR` in an empty folder makes a new pair"
+PROXY_HINT = "http://user:password@proxy.example:3128; in user and password write a blank as %20, / as %2F, # as %23"
 
 
 def problems_of(settings: Settings) -> list[Problem]:
@@ -115,8 +115,7 @@ def _wrong_with_transport(transport: Transport) -> Iterator[tuple[str, tuple[str
 def proxy_url(proxy: Secret) -> str:
     """What the secret holds. Raises KeyError or OSError when it is not there, ValueError when it is no proxy's URL."""
     read = proxy.read().decode()
-    url = urlsplit(read)
-    if not url.hostname or url.scheme not in ("http", "https"):
+    if not is_proxy(read):
         raise ValueError("not the URL of a proxy")  # without the URL: it holds a password
     return read
 
@@ -127,7 +126,7 @@ def _wrong_with_proxy(proxy: Secret) -> tuple[str, str] | None:
     except (KeyError, OSError):
         return None  # told as a secret that is not there
     except ValueError:
-        return f"{_shown(proxy)} is not the URL of a proxy", "http://user:password@proxy.example:3128"
+        return f"{_shown(proxy)} is not the URL of a proxy", PROXY_HINT
     return None
 
 

@@ -1,4 +1,4 @@
-"""What waits because an instance refused our credentials is due as soon as they have changed, or are taken again.
+"""What waits because an instance or its proxy refused us is due as soon as a secret has changed, or we are taken again.
 
 A refusal names a long wait, for users who keep trying get locked out. Whoever corrects the secret must not have to wait
 it out; and a process that starts anew knows of no refusal: whoever started it may just have corrected the secret.
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from bridge.servicenow.breaker import CREDENTIALS, HELD_CODES
+from bridge.servicenow.breaker import HELD_CODES, MENDABLE
 from bridge.settings import Target
 from bridge.store.engine import Store
 from bridge.store.hasten import HASTENED_MAX, hasten
 
-CODES = CREDENTIALS | HELD_CODES  # the latter: turned away while the instance, or an API of it, was left alone
+CODES = MENDABLE | HELD_CODES  # the latter: turned away while the instance, or an API of it, was left alone
 
 
 class Mended(Protocol):

@@ -103,6 +103,26 @@ def test_what_is_not_taken_is_told_by_its_scheme(
     assert (found["step"], first_cause(found)) == ("authentication", cause)
 
 
+IMPORT = "  sir: {instance: prod, table: sn_si_incident, write: import_set, preset: sir_import}\n"
+ELASTIC = "  itsm: {instance: prod, table: incident, write: import_set, preset: elastic}\n"
+
+
+@pytest.mark.parametrize(
+    ("targets", "step", "api"),
+    [
+        (IMPORT, "write sir", "the Import Set API"),
+        (ELASTIC, "import set x_elas2_inc_int_elastic_incident", "Elastic's app"),
+    ],
+)
+def test_a_key_that_one_api_takes_and_another_does_not_is_told_as_a_policy_of_the_other(
+    patient: Patient, servicenow: SimulatorServer, targets: str, step: str, api: str
+) -> None:
+    servicenow.simulator.access.api_keys["right"] = ApiKey(user="bridge", apis=frozenset({"table"}))
+    patient.is_at(servicenow.url, auth=KEY, targets=targets)
+    (cause, *more) = patient.findings("--write-probe", status=1)[step]["causes"]
+    assert (f"the REST API access policy of {api} does not take them" in cause["what"], more) == (True, [])
+
+
 @pytest.mark.parametrize(
     ("auth", "name", "padded"),
     [

@@ -226,6 +226,17 @@ def test_an_instance_that_is_left_alone_for_its_proxy_is_tried_once_the_secret_c
             assert (held, api.client.held) == (True, False)
 
 
+def test_what_was_turned_away_for_a_proxy_is_due_once_its_secret_changes(tmp_path: Path) -> None:
+    """Also where the proxy did not answer at all: the address stands in the secret, too."""
+    secret = tmp_path / "proxy"
+    secret.write_text("http://me:pw@127.0.0.1:9")
+    with table_api("https://127.0.0.1:9", Transport(proxy=Secret(kind="file", name=str(secret)))) as api:
+        before = api.client.mended
+        assert refused(api) == "proxy_failed"
+        secret.write_text("http://me:pw@127.0.0.1:10")
+        assert api.client.mended == before + 1
+
+
 @pytest.mark.parametrize(
     ("step", "code"),
     [(reset, "connection_lost"), (drip(b"HTTP/1.1 201 Created\r\n" + b"X-Slow: y\r\n" * 99, every=0.1), "timed_out")],

@@ -58,6 +58,15 @@ def test_a_key_is_told_as_revoked_or_expired_and_a_password_as_wrong() -> None:
 
 
 @pytest.mark.parametrize(
+    "scheme", ["basic", "api_key", "oauth_password", "oauth_client_credentials", "oauth_jwt_bearer"]
+)
+def test_credentials_that_were_taken_a_moment_ago_are_not_told_as_wrong(scheme: str) -> None:
+    refused = replace(raw(401, REST_ERROR), path="/api/global/em/jsonv2")
+    (only,) = causes_of(replace(seen("unauthenticated", refused, scheme=scheme), taken=True, padded="key"))
+    assert "the REST API access policy of the API at /api/global/em/jsonv2 does not take them" in only.what
+
+
+@pytest.mark.parametrize(
     ("scheme", "code", "words"),
     [
         ("oauth_client_credentials", "token_refused", ["client secret", "grant is switched off", "names no user"]),

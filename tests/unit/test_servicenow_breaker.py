@@ -173,6 +173,14 @@ def test_what_was_the_reason_can_be_forgotten() -> None:
     assert world.call() is False
 
 
+def test_what_was_turned_away_is_worth_a_try_again_once_its_reason_is_forgotten() -> None:
+    world = World()
+    world.fail("server_error", times=FAILURES_MAX)
+    before = world.breaker.mended
+    world.breaker.forget()
+    assert world.breaker.mended == before + 1
+
+
 def test_every_refusal_of_a_token_is_one_of_credentials() -> None:
     assert REFUSED <= CREDENTIALS
     assert not DOWN & CREDENTIALS

@@ -135,6 +135,35 @@ WRONG_FILES = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://u:canary@127.0.0.1:18560/path",
+        "http://u:canary 3@127.0.0.1:18560",
+        "http://u:canary/3@127.0.0.1:18560",
+        "http://u:12#canary@127.0.0.1:18560",
+        "http://u:canary@127.0.0.1:18560?x",
+        "http://u:canary@127.0.0.1:99999",
+        "http://u:canary@127.0.0.1:0",
+        "http://u:canary@proxy_.example:3128 ",
+        "http://u:canary%E2%82%AC@127.0.0.1:18560",
+    ],
+)
+def test_a_proxys_url_in_a_secret_is_checked_as_one_in_the_file_is(tmp_path: Path, url: str) -> None:
+    write_key(tmp_path, url.encode())
+    text = told(tmp_path, TRANSPORT % "proxy: {file: log.key}")
+    assert "log.key is not the URL of a proxy" in text
+    assert "canary" not in text
+
+
+@pytest.mark.parametrize(
+    "url", ["http://proxy.example:3128", "https://u:p%203%2F@127.0.0.1:18560/", "http://u:p@x@[::1]:3128"]
+)
+def test_a_good_proxys_url_in_a_secret_is_no_problem(tmp_path: Path, url: str) -> None:
+    write_key(tmp_path, url.encode())
+    assert told(tmp_path, TRANSPORT % "proxy: {file: log.key}") == ""
+
+
 @pytest.mark.parametrize(("keys", "place", "expected"), WRONG_FILES.values(), ids=WRONG_FILES)
 def test_the_files_of_a_transport_are_looked_at(tmp_path: Path, keys: str, place: str, expected: str) -> None:
     write_key(tmp_path, b"canary")
