@@ -49,7 +49,7 @@ def connect(url: str) -> Connection:
         _settings(Path(folder), name, _instance_yaml(name, url, SCHEMES[0], "nobody"))
     scheme = click.prompt("How the bridge logs in", type=click.Choice(SCHEMES), default=SCHEMES[0])
     username = click.prompt("User name of the integration user") if scheme == "basic" else ""
-    secret = click.prompt("Password" if scheme == "basic" else "API key", hide_input=True).encode() + b"\n"
+    secret = _secret(scheme)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "var").mkdir(mode=0o700)
         kept = Path(folder) / SECRET_FILES[scheme]
@@ -63,6 +63,22 @@ def connect(url: str) -> Connection:
     for target in TABLES.keys() - targets.keys():
         click.echo(f"\nNo target {target} is written: {TABLES[target]} does not answer, as is told above.")
     return Connection(name=name, instance_yaml=text, secret_file=SECRET_FILES[scheme], secret=secret, targets=targets)
+
+
+def _secret(scheme: str) -> bytes:
+    """As its file will hold it. Raises UsageError for one that could not be sent."""
+    from bridge.servicenow.auth import IN_HEADER
+
+    what = "Password" if scheme == "basic" else "API key"
+    secret: bytes = click.prompt(what, hide_input=True).encode()
+    if not secret.strip():
+        raise click.UsageError(f"nothing was written: the {what} is blank")
+    if scheme == "api_key" and IN_HEADER.fullmatch(secret) is None:
+        raise click.UsageError(
+            "nothing was written: the API key holds what no header can carry, such as a blank or a letter outside "
+            "ASCII; copy its Token again, without what stands around it"
+        )
+    return secret + b"\n"
 
 
 def _name_for(url: str) -> str:

@@ -21,7 +21,7 @@ from bridge.settings import AuthScheme, Instance, Secret
 # it still makes one that has not expired.
 ASSERTION_SECONDS = 300
 SECRET_IN_FORM = ("client_secret", "password", "assertion", "refresh_token")
-_IN_HEADER = re.compile(rb"[\x21-\x7e]+")
+IN_HEADER = re.compile(rb"[\x21-\x7e]+")
 
 
 class Header(Protocol):
@@ -163,8 +163,8 @@ class _Reading:
 
     def header(self, name: str) -> str:
         read = self.secret(name)
-        if _IN_HEADER.fullmatch(read) is None:
-            raise self._wrong(f"the {name} holds what no header can carry, such as a blank or the end of a line")
+        if IN_HEADER.fullmatch(read) is None:
+            raise self._wrong(f"the {name} holds what no header can carry, such as a blank or a letter outside ASCII")
         return read.decode("ascii")
 
     def _wrong(self, message: str) -> Misconfigured:

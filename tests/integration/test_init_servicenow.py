@@ -138,6 +138,22 @@ def test_an_api_key_is_tried_and_kept_like_a_password(
     assert check_secrets(load_settings(tmp_path / "new" / "bridge.yaml")) == []
 
 
+@pytest.mark.parametrize("key", [" KEY-1 ", "kéy", " "])
+def test_an_api_key_that_no_header_can_carry_is_told_as_what_was_typed(
+    tmp_path: Path,
+    servicenow: SimulatorServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    key: str,
+) -> None:
+    answers = ["api_key", key]
+    monkeypatch.setattr("click.prompt", lambda *_, **__: answers.pop(0))
+    assert init(tmp_path / "new", servicenow.url) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("bridge init: nothing was written: the API key ")
+    assert ("auth" in said, servicenow.simulator.calls, (tmp_path / "new").exists()) == (False, [], False)
+
+
 def test_what_exists_is_not_overwritten_and_nothing_is_asked(tmp_path: Path, servicenow: SimulatorServer) -> None:
     (tmp_path / "bridge.yaml").write_text("mine")
     assert init(tmp_path, servicenow.url) == 2
