@@ -15,6 +15,7 @@ import msgspec
 import requests
 from urllib3.exceptions import HTTPError
 
+from bridge.crashpoint import crashpoint
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.servicenow import outcome, token
 from bridge.servicenow.access import Access
@@ -295,16 +296,19 @@ class Client:
     def _send(
         self, request: requests.PreparedRequest, *, writes: bool, deadline: float, form: Mapping[str, str] = NO_FORM
     ) -> Raw:
+        what = "token" if request.path_url == token.PATH else "write" if writes else "read"
         with Call(deadline=deadline, monotonic=self.monotonic) as call:
             remaining = call.remaining
             if remaining <= 0.0:
                 raise deadline_passed()
+            crashpoint(f"{what}:send")
             try:
                 raw = self._exchange(request, (min(remaining, CONNECT_SECONDS_MAX), remaining))
             except (requests.RequestException, HTTPError, OSError) as error:
                 raise outcome.of_failure(error, call, host=self._host, writes=writes) from error
             path = request.path_url.partition("?")[0]
             raw = replace(raw, path=path, hidden=secrets_in(request.headers, form))
+            crashpoint(f"{what}:answered")
             self._on_answer(raw)
             if call.expired:  # an answer that the watchdog cut short can look like a whole one
                 raise outcome.unsure("timed_out", outcome.OPEN["timed_out"], writes=writes)

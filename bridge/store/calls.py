@@ -103,7 +103,8 @@ class CallShare:
         busy = now < self._good_until
         self._batch = max(1, min(2 * self._batch if busy else 1, BATCH_MAX, self._per_hour // BATCHES_MIN))
         self._left, wait = self._store.in_transaction(
-            lambda tx: reserve(tx, self._instance, self._batch, per_hour=self._per_hour, now=self._store.now)
+            lambda tx: reserve(tx, self._instance, self._batch, per_hour=self._per_hour, now=self._store.now),
+            "calls",
         )
         self._good_until, self._spent_until = now + BATCH_SECONDS, now + wait
 

@@ -18,6 +18,7 @@ from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from bridge.crashpoint import crashpoint
 from bridge.errors import Misconfigured, Problem, Transient
 
 SQLITE_REMEDIES = {  # by the start of SQLite's name for the error
@@ -71,20 +72,24 @@ class Store:
         self._writer = threading.RLock()
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, name: str = "") -> Iterator[Connection]:
         """A write transaction. Committed, and on disk, when the block ends; rolled back when it raises.
 
         Raises Transient("store_unavailable") when the database cannot be reached, is locked, full, read-only or
-        damaged, and Conflict.
+        damaged, and Conflict. `name`, of crashpoint.COMMITS: what a test can die at.
         """
         queue = self._writer if self.is_sqlite else contextlib.nullcontext()
         with queue, translated(), self.engine.begin() as connection:
             yield connection
+            if name:
+                crashpoint(f"{name}:commit")
+        if name:
+            crashpoint(f"{name}:committed")
 
-    def in_transaction(self, work: Callable[[Connection], T]) -> T:
+    def in_transaction(self, work: Callable[[Connection], T], name: str = "") -> T:
         """`work` in a transaction of its own, begun again after a Conflict. Raises Transient as `transaction` does."""
         for _ in range(ATTEMPTS_MAX):
-            with contextlib.suppress(Conflict), self.transaction() as tx:
+            with contextlib.suppress(Conflict), self.transaction(name) as tx:
                 return work(tx)
         raise Transient("store_busy", "other processes kept changing the same rows first", retry_after=1)
 

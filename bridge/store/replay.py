@@ -147,8 +147,10 @@ def _replay_at_once(
         waiting += len(held) - len(news)
         if published is not None and news:
             page.append(_Again(id=row.id, received_at=row.received_at, delivery=_delivery(row, published), news=news))
-    done = store.in_transaction(lambda tx: _store(tx, page, actor=actor, now=store.now(tx))) if page else Replayed()
-    return done + Replayed(waiting=waiting)
+    done = Replayed(waiting=waiting)
+    if page:
+        done += store.in_transaction(lambda tx: _store(tx, page, actor=actor, now=store.now(tx)), "replay")
+    return done
 
 
 def _load(tx: Connection, ids: Sequence[AlertId]) -> list[tuple[Row[Any], list[_Waiting]]]:

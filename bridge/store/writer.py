@@ -190,7 +190,7 @@ class Writer:
             return []
         self._began = time.monotonic()
         try:
-            return self._store.in_transaction(lambda tx: commit(tx, deliveries, self._store.now(tx)))
+            return self._store.in_transaction(lambda tx: commit(tx, deliveries, self._store.now(tx)), "intake")
         finally:
             self._began = None
 

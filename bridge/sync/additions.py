@@ -81,7 +81,7 @@ class Additions:
         with self._store.reading() as tx:
             if not additions.anything_due(tx, self._store.now(tx)):
                 return False
-        with self._store.transaction() as tx:
+        with self._store.transaction("addition_claim") as tx:
             held = additions.claim(tx, self._store.now(tx), paused=work.paused_targets(tx))
         if held is None:
             return False
@@ -108,7 +108,7 @@ class Additions:
             return
         if held.sent_until is not None and now < window_end(held.sent_until, target.late_commit):
             raise Ambiguous("outcome_unknown", "Whether it was sent is not known: it is looked up, and only then sent.")
-        with self._store.transaction() as tx:
+        with self._store.transaction("addition_mark") as tx:
             until = self._store.now(tx) + timedelta(seconds=SEND_SECONDS_MAX)
             end = self._monotonic() + SEND_SECONDS_MAX
             if not additions.about_to_send(tx, held, until):
@@ -122,7 +122,7 @@ class Additions:
         except Transient as error:
             self._try_again(held, error, sent_until=None)
         except Permanent:
-            with self._store.transaction() as tx:
+            with self._store.transaction("addition_refused") as tx:
                 additions.refused(tx, held)
             raise
         else:
@@ -160,12 +160,12 @@ class Additions:
         return document
 
     def _added(self, held: Addition, told: Told) -> None:
-        with self._store.transaction() as tx:
+        with self._store.transaction("addition_done") as tx:
             additions.added(tx, held, self._store.now(tx), told)
         self._metrics.added(_label(held), "added")
 
     def _give_up(self, held: Addition, error: BridgeError) -> None:
-        with self._store.transaction() as tx:
+        with self._store.transaction("addition_given_up") as tx:
             additions.given_up(tx, held, self._store.now(tx), error.code, error.message)
         self._metrics.added(_label(held), "given_up")
         cause = held.target, held.kind, error.code
@@ -182,7 +182,7 @@ class Additions:
         target = self._targets.get(held.target)
         if sent_until is not None and target is not None:
             due_at = min(due_at, max(now, window_end(sent_until, target.late_commit)))
-        with self._store.transaction() as tx:
+        with self._store.transaction("addition_again") as tx:
             additions.again(tx, held, due_at, sent_until=sent_until, code=error.code)
 
 

@@ -50,7 +50,7 @@ class Ledger:
         # What is only observed is not carried out: the progress goes on as if nothing had been decided.
         settlement = sight.settlement(decision if nothing else replace(decision, kind=Kind.NOTHING), episode)
         settlement = replace(settlement, kind=decision.kind.value, wake_at=decision.wake_at if nothing else None)
-        with self._store.transaction() as tx:
+        with self._store.transaction("unwritten") as tx:
             settling.settle(tx, held, settlement, held.incident, now, decision=word)
             if word != held.last_decision or (nothing and held.pending.count):
                 detail: dict[str, Json] = {} if nothing else {"mode": "observe"}
@@ -70,7 +70,7 @@ class Ledger:
         held, target = sight.held, sight.target.name
         if sight.taker is None:
             raise ValueError("a join without an incident to join")
-        with self._store.transaction() as tx:
+        with self._store.transaction("joined") as tx:
             if target in paused_targets(tx):
                 raise Transient(orders.PAUSED, f"The target {target} is paused: resume it to go on.")
             now, revision = self._store.now(tx), sight.speaker.published.revision
@@ -80,12 +80,12 @@ class Ledger:
             self._metrics.decided(decision.kind.value, decision.reason.value)
 
     def let_go(self, held: Held) -> None:
-        with self._store.transaction() as tx:
+        with self._store.transaction("let_go") as tx:
             joins.let_go(tx, held, self._store.now(tx))
 
     def not_begun(self, held: Held) -> None:
         """The round is over without a decision; it is still due."""
-        with self._store.transaction() as tx:
+        with self._store.transaction("not_begun") as tx:
             settling.release(tx, held)
 
     def counted(self, held: Held) -> None:
@@ -98,7 +98,7 @@ class Ledger:
             progress=fold(held.progress, held.pending),
             episode=None,
         )
-        with self._store.transaction() as tx:
+        with self._store.transaction("counted") as tx:
             settling.settle(tx, held, settlement, held.incident, now, decision=f"nothing: {reason}")
 
     def applied(
@@ -121,7 +121,7 @@ class Ledger:
         )
         action = {"close": Action.CLOSED, "reopen": Action.REOPENED}.get(settlement.kind, Action.WRITTEN)
         told = replace(held, incident=incident)
-        with self._store.transaction() as tx:
+        with self._store.transaction("applied") as tx:
             append(
                 tx,
                 settling.entry(
@@ -152,7 +152,7 @@ class Ledger:
         """Keep the outcome; then a refusal is an answer for the decision, anything else a failure to come back to."""
         now = self._store.moment()
         refused = isinstance(error, Permanent) and error.code in REFUSALS and decision.kind in (Kind.CLOSE, Kind.REOPEN)
-        with self._store.transaction() as tx:
+        with self._store.transaction("not_applied") as tx:
             sys_id, number = made_by(error) or (None, None)
             settling.record_outcome(tx, intent, outcome_word(error), now, code=error.code, sys_id=sys_id, number=number)
         if error.code == "record_gone" and decision.kind is not Kind.CREATE:  # since we read it: the next round notices
@@ -179,7 +179,7 @@ class Ledger:
         self._fail(held, error, now, min(again or until, until))
 
     def _fail(self, held: Held, error: BridgeError, now: datetime, due_at: datetime | None) -> None:
-        with self._store.transaction() as tx:
+        with self._store.transaction("failed") as tx:
             try:
                 settling.fail(tx, held, error, now, due_at=due_at)
             except LeaseLost:
@@ -191,11 +191,11 @@ class Ledger:
             "What the database holds of this correlation cannot be read by this version: was the bridge downgraded? "
             "Upgrade it again, then `bridge incidents sync`.",
         )
-        with self._store.transaction() as tx:
+        with self._store.transaction("unreadable") as tx:
             settling.unreadable(tx, lease, error, self._store.now(tx))
 
     def lease_lost(self, held: Held) -> None:
-        with self._store.transaction() as tx:
+        with self._store.transaction("lease_lost") as tx:
             settling.lease_lost(tx, held, self._store.now(tx))
 
     def _refused(self, held: Held, sight: Sight, decision: Decision, error: BridgeError) -> None:
@@ -209,7 +209,7 @@ class Ledger:
         # Nothing was carried out: the alerts count, and the decision is made anew.
         settlement = sight.settlement(replace(decision, kind=Kind.NOTHING), episode, reason=reason.value, wake_at=now)
         settlement = replace(settlement, kind=decision.kind.value)
-        with self._store.transaction() as tx:
+        with self._store.transaction("refused") as tx:
             append(
                 tx,
                 settling.entry(

@@ -29,7 +29,7 @@ def notice(store: Store, sight: Sight, record: Record | None) -> Sight | None:
     what = after.end.value if after.end is not None else "reopened_by_person"
     settlement = noticed(held, before, after, reason=what, wake_at=now)
     told = told_of(record, over=not after.open)
-    with store.transaction() as tx:
+    with store.transaction("noticed") as tx:
         settling.settle(tx, held, settlement, held.incident, now, decision=f"noticed: {what}")
         action = Action.REOPENED if after.open else Action.ENDED_BY_PERSON if record else Action.RECORD_GONE
         append(tx, settling.entry(held, action, now, reason=what, detail=told))
@@ -47,7 +47,7 @@ def _as_read(store: Store, sight: Sight, record: Record | None) -> Sight:
     held = replace(held, incident=replace(held.incident, seen=now_seen))
     if changed:
         told = {"fields": changed, "by": record.text("sys_updated_by")}
-        with store.transaction() as tx:
+        with store.transaction("edited") as tx:
             settling.note_seen(tx, held, now_seen)
             append(tx, settling.entry(held, Action.EDITED, store.now(tx), detail=told))
         # What was told is known from here on: if we die now, the next round does not tell it again.

@@ -81,7 +81,7 @@ class Reconciler:
             if not reconciling.anything_due(tx, instance, self._store.now(tx)):
                 return False
         tables = list(dict.fromkeys(target.table for target in targets.values()))
-        with self._store.transaction() as tx:
+        with self._store.transaction("turn") as tx:
             turn = reconciling.claim(tx, instance, tables, self._store.now(tx))
         if turn is None:
             return False
@@ -111,7 +111,7 @@ class Reconciler:
         if failure:
             _log.warning("what people change at %s is not seen: %s", turn.instance, failure)
             pause = max(pause, backoff(turn.failures + 1, jitter=self._jitter()))
-        with self._store.transaction() as tx:
+        with self._store.transaction("turn_over") as tx:
             done_at = turn.began_at if whole and not failure else None
             everywhere = {(target.instance, target.table) for target in self._written()}
             due_at = turn.began_at + pause
@@ -138,7 +138,7 @@ class Reconciler:
                 place = Place(seen_to=self._seen_to(api, table, since, burst))
             listed = [_listed(record, table) for record in page.records]
             place = _after(place, page.records, more=page.more)
-            with self._store.transaction() as tx:
+            with self._store.transaction("page") as tx:
                 reconciling.note_page(tx, turn, table, listed, place, elsewhere=elsewhere)
             # What this page tells is durable. If we die here the next turn asks for what comes after it.
             if not page.more:
@@ -172,7 +172,7 @@ class Reconciler:
                     raise Transient("rows_hidden", f"{table} has incidents of ours that may not be read any more.")
                 there += [_listed(record, table) for record in records]
             done = len(asked) < SYS_IDS_MAX
-            with self._store.transaction() as tx:
+            with self._store.transaction("swept") as tx:
                 reconciling.note_swept(tx, turn, asked, there, done=done)
             # Committed: these were looked for. If we die here the sweep goes on after them.
             if done:

@@ -65,14 +65,14 @@ class Twins:
                 self._work(turn, stray, targets, burst)
             except (Transient, Ambiguous) as error:
                 _log.warning("the record %s waits: %s", stray.number, error.message)
-                with self._store.transaction() as tx:
+                with self._store.transaction("stray_later") as tx:
                     reconciling.fence(tx, turn)
                     due_at = turn.began_at + backoff(stray.failures + 1, jitter=0.0)
                     strays.later(tx, stray, due_at, failed=True)
 
     def _work(self, turn: Turn, stray: Stray, targets: Mapping[str, Target], burst: Burst) -> None:
         here = [name for name, target in targets.items() if target.table == stray.table]
-        with self._store.transaction() as tx:
+        with self._store.transaction("stray") as tx:
             reconciling.fence(tx, turn)
             now = self._store.now(tx)
             if strays.is_ours_by_now(tx, stray, here):
@@ -105,7 +105,7 @@ class Twins:
         if decided is Merge.CLOSE:
             self._close(turn, stray, twin, target, burst)
             return
-        with self._store.transaction() as tx:
+        with self._store.transaction("merged") as tx:
             reconciling.fence(tx, turn)
             now = self._store.now(tx)
             if decided is Merge.OVER:
@@ -121,7 +121,7 @@ class Twins:
         if close is None or close.when is CloseWhen.NEVER or not closes(target, self._reading_of(target.instance)):
             self._report(turn, stray, twin, f"{_two(stray, twin)} The target {target.name} does not say how to close.")
             return
-        with self._store.transaction() as tx:
+        with self._store.transaction("twin_intent") as tx:
             reconciling.fence(tx, turn)
             now = self._store.now(tx)
             made = strays.closes_since(tx, stray.instance, now - HOUR)
@@ -143,12 +143,12 @@ class Twins:
         except Permanent as error:
             self._report(turn, stray, twin, f"{_two(stray, twin)} It could not be closed: {error.message}")
             return
-        with self._store.transaction() as tx:
+        with self._store.transaction("twin_closed") as tx:
             reconciling.fence(tx, turn)
             strays.settle(tx, stray, twin, Outcome.CLOSED, self._store.now(tx))
 
     def _report(self, turn: Turn, stray: Stray, twin: Twin, said: str) -> None:
-        with self._store.transaction() as tx:
+        with self._store.transaction("twin_told") as tx:
             reconciling.fence(tx, turn)
             strays.settle(tx, stray, twin, Outcome.TWO, self._store.now(tx), said=said)
 

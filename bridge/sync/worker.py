@@ -127,7 +127,7 @@ class Worker:
         with self._store.reading() as tx:
             if not work.anything_due(tx, self._store.now(tx)):
                 return None
-        with self._store.transaction() as tx:
+        with self._store.transaction("claim") as tx:
             return work.claim(tx, self._store.now(tx), paused=work.paused_targets(tx) | self._held())
 
     def _round(self, held: Held) -> None:
@@ -215,7 +215,7 @@ class Worker:
         if now < until:
             self._ledger.wait_for_late_commit(held, doubt, now, until)
             return True
-        with self._store.transaction() as tx:
+        with self._store.transaction("window_over") as tx:
             settling.record_outcome(tx, doubt.id, "not_applied", now, code="late_commit_window_over")
             append(tx, settling.entry(held, Action.LOOKED_UP, now, outcome="not_applied", detail={"intent": doubt.id}))
         return False
@@ -312,7 +312,7 @@ class Worker:
         """None when the brake holds: nothing is intended."""
         held = sight.held
         deadline = self._deadline()
-        with self._store.transaction() as tx:
+        with self._store.transaction("intent") as tx:
             now = self._store.now(tx)
             if sight.target.name in work.paused_targets(tx):  # since the claim, or the route has moved there
                 raise Transient(orders.PAUSED, f"The target {sight.target.name} is paused: resume it to go on.")
