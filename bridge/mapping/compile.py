@@ -155,6 +155,10 @@ class Mapping:
         scope.facts, scope.severity, scope.status = facts, facts.severity, facts.status
         return render_outputs(self.outputs, scope)
 
+    def updates(self, table: str) -> frozenset[str]:
+        """The columns that an update of `table` writes, whatever the alert; those of a rise aside."""
+        return frozenset(field.column for field in self._fields_of(UPDATE, table, severity_rose=False))
+
     def _fields_of(self, kind: Kind, table: str, *, severity_rose: bool) -> tuple[Field, ...]:
         table_kind = TABLE_KIND.get(table, "")
         fields = self.fields.get((kind, table_kind), ())

@@ -10,7 +10,7 @@ What other maps of the staging table made of the same row is none of our inciden
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bridge.alert import Json
@@ -73,11 +73,11 @@ class ImportSetWay:
         self._lock = threading.Lock()
         self._healthy_until = 0.0
 
-    def create(self, fields: Mapping[str, str], *, deadline: float) -> Record:
+    def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Record:
         sent = self._sent(fields, {}, deadline)
         if sent.sys_id is None:
             return replace(self._there(fields, sent.said, deadline), beside=sent.beside)
-        record = self._read(sent.sys_id, fields, deadline)
+        record = self._read(sent.sys_id, (*fields, *also), deadline)
         if lost := not_carried(record, fields, self._target):
             raise Permanent(
                 "id_not_carried",
@@ -184,7 +184,7 @@ class ImportSetWay:
             )
         return mine[-1]  # the youngest: those of earlier episodes are older
 
-    def _read(self, sys_id: str, fields: Mapping[str, str], deadline: float) -> Record:
+    def _read(self, sys_id: str, fields: Iterable[str], deadline: float) -> Record:
         """What was written, as it is now. It happened: what cannot be seen of it is looked up, not sent again."""
         try:
             record = self._api.read(self._table, sys_id, fields=fields, deadline=deadline)

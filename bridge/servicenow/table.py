@@ -95,9 +95,10 @@ class TableApi:
             raise _unusable(f"{FOUND_ROWS_MAX} records or more carry this correlation ID")
         return sorted(found, key=lambda record: (record.text("sys_created_on"), record.sys_id))
 
-    def create(self, table: str, fields: Mapping[str, str], *, deadline: float) -> Record:
-        """Insert one record, and return it with `fields` as it has them now."""
-        return _written(self.client.write("POST", table, _path(table), _columns(fields), fields, deadline=deadline))
+    def create(self, table: str, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Record:
+        """Insert one record, and return it with `fields` and `also` as it has them now."""
+        columns = _columns((*fields, *also))
+        return _written(self.client.write("POST", table, _path(table), columns, fields, deadline=deadline))
 
     def update(self, table: str, sys_id: str, fields: Mapping[str, str], *, deadline: float) -> Record:
         """Change `fields` of one record. A record that is gone is Permanent("record_gone")."""

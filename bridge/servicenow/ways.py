@@ -10,7 +10,7 @@ again) or Permanent (a person must look). Whoever calls needs to know no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from bridge.errors import Permanent
@@ -23,9 +23,11 @@ from bridge.settings import Target, Write
 
 
 class Way(Protocol):
-    """`key`: the columns by which ServiceNow itself can find the record: the correlation ID, and the `key_field`."""
+    """`key`: the columns by which ServiceNow itself can find the record: the correlation ID, and the `key_field`.
+    `also`: columns that are read back besides those that are written.
+    """
 
-    def create(self, fields: Mapping[str, str], *, deadline: float) -> Record: ...
+    def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Record: ...
 
     def update(self, sys_id: str, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record: ...
 
@@ -36,8 +38,8 @@ class TableWay:
         self._table = target.table
         self._api = api
 
-    def create(self, fields: Mapping[str, str], *, deadline: float) -> Record:
-        return self._kept(self._api.create(self._table, fields, deadline=deadline), fields)
+    def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Record:
+        return self._kept(self._api.create(self._table, fields, also=also, deadline=deadline), fields)
 
     def _kept(self, record: Record, fields: Mapping[str, str]) -> Record:
         """A rule may change a column, and an ACL may drop it, without a word: then no look-up would find the record."""
@@ -63,9 +65,9 @@ class UniqueWay(TableWay):
         super().__init__(target, api)
         self._key_field = target.key_field
 
-    def create(self, fields: Mapping[str, str], *, deadline: float) -> Record:
+    def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Record:
         try:
-            made = self._api.create(self._table, fields, deadline=deadline)
+            made = self._api.create(self._table, fields, also=also, deadline=deadline)
         except Permanent as refusal:
             # How a violated index is told differs by release and database: whether the key is taken tells more.
             first = self._first(fields, refusal, deadline)

@@ -317,14 +317,18 @@ def known_elsewhere(tx: Connection, target: str, sys_id: str, *, but: int) -> bo
 
 
 def written_after(
-    incident: Incident, sent: dict[str, str], read: dict[str, str], *, anew: bool
+    incident: Incident, sent: dict[str, str], read: dict[str, str], *, anew: bool, watched: Collection[str] = ()
 ) -> dict[str, WrittenField]:
-    """What we have sent in this episode, field by field, and how it reads now. `anew`: the episode begins."""
+    """What we have sent in this episode, field by field, and how it reads now. `anew`: the episode begins.
+
+    `watched`: what is not sent yet; how it stood when the record was made tells later whether a person has changed it.
+    """
     before = {} if anew else incident.written
     after = dict(before)
     for name, value in sent.items():
         known = before.get(name, WrittenField()).sent
         after[name] = WrittenField(sent=known if value in known else (*known, value), read=read.get(name, value))
+    after |= {name: WrittenField(read=read[name]) for name in sorted(watched) if name in read}
     return after
 
 

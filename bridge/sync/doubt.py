@@ -19,6 +19,7 @@ class Found:
     """The write happened. `record` None: it is taken to have, for the notes may not be read; never sent twice."""
 
     record: Record | None
+    watched: frozenset[str] = frozenset()  # columns that updates will write, read back with the create
     left_state: str | None = None  # the state that our write left, when the record was only looked up later
 
 

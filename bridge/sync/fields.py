@@ -31,6 +31,7 @@ class Writing:
     fields: dict[str, str]
     told: dict[str, Json] = field(default_factory=dict)  # for the log: what was cut, left or left out, or not found
     key: dict[str, str] = field(default_factory=dict)  # by which ServiceNow can find the record itself
+    watched: frozenset[str] = frozenset()  # columns to be read back besides, with a create
     additions: tuple[Planned, ...] = ()  # what goes with the record, once a create is settled
 
 
@@ -79,9 +80,9 @@ def fields_for(
         told["left_out"] = ["risk_score"]
     refuse_what_does_not_fit(fields | (key if target.staging is not None else {}), target, sight.reading)
     fields, unfit = fit(fields, sight.reading, target)
-    return Writing(
-        fields=fields, told=told | unfit, key=key, additions=tuple(_additions(sight, decision, rendered, facts))
-    )
+    watched = sight.watched - fields.keys() if decision.kind is Kind.CREATE else frozenset()
+    additions = tuple(_additions(sight, decision, rendered, facts))
+    return Writing(fields=fields, told=told | unfit, key=key, watched=watched, additions=additions)
 
 
 def _additions(sight: Sight, decision: Decision, rendered: Rendered, facts: Facts) -> Iterator[Planned]:

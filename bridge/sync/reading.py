@@ -98,7 +98,8 @@ def still_ours(
 ) -> tuple[dict[str, str], list[str]]:
     """The fields worth sending, and the names of those that a person has changed and that are therefore left.
 
-    A field is someone else's when its value differs from what our last write read back and from all we sent.
+    A field is someone else's when its value differs from what our last write read back and from all we sent; one that
+    we never wrote, nor saw when the record was made, when there is anything in it.
     """
     send, left = {}, []
     for name, value in fields.items():
@@ -107,7 +108,8 @@ def still_ours(
             continue
         now = record.text(name)
         ours = written.get(name)
-        if ours is not None and now != ours.read and now not in ours.sent:
+        theirs = now not in ("", value) if ours is None else now != ours.read and now not in ours.sent
+        if theirs:
             left.append(name)
         elif now != value:
             send[name] = value

@@ -13,6 +13,7 @@ from bridge.servicenow.ways import Way
 from bridge.settings import Target
 from bridge.store.held import Held, Member, Part, Settlement, Share
 from bridge.sync.alert import Speaker
+from bridge.sync.reading import JOURNAL_FIELDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,11 @@ class Sight:
     progress: Progress  # with the pending alerts folded in; of all that share an open incident, together
     episode: Episode | None
     taker: Taker | None = None  # the incident that takes it in, where none is open
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """The columns that updates will write: how they stand tells whether a person has written them."""
+        return self.speaker.published.mapping.updates(self.target.table) - JOURNAL_FIELDS
 
     def situation(self, *, brake: bool = False) -> Situation:
         news = [one for one in deciding(self.held) if one.pending.count]

@@ -165,8 +165,8 @@ class Worker:
     # --- what there is to see
 
     def _read(self, sight: Sight, sys_id: str) -> Record | None:
-        written = [name for name in sight.held.incident.written if name not in JOURNAL_FIELDS]
-        record = sight.table.read(sight.target.table, sys_id, fields=written, deadline=self._deadline())
+        fields = {*sight.held.incident.written, *sight.watched} - JOURNAL_FIELDS
+        record = sight.table.read(sight.target.table, sys_id, fields=sorted(fields), deadline=self._deadline())
         if record is None:
             self._refuse_if_there(sight, sys_id)
         elif not self._is_ours(sight.target, record, sight.held):
@@ -264,7 +264,8 @@ class Worker:
         state_before = record.state if decision.kind is Kind.CLOSE and record else held.incident.state_before_close
         held = replace(held, incident=replace(held.incident, state_before_close=state_before))
         # What was there already may be as people have made it since.
-        found = Found(record=answer, left_state=FIRST_STATE[sight.target.table] if looked_up else None)
+        left_state = FIRST_STATE[sight.target.table] if looked_up else None
+        found = Found(record=answer, watched=writing.watched, left_state=left_state)
         self._ledger.applied(held, intent, settlement, found, sent=writing.fields, looked_up=looked_up)
 
     def _refuse_what_would_make_a_record(self, sight: Sight, decision: Decision) -> None:
@@ -301,7 +302,7 @@ class Worker:
         with self._store.reading() as tx:
             looks = looks_first(tx, target.instance, target.table, key_of(held.correlation_id))
         there = there_already(sight.table, target, writing.key, looks=looks, deadline=deadline, ours=ours, known=known)
-        record = there or sight.way.create(writing.fields, deadline=deadline)
+        record = there or sight.way.create(writing.fields, also=writing.watched, deadline=deadline)
         if known(record):
             raise id_taken(record)
         return record, there is not None

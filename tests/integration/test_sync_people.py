@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from intake_world import alert, delivery, library_of
 from sync_world import PROBE, World, itsm
@@ -242,6 +244,41 @@ def test_a_field_that_a_person_edited_is_left_and_named(opened: World) -> None:
     opened.idle()
     assert opened.record()["description"] == "what I found"
     assert opened.log("decided")[-1]["detail"]["left_to_person"] == ["description"]
+
+
+def test_a_field_that_a_person_wrote_before_our_first_update_is_left(opened: World) -> None:
+    opened.person(description="What the analyst knows.")
+    opened.fire(level="critical")
+    opened.idle()
+    assert opened.record()["description"] == "What the analyst knows."
+    assert opened.log("decided")[-1]["detail"] == {"left_to_person": ["description"]}
+
+
+def test_what_a_business_rule_filled_in_when_the_record_was_made_is_written_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert = world.simulator.rows.insert
+
+    def filled(table: str, fields: dict[str, str], **more: Any) -> dict[str, str]:
+        return insert(table, {"description": "Filled in by a rule."} | fields, **more)
+
+    monkeypatch.setattr(world.simulator.rows, "insert", filled)
+    world.fire()
+    world.idle()
+    world.fire(level="critical")
+    world.idle()
+    assert world.record()["description"] == "Last level: critical"
+
+
+def test_of_a_create_that_was_only_looked_up_nobody_knows_what_a_person_wrote_since(world: World) -> None:
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
+    world.fire()
+    world.idle()
+    world.person(description="What the analyst knows.")
+    world.pass_time(minutes=10, step=10)
+    world.fire(level="critical")
+    world.idle()
+    assert world.record()["description"] == "What the analyst knows."
 
 
 def test_an_impact_that_a_person_changed_is_left_when_the_severity_rises(opened: World) -> None:
