@@ -1,6 +1,6 @@
 # Everything happens in $(VENV). Nothing here needs root, and nothing beyond Python 3.11+ and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench bench-growth lock
+.PHONY: help install demo test check bench bench-growth simulate mutate chaos soak lock
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -33,6 +33,21 @@ bench: $(VENV)/.installed-dev ## speed and memory, as ratios to a no-op view on 
 
 bench-growth: $(VENV)/.installed-dev ## what grows with the store, on PostgreSQL (ARGS="--correlations 10000 10000000")
 	$(BIN)/python tests/bench/bench_growth.py $(ARGS)
+
+simulate: $(VENV)/.installed-dev ## the engine against every fault, by chance (SEEDS=1000; SEED=n tells one's story)
+	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) \
+		$(if $(FIRST),--first $(FIRST))
+
+mutate: $(VENV)/.installed-dev ## each safeguard taken away in turn: how many seeds until that is seen
+	@PYTHONPATH=tests $(BIN)/python -m simulation.mutations
+
+chaos: $(VENV)/.installed-dev ## real processes killed at random under load (MINUTES=5 ENGINE=sqlite|postgresql)
+	@PYTHONPATH=tests:tests/acceptance $(BIN)/python tests/acceptance/endurance.py --kills --minutes $(or $(MINUTES),5) \
+		--engine $(or $(ENGINE),sqlite)
+
+soak: $(VENV)/.installed-dev ## real processes under load for long: losses, twins, memory, WAL, p99 (HOURS=1 ENGINE=…)
+	@PYTHONPATH=tests:tests/acceptance $(BIN)/python tests/acceptance/endurance.py --engine $(or $(ENGINE),sqlite) \
+		--hours $(or $(HOURS),1)
 
 lock: $(VENV)/.installed-dev ## requirements*.txt from pyproject.toml (UPGRADE=1: to the newest)
 	$(LOCK) --group build -o requirements.txt pyproject.toml

@@ -1,0 +1,236 @@
+"""Who does something to the bridge and to ServiceNow: senders, people, administrators, and bad luck. A seed decides."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+from msgspec import structs
+from sqlalchemy import false, select
+
+from bridge.alert import MappedAlert
+from bridge.simulator.answers import Refused
+from bridge.store import orders, prepare, queries, tables
+from bridge.store.prepare import PreparedDelivery
+from bridge.store.writer import _Ticket
+from simulation.scheduler import Died
+from simulation.world import Sent, World
+
+LEVELS = ("low", "high", "critical", "medium")
+WHEN_OVER = ("reopen", "edit", "delete")
+WHEN_OPEN = ("close", "close", "take", "edit", "rank", "delete", "cancel")
+TRIES_MAX = 60  # of one delivery: more, and intake does not take what it must take
+
+
+class Senders:
+    def __init__(self, world: World, rules: list[str]) -> None:
+        self.world = world
+        self.rules = rules
+        self.latest: dict[str, str] = {}
+        self._number = 0
+
+    def plan(self, deliveries: int, span: float) -> None:
+        chance = self.world.chance
+        for _ in range(deliveries):
+            self.world.scheduler.at(chance.uniform(0, span), self.something)
+
+    def something(self) -> None:
+        """One batch: what several threads of intake have waiting at this moment."""
+        chance = self.world.chance
+        many = chance.choices((1, 2, 3), (8, 2, 1))[0]
+        self.deliver([self._delivery() for _ in range(many)])
+
+    def _delivery(self) -> Sent:
+        chance = self.world.chance
+        rules = tuple(chance.choice(self.rules) for _ in range(chance.choices((1, 2), (4, 1))[0]))
+        states = [self._state(rule) for rule in rules]
+        alerts = [self.alert(rule, state) for rule, state in zip(rules, states, strict=True)]
+        return self.new(rules, alerts, poison=chance.random() < 0.05)
+
+    def _state(self, rule: str) -> str:
+        """Mostly what makes sense: it flaps now and then."""
+        chance = self.world.chance
+        firing = self.latest.get(rule) == "firing"
+        state = "resolved" if chance.random() < (0.35 if firing else 0.15) else "firing"
+        self.latest[rule] = state
+        return state
+
+    def alert(self, rule: str, state: str, **more: str) -> dict[str, str]:
+        chance = self.world.chance
+        alert = {"rule": rule, "state": state, "level": chance.choice(LEVELS)} | more
+        if chance.random() < 0.08:
+            alert["kind"] = "noisy"
+        if chance.random() < 0.3:  # a clock of its own, or out of order
+            ahead = chance.choice((-900.0, -120.0, -20.0, -1.0, 2.0, 60.0))
+            alert["at"] = (self.world.timeline.wall() + timedelta(seconds=ahead)).isoformat()
+        return alert
+
+    def new(self, rules: tuple[str, ...], alerts: list[dict[str, str]], *, poison: bool = False) -> Sent:
+        self._number += 1
+        body = json.dumps({"alerts": [alert | {"n": str(self._number)} for alert in alerts]}).encode()
+        sent = Sent(sender_id=f"d{self._number}", rules=rules, body=body, poison=poison)
+        self.world.sent[sent.sender_id] = sent
+        return sent
+
+    def deliver(self, batch: list[Sent]) -> None:
+        """One try; what is not answered 2xx is sent again, as a good sender does, and sometimes what is, too."""
+        world, chance = self.world, self.world.chance
+        tickets = [_Ticket(self._prepared(sent)) for sent in batch]
+        with contextlib.suppress(Died):  # nobody was answered
+            world.writer._store_batch(tickets)
+        world.scheduler.wake_parked(one=world.chance)
+        for sent, ticket in zip(batch, tickets, strict=True):
+            sent.tries += 1
+            if ticket.answer is not None:
+                sent.answers.append(ticket.answer)
+            answered = ticket.answer is not None and ticket.done.acquire(blocking=False)
+            told = (
+                [one.outcome for one in ticket.answer.alerts] if ticket.answer is not None and answered else "no answer"
+            )
+            world.tell(f"{sent.sender_id} {sent.body.decode()}: {told}")
+            if ticket.answer is not None and not answered:
+                sent.answers.pop()
+            if sent.tries > TRIES_MAX:
+                world.wrongs.append(f"{sent.sender_id} was not taken in {sent.tries} tries")
+            elif not answered:
+                world.scheduler.after(chance.uniform(0.5, 20.0), lambda sent=sent: self.deliver([sent]))  # type: ignore[misc]
+            elif chance.random() < 0.15:
+                world.scheduler.after(chance.uniform(0.0, 400.0), lambda sent=sent: self.deliver([sent]))  # type: ignore[misc]
+
+    def _prepared(self, sent: Sent) -> PreparedDelivery:
+        published = self.world.published
+        alerts = prepare.map_content(published.mapping, sent.body, now=self.world.timeline.wall())
+        if sent.poison:  # what the store cannot take, however it came about
+            first = alerts[0]
+            assert first.mapped is not None
+            alerts = (replace(first, mapped=_poisoned(first.mapped)), *alerts[1:])
+        return PreparedDelivery(
+            source="probe",
+            tenant="default",
+            mapping="probe",
+            revision_id=published.revision_id,
+            revision=published.revision,
+            sender_id=sent.sender_id,
+            content_type="application/json",
+            body=sent.body,
+            fingerprint=prepare.fingerprint("probe", sent.sender_id, sent.body),
+            alerts=alerts,
+        )
+
+
+class Persons:
+    """Analysts at the records, and the administrator who mends what the bridge says is broken."""
+
+    def __init__(self, world: World, rules: list[str]) -> None:
+        self.world = world
+        self.rules = rules
+        self._edits = 0
+
+    def plan(self, actions: int, span: float) -> None:
+        for _ in range(actions):
+            self.world.scheduler.at(self.world.chance.uniform(0, span), self.something)
+
+    def something(self) -> None:
+        world, chance = self.world, self.world.chance
+        rows = [row for row in world.fake.simulator.rows.rows(world.target.table) if world.people.is_ours(row)]
+        if not rows:
+            return
+        row = chance.choice(rows)
+        over = row["state"] in ("6", "7", "8")
+        what = chance.choice(WHEN_OVER if over else WHEN_OPEN)
+        if what == "delete" and world.level == "import_set":
+            return  # a transform map makes a new record of an update whose record is gone: docs/guarantees.md
+        world.tell(f"a person: {what} {row['number']} ({row['correlation_id']})")
+        try:
+            getattr(self, f"_{what}")(row)
+        except Refused as refusal:
+            world.tell(f"refused: {refusal}")
+
+    def _edited(self, row: dict[str, str], **fields: str) -> None:
+        world = self.world
+        world.fake.simulator.edit_as_person(world.target.table, row["sys_id"], fields, user="analyst")
+
+    def _close(self, row: dict[str, str]) -> None:
+        code = self.world.chance.choice(("Solution provided", "Known error"))
+        self._edited(row, state="7", close_code=code, close_notes="Done.")
+        self._ended(row)
+
+    def _cancel(self, row: dict[str, str]) -> None:
+        self._edited(row, state="8", close_code="Solution provided", close_notes="No.")
+        self._ended(row)
+
+    def _ended(self, row: dict[str, str]) -> None:
+        """What counts as a person's end. Not that of an incident that we closed, which a person opened and closed again
+        between two reads: to us it is as we left it.
+        """
+        with self.world.store.reading() as tx:
+            known = select(tables.incidents.c.state).where(tables.incidents.c.sys_id == row["sys_id"])
+            if tx.execute(known).scalar() == "ended":
+                return
+        facts = self.world.people.facts(row["sys_id"])
+        facts.ended_at, facts.reopened = self.world.timeline.seconds, False
+
+    def _reopen(self, row: dict[str, str]) -> None:
+        self._edited(row, state="2")
+        facts = self.world.people.facts(row["sys_id"])
+        facts.ended_at, facts.reopened, facts.taken_at = None, True, self.world.timeline.seconds
+
+    def _take(self, row: dict[str, str]) -> None:
+        self._edited(row, state="2", assigned_to="fred")
+        self.world.people.facts(row["sys_id"]).taken_at = self.world.timeline.seconds
+
+    def _rank(self, row: dict[str, str]) -> None:
+        self._edited(row, impact=self.world.chance.choice("123"))
+        self.world.people.facts(row["sys_id"]).edited.add("impact")
+
+    def _edit(self, row: dict[str, str]) -> None:
+        self._edits += 1
+        value = f"Written by a person, {self._edits}"
+        self._edited(row, description=value)
+        self.world.people.facts(row["sys_id"]).fields["description"] = (value, self.world.timeline.seconds)
+
+    def _delete(self, row: dict[str, str]) -> None:
+        self.world.fake.simulator.person_deletes(self.world.target.table, row["sys_id"])
+        self.world.people.deleted.add(row["sys_id"])
+        self.world.people.deleted_ids.add(row["correlation_id"])
+
+    # --- administrators
+
+    def foreign(self, rule: str, installation: str) -> None:
+        """A record of another tool, or of another bridge, that carries the ID of one of our problems."""
+        simulator = self.world.fake.simulator
+        display = f"Other · {installation}" if installation else "Other tool"
+        row = simulator.person_creates(
+            self.world.target.table, "other", correlation_id=rule, correlation_display=display, short_description="x"
+        )
+        self.world.people.foreign[row["sys_id"]] = row
+        self.world.tell(f"another tool makes {row['number']} with the ID {rule}")
+
+    def give_way(self) -> None:
+        """Somebody does what `id_in_use` asks for: our IDs are ours alone from now on."""
+        simulator, people = self.world.fake.simulator, self.world.people
+        for sys_id in people.foreign:
+            simulator.edit_as_person(
+                people.target.table, sys_id, {"correlation_id": f"other-{sys_id[:8]}"}, user="other"
+            )
+            people.foreign[sys_id] = dict(simulator.record(people.target.table, sys_id) or {})
+
+    def ask_sync(self, *, refusals_too: bool = False) -> None:
+        world = self.world
+        with world.store.transaction() as tx:
+            waiting = select(tables.correlations.c.correlation_id)
+            waiting = waiting.where(
+                tables.correlations.c.waits_for_person
+                | (tables.correlations.c.last_decision.like("%refused") if refusals_too else false())
+            )
+            for rule in tx.execute(waiting.order_by(tables.correlations.c.id)).scalars().all():
+                world.asks[rule] = world.asks.get(rule, 0) + 1
+                world.tell(f"a person asks for another try of {rule}")
+                orders.ask_sync(tx, queries.find_correlations(tx, rule), actor="test", now=world.store.now(tx))
+        world.scheduler.wake_parked(one=world.chance)
+
+
+def _poisoned(mapped: MappedAlert) -> MappedAlert:
+    return structs.replace(mapped, correlation_id="\ud800")

@@ -1,0 +1,231 @@
+"""What must hold when a bridge has come to rest, whatever went wrong before: one function for every test that attacks.
+
+It looks at what is outside of the bridge (answers to senders, records of ServiceNow, what people did) and at its store.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from sqlalchemy import Table, select
+
+from bridge.alert import key_of
+from bridge.correlation.policy import End, Episode
+from bridge.store import tables
+from bridge.store.engine import Store
+from bridge.store.work import decode
+from bridge.sync.reading import ENDED_STATES
+from simulation.people import Facts, People
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What there is to judge by. `records`: all of the target's table, oldest first."""
+
+    store: Store
+    installation: str
+    table: str
+    records: Sequence[Row]
+    journal: Callable[[str], Iterable[Row]]
+    violations: Sequence[object]  # of ServiceNow's contract
+    accepted: Collection[str]  # ids of alerts that were answered 2xx
+    deliveries: int | None = None  # how many different ones were sent; None: not counted
+    people: People | None = None  # None: nobody touched anything
+    attachments: Sequence[Row] = ()
+    wrongs: Sequence[str] = ()  # what was seen to go wrong while it happened
+    given_up: Collection[str] = field(default_factory=frozenset)  # correlation IDs that rightly wait for a person
+    must_come_back: Collection[str] = field(
+        default_factory=frozenset
+    )  # fired after a resolve after whatever a person did
+
+
+def check_invariants(evidence: Evidence) -> None:
+    """Raises AssertionError that lists all that is wrong."""
+    wrong = [*evidence.wrongs, *(f"contract: {violation}" for violation in evidence.violations)]
+    wrong += _senders(evidence)
+    wrong += _sync(evidence)
+    wrong += _books(evidence)
+    assert not wrong, "\n".join(wrong)
+
+
+# --- every alert answered 2xx is there, once
+
+
+def _senders(evidence: Evidence) -> list[str]:
+    stored = {f"{row.delivery_id}-{row.position}" for row in _rows(evidence.store, tables.alerts)}
+    wrong = [f"alert {one} was answered 2xx and is lost" for one in sorted(set(evidence.accepted) - stored)]
+    deliveries = _rows(evidence.store, tables.deliveries)
+    if evidence.deliveries is not None and len(deliveries) != evidence.deliveries:
+        wrong.append(f"{evidence.deliveries} different deliveries were sent, {len(deliveries)} are stored")
+    return wrong
+
+
+# --- each correlation has exactly the incident that it should
+
+
+def _sync(evidence: Evidence) -> list[str]:
+    wrong: list[str] = []
+    ours: dict[str, list[Row]] = defaultdict(list)
+    for row in evidence.records:
+        if row["correlation_display"].endswith(f" · {evidence.installation}"):
+            ours[key_of(row["correlation_id"])].append(row)
+    incidents = _rows(evidence.store, tables.incidents)
+    links = _rows(evidence.store, tables.episodes)
+    of = {row.id: row for row in incidents}
+    known = {row.sys_id: row for row in incidents if row.sys_id is not None}
+    newest = _newest(evidence.store)
+    for correlation in _rows(evidence.store, tables.correlations):
+        if correlation.correlation_id in evidence.given_up:
+            continue
+        mine = [of[link.incident] for link in links if link.correlation == correlation.id]
+        records = ours.get(correlation.key, [])
+        named = correlation.correlation_id
+        wrong += [
+            f"{named}: {problem}" for problem in _correlation(evidence, correlation, mine, records, known, newest)
+        ]
+    return wrong
+
+
+def _correlation(
+    evidence: Evidence,
+    correlation: Any,
+    mine: list[Any],
+    records: list[Row],
+    known: dict[str, Any],
+    newest: dict[int, Any],
+) -> list[str]:
+    wrong = []
+    if correlation.failure is not None:
+        wrong.append(f"it is not at rest: {correlation.failure}: {correlation.failure_text}")
+    if correlation.applied_seq != correlation.last_seq:
+        wrong.append(f"alerts up to {correlation.last_seq} came, up to {correlation.applied_seq} are applied")
+    if strangers := [row["number"] for row in records if row["sys_id"] not in known]:
+        wrong.append(f"twins, or records that the store does not know: {strangers}")
+    open_rows = [row for row in mine if row.state == "open"]
+    if len(open_rows) != int(correlation.open):
+        wrong.append(f"open is {correlation.open}, and {len(open_rows)} incidents are")
+    latest = max(mine, key=lambda row: row.id, default=None)
+    standing = [row for row in records if _stands(evidence, row, latest)]
+    if len(standing) > 1:
+        wrong.append(f"{len(standing)} incidents stand open: {[row['number'] for row in standing]}")
+    last = newest.get(correlation.id)
+    if last is None:
+        return [*wrong, "a record without an alert"] if records else wrong
+    if last.status == "firing":
+        wrong += _firing(evidence, correlation, latest, standing)
+    else:
+        wrong += _resolved(evidence, standing)
+    return wrong
+
+
+def _stands(evidence: Evidence, row: Row, latest: Any) -> bool:
+    """It is open; and not one of an earlier episode that a person has opened again beside the present one."""
+    if row["state"] in ENDED_STATES[evidence.table]:
+        return False
+    facts = _facts(evidence, row["sys_id"])
+    return facts is None or not facts.reopened or latest is None or latest.sys_id == row["sys_id"]
+
+
+def _firing(evidence: Evidence, correlation: Any, latest: Any, standing: list[Row]) -> list[str]:
+    if standing:
+        return []
+    if latest is None or latest.episode is None:
+        return ["it fires, and there never was an incident"]
+    episode = decode(latest.episode, Episode)
+    if correlation.correlation_id in evidence.must_come_back:
+        return [f"it was resolved and fires again, and no incident is open (last: {latest.number}, {episode.end})"]
+    if episode.end is End.BY_US:
+        return [f"it fires, and its incident {latest.number} was closed by us"]
+    facts = _facts(evidence, latest.sys_id)
+    gone = evidence.people is not None and latest.sys_id in evidence.people.deleted
+    if gone or (facts is not None and facts.ended_at is not None):
+        return []
+    return [f"it fires, and no incident is open (last: {latest.number}, {episode.end}), though no person ended it"]
+
+
+def _resolved(evidence: Evidence, standing: list[Row]) -> list[str]:
+    for row in standing:
+        facts = _facts(evidence, row["sys_id"])
+        if facts is None or (facts.taken_at is None and not facts.reopened):
+            return [f"it is resolved, and {row['number']} stands open though nobody is on it"]
+    return []
+
+
+def _facts(evidence: Evidence, sys_id: str) -> Facts | None:
+    return evidence.people.of.get(sys_id) if evidence.people is not None else None
+
+
+def _newest(store: Store) -> dict[int, Any]:
+    """By correlation, its newest accepted alert by (event time, seq)."""
+    found: dict[int, Any] = {}
+    for row in _rows(store, tables.alerts):
+        if row.correlation is None or row.outcome != "accepted":
+            continue
+        before = found.get(row.correlation)
+        if before is None or (row.event_time, row.seq) > (before.event_time, before.seq):
+            found[row.correlation] = row
+    return found
+
+
+# --- what the store itself says of it
+
+
+def _books(evidence: Evidence) -> list[str]:
+    wrong = []
+    store = evidence.store
+    intents = _rows(store, tables.intents)
+    entries = [(row, msgspec.json.decode(row.entry)) for row in _rows(store, tables.log_entries)]
+    intended = sum(row.action == "intended" for row, _ in entries)
+    if intended != len(intents):
+        wrong.append(f"{len(intents)} intents and {intended} entries of them")
+    if broken := [entry for _row, entry in entries if entry.get("reason") == "internal_error"]:
+        wrong.append(f"a fault of the engine's own: {broken[0].get('detail')}")
+    wrong += _order(store, intents)
+    made: dict[str, set[int]] = defaultdict(set)
+    for intent in intents:
+        if intent.operation == "create" and intent.sys_id is not None:
+            made[intent.sys_id].add(intent.incident)
+    wrong += [f"record {sys_id[:6]} is two incidents" for sys_id, of in made.items() if len(of) > 1]
+    for row in evidence.records:
+        refs = Counter(ref for entry in evidence.journal(row["sys_id"]) for ref in _refs(entry["value"]))
+        wrong += [f"{row['number']}: the note [{ref}] stands there {n} times" for ref, n in refs.items() if n > 1]
+    files = Counter((row["table_sys_id"], row["file_name"]) for row in evidence.attachments)
+    wrong += [f"{name} is attached {n} times to {sys_id[:6]}" for (sys_id, name), n in files.items() if n > 1]
+    return wrong
+
+
+def _order(store: Store, intents: list[Any]) -> list[str]:
+    """Alerts are told in their order: what was applied later covers at least as much."""
+    told: dict[int, int] = {}
+    wrong = []
+    for intent in intents:
+        if intent.outcome != "applied":
+            continue
+        if intent.read_seq < told.get(intent.correlation, 0):
+            wrong.append(f"intent {intent.id} tells less than one before it")
+        told[intent.correlation] = intent.read_seq
+    spans = defaultdict(list)
+    for row in _rows(store, tables.alerts):
+        if row.seq is not None:
+            spans[row.correlation].append(row.seq)
+    wrong += [
+        f"correlation {one}: seqs {seqs}" for one, seqs in spans.items() if sorted(seqs) != [*range(1, len(seqs) + 1)]
+    ]
+    return wrong
+
+
+def _refs(note: str) -> list[str]:
+    """Our mark is a note's last line."""
+    last = note.rpartition("\n")[2]
+    return [last[1:-1]] if len(last) == 10 and last[0] == "[" and last[-1] == "]" else []
+
+
+def _rows(store: Store, table: Table) -> list[Any]:
+    with store.reading() as connection:
+        return list(connection.execute(select(table).order_by(*table.primary_key.columns)))

@@ -1,0 +1,185 @@
+"""The check of the check: each safeguard is taken away in turn, and the simulation must notice. `make mutate`.
+
+A mutation is a patch of functions in a process of its own. One that no seed notices is a hole in the simulation, or a
+safeguard that guards nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing import get_context
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+
+from bridge.servicenow.connection import Call
+from bridge.store import additions, prepare, tables, writer
+from bridge.store import settle as settling
+from bridge.store.writer import Writer
+from bridge.sync import worker
+from bridge.sync.worker import Worker
+from simulation.__main__ import one
+
+SEEDS_MAX = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    name: str
+    seeds: int  # how many it took; 0: not found
+    problem: str  # the first line
+
+
+def no_intent() -> None:
+    """The intent is written with its outcome, not before the call."""
+    kept: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+    real_intend, real_outcome = Worker._intend, settling.record_outcome
+
+    def intend(self: Worker, *given: Any) -> Any:
+        intended = real_intend(self, *given)
+        if intended is not None:
+            with self._store.transaction() as tx:
+                row = tx.execute(select(tables.intents).where(tables.intents.c.id == intended[1])).one()._asdict()
+                newest = select(tables.log_entries).where(tables.log_entries.c.action == "intended")
+                entry = tx.execute(newest.order_by(tables.log_entries.c.id.desc()).limit(1)).one()._asdict()
+                tx.execute(delete(tables.intents).where(tables.intents.c.id == row["id"]))
+                tx.execute(delete(tables.log_entries).where(tables.log_entries.c.id == entry["id"]))
+                kept[row["id"]] = row, entry
+        return intended
+
+    def outcome(tx: Any, intent: int, *given: Any, **more: Any) -> None:
+        if intent in kept:
+            row, entry = kept.pop(intent)
+            entry.pop("id")
+            tx.execute(insert(tables.intents).values(**row))
+            tx.execute(insert(tables.log_entries).values(**entry))
+        real_outcome(tx, intent, *given, **more)
+
+    Worker._intend = intend  # type: ignore[method-assign]
+    settling.record_outcome = outcome
+
+
+def no_deadline() -> None:
+    """A write goes out however late it is."""
+    real = Call.remaining.fget  # type: ignore[attr-defined]
+    Call.remaining = property(lambda call: max(1.0, real(call)))  # type: ignore[method-assign, assignment]
+
+
+def no_look_up() -> None:
+    """Once the window is over it is sent again, whatever is there."""
+    worker.look_again = lambda *_given, **_more: None  # type: ignore[assignment]
+
+
+def no_fence() -> None:
+    """A holder whose lease was taken over goes on as if it were its own."""
+    settling._fence = lambda _tx, _held: None
+
+
+def no_window() -> None:
+    """What a look-up does not show has not happened."""
+    worker.window_end = lambda deadline, _late: deadline - timedelta(days=1)
+
+
+def no_delivery_key() -> None:
+    """Every request is another delivery."""
+    real, count = prepare.fingerprint, itertools.count()
+    prepare.fingerprint = lambda source, sender_id, content: real(source, f"{sender_id} {next(count)}", content)
+
+
+def due_cleared() -> None:
+    """What arrived during the round does not make the correlation due again."""
+    real = settling.settle
+
+    def settle(tx: Any, held: Any, settlement: Any, *given: Any, **more: Any) -> None:
+        real(tx, held, settlement, *given, **more)
+        row = update(tables.correlations).where(tables.correlations.c.id == held.correlation)
+        tx.execute(row.values(due_at=settlement.wake_at))
+
+    settling.settle = settle
+
+
+def no_retry_alone() -> None:
+    """A batch with one delivery that the database cannot take is refused as a whole."""
+    Writer._store_alone = lambda _writer, ticket: writer._refuse(ticket, None)  # type: ignore[method-assign, assignment]
+
+
+def all_is_ours() -> None:
+    """Whatever carries our correlation ID is taken."""
+    worker.is_ours = lambda *_given, **_more: True  # type: ignore[assignment]
+
+
+def no_read() -> None:
+    """A record is changed without a look at what people did to it."""
+    Worker._read = lambda _worker, _sight, _sys_id: None  # type: ignore[method-assign]
+    Worker._notice = lambda _worker, sight, _record: sight  # type: ignore[method-assign]
+
+
+def nothing_known() -> None:
+    """The record of an earlier episode counts as that of this one."""
+    settling.known_elsewhere = lambda *_given, **_more: False  # type: ignore[assignment]
+
+
+def no_mark() -> None:
+    """What goes with an incident is sent without a mark before it."""
+    additions.about_to_send = lambda *_given: True  # type: ignore[assignment]
+
+
+def settled_by_hope() -> None:
+    """A write whose answer was lost counts as applied."""
+    worker.look_again = lambda *_given, **_more: worker.Found(record=None)  # type: ignore[assignment]
+
+
+MUTATIONS: dict[str, Callable[[], None]] = {
+    "intent before the write": no_intent,
+    "deadline checked before the first byte": no_deadline,
+    "look-up": no_look_up,
+    "epoch fence": no_fence,
+    "late-commit window": no_window,
+    "delivery key": no_delivery_key,
+    "due computed anew from seq": due_cleared,
+    "group commit: one by one after a refusal": no_retry_alone,
+    "ownership": all_is_ours,
+    "read before write": no_read,
+    "records of other episodes": nothing_known,
+    "mark before what goes with an incident": no_mark,
+    "ambiguous is not applied": settled_by_hope,
+}
+
+
+def hunt(name: str, seeds: int) -> Found:
+    """Seeds with this safeguard taken away, until one fails. In a process of its own: nothing is put back."""
+    MUTATIONS[name]()
+    for seed in range(seeds):
+        if problem := one(seed).problem:
+            return Found(name, seed + 1, problem.partition("\n")[0])
+    return Found(name, 0, "")
+
+
+def hunts(names: list[str], *, seeds: int, workers: int) -> Iterator[Found]:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        yield from pool.map(hunt, names, [seeds] * len(names))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="mutations", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"of: {', '.join(MUTATIONS)}")
+    parser.add_argument("--seeds", type=int, default=SEEDS_MAX)
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    names = [name for name in MUTATIONS if not given.names or any(word in name for word in given.names)]
+    unseen = 0
+    for found in hunts(names, seeds=given.seeds, workers=given.workers):
+        unseen += not found.seeds
+        seeds = f"{found.seeds:5} seeds" if found.seeds else "NOT FOUND  "
+        print(f"{seeds}  {found.name:42} {found.problem[:110]}", flush=True)
+    return 1 if unseen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

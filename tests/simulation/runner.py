@@ -1,0 +1,224 @@
+"""One seed from its first alert to rest, and whether what must hold then does."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, update
+
+from bridge.settings import AuthScheme
+from bridge.store import tables
+from simulation import fake
+from simulation.actors import Persons, Senders
+from simulation.fake import Wire
+from simulation.invariants import Evidence, check_invariants
+from simulation.mappings import IMPACT, MAPPINGS
+from simulation.people import foreign_changed
+from simulation.world import INSTALLATION, Engine, Trouble, World, simulated
+
+LEVELS = ("table", "table", "table", "import_set", "unique")
+DAY = 86_400.0
+REST_SECONDS_MAX = 3 * DAY
+NOTICED_SECONDS = 150.0  # a close is due by then, and with it the record is read
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    seed: int
+    problem: str  # "": all held
+    story: tuple[str, ...]
+    rounds: int
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256("\n".join((*self.story, self.problem)).encode()).hexdigest()[:16]
+
+
+def run(engine: Engine, seed: int) -> Outcome:
+    chance = random.Random(f"world {seed}")
+    level, mapping = chance.choice(LEVELS), chance.choice(list(MAPPINGS))
+    scheme = chance.choice((AuthScheme.BASIC, AuthScheme.OAUTH_CLIENT_CREDENTIALS))
+    world = World(engine, seed, level, mapping, processes=chance.choice((1, 2, 2, 3)), scheme=scheme)
+    problem = ""
+    with simulated(world):
+        try:
+            _live(world, chance)
+        except Exception as error:  # noqa: BLE001 (whatever comes out of the engine is a finding)
+            problem = f"{type(error).__name__}: {error}"
+            world.story.append(problem)
+            if not isinstance(error, AssertionError):
+                import traceback
+
+                world.story.append(traceback.format_exc())
+    head = f"seed {seed}: {level}, mapping {mapping}, {scheme}, {world.size} processes"
+    return Outcome(seed, problem, (head, *world.story), _rounds(world))
+
+
+def _live(world: World, chance: random.Random) -> None:
+    rules = [f"r{number}" for number in range(1, chance.choice((1, 2, 2, 3)) + 1)]
+    span = chance.choice((30.0, 300.0, 1800.0, 7200.0))
+    senders, persons = Senders(world, rules), Persons(world, rules)
+    senders.plan(chance.randint(3, 12), span)
+    persons.plan(chance.choice((0, 0, 1, 3, 5)), span)
+    _trouble(world, chance)
+    if chance.random() < 0.2:
+        rule, other = chance.choice(rules), chance.choice(("", "ffffffff"))
+        world.scheduler.at(chance.uniform(0, span / 2), lambda: persons.foreign(rule, other))
+    for _ in range(chance.choice((0, 0, 0, 1, 2))):
+        world.scheduler.at(chance.uniform(0, span), lambda: _power_cut(world))
+    for _ in range(chance.choice((0, 0, 1))):
+        world.scheduler.at(chance.uniform(0, span), lambda: _outage(world))
+    for _ in range(chance.choice((0, 1, 3))):
+        world.scheduler.at(chance.uniform(0, span), world.look)
+    for minutes in range(5, int(span // 60), 10):
+        world.scheduler.at(minutes * 60.0, persons.ask_sync)
+    world.start()
+    world.scheduler.run(span)
+    _come_to_rest(world, senders, persons, chance)
+
+
+def _trouble(world: World, chance: random.Random) -> None:
+    """Each seed has troubles of its own, from none to more than any day has."""
+
+    def some(*of: float) -> float:
+        return chance.choice(of)
+
+    world.fake.wire = Wire(reads=some(0, 0, 0.05, 0.2), writes=some(0, 0.1, 0.3, 0.6))
+    if world.level == "unique":
+        world.fake.wire.stalls = some(0, 0.1, 0.3)
+    world.trouble = Trouble(
+        dies=some(0, 0, 0.01, 0.04), pauses=some(0, 0, 0.01, 0.05), refuses=some(0, 0, 0.01), forgets=some(0, 0, 0.01)
+    )
+
+
+def _power_cut(world: World) -> None:
+    """A clock that is wrong by an hour afterwards is only survived where no write is still on its way."""
+    chance = world.chance
+    step = chance.choice((0.0, 0.0, -3600.0, 3600.0))
+    if step > 0 and world.fake.pending_late:
+        step = 0.0
+    world.power_cut(chance.uniform(1.0, 120.0), step)
+
+
+def _outage(world: World) -> None:
+    world.fake.wire.down = True
+    world.tell("the instance is gone")
+
+    def back() -> None:
+        world.fake.wire.down = False
+        world.tell("the instance is back")
+
+    world.scheduler.after(world.chance.uniform(5.0, 600.0), back)
+
+
+def _come_to_rest(world: World, senders: Senders, persons: Persons, chance: random.Random) -> None:
+    """Nothing goes wrong any more, and every problem is reported once more: what stands then must be right."""
+    scheduler = world.scheduler
+    scheduler.run(world.timeline.seconds + 200.0)  # what is still on its way arrives, the dead come back
+    world.tell("from here on nothing goes wrong")
+    world.trouble, world.fake.wire = Trouble(), Wire()
+    persons.give_way()
+    scheduler.run(world.timeline.seconds + 1500.0)
+    persons.ask_sync()
+    world.look()
+    scheduler.run(world.timeline.seconds + max(900.0, _ahead(world)))
+    world.tell("each problem is reported once more")
+    must_come_back, levels = set(), {}
+    for rule in senders.rules:
+        states = chance.choice((("firing",), ("resolved",), ("resolved", "firing")))
+        noticed = False
+        for state in states:
+            alert = {"rule": rule, "state": state, "level": chance.choice(("low", "critical"))}
+            senders.deliver([senders.new((rule,), [alert])])
+            if state == "firing":
+                levels[rule] = alert["level"]
+            pause = chance.choice((1.0, 400.0))
+            scheduler.run(world.timeline.seconds + pause)
+            noticed = noticed or (state == "resolved" and pause > NOTICED_SECONDS)
+        if states == ("resolved", "firing") and noticed and rule not in world.people.deleted_ids:
+            must_come_back.add(rule)
+    persons.ask_sync(refusals_too=True)
+    world.look()
+    _rest(world)
+    check_invariants(_evidence(world, must_come_back))
+    _wake(world)
+    check_invariants(_evidence(world, must_come_back))
+    _shown(world, levels)
+
+
+def _ahead(world: World) -> float:
+    """Seconds until what is reported now is newer than all before: clocks, ours too, may have been ahead."""
+    with world.store.reading() as tx:
+        newest = tx.execute(select(func.max(tables.alerts.c.event_time))).scalar()
+    return (newest - world.timeline.wall()).total_seconds() + 1.0 if newest is not None else 0.0
+
+
+def _rest(world: World) -> None:
+    until = world.timeline.seconds + REST_SECONDS_MAX
+    world.scheduler.run(until)
+    with world.store.reading() as tx:
+        due = tx.execute(select(func.count()).where(tables.correlations.c.due_at.is_not(None))).scalar_one()
+    assert due == 0, f"{due} correlations are still due after {REST_SECONDS_MAX / DAY:.0f} quiet days"
+
+
+def _wake(world: World) -> None:
+    """At rest nothing is left to say: looked at again, nothing is written."""
+    writes = world.fake.writes
+    with world.store.transaction() as tx:
+        # What a person ended stays so until the source says something; being woken is not that.
+        heeded = tables.correlations.c.last_decision == "nothing: closed_by_person"
+        tx.execute(update(tables.correlations).where(~heeded).values(due_at=world.store.now(tx)))
+    world.scheduler.wake_parked(one=world.chance)
+    _rest(world)
+    assert world.fake.writes == writes, "at rest, and woken without news it writes"
+
+
+def _shown(world: World, levels: dict[str, str]) -> None:
+    """An open incident shows at least the severity of what was reported last."""
+    for row in world.fake.simulator.records(world.target.table):
+        level = levels.get(row["correlation_id"])
+        if level is None or not world.people.is_ours(row) or fake.is_over(row, world.target.table):
+            continue
+        if "impact" not in world.people.facts(row["sys_id"]).edited:
+            assert row["impact"] <= IMPACT.get(level, "3"), f"{row['number']} shows impact {row['impact']} for {level}"
+
+
+def _evidence(world: World, must_come_back: set[str]) -> Evidence:
+    accepted = {
+        f"{answer.delivery}-{alert.position}"
+        for sent in world.sent.values()
+        for answer in sent.answers
+        for alert in answer.alerts
+    }
+    wrongs = [*world.wrongs, *world.fake.wrongs, *foreign_changed(world.people, world.fake.simulator.rows)]
+    wrongs += [f"{sent.sender_id} was never answered" for sent in world.sent.values() if not sent.answers]
+    wrongs += [
+        f"{sent.sender_id} was answered as {len({answer.delivery for answer in sent.answers})} deliveries"
+        for sent in world.sent.values()
+        if len({answer.delivery for answer in sent.answers}) > 1
+    ]
+    arrived = sum(len(sent.answers) for sent in world.sent.values())
+    for rule, refused in world.fake.refusals.items():
+        if refused > arrived + world.asks.get(rule, 0) + 2:
+            wrongs.append(f"{rule}: refused for good {refused} times, and tried again each time")
+    simulator = world.fake.simulator
+    return Evidence(
+        store=world.store,
+        installation=INSTALLATION,
+        table=world.target.table,
+        records=simulator.records(world.target.table),
+        journal=simulator.journal,
+        violations=simulator.violations,
+        accepted=accepted,
+        deliveries=len(world.sent),
+        people=world.people,
+        attachments=simulator.records("sys_attachment"),
+        wrongs=wrongs,
+        must_come_back=must_come_back,
+    )
+
+
+def _rounds(world: World) -> int:
+    return sum(entry.endswith("round") for entry in world.story)

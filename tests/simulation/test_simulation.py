@@ -1,0 +1,39 @@
+"""The engine survives 2,000 seeds of everything that can go wrong; a seed is one story, and the same again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simulation.__main__ import many, one
+
+SEEDS = 2_000
+TESTS = Path(__file__).parents[1]
+
+
+def test_whatever_goes_wrong_what_must_hold_holds_when_the_bridge_has_come_to_rest() -> None:
+    failed = {
+        outcome.seed: outcome.problem for outcome in many(range(SEEDS), workers=os.cpu_count() or 1) if outcome.problem
+    }
+    assert failed == {}, "tell a story with: make simulate SEED=…"
+
+
+@pytest.mark.parametrize("seed", [3, 162])
+def test_a_seed_is_the_same_story_in_another_process(seed: int) -> None:
+    """Neither a clock, nor chance, nor the order of sets may come in from outside."""
+    told = subprocess.run(
+        [sys.executable, "-m", "simulation", "--seed", str(seed)],
+        cwd=TESTS,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]), "PYTHONHASHSEED": "4711"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    for other in (1, 2, 5):  # what ran before it in this process is no part of it
+        one(other)
+    assert one(seed).digest in told.stdout.splitlines()[-1]
