@@ -87,8 +87,11 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Lease | 
     return Lease(correlation=row.id, incident=incident, epoch=epoch)
 
 
-def hold(tx: Connection, lease: Lease) -> Held:
-    """All that a decision looks at, as it is under the lease. Raises msgspec.DecodeError for a row it cannot read."""
+def hold(tx: Connection, lease: Lease) -> Held | None:
+    """All that a decision looks at, as it is under the lease. None: another holder has it by now.
+
+    Raises msgspec.DecodeError for a row it cannot read.
+    """
     of_it = (
         select(correlations, episodes.c.number, episodes.c.part)
         .join(episodes, episodes.c.correlation == correlations.c.id)
@@ -97,6 +100,8 @@ def hold(tx: Connection, lease: Lease) -> Held:
     )
     rows = tx.execute(of_it).all()
     row = tx.execute(select(incidents).where(incidents.c.id == lease.incident)).one()
+    if row.epoch != lease.epoch:  # whose correlations may be of other incidents since
+        return None
     incident = _incident(row, next((one.number for one in rows if one.part == Part.OPENED), 1))
     members = [_member(tx, one) for one in rows if one.number == one.episode and one.part not in GONE]
     doubt = doubt_of(tx, incident.id)

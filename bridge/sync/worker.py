@@ -109,6 +109,8 @@ class Worker:
             _log.exception("what is stored of correlation %d cannot be read", lease.correlation)
             self._ledger.unreadable(lease)
             return True
+        if held is None:  # we stood still until the lease had run out: it is the next holder's
+            return True
         try:
             self._round(held)
         except LeaseLost:

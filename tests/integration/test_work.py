@@ -143,6 +143,23 @@ def test_what_is_claimed_is_not_claimed_again(store: Store, library: Library) ->
     assert take(store) is None
 
 
+def test_who_stood_still_until_the_next_episode_was_planned_holds_nothing(store: Store, library: Library) -> None:
+    put(store, library, "r1")
+    finish(store, held_of(store))
+    put(store, library, "r1", level="critical")
+    with store.transaction() as tx:
+        late = claim(tx, store.now(tx), paused=())
+    assert late is not None
+    with store.transaction() as tx:
+        taken_over = claim(tx, store.now(tx) + LEASE + timedelta(seconds=1), paused=())
+        assert taken_over is not None
+        held = hold(tx, taken_over)
+        assert held is not None
+        settle.plan_next(tx, held, "itsm")
+    with store.reading() as tx:
+        assert hold(tx, late) is None
+
+
 def test_a_lease_that_ran_out_is_taken_over_with_a_higher_epoch(store: Store, library: Library) -> None:
     put(store, library, "r1")
     first = held_of(store)
