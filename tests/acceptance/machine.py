@@ -45,6 +45,7 @@ class Machine:
         database: str = "sqlite:///var/bridge.db",
     ) -> None:
         self.folder = folder
+        self.database = database
         self.simulator = free_url()
         self.url = free_url()
         subprocess.run([*BRIDGE, "init", str(folder)], check=True, capture_output=True, timeout=60)

@@ -10,17 +10,19 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
+from simulation import runs
 from simulation.runner import Outcome, run
 from simulation.world import Engine
 
-CHUNK = 25
+CHUNK = 10
+PART = 500  # seeds; a run that is broken off goes on after the last whole part
 _engine: Engine | None = None
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="simulate", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many")
-    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--first", type=int, help="the first of them; else the one after the last that was run here")
     parser.add_argument("--seed", type=int, help="this one alone, with its story")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
@@ -29,15 +31,26 @@ def main() -> int:
         print("\n".join(outcome.story))
         print(f"seed {outcome.seed}: {outcome.problem or 'all holds'} ({outcome.digest})")
         return 1 if outcome.problem else 0
+    first = given.first if given.first is not None else runs.simulated_to(runs.commit())
+    failed = 0
+    for begin in range(first, first + given.seeds, PART):
+        failed += _part(range(begin, min(begin + PART, first + given.seeds)), given.workers)
+    return 1 if failed else 0
+
+
+def _part(seeds: range, workers: int) -> int:
+    """Run and note them: what is noted need not be run again. How many failed."""
     began = time.monotonic()
     failed = 0
-    for outcome in many(range(given.first, given.first + given.seeds), workers=given.workers):
+    for outcome in many(seeds, workers=workers):
         if outcome.problem:
             failed += 1
             print(f"seed {outcome.seed} ({outcome.story[0]}):\n{outcome.problem}\n", flush=True)
     spent = time.monotonic() - began
-    print(f"{given.seeds} seeds, {failed} failed, {spent:.0f} s ({given.seeds / spent:.0f} a second)")
-    return 1 if failed else 0
+    found = f"{len(seeds)} seeds, {failed} failed, {spent:.0f} s"
+    print(f"{seeds[0]}-{seeds[-1]}: {found}", flush=True)
+    runs.append("simulate", f"{seeds[0]}-{seeds[-1]}", found, bool(failed))
+    return failed
 
 
 def one(seed: int) -> Outcome:

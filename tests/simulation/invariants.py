@@ -17,6 +17,7 @@ from bridge.alert import key_of
 from bridge.correlation.policy import End, Episode
 from bridge.store import tables
 from bridge.store.engine import Store
+from bridge.store.reconciler_tables import strays
 from bridge.store.work import decode
 from bridge.sync.reading import ENDED_STATES
 from simulation.people import Facts, People
@@ -39,6 +40,9 @@ class Evidence:
     people: People | None = None  # None: nobody touched anything
     attachments: Sequence[Row] = ()
     wrongs: Sequence[str] = ()  # what was seen to go wrong while it happened
+    twins: bool = (
+        False  # some were made beyond what is promised: at most one of a problem may stand, or people were told
+    )
     given_up: Collection[str] = field(default_factory=frozenset)  # correlation IDs that rightly wait for a person
     must_come_back: Collection[str] = field(
         default_factory=frozenset
@@ -84,10 +88,13 @@ def _sync(evidence: Evidence) -> list[str]:
         if correlation.correlation_id in evidence.given_up:
             continue
         mine = [of[link.incident] for link in links if link.correlation == correlation.id]
-        records = ours.get(correlation.key, [])
+        its = {row.sys_id for row in mine}
+        records = [row for row in evidence.records if row["sys_id"] in its or row in ours.get(correlation.key, [])]
+        shared = [link.correlation for link in links if link.incident == max((row.id for row in mine), default=0)]
         named = correlation.correlation_id
         wrong += [
-            f"{named}: {problem}" for problem in _correlation(evidence, correlation, mine, records, known, newest)
+            f"{named}: {problem}"
+            for problem in _correlation(evidence, correlation, mine, records, known, newest, shared)
         ]
     return wrong
 
@@ -99,29 +106,37 @@ def _correlation(
     records: list[Row],
     known: dict[str, Any],
     newest: dict[int, Any],
+    shared: list[int],
 ) -> list[str]:
     wrong = []
     if correlation.failure is not None:
         wrong.append(f"it is not at rest: {correlation.failure}: {correlation.failure_text}")
     if correlation.applied_seq != correlation.last_seq:
         wrong.append(f"alerts up to {correlation.last_seq} came, up to {correlation.applied_seq} are applied")
-    if strangers := [row["number"] for row in records if row["sys_id"] not in known]:
+    strangers = [row["number"] for row in records if row["sys_id"] not in known]
+    if strangers and not evidence.twins:
         wrong.append(f"twins, or records that the store does not know: {strangers}")
     open_rows = [row for row in mine if row.state == "open"]
     if len(open_rows) != int(correlation.open):
         wrong.append(f"open is {correlation.open}, and {len(open_rows)} incidents are")
     latest = max(mine, key=lambda row: row.id, default=None)
     standing = [row for row in records if _stands(evidence, row, latest)]
-    if len(standing) > 1:
+    if len(standing) > 1 and not _told_of(evidence.store, standing):
         wrong.append(f"{len(standing)} incidents stand open: {[row['number'] for row in standing]}")
     last = newest.get(correlation.id)
     if last is None:
         return [*wrong, "a record without an alert"] if records else wrong
     if last.status == "firing":
         wrong += _firing(evidence, correlation, latest, standing)
-    else:
+    elif not any(one in newest and newest[one].status == "firing" for one in shared):
         wrong += _resolved(evidence, standing)
     return wrong
+
+
+def _told_of(store: Store, standing: list[Row]) -> bool:
+    """People were asked which of two stays."""
+    asked = {row.sys_id for row in _rows(store, strays) if row.outcome is not None}
+    return len([row for row in standing if row["sys_id"] not in asked]) == 1
 
 
 def _stands(evidence: Evidence, row: Row, latest: Any) -> bool:
@@ -181,7 +196,8 @@ def _books(evidence: Evidence) -> list[str]:
     store = evidence.store
     intents = _rows(store, tables.intents)
     entries = [(row, msgspec.json.decode(row.entry)) for row in _rows(store, tables.log_entries)]
-    intended = sum(row.action == "intended" for row, _ in entries)
+    # A twin that is closed is intended, too, and is no intent of an incident.
+    intended = sum(row.action == "intended" and "intent" in entry.get("detail", {}) for row, entry in entries)
     if intended != len(intents):
         wrong.append(f"{len(intents)} intents and {intended} entries of them")
     if broken := [entry for _row, entry in entries if entry.get("reason") == "internal_error"]:

@@ -56,8 +56,8 @@ def no_intent() -> None:
     def outcome(tx: Any, intent: int, *given: Any, **more: Any) -> None:
         if intent in kept:
             row, entry = kept.pop(intent)
-            entry.pop("id")
-            tx.execute(insert(tables.intents).values(**row))
+            del row["id"], entry["id"]  # they may have been given away since
+            intent = tx.execute(insert(tables.intents).values(**row)).inserted_primary_key[0]
             tx.execute(insert(tables.log_entries).values(**entry))
         real_outcome(tx, intent, *given, **more)
 

@@ -1,0 +1,423 @@
+"""A process that lives through a scenario and dies, for real, at the crash point that it is told. Started by tests.
+
+Steps are done in order, and which were done is kept in a file: the process that comes after goes on with the step in
+which the one before died, as senders and people go on who were not answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import requests
+from sqlalchemy import update
+
+from bridge import crashpoint
+from bridge.dictionary.reading import Reading
+from bridge.library import Library, Published
+from bridge.mapping.load import compile_files
+from bridge.metrics import Metrics
+from bridge.servicenow.client import Client
+from bridge.servicenow.table import TableApi
+from bridge.settings import AuthScheme, Close, Instance, InstanceAuth, Secret, Target
+from bridge.store import orders, prepare, queries, tables
+from bridge.store.calls import CallShare, Slots
+from bridge.store.engine import Store, open_store
+from bridge.store.prepare import PreparedDelivery
+from bridge.store.reconciler_tables import reconcilers, strays
+from bridge.store.replay import quarantined, replay
+from bridge.store.revisions import register
+from bridge.store.writer import Writer
+from bridge.sync.alert import Alerts
+from bridge.sync.reconciler import Reconciler
+from bridge.sync.worker import Worker
+
+DIED = 77  # exit status
+INSTALLATION = "0a1b2c3d"
+PASSWORD, SECRET = "DOOMED_PASSWORD", "DOOMED_SECRET"
+CLIENT_ID = "bridge-client"
+LONG_AGO = timedelta(hours=1)
+ROUNDS_MAX = 200
+TARGET = Target(
+    name="itsm",
+    instance="test",
+    table="incident",
+    close=Close(state="6", code="Solution provided", notes="The source reports this resolved."),
+)
+MAPPING = """
+mapping: probe
+version: 1
+owner: tests@corp.example
+each: {{in: ".alerts[]"}}
+extract: {{rule: {rule}, level: .level, kind: .kind, team: .team ?? "Service Desk"}}
+severity: {{from: level, table: {{critical: critical, low: low}}, default: medium}}
+correlation:
+  id: "{{{{ rule }}}}"
+  display: Probe
+  close_when: {{.state: resolved}}
+  join: [{{same: [.shared], within: 4h}}]
+suppress:
+  - {{name: noise, reason: a test, permanent: true, when: {{kind: noisy}}}}
+route: [{{to: itsm, assignment_group: "{{{{ team }}}}"}}]
+fields:
+  create: {{short_description: "{{{{ rule }}}}", impact: {{by: severity, table: {{critical: 1}}, default: 3}}}}
+  update: {{description: "Last level: {{{{ level ?? \\"none\\" }}}}"}}
+attach: true
+"""
+# What a later revision of the mapping can make of what the first one could not.
+FIRST, LATER = MAPPING.format(rule=".rule"), MAPPING.format(rule=".rule ?? .name")
+
+
+@dataclass(slots=True)
+class Place:
+    """The bridge's halves in this process, and ServiceNow's admin routes at hand."""
+
+    store: Store
+    servicenow: str
+    client: Client
+    library: Library
+    later: Library
+    writer: Writer
+    worker: Worker
+    second: Worker
+    reconciler: Reconciler
+    meanwhile: dict[str, Callable[[], None]] = field(default_factory=dict)  # by point: done once when it is passed
+
+    def deliver(self, sender_id: str, *alerts: dict[str, Any]) -> None:
+        published = self.library["probe"]
+        body = json.dumps({"alerts": alerts}).encode()
+        one = PreparedDelivery(
+            source="probe",
+            tenant="default",
+            mapping="probe",
+            revision_id=published.revision_id,
+            revision=published.revision,
+            sender_id=sender_id,
+            content_type="application/json",
+            body=body,
+            fingerprint=prepare.fingerprint("probe", sender_id, body),
+            alerts=prepare.map_content(published.mapping, body, now=self.store.moment()),
+        )
+        self.writer.submit(one)
+
+    def fire(self, sender_id: str, rule: str = "r1", **more: str) -> None:
+        self.deliver(sender_id, {"rule": rule, "level": "low"} | more)
+
+    def idle(self) -> None:
+        for _ in range(ROUNDS_MAX):
+            if not self.worker.work():
+                return
+        raise AssertionError("the worker does not come to rest")
+
+    def time_passes(self) -> None:
+        """An hour, for all that waits: leases of the dead have run out, windows are over, what was put off is due."""
+        with self.store.transaction() as tx:
+            now = self.store.now(tx)
+            past = now - LONG_AGO
+            for leased in (tables.incidents, tables.additions, reconcilers):
+                tx.execute(update(leased).where(leased.c.lease_until.is_not(None)).values(lease_until=past))
+            tx.execute(update(tables.intents).values(deadline=past))
+            tx.execute(
+                update(tables.additions).where(tables.additions.c.sent_until.is_not(None)).values(sent_until=past)
+            )
+            for timed in (tables.correlations, tables.additions, strays):
+                tx.execute(update(timed).where(timed.c.due_at.is_not(None)).values(due_at=past))
+            tx.execute(update(reconcilers).values(due_at=past, sweep_at=past))
+
+    def second_round(self) -> None:
+        self.second.work()
+
+    def until_rest(self) -> None:
+        for _ in range(4):
+            self.time_passes()
+            self.idle()
+
+    def turn(self) -> None:
+        self.time_passes()
+        self.reconciler.sweep()
+        self.idle()
+
+    def ask_sync(self, rule: str = "r1") -> None:
+        with self.store.transaction() as tx:
+            orders.ask_sync(tx, queries.find_correlations(tx, rule), actor="test", now=self.store.now(tx))
+
+    # --- ServiceNow
+
+    def fault(self, kind: str, method: str, path: str = "/table/incident", **more: Any) -> None:
+        self._post("/simulator/faults", {"kind": kind, "method": [method], "path": path} | more)
+
+    def records(self) -> list[dict[str, str]]:
+        query = {"sysparm_limit": "1000", "sysparm_query": "ORDERBYnumber", "sysparm_exclude_reference_link": "true"}
+        answer = self._http("GET", "/api/now/v2/table/incident", params=query)
+        return list(answer.json()["result"])
+
+    def person(self, number: int = 0, **fields: str) -> None:
+        self._post(f"/simulator/records/incident/{self.records()[number]['sys_id']}", {"fields": fields})
+
+    def twin(self) -> None:
+        """What a request that was believed lost makes when it is applied in the end."""
+        there = self.records()
+        if len(there) == 1:
+            columns = ("correlation_id", "correlation_display", "short_description", "impact")
+            self._post("/api/now/v2/table/incident", {name: there[0][name] for name in columns})
+
+    def _post(self, path: str, body: Any) -> None:
+        answer = self._http("POST", path, json=body)
+        assert answer.ok, answer.text
+
+    def _http(self, method: str, path: str, **more: Any) -> requests.Response:
+        with requests.Session() as http:
+            http.trust_env = False
+            headers = {"Accept": "application/json"}
+            return http.request(
+                method, self.servicenow + path, auth=("bridge", "bridge"), headers=headers, timeout=20, **more
+            )
+
+
+# --- scenarios: each passes the points that are its own
+
+
+def life(place: Place) -> Iterator[Callable[[], None]]:
+    yield lambda: place.fire("d1")
+    yield place.idle
+    yield lambda: place.person(description="Seen by a person.")
+    yield lambda: place.fire("d2", level="critical")
+    yield place.idle
+    yield lambda: place.fire("d3", level="critical")
+    yield place.idle
+    yield lambda: place.fire("d4", state="resolved")
+
+
+def ended(place: Place) -> Iterator[Callable[[], None]]:
+    yield lambda: place.fire("d1")
+    yield place.idle
+    yield place.turn
+    yield lambda: place.person(state="7", close_code="Solution provided", close_notes="Done.")
+    yield place.turn
+
+
+def failing(place: Place) -> Iterator[Callable[[], None]]:
+    yield lambda: place.fault("rate_limit", "POST", seconds=0)
+    yield lambda: place.fire("d1")
+    yield place.idle
+    yield place.until_rest
+    yield lambda: place.fault("reset_before_commit", "POST")
+    yield lambda: place.fire("d2", "r2")
+    yield place.idle
+    yield place.until_rest
+    yield lambda: place.fault("business_rule", "PATCH")
+    yield lambda: place.fire("d3", state="resolved")
+    yield place.until_rest
+    yield place.ask_sync
+
+
+def beside(place: Place) -> Iterator[Callable[[], None]]:
+    yield lambda: place.fault("server_error", "POST", "/attachment")
+    yield lambda: place.fire("d1")
+    yield place.idle
+    yield place.until_rest
+    yield lambda: place.fault("acl", "POST", "/attachment")
+    yield lambda: place.fire("d2", "r2")
+    yield place.until_rest
+
+
+def counted(place: Place) -> Iterator[Callable[[], None]]:
+    yield lambda: place.fire("d1", kind="noisy")
+    yield place.ask_sync
+    yield place.idle
+
+
+def unreadable(place: Place) -> Iterator[Callable[[], None]]:
+    def written(applied: bytes | None) -> None:
+        with place.store.transaction() as tx:
+            tx.execute(update(tables.correlations).values(applied=applied, applied_seq=0))
+
+    yield lambda: place.fire("d1")
+    yield place.idle
+    yield lambda: written(b"of a later version")
+    yield lambda: place.fire("d2")
+    yield place.idle
+    yield lambda: written(None)
+    yield place.ask_sync
+
+
+def two_holders(place: Place) -> Iterator[Callable[[], None]]:
+    """The second takes the first one's lease over while that waits for ServiceNow."""
+
+    def overtaken() -> None:
+        def second() -> None:
+            place.time_passes()
+            place.second.work()
+
+        place.meanwhile["read:answered"] = second
+        place.idle()
+
+    yield lambda: place.fire("d1")
+    yield place.idle
+    yield lambda: place.fire("d2", level="critical")
+    yield overtaken
+
+
+def joined(place: Place) -> Iterator[Callable[[], None]]:
+    def raced() -> None:
+        place.meanwhile["read:send"] = place.second_round
+        place.idle()
+
+    yield lambda: place.fire("d1", shared="a")
+    yield place.idle
+    yield lambda: place.fire("d2", "r2", shared="a")
+    yield place.idle
+    yield place.until_rest
+    yield lambda: place.deliver(
+        "d3", {"rule": "r3", "shared": "b", "team": "SOC L1"}, {"rule": "r4", "shared": "b", "team": "SOC L2"}
+    )
+    yield raced
+    yield place.until_rest
+
+
+def let_go(place: Place) -> Iterator[Callable[[], None]]:
+    def closed_before_it_was_told() -> None:
+        place.meanwhile["joined:committed"] = lambda: place.person(
+            state="7", close_code="Solution provided", close_notes="Done."
+        )
+        place.idle()
+
+    yield lambda: place.fire("d1", shared="a")
+    yield place.idle
+    yield lambda: place.fire("d2", "r2", shared="a")
+    yield closed_before_it_was_told
+    yield place.until_rest
+
+
+def twins(place: Place) -> Iterator[Callable[[], None]]:
+    yield lambda: place.fire("d1")
+    yield place.idle
+    yield place.turn
+    yield place.twin
+    yield lambda: place.fault("server_error", "GET", "/table/incident/")
+    yield place.turn
+    yield place.turn
+    yield place.turn
+
+
+def twin_taken(place: Place) -> Iterator[Callable[[], None]]:
+    yield lambda: place.fire("d1")
+    yield place.idle
+    yield place.turn
+    yield place.twin
+    yield lambda: place.person(1, assigned_to="fred", state="2")
+    yield place.turn
+    yield place.turn
+
+
+def twin_kept(place: Place) -> Iterator[Callable[[], None]]:
+    yield lambda: place.fire("d1")
+    yield place.idle
+    yield place.turn
+    yield place.twin
+    yield lambda: place.fault("business_rule", "PATCH")
+    yield place.turn
+    yield place.turn  # the younger of the two may have been the one that was known
+
+
+def replayed(place: Place) -> Iterator[Callable[[], None]]:
+    def again() -> None:
+        with place.store.reading() as tx:
+            ids = quarantined(tx, source=None)
+        replay(place.store, ids, library=place.later, mapping_of={"probe": "probe"}, actor="test")
+        place.library = place.later
+
+    yield lambda: place.deliver("d1", {"name": "r1", "level": "low"})
+    yield again
+
+
+SCENARIOS = {
+    **dict.fromkeys(("intake", "claim", "intent", "applied", "edited", "unwritten", "read", "write", "token"), life),
+    **dict.fromkeys(("addition_claim", "addition_mark", "addition_done", "calls"), life),
+    **dict.fromkeys(("turn", "page", "swept", "turn_over", "noticed"), ended),
+    **dict.fromkeys(("not_applied", "failed", "window_over", "refused"), failing),
+    **dict.fromkeys(("addition_again", "addition_refused", "addition_given_up"), beside),
+    "counted": counted,
+    "unreadable": unreadable,
+    "lease_lost": two_holders,
+    **dict.fromkeys(("joined", "not_begun"), joined),
+    "let_go": let_go,
+    **dict.fromkeys(("stray", "stray_later", "twin_intent", "twin_closed"), twins),
+    "merged": twin_taken,
+    "twin_told": twin_kept,
+    "replay": replayed,
+}
+
+
+def run(database: str, servicenow: str, commit: str, point: str, progress: str) -> None:
+    """Live through the scenario of a commit or a send. `point`: where to die with DIED; "": not at all."""
+    os.environ[PASSWORD], os.environ[SECRET] = "bridge", "secret"
+    with contextlib.closing(open_store(database, lambda: datetime.now(UTC))) as store:  # noqa: TID251 (a process of its own)
+        place = _place(store, servicenow, oauth=commit == "token")
+        crashpoint.listen(lambda name: _passed(place, name, point))
+        done_file = Path(progress)
+        done = int(done_file.read_text()) if done_file.exists() else 0
+        place.time_passes()
+        place.writer.start()
+        for number, step in enumerate(SCENARIOS[commit](place)):
+            if number >= done:
+                step()
+                done_file.write_text(str(number + 1))
+        place.until_rest()
+        place.writer.stop()
+
+
+def _passed(place: Place, name: str, point: str) -> None:
+    if name == point:
+        os._exit(DIED)
+    if (what := place.meanwhile.pop(name, None)) is not None:
+        what()
+
+
+def _place(store: Store, servicenow: str, *, oauth: bool) -> Place:
+    password, secret = Secret(kind="env", name=PASSWORD), Secret(kind="env", name=SECRET)
+    basic = InstanceAuth(scheme=AuthScheme.BASIC, username="bridge", password=password)
+    token = InstanceAuth(scheme=AuthScheme.OAUTH_CLIENT_CREDENTIALS, client_id=CLIENT_ID, client_secret=secret)
+    instance = Instance(name="test", url=servicenow, auth=token if oauth else basic)
+    limits = instance.limits
+    share = None
+    if not store.is_sqlite:
+        share = CallShare(
+            store, Slots(store), "test", concurrent=limits.concurrent_calls, per_hour=limits.calls_per_hour
+        )
+    client = Client(instance, clock=store.moment, share=share)
+    libraries = [_library(store, text) for text in (FIRST, LATER)]
+    shared: dict[str, Any] = {
+        "store": store,
+        "targets": {"itsm": TARGET},
+        "tables": {"test": TableApi(client)},
+        "reading_of": lambda _name: Reading(),
+        "installation": INSTALLATION,
+        "jitter": lambda: 0.0,
+    }
+    workers = [Worker(alerts=Alerts(store, libraries[1]), metrics=Metrics(), **shared) for _ in range(2)]
+    return Place(
+        store=store,
+        servicenow=servicenow,
+        client=client,
+        library=libraries[0],
+        later=libraries[1],
+        writer=Writer(store, on_commit=lambda: None, observe_queue=lambda _s: None, observe_commit=lambda _s: None),
+        worker=workers[0],
+        second=workers[1],
+        reconciler=Reconciler(calls_per_hour={"test": limits.calls_per_hour}, **shared),
+    )
+
+
+def _library(store: Store, text: str) -> Library:
+    mapping = compile_files("probe", {"probe.yaml": text})
+    with store.transaction() as tx:
+        now = store.now(tx)
+        revision = register(tx, mapping="probe", digest=mapping.digest, files=mapping.files, now=now)
+    return Library({"probe": Published(mapping=mapping, revision_id=revision)})
