@@ -14,9 +14,9 @@ COMMITS = (
     *("unwritten", "joined", "let_go", "not_begun", "counted"),
     *("applied", "not_applied", "refused", "failed", "unreadable", "lease_lost"),
     *("addition_claim", "addition_mark", "addition_done", "addition_refused", "addition_given_up", "addition_again"),
-    *("turn", "page", "swept", "turn_over"),
+    *("turn", "page", "swept", "strays_gone", "turn_over"),
     *("stray", "stray_later", "merged", "twin_intent", "twin_closed", "twin_told"),
-    "calls",
+    *("calls", "hastened", "lamps"),
 )
 SENDS = ("read", "write", "token")
 

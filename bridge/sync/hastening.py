@@ -43,6 +43,6 @@ class Hastening:
 
     def _make_due(self, targets: list[str]) -> None:
         while targets:
-            with self._store.transaction() as tx:
+            with self._store.transaction("hastened") as tx:
                 if hasten(tx, CODES, targets, self._store.now(tx)) < HASTENED_MAX:
                     return

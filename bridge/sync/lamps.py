@@ -52,7 +52,7 @@ class Lamps:
         if self._monotonic() < self._next:
             return
         self._next = self._monotonic() + LOOK_EVERY_SECONDS
-        self._store.in_transaction(lambda tx: self._tell(tx, self._store.now(tx)))
+        self._store.in_transaction(lambda tx: self._tell(tx, self._store.now(tx)), "lamps")
 
     def _tell(self, tx: Connection, now: datetime) -> None:
         advisory.hold(tx, "lamps")

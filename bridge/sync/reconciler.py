@@ -192,7 +192,7 @@ class Reconciler:
                 return
             records, hidden = standing(self._tables[turn.instance], table, wanted, deadline=burst.call())
             there = {record.sys_id for record in records}
-            with self._store.transaction() as tx:
+            with self._store.transaction("strays_gone") as tx:
                 reconciling.fence(tx, turn)
                 for one in mine:
                     if one.sys_id not in there and not hidden:

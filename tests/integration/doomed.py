@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import requests
@@ -35,6 +36,8 @@ from bridge.store.replay import quarantined, replay
 from bridge.store.revisions import register
 from bridge.store.writer import Writer
 from bridge.sync.alert import Alerts
+from bridge.sync.hastening import Hastening
+from bridge.sync.lamps import Lamps
 from bridge.sync.reconciler import Reconciler
 from bridge.sync.worker import Worker
 
@@ -326,6 +329,27 @@ def twin_kept(place: Place) -> Iterator[Callable[[], None]]:
     yield place.turn  # the younger of the two may have been the one that was known
 
 
+def orphan(place: Place) -> Iterator[Callable[[], None]]:
+    def made() -> None:
+        if not place.records():
+            columns = {"correlation_id": "r9", "correlation_display": f"Probe · {INSTALLATION}"}
+            place._post("/api/now/v2/table/incident", columns | {"short_description": "of another database"})
+
+    yield made
+    yield place.turn
+    yield place.turn
+
+
+def looks(place: Place) -> Iterator[Callable[[], None]]:
+    """What is looked at beside the rounds, now and then."""
+    targets = {"itsm": TARGET}
+    hastening = Hastening(store=place.store, targets=targets, clients={"test": SimpleNamespace(mended=1)})
+    lamps = Lamps(store=place.store, library=place.library, targets=targets, sources={}, attention=None)
+    yield lambda: place.fire("d1")
+    yield hastening.look
+    yield lamps.look
+
+
 def replayed(place: Place) -> Iterator[Callable[[], None]]:
     def again() -> None:
         with place.store.reading() as tx:
@@ -352,6 +376,8 @@ SCENARIOS = {
     "merged": twin_taken,
     "twin_told": twin_kept,
     "replay": replayed,
+    "strays_gone": orphan,
+    **dict.fromkeys(("hastened", "lamps"), looks),
 }
 
 

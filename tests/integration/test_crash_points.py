@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from pathlib import Path
 
 import doomed
@@ -22,7 +24,15 @@ from bridge.store.engine import Store
 ON_POSTGRESQL = ("calls",)  # SQLite has one process, which counts for itself
 LIFE_SECONDS_MAX = 60.0
 processes = get_context("forkserver")
-processes.set_forkserver_preload(["doomed"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nursery() -> None:
+    """The server that forks them has all imported already; it takes our path from the environment alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        processes.set_forkserver_preload(["doomed"])
+        forkserver.ensure_running()
 
 
 @pytest.fixture

@@ -142,11 +142,15 @@ class Persons:
         what = chance.choice(WHEN_OVER if over else WHEN_OPEN)
         if what == "delete" and world.level == "import_set":
             return  # a transform map makes a new record of an update whose record is gone: docs/guarantees.md
-        world.tell(f"a person: {what} {row['number']} ({row['correlation_id']})")
+        self.act(what, row)
+
+    def act(self, what: str, row: dict[str, str]) -> None:
+        """`what` is of WHEN_OPEN or WHEN_OVER."""
+        self.world.tell(f"a person: {what} {row['number']} ({row['correlation_id']})")
         try:
             getattr(self, f"_{what}")(row)
         except Refused as refusal:
-            world.tell(f"refused: {refusal}")
+            self.world.tell(f"refused: {refusal}")
 
     def _edited(self, row: dict[str, str], **fields: str) -> None:
         world = self.world

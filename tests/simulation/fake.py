@@ -110,6 +110,7 @@ class Fake:
     writes: int = 0
     refusals: dict[str, int] = field(default_factory=dict)  # by correlation ID: writes that can never succeed
     pending_late: int = 0
+    next_writes: list[str] = field(default_factory=list)  # faults that the next writes meet, whatever the chances
 
     def session(self) -> Session:
         return Session(self)
@@ -139,6 +140,8 @@ class Fake:
         return reply
 
     def _strikes(self, *, writes: bool) -> str:
+        if writes and self.next_writes:
+            return self.next_writes.pop(0)
         share = self.wire.writes if writes else self.wire.reads
         if self.chance.random() >= share:
             return ""

@@ -22,7 +22,7 @@ correlation:
 suppress:
   - {{name: noise, reason: a test, permanent: true, when: {{kind: noisy}}}}
 route:
-  - {{to: itsm}}
+  - {{to: itsm, assignment_group: Service Desk}}
 fields:
   create:
     short_description: "{{{{ rule }}}}"

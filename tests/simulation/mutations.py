@@ -126,8 +126,14 @@ def nothing_known() -> None:
 
 
 def no_mark() -> None:
-    """What goes with an incident is sent without a mark before it."""
+    """Of what goes with an incident nothing is kept that it may have been sent."""
+    real = additions.again
+
+    def again(tx: Any, held: Any, due_at: Any, *, sent_until: Any, code: str) -> None:
+        real(tx, held, due_at, sent_until=None, code=code)
+
     additions.about_to_send = lambda *_given: True  # type: ignore[assignment]
+    additions.again = again
 
 
 def settled_by_hope() -> None:

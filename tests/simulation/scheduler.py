@@ -54,8 +54,7 @@ class Task:
     def _run(self) -> None:
         self.go.acquire()
         try:
-            if not self.doomed:
-                self._body()
+            self._body()
         except Died:
             pass
         except BaseException as error:  # noqa: BLE001 (told by the scheduler, in the main thread)

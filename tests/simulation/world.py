@@ -221,6 +221,8 @@ class World:
 
     def _serve(self, number: int, process: Process) -> None:
         try:
+            if process.task is not None and process.task.doomed:
+                raise Died  # before it did anything
             self._loop(process)
         except Died:
             self.scheduler.after(self.chance.uniform(0.5, 150.0), lambda: self._start(number))
