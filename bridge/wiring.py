@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import IO, TYPE_CHECKING
 
 from bridge.errors import BridgeError, Misconfigured, Problem, Transient
-from bridge.settings import Instance, Mode, Settings, Target, check_secrets
+from bridge.settings import Instance, Mode, Settings, Target, check_secrets, open_secrets
 from bridge.store.engine import Store, open_store
 from bridge.store.schema import problem as schema_problem
 from bridge.store.schema import upgrade_store
@@ -125,7 +125,7 @@ def prepare(settings: Settings, role: Role) -> Prepared:
     nowhere, unresolved = look_up(settings, resolve) if role.syncs else ([], [])  # whoever only receives calls nobody
     if problems := check_secrets(settings) + nowhere:
         raise Misconfigured(problems)
-    for told in unresolved:
+    for told in (*unresolved, *map(str, open_secrets(settings))):
         _log.warning("%s", told)
     doors_of(settings, None)
     # The store is closed again: a connection must not cross the fork.

@@ -29,7 +29,7 @@ class Checked:
     configuration: tuple[Problem, ...] = ()
     mappings: tuple[Problem, ...] = ()
     lints: tuple[tuple[Problem, str], ...] = ()  # each with the ID of its lint
-    unresolved: tuple[str, ...] = ()  # sentences on hosts of which nothing is known now
+    warnings: tuple[str, ...] = ()  # on hosts of which nothing is known now, and on secrets that others can read
     sources: int = 0
     targets: int = 0
     mapping_files: int = 0
@@ -71,8 +71,8 @@ def check(config: Path, instance: str | None, *, strict: bool, form: str | None,
     if as_json and form not in (None, "json"):
         raise click.UsageError(f"--json is --format json: leave one of --json and --format {form} out")
     checked = checked_file(config, instance, today=utc_now().date())
-    for told in checked.unresolved:
-        click.echo(f"warning: {told}.", err=True)
+    for told in checked.warnings:
+        click.echo(f"warning: {plain(told)}.", err=True)
     if as_json or form == "json":
         show_json(_found(checked))
     elif form == "sarif":
@@ -125,7 +125,7 @@ def all_problems(config: Path, *, today: date) -> Misconfigured:
 def checked_file(config: Path, instance: str | None, *, today: date) -> Checked:
     """Raises UsageError when there is no such instance, or its schema was never read."""
     from bridge.servicenow.names import look_up
-    from bridge.settings import check_secrets
+    from bridge.settings import check_secrets, open_secrets
     from bridge.settings.load import read
     from bridge.wiring import resolve
 
@@ -143,7 +143,7 @@ def checked_file(config: Path, instance: str | None, *, today: date) -> Checked:
         configuration=tuple(sorted(set(problems))),
         mappings=tuple(wrong),
         lints=tuple(_lints(settings, compiled, instance, today)),
-        unresolved=tuple(unresolved),
+        warnings=(*unresolved, *map(str, open_secrets(settings))),
         sources=len(settings.sources),
         targets=len(settings.targets),
         mapping_files=count,

@@ -62,6 +62,7 @@ def doctor(config: Path, name: str | None, *, write_probe: bool, refresh: bool, 
     for instance in chosen:
         if not as_json:
             click.echo(f"{instance.name}: {instance.url}")
+        _warn(settings, instance)
         findings = unusable[instance.name]
         for finding in findings or _visited(settings, instance, write_probe=write_probe, refresh=refresh):
             found.append((instance, finding))
@@ -96,8 +97,7 @@ def _unusable(settings: Settings, instance: Instance) -> list[Finding]:
     from bridge.servicenow.auth import credentials
     from bridge.settings import check_secrets
 
-    its_own = replace(settings, instances={instance.name: instance}, sources={}, signing_key=None)
-    problems = check_secrets(its_own)
+    problems = check_secrets(_with_this_alone(settings, instance))
     if not problems:
         try:
             credentials(instance)  # a key, say, that no header can carry
@@ -108,6 +108,19 @@ def _unusable(settings: Settings, instance: Instance) -> list[Finding]:
         cause = Cause(what="Without it the instance cannot be called.", do=problem.hint)
         found.append(replace(wrong(f"{replace(problem, hint='')}.", cause), step="configuration"))
     return found
+
+
+def _warn(settings: Settings, instance: Instance) -> None:
+    from bridge.settings import open_secrets
+
+    for problem in open_secrets(_with_this_alone(settings, instance)):
+        _say(f"warning: {problem}.")
+
+
+def _with_this_alone(settings: Settings, instance: Instance) -> Settings:
+    from dataclasses import replace
+
+    return replace(settings, instances={instance.name: instance}, sources={}, signing_key=None)
 
 
 def _outputs(settings: Settings, targets: set[str]) -> tuple[str, ...]:

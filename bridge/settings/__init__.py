@@ -272,3 +272,10 @@ def check_secrets(settings: Settings) -> list[Problem]:
     from bridge.settings.secrets import problems_of
 
     return problems_of(settings)
+
+
+def open_secrets(settings: Settings) -> list[Problem]:
+    """Of the files that bridge.yaml refers to for secrets, those that others can read: a warning, no more."""
+    from bridge.settings.secrets import open_to_others
+
+    return open_to_others(settings)

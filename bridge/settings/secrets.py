@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import stat
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from bridge.settings import AuthScheme, InstanceAuth, Secret, Settings, Transpor
 from bridge.settings.instance import NO_COLON, is_proxy
 from bridge.yamlfile import YamlFile, load_yaml, type_path
 
+MOUNTED = "give it the mode 0440, and the group of the bridge's user"
 KEY_HINT = "`bridge init DIR` in an empty folder makes a new pair"
 PROXY_HINT = "http://user:password@proxy.example:3128; in user and password write a blank as %20, / as %2F, # as %23"
 
@@ -28,6 +30,30 @@ def problems_of(settings: Settings) -> list[Problem]:
     if settings.signing_key is not None and (wrong := _wrong_with_key(settings.signing_key)) is not None:
         problems.append(file.problem(("log", "signing_key"), f"log.signing_key: {wrong[0]}", wrong[1]))
     return problems
+
+
+def open_to_others(settings: Settings) -> list[Problem]:
+    """Files of secrets that more than the bridge's user may read. Nothing is refused for it: where secrets are mounted
+    somebody else decides on their modes, and they work.
+    """
+    file = places(settings.file)
+    references = [(path, Path(secret.name)) for path, secret in _references(settings) if secret.kind == "file"]
+    for name, instance in settings.instances.items():
+        transport = instance.transport
+        if (key := transport.client_key or transport.client_cert) is not None:
+            where = "client_key" if transport.client_key else "client_cert"
+            references.append((("instances", name, "transport", where), key))
+    found = []
+    for path, secret in references:
+        with suppress(OSError):  # told as a secret that is not there
+            status = secret.stat()
+            mode = stat.S_IMODE(status.st_mode)
+            # A group may have to: so does a service read a file that is not its own, and that it cannot change.
+            mine = status.st_uid == os.geteuid()
+            if mode & (0o077 if mine else 0o007):
+                told = f"{'.'.join(map(str, path))}: others can read {secret} (mode {mode:04o})"
+                found.append(file.problem(path, told, f"chmod 600 {secret}" if mine else MOUNTED))
+    return found
 
 
 def places(path: Path) -> YamlFile:

@@ -44,6 +44,7 @@ class Patient:
         self.folder, self.config, self._capsys = folder, folder / "bridge.yaml", capsys
         self.password = folder / "var" / "password"
         self.password.parent.mkdir()
+        self.password.touch(0o600)
         self.password.write_text("bridge\n")
         self.error = ""
 

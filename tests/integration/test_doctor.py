@@ -83,6 +83,13 @@ def test_a_missing_secret_is_wrong_configuration(prod: Patient) -> None:
     assert found["causes"][0]["do"] == "write the secret into it, mode 0600"
 
 
+def test_a_secret_that_others_can_read_is_a_warning(prod: Patient) -> None:
+    prod.password.chmod(0o644)
+    prod.findings(status=0)
+    assert "warning: " in prod.error
+    assert "instances.prod.auth.password: others can read " in prod.error
+
+
 def test_an_instance_without_its_secret_keeps_no_other_from_being_looked_at(
     prod: Patient, servicenow: SimulatorServer
 ) -> None:

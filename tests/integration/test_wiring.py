@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bridge import reloader, wiring
 from bridge.errors import Transient
 from bridge.servicenow.breaker import FAILURES_MAX
 from bridge.servicenow.client import Client
+from bridge.settings import Secret, SourceAuth
 from bridge.store.engine import Store, open_store
 from bridge.store.schema import upgrade_store
 from bridge.wiring import Role, Running, prepare, run, utc_now
@@ -34,6 +36,20 @@ def started(place: Place, role: Role = Role.INTAKE) -> tuple[Running, Any]:
     """With the lock, to be closed at the end."""
     prepared = prepare(place.settings, Role.ALL)
     return run(place.settings, prepared, role), prepared.lock
+
+
+def test_a_start_warns_of_a_secret_that_others_can_read(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "token").write_text("canary")
+    (tmp_path / "token").chmod(0o644)
+    auth = SourceAuth(scheme="bearer", secrets=(Secret(kind="file", name=str(tmp_path / "token")),))
+    (name, source), *_ = place.settings.sources.items()
+    prepared = prepare(replace(place.settings, sources={name: replace(source, auth=auth)}), Role.ALL)
+    assert prepared.lock is not None
+    prepared.lock.close()
+    assert f"sources.{name}.auth.secret: others can read " in caplog.text
+    assert "canary" not in caplog.text
 
 
 def test_what_changed_on_disk_since_the_preparation_is_looked_at_before_it_listens(place: Place) -> None:

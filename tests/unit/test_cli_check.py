@@ -69,6 +69,12 @@ def test_a_broken_configuration_exits_2(folder: Path, capsys: pytest.CaptureFixt
     assert "bridge.yaml:4:26: unknown key `tabel` (did you mean `table`?" in out
 
 
+def test_a_secret_that_others_can_read_is_a_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "password").chmod(0o644)
+    assert main(["check"]) == 0
+    assert "warning: bridge.yaml:2:84: instances.corp.auth.password: others can read " in capsys.readouterr().err
+
+
 def test_a_missing_secret_exits_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "password").unlink()
     status, out = check(capsys)

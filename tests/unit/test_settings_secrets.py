@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bridge.settings import Secret, check_secrets, load_settings
+from bridge.settings import Secret, check_secrets, load_settings, open_secrets
 
 SOURCE = "sources:\n  edr:\n    mapping: m\n    auth: {scheme: bearer, secret: %s}\n"
 LOG = "log: {signing_key: {file: log.key}}\n"
@@ -76,6 +76,43 @@ def test_a_user_name_with_a_colon_is_none_for_basic(tmp_path: Path) -> None:
     assert "instances.i.auth.username: what " in text
     assert "holds a colon" in text
     assert "corp:siem" not in text
+
+
+def warned(folder: Path, text: str) -> str:
+    (folder / "bridge.yaml").write_text(text)
+    return "\n".join(str(problem) for problem in open_secrets(load_settings(folder / "bridge.yaml")))
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o440, 0o666])
+def test_a_secret_of_ours_that_others_can_read_is_warned_of_with_its_place(tmp_path: Path, mode: int) -> None:
+    write_key(tmp_path, b"canary", mode)
+    text = warned(tmp_path, SOURCE % "{file: log.key}")
+    assert "bridge.yaml:4:36: sources.edr.auth.secret: others can read " in text
+    assert f"(mode {mode:04o}) (chmod 600 " in text
+    assert told(tmp_path, SOURCE % "{file: log.key}") == ""
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_secret_for_its_owner_alone_is_not_warned_of(tmp_path: Path, mode: int) -> None:
+    write_key(tmp_path, b"canary", mode)
+    assert warned(tmp_path, SOURCE % "{file: log.key}") == ""
+
+
+@pytest.mark.parametrize(("mode", "remedy"), [(0o440, ""), (0o444, "give it the mode 0440"), (0o644, "0440")])
+def test_a_mounted_secret_may_be_read_by_the_bridges_group_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, remedy: str
+) -> None:
+    write_key(tmp_path, b"canary", mode)
+    monkeypatch.setattr("os.geteuid", lambda: (tmp_path / "log.key").stat().st_uid + 1)
+    text = warned(tmp_path, SOURCE % "{file: log.key}")
+    assert (bool(text), remedy in text) == (bool(remedy), True)
+
+
+@pytest.mark.parametrize("keys", ["client_cert: log.key", "client_cert: log.key, client_key: log.key"])
+def test_the_key_of_a_client_certificate_is_a_secret_too(tmp_path: Path, keys: str) -> None:
+    write_key(tmp_path, b"canary", 0o644)
+    place = f"instances.i.transport.{keys.split()[-2].rstrip(':')}: others can read"
+    assert place in warned(tmp_path, TRANSPORT % keys)
 
 
 def test_a_good_key_of_the_log_is_no_problem(tmp_path: Path) -> None:
