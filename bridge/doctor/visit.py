@@ -74,7 +74,11 @@ class Visit:
         if code == "tls_failed":  # through a proxy no step looks at the handshake by itself
             code, reason = handshake.why(error.__cause__)
             said = f"{reason}."
-        return wrong(error.message, *causes_of(self.seen(code, said, table)))
+        seen = self.seen(code, said, table)
+        told = error.message
+        if code == "unauthenticated" and seen.taken and seen.from_servicenow:
+            told = f"ServiceNow answered 401 to credentials that it takes elsewhere{_it_said(told)}"
+        return wrong(told, *causes_of(seen))
 
     def seen(self, code: str, message: str = "", table: str = "") -> Seen:
         raw = self.heard[-1].raw if len(self.heard) > self.heard_before else None
@@ -92,6 +96,11 @@ class Visit:
 
     def _hear(self, raw: Raw) -> None:
         self.heard.append(Heard(raw=raw, at=self.clock()))
+
+
+def _it_said(message: str) -> str:
+    _, marked, said = message.partition(". It said: ")
+    return f"{marked}{said}" if marked else "."
 
 
 def _is_padded(secret: Secret) -> bool:

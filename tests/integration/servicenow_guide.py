@@ -168,6 +168,7 @@ SCENES: dict[str, Callable[[World], None]] = {
     ),
     # ways of writing
     "no-index": lambda world: world.user(*NEEDED, *OPTIONAL),
+    "no-column": lambda world: world.user(*NEEDED),
     "index": _unique_column,
     "no-staging": lambda world: world.user(*NEEDED, *OPTIONAL, *IMPORT),
     "staging": lambda world: world.own_staging(),

@@ -119,7 +119,9 @@ def test_a_key_that_one_api_takes_and_another_does_not_is_told_as_a_policy_of_th
 ) -> None:
     servicenow.simulator.access.api_keys["right"] = ApiKey(user="bridge", apis=frozenset({"table"}))
     patient.is_at(servicenow.url, auth=KEY, targets=targets)
-    (cause, *more) = patient.findings("--write-probe", status=1)[step]["causes"]
+    found = patient.findings("--write-probe", status=1)[step]
+    (cause, *more) = found["causes"]
+    assert found["said"].startswith("ServiceNow answered 401 to credentials that it takes elsewhere. It said: User Not")
     assert (f"the REST API access policy of {api} does not take them" in cause["what"], more) == (True, [])
 
 
