@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from schemes_world import auth_of, given_access
 from sqlalchemy import update
 from sync_world import PASSWORD_VARIABLE, PROBE, World, itsm
 
+from bridge.servicenow.breaker import FAILURES_MAX
+from bridge.settings import Secret, Transport
 from bridge.simulator.access import User
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.scenario import parse_body
@@ -55,6 +58,23 @@ def test_a_restart_tries_at_once_what_waits_for_a_secret(refused: World, client_
     refused.reconnect(refused.instance)
     refused.idle()
     assert len(refused.records()) == 3
+
+
+def test_a_proxys_address_that_is_corrected_makes_due_what_failed_there_and_what_was_turned_away(
+    worlds: Callable[..., World], tmp_path: Path
+) -> None:
+    """The simulator is a proxy to itself: it takes a request that names the whole URL."""
+    world, secret = worlds(), tmp_path / "proxy"
+    secret.write_text("http://me:pw@127.0.0.1:9")
+    transport = Transport(proxy=Secret(kind="file", name=str(secret)))
+    world.reconnect(replace(world.instance, transport=transport))
+    rules = [f"r{number}" for number in range(FAILURES_MAX + 2)]
+    for rule in rules:
+        world.fire(rule)
+    world.idle()
+    secret.write_text(world.instance.url.replace("//", "//me:pw@"))
+    world.idle()
+    assert sorted(record["correlation_id"] for record in world.records()) == rules
 
 
 def test_credentials_that_are_taken_again_unchanged_make_due_what_waits(anywhere: World) -> None:
