@@ -18,6 +18,7 @@ from bridge.log.entries import Action, Entry
 from bridge.store.rows import AlertRow, IntentRow, LogRow
 
 INTENT = "intent"  # of an entry's detail: the number of a row of this store, which tells a person nothing
+MESSAGE = "message"  # of an entry's detail: a sentence that ends with what to do, so it is never cut
 FIELD_CHARACTERS_MAX = 100  # of a sent value in the text; --json has all of it
 
 
@@ -74,7 +75,7 @@ def entry_text(entry: Entry, *, without: Collection[str] = ()) -> str:
     where = " ".join(part for part in (entry.number or "", f"at {entry.target}" if entry.target else "") if part)
     without = {INTENT, *without}
     told = {name: value for name, value in entry.detail.items() if name not in without and value not in (None, "")}
-    details = ", ".join(f"{name} {_short(value)}" for name, value in told.items())
+    details = ", ".join(f"{name} {_line(value) if name == MESSAGE else _short(value)}" for name, value in told.items())
     return "; ".join(part for part in (said, where, details) if part)
 
 
@@ -125,7 +126,11 @@ def _run_rows(run: list[Step]) -> Iterator[tuple[str, str, str]]:
         yield "", "", f"  {name} = {_short(value)}"
 
 
-def _short(value: Json) -> str:
+def _line(value: Json) -> str:
     words = value if isinstance(value, list) else [plain(value) if isinstance(value, bool) else value]
-    text = " ".join(" ".join(map(str, words)).split())
+    return " ".join(" ".join(map(str, words)).split())
+
+
+def _short(value: Json) -> str:
+    text = _line(value)
     return text if len(text) <= FIELD_CHARACTERS_MAX else text[: FIELD_CHARACTERS_MAX - 1] + "…"

@@ -135,3 +135,11 @@ def test_an_entry_in_json_leaves_out_what_is_empty() -> None:
     shown = entry_as_json(entry(4, 0, Action.PAUSED, target="itsm"))
     expected = {"id": 4, "at": "2026-03-10T12:00:00.000000Z", "action": "paused", "actor": "sync", "target": "itsm"}
     assert shown == expected
+
+
+def test_what_a_person_must_do_is_never_cut() -> None:
+    message = "SecOps answered 403. " * 8 + "Give the integration user the role."
+    row = entry(1, 0, Action.FAILED, outcome="given up", reason="forbidden", detail={"message": message})
+    (step,) = steps_of([], [row], [])
+    assert message in step.text
+    assert message in rows_of([step])[0][2]
