@@ -99,7 +99,7 @@ def show_command(words: str, config: Path, limit: int, tenant: str | None, *, as
         alerts_shown, additions = to_json(alerts[:limit]), to_json(beside)
         show_json({**shown, "alerts": alerts_shown, "additions": additions, "story": story, "complete": complete})
         return
-    _show(row, beside, waiting, now)
+    _show(row, [_beside(one, settings, row, now) for one in beside], waiting)
     click.echo()
     if not complete:
         click.echo(f"(The newest {len(steps)} steps; --limit shows more.)")
@@ -108,7 +108,7 @@ def show_command(words: str, config: Path, limit: int, tenant: str | None, *, as
 
 @incidents.command("sync", epilog=example("bridge incidents sync INC0010001", "bridge incidents sync --all"))
 @click.argument("words", nargs=-1, metavar="[CORRELATION_ID|NUMBER]...")
-@click.option("--all", "everything", is_flag=True, help="All that failed or wait for a person.")
+@click.option("--all", "everything", is_flag=True, help="All that failed, wait for a person, or go without something.")
 @config_option
 @json_option("One object")
 def sync_command(words: tuple[str, ...], config: Path, *, everything: bool, as_json: bool) -> None:
@@ -160,10 +160,15 @@ def failing_targets(tx: Connection) -> dict[str, str]:
 
 
 def waits(row: CorrelationRow, now: datetime, failing: Mapping[str, str]) -> str:
-    """Why a correlation is not in step with ServiceNow, and what ends it; "" when it is. `failing`: failing_targets."""
+    """Why a correlation, or what goes beside its incident, is not in step with ServiceNow, and what ends it; "" when
+    all is. `failing`: failing_targets."""
     failure = ": ".join(part for part in (row.failure, row.failure_text) if part)
     if row.waits_for_person:
         return f"for a person: {failure.rstrip('.')}; then `bridge incidents sync`"
+    if row.due_at is None and row.given_up:
+        return (
+            f"goes without {counted(row.given_up, 'addition')}: `bridge incidents show`, then `bridge incidents sync`"
+        )
     if row.due_at is None:
         return ""
     if row.paused_at is not None:
@@ -224,7 +229,7 @@ def _as_object(row: CorrelationRow, settings: Settings, waiting: str) -> dict[st
     return shown
 
 
-def _show(row: CorrelationRow, beside: Sequence[AdditionRow], waiting: str, now: datetime) -> None:
+def _show(row: CorrelationRow, beside: Sequence[str], waiting: str) -> None:
     seen = f"{counted(row.count, 'alert')}, first {time_text(row.first_seen)}, last {time_text(row.last_seen)}"
     show_facts(
         [
@@ -243,17 +248,27 @@ def _show(row: CorrelationRow, beside: Sequence[AdditionRow], waiting: str, now:
             ("Target", row.target or "drop"),
             ("Last decision", row.last_decision),
             ("Waits", waiting),
-            *(("Beside it", _beside(one, now)) for one in beside),
+            *(("Beside it", one) for one in beside),
         ]
     )
 
 
-def _beside(one: AdditionRow, now: datetime) -> str:
-    """`output:alarm of INC0010001: given up, no_enrichment_path`."""
+def _beside(one: AdditionRow, settings: Settings, row: CorrelationRow, now: datetime) -> str:
+    """`output:alarm of INC0010001: given up, no_enrichment_path: <why, and what to do>`."""
+    from bridge.settings import Mode
+
     said = one.outcome.replace("_", " ")
-    if one.outcome == "waits" and one.failures and one.due_at is not None:
-        said = f"failed {counted(one.failures, 'time')}, again {age(one.due_at, now) if one.due_at > now else 'now'}"
-    return ", ".join(part for part in (f"{one.kind} of {one.number or '?'}: {said}", one.code) if part)
+    if one.outcome == "waits" and one.due_at is not None:
+        target = settings.targets.get(one.target)
+        if row.target == one.target and row.paused_at is not None:
+            said = f"waits: target {one.target} is paused"
+        elif target is not None and target.mode is Mode.OBSERVE:
+            said = f"waits: target {one.target} is only observed"
+        else:
+            said = f"waits, tries again {age(one.due_at, now) if one.due_at > now else 'now'}"
+            said += f", was sent {counted(one.tries, 'time')}" if one.tries else ""
+    reason = ": ".join(part for part in (one.code, one.text) if part)
+    return ", ".join(part for part in (f"{one.kind} of {one.number or '?'}: {said}", reason) if part)
 
 
 def _ask_for(store: Store, words: tuple[str, ...]) -> tuple[int, set[str]]:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, update
 
+from bridge.errors import BridgeError
 from bridge.log.entries import Action, Entry, append
 from bridge.store.held import Held
 from bridge.store.rows import AdditionRow
@@ -50,7 +51,8 @@ class Addition:
     content: bytes | None
     body: bytes | None  # of the delivery; None: erased
     sent_until: datetime | None
-    failures: int
+    failures: int  # in a row, of whatever kind
+    tries: int  # that were sent, as far as we know
     epoch: int
 
 
@@ -82,17 +84,23 @@ def release(tx: Connection, incident: int, now: datetime) -> None:
     tx.execute(update(additions).where(*planned).values(due_at=now))
 
 
-def anything_due(tx: Connection, now: datetime) -> bool:
-    return tx.execute(select(additions.c.kind).where(additions.c.due_at <= now).limit(1)).first() is not None
+def anything_due(tx: Connection, now: datetime, *, silent: Collection[str]) -> bool:
+    """At a target that is not one of the silent."""
+    query = (
+        select(additions.c.kind)
+        .join(incidents, incidents.c.id == additions.c.incident)
+        .where(additions.c.due_at <= now, incidents.c.target.not_in(list(silent)))
+    )
+    return tx.execute(query.limit(1)).first() is not None
 
 
-def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Addition | None:
+def claim(tx: Connection, now: datetime, *, silent: Collection[str]) -> Addition | None:
     """Lease the one that has been due longest; None when there is none, or another process was quicker."""
     free = additions.c.lease_until.is_(None) | (additions.c.lease_until <= now)
     query = (
         select(additions.c.incident, additions.c.kind)
         .join(incidents, incidents.c.id == additions.c.incident)
-        .where(additions.c.due_at <= now, free, incidents.c.target.not_in(list(paused)))
+        .where(additions.c.due_at <= now, free, incidents.c.target.not_in(list(silent)))
         .order_by(additions.c.due_at)
         .limit(1)
         .with_for_update(skip_locked=True, of=additions)
@@ -108,7 +116,8 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Addition
     held = (
         select(
             *(additions.c[name] for name in ("incident", "kind", "correlation", "delivery_id", "position")),
-            *(additions.c[name] for name in ("revision_id", "content", "sent_until", "failures", "epoch")),
+            *(additions.c[name] for name in ("revision_id", "content", "sent_until", "failures")),
+            *(additions.c[name] for name in ("tries", "epoch")),
             *(incidents.c[name] for name in ("target", "sys_id", "number")),
             delivered,
             *named,
@@ -126,7 +135,9 @@ def about_to_send(tx: Connection, held: Addition, until: datetime) -> bool:
     return _change(tx, held, sent_until=until)
 
 
-def again(tx: Connection, held: Addition, due_at: datetime, *, sent_until: datetime | None, code: str) -> None:
+def again(
+    tx: Connection, held: Addition, due_at: datetime, error: BridgeError, *, tries: int, sent_until: datetime | None
+) -> None:
     """Not done yet. `sent_until` stays while something that was sent may still happen."""
     _change(
         tx,
@@ -135,13 +146,20 @@ def again(tx: Connection, held: Addition, due_at: datetime, *, sent_until: datet
         lease_until=None,
         sent_until=sent_until,
         failures=held.failures + 1,
-        outcome_code=code,
+        tries=tries,
+        outcome_code=error.code,
+        outcome_text=error.message,
     )
+
+
+def look_again(tx: Connection, held: Addition, due_at: datetime) -> None:
+    """What may have been sent is not to be seen yet: why it waits is still what it was."""
+    _change(tx, held, due_at=due_at, lease_until=None, failures=held.failures + 1)
 
 
 def added(tx: Connection, held: Addition, now: datetime, told: dict[str, object]) -> None:
     """It is there. Whoever holds the lease by now, that is true."""
-    _over(tx, held, now, "added", "")
+    _over(tx, held, now, "added")
     append(tx, _entry(held, Action.ADDED, now, outcome=held.kind, detail=told))
 
 
@@ -152,7 +170,7 @@ def refused(tx: Connection, held: Addition) -> None:
 
 def given_up(tx: Connection, held: Addition, now: datetime, code: str, message: str) -> None:
     """It will not be there: the log says why, and the incident goes on without it."""
-    _over(tx, held, now, "given_up", code)
+    _over(tx, held, now, "given_up", code, message)
     detail: dict[str, object] = {"message": message, "addition": held.kind}
     append(tx, _entry(held, Action.FAILED, now, outcome=GIVEN_UP, reason=code, detail=detail))
 
@@ -160,7 +178,7 @@ def given_up(tx: Connection, held: Addition, now: datetime, code: str, message: 
 def of_incidents(tx: Connection, numbered: Sequence[int]) -> list[AdditionRow]:
     """What goes with these incidents, by incident and kind."""
     query = (
-        select(additions, incidents.c.number)
+        select(additions, incidents.c.number, incidents.c.target)
         .join(incidents, incidents.c.id == additions.c.incident)
         .where(additions.c.incident.in_(numbered))
         .order_by(additions.c.incident, additions.c.kind)
@@ -171,7 +189,9 @@ def of_incidents(tx: Connection, numbered: Sequence[int]) -> list[AdditionRow]:
             number=row.number,
             outcome=row.outcome or ("planned" if row.due_at is None else "waits"),
             code=row.outcome_code,
-            failures=row.failures,
+            text=row.outcome_text,
+            target=row.target,
+            tries=row.tries,
             due_at=row.due_at,
             finished_at=row.finished_at,
         )
@@ -182,12 +202,13 @@ def of_incidents(tx: Connection, numbered: Sequence[int]) -> list[AdditionRow]:
 def ask_again(tx: Connection, incidents: Sequence[int], now: datetime) -> None:
     """A person asks: what was given up at these incidents is tried again."""
     theirs = additions.c.incident.in_(incidents), additions.c.outcome == "given_up"
-    tx.execute(update(additions).where(*theirs).values(due_at=now, outcome=None, outcome_code=None, failures=0))
+    none = {"outcome": None, "outcome_code": None, "outcome_text": None}
+    tx.execute(update(additions).where(*theirs).values(due_at=now, failures=0, tries=0, **none))
 
 
-def _over(tx: Connection, held: Addition, now: datetime, outcome: str, code: str) -> None:
+def _over(tx: Connection, held: Addition, now: datetime, outcome: str, code: str = "", text: str = "") -> None:
     """`sent_until` stays: where a person asks for another try, what may have been sent is still looked up first."""
-    done = {"outcome": outcome, "outcome_code": code or None, "finished_at": now}
+    done = {"outcome": outcome, "outcome_code": code or None, "outcome_text": text or None, "finished_at": now}
     mine = additions.c.incident == held.incident, additions.c.kind == held.kind
     tx.execute(update(additions).where(*mine).values(**done, due_at=None, lease_until=None))
 

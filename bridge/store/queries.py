@@ -32,6 +32,7 @@ from bridge.store.rows import (
     TargetState,
 )
 from bridge.store.tables import (
+    additions,
     alerts,
     correlation_keys,
     correlations,
@@ -147,12 +148,12 @@ def content_of(tx: Connection, delivery: int) -> bytes | None:
 def list_correlations(
     tx: Connection, *, limit: int, before: int | None = None, stuck_only: bool = False
 ) -> list[CorrelationRow]:
-    """`stuck_only`: those that failed, or that wait for a person."""
+    """`stuck_only`: those that failed, wait for a person, or whose incident goes without something beside it."""
     query = _correlations().order_by(correlations.c.id.desc()).limit(min(limit, ROWS_MAX))
     if before is not None:
         query = query.where(correlations.c.id < before)
     if stuck_only:
-        query = query.where(or_(correlations.c.waits_for_person, correlations.c.failures > 0))
+        query = query.where(or_(correlations.c.waits_for_person, correlations.c.failures > 0, _given_up() > 0))
     return _correlation_rows(tx, tx.execute(query).all())
 
 
@@ -311,6 +312,12 @@ def _newest_episode() -> ColumnElement[bool]:
     return and_(episodes.c.correlation == correlations.c.id, episodes.c.number == correlations.c.episode)
 
 
+def _given_up() -> ColumnElement[int]:
+    """How many things beside the incident."""
+    its = additions.c.incident == incidents.c.id, additions.c.outcome == "given_up"
+    return select(func.count()).select_from(additions).where(*its).correlate(incidents).scalar_subquery()
+
+
 def _correlations() -> Select[Any]:
     target = func.coalesce(incidents.c.target, correlations.c.target)
     return (
@@ -323,6 +330,7 @@ def _correlations() -> Select[Any]:
             incidents.c.sys_id,
             incidents.c.state,
             incidents.c.record_state,
+            _given_up().label("given_up"),
             target_states.c.paused_at,
         )
         .outerjoin(episodes, _newest_episode())
@@ -372,6 +380,7 @@ def _correlation_row(row: Row[Any], sharing: Sequence[tuple[int, str]]) -> Corre
         failure=row.failure,
         failure_text=row.failure_text,
         waits_for_person=row.waits_for_person,
+        given_up=row.given_up,
         paused_at=row.paused_at,
         opened_for=row.opened_for,
         shared_with=tuple(correlation_id for row_id, correlation_id in sharing if row_id != row.id),

@@ -85,6 +85,7 @@ class CorrelationRow:
     failure: str | None
     failure_text: str | None
     waits_for_person: bool
+    given_up: int  # of what goes beside the incident
     paused_at: datetime | None  # of the target
     opened_for: str | None  # correlation ID that the incident's record carries
     shared_with: tuple[str, ...]  # correlation IDs of the others that share the incident
@@ -132,7 +133,9 @@ class AdditionRow:
     kind: str  # attachment | observables | output:<name>
     number: str | None  # of the incident
     outcome: str  # planned (the incident is not there yet) | waits | added | given_up
-    code: str | None  # why it was given up, or why the last try failed
-    failures: int
+    code: str | None  # why it was given up, or why it waits
+    text: str | None  # the same for a person
+    target: str
+    tries: int  # that were sent and are not known to have worked
     due_at: datetime | None
     finished_at: datetime | None

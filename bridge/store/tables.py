@@ -339,9 +339,11 @@ additions = Table(
     Column("lease_until", Instant),
     Column("epoch", BigInteger, nullable=False),  # rises with every claim, as an incident's does
     Column("sent_until", Instant),  # of a try whose outcome is not known: nothing was sent after it. NULL: none
-    Column("failures", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),  # in a row, of whatever kind: the next pause grows with them
+    Column("tries", Integer, nullable=False, server_default="0"),  # that were sent and are not known to have worked
     Column("outcome", Text),  # added | given_up; NULL: yet to be done
-    Column("outcome_code", Text),
+    Column("outcome_code", Text),  # why it was given up, or why it waits
+    Column("outcome_text", Text),
     Column("finished_at", Instant),
 )
 Index(

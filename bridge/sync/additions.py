@@ -18,19 +18,21 @@ from typing import Protocol
 import msgspec
 
 from bridge.alert import Observable
+from bridge.correlation.retry import backoff
 from bridge.errors import Ambiguous, BridgeError, Misconfigured, Permanent, Transient, Unmappable
 from bridge.metrics import Metrics
 from bridge.servicenow import attachments
+from bridge.servicenow.breaker import HELD_CODES
 from bridge.servicenow.observables import Observables
 from bridge.servicenow.table import TableApi
-from bridge.settings import Target
+from bridge.settings import Mode, Target
 from bridge.store import additions, work
 from bridge.store.additions import ATTACHMENT, OUTPUT, Addition
 from bridge.store.engine import Store
 from bridge.store.work import LEASE
 from bridge.sync.alert import Alerts
 from bridge.sync.outcomes import again_at, window_end
-from bridge.sync.outputs import sending_of
+from bridge.sync.outputs import TRIES_MAX, sending_of, tried_enough, was_sent
 
 LOOK_SECONDS_MAX = 15.0
 SEND_SECONDS_MAX = 60.0  # of one try, all its calls together; what is left after it goes on with the next
@@ -63,6 +65,7 @@ class Additions:
         targets: Mapping[str, Target],
         tables: Mapping[str, TableApi],
         metrics: Metrics,
+        held: Callable[[], frozenset[str]],
         monotonic: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
@@ -72,17 +75,22 @@ class Additions:
         self._tables = {name: TableApi(api.client.beside()) for name, api in tables.items()}
         self._observables = {name: Observables(api) for name, api in self._tables.items()}
         self._metrics = metrics
+        self._observed = frozenset(name for name, target in targets.items() if target.mode is Mode.OBSERVE)
+        self._held = held  # targets whose instance is left alone for now
         self._monotonic = monotonic
         self._jitter = jitter
-        self._warned: set[tuple[str, str, str]] = set()  # (target, kind, code) that the service's log was told of
+        self._warned: set[tuple[str, str, str, str]] = (
+            set()
+        )  # (what, target, kind, code) that the service's log was told
 
     def work(self) -> bool:
         """One try. False when nothing could be claimed. Raises Transient when the store does not answer."""
+        silent = self._observed | self._held()  # nothing is sent there now, so it waits as where people have paused
         with self._store.reading() as tx:
-            if not additions.anything_due(tx, self._store.now(tx)):
+            if not additions.anything_due(tx, self._store.now(tx), silent=silent | work.paused_targets(tx)):
                 return False
         with self._store.transaction("addition_claim") as tx:
-            held = additions.claim(tx, self._store.now(tx), paused=work.paused_targets(tx))
+            held = additions.claim(tx, self._store.now(tx), silent=silent | work.paused_targets(tx))
         if held is None:
             return False
         # The lease is durable. If we die here nothing was sent; it runs out and the next holder begins again.
@@ -106,8 +114,11 @@ class Additions:
         if self._is_there(held, step):
             self._added(held, {"looked_up": True})
             return
-        if held.sent_until is not None and now < window_end(held.sent_until, target.late_commit):
-            raise Ambiguous("outcome_unknown", "Whether it was sent is not known: it is looked up, and only then sent.")
+        if held.sent_until is not None and now < (until := window_end(held.sent_until, target.late_commit)):
+            pause = backoff(held.failures + 1, jitter=self._jitter())
+            with self._store.transaction("addition_again") as tx:
+                additions.look_again(tx, held, min(now + pause, until))
+            return
         with self._store.transaction("addition_mark") as tx:
             until = self._store.now(tx) + timedelta(seconds=SEND_SECONDS_MAX)
             end = self._monotonic() + SEND_SECONDS_MAX
@@ -122,8 +133,7 @@ class Additions:
         except Transient as error:
             self._try_again(held, error, sent_until=None)
         except Permanent:
-            with self._store.transaction("addition_refused") as tx:
-                additions.refused(tx, held)
+            self._nothing_is_in_doubt(held)
             raise
         else:
             self._added(held, told)
@@ -135,6 +145,10 @@ class Additions:
             if held.sent_until is not None:  # it may be there, and nobody can look: never twice
                 raise
             return False
+
+    def _nothing_is_in_doubt(self, held: Addition) -> None:
+        with self._store.transaction("addition_refused") as tx:
+            additions.refused(tx, held)
 
     def _step(self, held: Addition, target: Target) -> Step:
         api = self._tables[target.instance]
@@ -168,22 +182,33 @@ class Additions:
         with self._store.transaction("addition_given_up") as tx:
             additions.given_up(tx, held, self._store.now(tx), error.code, error.message)
         self._metrics.added(_label(held), "given_up")
-        cause = held.target, held.kind, error.code
-        if error.code in ITS_OWN:
-            _log.warning("%s goes without its %s: %s: %s", held.number, held.kind, error.code, error.message)
-        elif cause not in self._warned:
-            self._warned.add(cause)
-            told = "%s goes without its %s, and others at %s may, which only their stories tell: %s: %s"
-            _log.warning(told, held.number, held.kind, held.target, error.code, error.message)
+        self._warn("goes without its", held, error)
 
     def _try_again(self, held: Addition, error: BridgeError, *, sent_until: datetime | None) -> None:
+        tries = held.tries + was_sent(error)
+        if tries >= TRIES_MAX and held.kind.startswith(OUTPUT):
+            if sent_until is None:
+                self._nothing_is_in_doubt(held)
+            self._give_up(held, tried_enough(error, tries))
+            return
+        if error.code not in HELD_CODES:  # what it was left alone for was told
+            self._warn("does not have its", held, error)
         now = self._store.moment()
         due_at = again_at(error, now, failures=held.failures, jitter=self._jitter()) or now
         target = self._targets.get(held.target)
         if sent_until is not None and target is not None:
             due_at = min(due_at, max(now, window_end(sent_until, target.late_commit)))
         with self._store.transaction("addition_again") as tx:
-            additions.again(tx, held, due_at, sent_until=sent_until, code=error.code)
+            additions.again(tx, held, due_at, error, tries=tries, sent_until=sent_until)
+
+    def _warn(self, said: str, held: Addition, error: BridgeError) -> None:
+        cause = said, held.target, held.kind, error.code
+        if error.code in ITS_OWN:
+            _log.warning("%s %s %s: %s: %s", held.number, said, held.kind, error.code, error.message)
+        elif cause not in self._warned:
+            self._warned.add(cause)
+            told = "%s %s %s, and so may others at %s, which only their stories tell: %s: %s"
+            _log.warning(told, held.number, said, held.kind, held.target, error.code, error.message)
 
 
 def _label(held: Addition) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import msgspec
 
-from bridge.errors import Permanent, Transient, Unmappable
+from bridge.errors import Ambiguous, BridgeError, Permanent, Unmappable
 from bridge.mapping.outputs import EVENT
 from bridge.mapping.rendered import Facts, RenderedOutput
 from bridge.servicenow import outputs
@@ -20,8 +20,19 @@ from bridge.store.additions import OUTPUT, Addition
 from bridge.sync.alert import Alerts
 from bridge.sync.fields import find_records
 
-TRIES_MAX = 6  # where the service itself says that it failed: within a minute, then it is given up
+TRIES_MAX = 6  # of what was sent: where the service itself says that it failed, within a minute
 PASSES = frozenset(failure.code for failure in outputs.FAILURES.values() if failure.passes)
+
+
+def was_sent(error: BridgeError) -> bool:
+    """Whether a try that ended so was one: its answer was lost or is not clear, or the service says that it failed."""
+    return isinstance(error, Ambiguous) or error.code in PASSES
+
+
+def tried_enough(error: BridgeError, tries: int) -> Permanent:
+    """Why it is sent no more: each further one may be there a further time."""
+    known = " and may be there more than once" if isinstance(error, Ambiguous) else ""
+    return Permanent(error.code, f"{error.message} It was sent {tries} times{known}.")
 
 
 def sending_of(held: Addition, *, api: TableApi, table: str, alerts: Alerts) -> Sending:
@@ -67,10 +78,5 @@ class Sending:
             raise Permanent(
                 "nothing_to_send", "All of its fields are empty for this alert: see `outputs` of the mapping."
             )
-        try:
-            record = outputs.send_enrichment(self._api.client, output, deadline=deadline())
-        except Transient as error:
-            if error.code in PASSES and self._held.failures + 1 >= TRIES_MAX:
-                raise Permanent(error.code, error.message) from error
-            raise
+        record = outputs.send_enrichment(self._api.client, output, deadline=deadline())
         return {"sent": output.kind, "fields": sorted(output.fields), **told} | ({"record": record} if record else {})

@@ -87,6 +87,7 @@ class Worker:
             targets=targets,
             tables=tables,
             metrics=metrics,
+            held=held,
             monotonic=monotonic,
             jitter=jitter,
         )

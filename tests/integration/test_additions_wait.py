@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from intake_world import library_of, rows
 from schemes_world import auth_of
-from sync_world import PROBE, World, itsm
+from sync_world import OBSERVE, PROBE, World, itsm
 
+from bridge.cli.incidents import waits
+from bridge.simulator.enrichment_maps import Enrichment
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.scenario import parse_body
+from bridge.store import queries
 from bridge.store.tables import additions
+from bridge.sync.outputs import TRIES_MAX
 
 EVENT = "outputs: {alarm: {event: {node: x}}}\n"
 LOOKUP = "outputs: {out: {threat_lookup: {fields: {finding: x, observable: o, source_engine: Probe}}}}\n"
@@ -143,3 +147,101 @@ def test_what_waited_for_one_api_goes_out_once_it_takes_calls(world: World, besi
     world.pass_time(minutes=6, step=30)
     assert {row.outcome for row in rows(world.store, additions)} == {"added"}
     assert world._client.problem == ""
+
+
+# --- a target that nothing is written to
+
+
+@EACH
+def test_what_waits_when_a_target_becomes_observed_is_not_sent_until_it_is_written_to_again(
+    anywhere: World, beside: str
+) -> None:
+    maps(anywhere, beside)
+    anywhere.fire()
+    anywhere.worker.work()
+    anywhere.aim(itsm(mode=OBSERVE))
+    anywhere.idle()
+    assert anywhere.other_writes() == []
+    anywhere.aim(itsm())
+    anywhere.idle()
+    assert {row.outcome for row in rows(anywhere.store, additions)} == {"added"}
+
+
+# --- what is told meanwhile
+
+
+def told(world: World) -> list[tuple[str | None, str | None, int]]:
+    return [(row.outcome_code, row.outcome_text, row.tries) for row in rows(world.store, additions)]
+
+
+def test_why_it_waits_is_kept_with_it_and_told_once_in_the_log(
+    worlds: Callable[..., World], secrets: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = tables_only(worlds, secrets)
+    maps(world, EVENT)
+    fire_each(world)
+    reasons = {text for _, text, _ in told(world)}
+    assert all("the Table API takes the same credentials" in (text or "") for text in reasons)
+    said = [record.getMessage() for record in caplog.records if "does not have its output:alarm" in record.getMessage()]
+    assert len(said) == 1
+    assert "the Table API takes the same credentials" in said[0]
+
+
+def test_what_was_not_sent_counts_as_no_try(worlds: Callable[..., World], secrets: Path) -> None:
+    world = tables_only(worlds, secrets)
+    maps(world, LOOKUP)
+    world.fire()
+    world.idle()
+    world.pass_time(hours=1, step=30)
+    assert [tries for _, _, tries in told(world)] == [0]
+
+
+def test_to_wait_for_a_lost_answer_counts_as_no_try_and_says_why(world: World) -> None:
+    maps(world, LOOKUP)
+    fails(world, FaultKind.RESET_AFTER_COMMIT, PATHS[LOOKUP], "POST", times=1)
+    world.fire()
+    world.idle()
+    world.pass_time(minutes=5, step=30)
+    assert [(code, tries) for code, _, tries in told(world)] == [("connection_lost", 1)]
+
+
+def test_after_a_lost_answer_the_service_may_still_fail_five_times(world: World) -> None:
+    maps(world, LOOKUP)
+    fails(world, FaultKind.RESET_BEFORE_COMMIT, PATHS[LOOKUP], "POST", times=1)
+    world.fire()
+    world.idle()
+    world.simulator.enrichment = Enrichment(fails_with="Unknown error")
+    world.pass_time(minutes=20, step=10)
+    assert len([path for path in world.other_writes() if PATHS[LOOKUP] in path]) == TRIES_MAX
+
+
+@pytest.mark.parametrize("beside", [EVENT, LOOKUP], ids=["event", "enrichment"])
+def test_what_is_never_clear_is_sent_a_few_times_and_then_given_up_and_what_is_not_known_is_said(
+    world: World, beside: str
+) -> None:
+    maps(world, beside)
+    fails(world, FaultKind.ACL, "/table/em_event", "GET")
+    fails(world, FaultKind.DROPPED, PATHS[beside], "POST")
+    world.fire()
+    world.idle()
+    world.pass_time(hours=3, step=30)
+    assert len([path for path in world.other_writes() if PATHS[beside] in path]) == TRIES_MAX
+    ((code, text, _),) = told(world)
+    assert code == "accepted_only"
+    assert f"It was sent {TRIES_MAX} times and may be there more than once." in (text or "")
+
+
+def test_an_incident_that_goes_without_something_is_among_what_sync_all_asks_for_and_is_listed(world: World) -> None:
+    maps(world, LOOKUP)
+    world.simulator.enrichment = Enrichment(fails_with="Insufficient access")
+    world.fire("r1")
+    world.idle()
+    maps(world, "")
+    world.fire("r2")
+    world.idle()
+    with world.store.reading() as tx:
+        (stuck,) = queries.list_correlations(tx, limit=9, stuck_only=True)
+        listed = {row.correlation_id: waits(row, world.clock.now, {}) for row in queries.list_correlations(tx, limit=9)}
+    assert stuck.correlation_id == "r1"
+    assert listed["r1"].startswith("goes without 1 addition: ")
+    assert listed["r2"] == ""

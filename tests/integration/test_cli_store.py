@@ -636,7 +636,8 @@ def test_what_goes_with_an_incident_is_shown_with_its_outcome(bridge_: Bridge) -
             "outcome": None,
             "outcome_code": "acl",
             "due_at": NOW + timedelta(minutes=2),
-            "failures": 3,
+            "outcome_text": "No right to attach. " * 12 + "Give it.",
+            "tries": 3,
         },
     ]
     planned = {"incident": 7, "correlation": 1, "delivery_id": 1, "position": 0, "epoch": 0, "failures": 0}
@@ -652,7 +653,9 @@ def test_what_goes_with_an_incident_is_shown_with_its_outcome(bridge_: Bridge) -
     text = " ".join(bridge_.run("incidents", "show", "r1").split())
     assert "Beside it output:alarm of INC0010001: added" in text
     assert "Beside it output:verdict of INC0010001: given up, no_enrichment_path" in text
-    assert "Beside it attachment of INC0010001: failed 3 times, again" in text
+    assert "Beside it attachment of INC0010001: waits, tries again" in text
+    assert ", was sent 3 times, acl: No right to attach." in text
+    assert "attach. Give it." in text
 
 
 def test_a_limit_keeps_the_newest_steps_and_says_so(bridge_: Bridge) -> None:

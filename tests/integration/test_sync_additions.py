@@ -399,9 +399,9 @@ def test_one_that_is_held_is_not_claimed_again_before_its_lease_is_over(anywhere
     anywhere.worker.work()
     with anywhere.store.transaction() as tx:
         now = anywhere.store.now(tx)
-        first = store_additions.claim(tx, now, paused=())
-        again = store_additions.claim(tx, now, paused=())
-        after = store_additions.claim(tx, now + LEASE, paused=())
+        first = store_additions.claim(tx, now, silent=())
+        again = store_additions.claim(tx, now, silent=())
+        after = store_additions.claim(tx, now + LEASE, silent=())
     assert first is not None
     assert after is not None
     assert (again, after.epoch - first.epoch) == (None, 1)
@@ -419,8 +419,8 @@ def test_one_that_is_held_does_not_keep_the_others_waiting(world: World) -> None
         world.worker.work()
     with world.store.transaction() as tx:
         now = world.store.now(tx)
-        first = store_additions.claim(tx, now, paused=())
-        second = store_additions.claim(tx, now, paused=())
+        first = store_additions.claim(tx, now, silent=())
+        second = store_additions.claim(tx, now, silent=())
         tx.execute(update(additions).values(lease_until=None))
     assert first is not None
     assert second is not None
