@@ -7,6 +7,7 @@ parameters are sent in the query: whether they belong there or into the body is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ NOT_PUBLISHED = (
     f"ServiceNow does not publish the path of {SERVICE}: its administrator finds it under System Web Services > "
     "Scripted REST APIs"
 )
+WORDS = re.compile(rb"[ \t]*[A-Za-z]")  # the beginning of a body that is a text, and no JSON or page
+ERROR_KEY = re.compile(r"^(result|response|data)$|error|message|detail|reason", re.IGNORECASE)
 MARK = "incident_bridge_ref"  # in additional_info: which of several events with one key is ours
 EVENTS_LOOKED_AT = 50  # newest first
 
@@ -142,7 +145,7 @@ def enrichment_meaning(raw: Raw, *, table: str, writes: bool, path: str) -> Answ
     caller tries a few times. Neither of these two says anything of the instance, and after "Unknown error" the record
     may be there and come a second time: nothing tells, and outputs are outside of the exactly-one promise.
     """
-    document = outcome.document_of(raw)
+    document = _said(raw)
     for message in _messages(document):
         said = " ".join(message.split())
         for begin, failure in FAILURES.items():
@@ -174,18 +177,28 @@ def _reworded(error: BridgeError, raw: Raw, remedies: dict[str, str]) -> BridgeE
     return Permanent(code, outcome.sentence(raw, remedies[error.code]))
 
 
+def _said(raw: Raw) -> Json:
+    """The body as JSON, or as the words that it is; None for a page, for nothing, and for JSON that breaks off."""
+    document = outcome.document_of(raw)
+    if document is not None or raw.body is None or not WORDS.match(raw.body):
+        return document
+    return raw.body.decode(errors="replace")
+
+
 def _messages(document: Json) -> Iterator[str]:
-    """Every place where an envelope of ServiceNow's has its error text; what a record holds is not looked at."""
-    inner = document.get("result") if isinstance(document, dict) else None
-    for level in (document, inner):
-        if isinstance(level, str):
-            yield level
-        if not isinstance(level, dict):
-            continue
-        error = level.get("error")
-        found = [error, level.get("message"), level.get("error_message"), level.get("status_message")]
-        found += [error.get("message"), error.get("detail")] if isinstance(error, dict) else []
-        yield from (text for text in found if isinstance(text, str))
+    """Every text that may be an error's; what a record holds may be anybody's words, and is not looked at.
+
+    The envelope is not documented, so no one key is taken for the one that errors stand under.
+    """
+    if isinstance(document, str):
+        yield document
+    elif isinstance(document, list):
+        for one in document:
+            yield from _messages(one)
+    elif isinstance(document, dict) and "sys_id" not in document:
+        for key, value in document.items():
+            if ERROR_KEY.search(key):
+                yield from _messages(value)
 
 
 def _failed(document: Json) -> bool:

@@ -32,6 +32,9 @@ ENVELOPES = {
     "a message, wrapped": lambda text: {"result": {"success": "false", "message": text}},
     "a text alone": lambda text: text,
     "a text, wrapped": lambda text: {"result": text},
+    "a message beside no record": lambda text: {"result": {"record": None, "errorMessage": text}},
+    "a list of errors": lambda text: {"success": False, "errors": [text]},
+    "a list of errors, each an object": lambda text: {"result": {"errors": [{"message": text}]}},
 }
 
 
@@ -55,6 +58,19 @@ def test_a_documented_error_is_known_by_its_words(message: str, envelope: str, s
     assert caught.value.code == code
     assert f"answered {status}: {message}. " in caught.value.message
     assert remedy in caught.value.message
+
+
+@pytest.mark.parametrize("message", DOCUMENTED)
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_a_documented_error_is_known_without_json(message: str, status: int) -> None:
+    kind, code, _ = DOCUMENTED[message]
+    with pytest.raises(kind) as caught:
+        meaning(came(status, body=message.encode(), Content_Type="text/plain"))
+    assert caught.value.code == code
+
+
+def test_a_word_without_json_means_what_it_means_as_json() -> None:
+    assert meaning(came(200, body=b"success", Content_Type="text/plain")).result == "success"
 
 
 def test_case_and_blanks_do_not_hide_an_error() -> None:
