@@ -20,10 +20,10 @@ from bridge.correlation.rounds import Correlation, Round, Rounds
 from bridge.correlation.summary import AlertFacts
 from bridge.mapping.compile import Mapping
 from bridge.mapping.rendered import Facts
+from bridge.store.columns import to_us
 from bridge.store.correlation_state import CorrelationState
 from bridge.store.naming import Naming
 from bridge.store.prepare import PreparedAlert
-from bridge.store.tables import to_us
 
 # Nothing is written now, and one alert is enough to know what will be: once for each write that follows.
 LATER = {Reason.REPEAT: Kind.UPDATE, Reason.QUIET_TIME: Kind.CLOSE}

@@ -10,8 +10,9 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, cast, f
 from bridge.correlation.policy import Kind, Reason
 from bridge.log.entries import Action, Entry, append
 from bridge.store import strays
+from bridge.store.columns import to_us
 from bridge.store.held import Held
-from bridge.store.tables import correlations, to_us
+from bridge.store.tables import correlations
 from bridge.store.work import creates_since
 
 WINDOW = timedelta(hours=1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bridge.alert import AHEAD_MAX, MappedAlert, Outcome, Status
-from bridge.store.tables import to_us
+from bridge.store.columns import to_us
 
 AHEAD_US_MAX = AHEAD_MAX // timedelta(microseconds=1)
 

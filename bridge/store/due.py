@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Select, and_, bindparam, func, literal, select
 
 from bridge.alert import Status
-from bridge.store.tables import EPOCH, Instant, correlations, episodes, incidents
+from bridge.store.columns import EPOCH, Instant
+from bridge.store.tables import correlations, episodes, incidents
 
 # (an episode is open, the newest alert's status), in the order of claims.
 ORDER: tuple[tuple[bool, Status], ...] = (

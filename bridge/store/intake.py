@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 from bridge.alert import Outcome, key_of
 from bridge.log.entries import Action, Entry, encode
 from bridge.store import intake_sql as sql
+from bridge.store.columns import to_us
 from bridge.store.correlation_state import RECEIVED_TAKEN, CorrelationState, event_time_of
 from bridge.store.naming import Naming
 from bridge.store.prepare import PreparedAlert, PreparedDelivery
-from bridge.store.tables import to_us
 
 # Content without a sender's delivery id is the same delivery for this long; with one it is for ever.
 SAME_CONTENT = timedelta(minutes=10)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
 
-from bridge.store.tables import Id, Instant, metadata
+from bridge.store.columns import Id, Instant
+from bridge.store.tables import metadata
 
 # What one process at a time does for an instance: ask what people changed, sweep for what they deleted, merge twins.
 reconcilers = Table(

@@ -14,13 +14,14 @@ import msgspec
 from sqlalchemy import Connection, Row, and_, case, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.correlation.reconcile import Shown, is_news
+from bridge.correlation.reconcile import is_news
 from bridge.errors import BridgeError
 from bridge.store import strays
+from bridge.store.columns import Instant
 from bridge.store.held import Seen
 from bridge.store.reconciler_tables import reconciled_tables, reconcilers
 from bridge.store.removal import LET_GO
-from bridge.store.tables import Instant, correlations, episodes, incidents, installation
+from bridge.store.tables import correlations, episodes, incidents, installation
 from bridge.store.work import decode
 
 LEASE = timedelta(seconds=240)
@@ -50,17 +51,6 @@ class Turn:
     sweep_due: bool
     swept_to: int  # incidents.id that the sweep in progress has come to; 0: it begins
     failures: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
-    """A record with our mark, as a list showed it."""
-
-    sys_id: str
-    number: str
-    correlation_id: str
-    created_on: str
-    shown: Shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +99,7 @@ def claim(tx: Connection, instance: str, tables: Collection[str], now: datetime)
 
 
 def note_page(
-    tx: Connection, turn: Turn, table: str, listed: Sequence[Listed], place: Place, *, elsewhere: Collection[str]
+    tx: Connection, turn: Turn, table: str, listed: Sequence[strays.Listed], place: Place, *, elsewhere: Collection[str]
 ) -> None:
     """What a page of changed records tells, and how far it got. `elsewhere`: targets at other instances.
 
@@ -137,7 +127,9 @@ def to_sweep(tx: Connection, targets: Collection[str], after: int, limit: int) -
     return [Standing(id=row.id, target=row.target, sys_id=row.sys_id) for row in rows]
 
 
-def note_swept(tx: Connection, turn: Turn, asked: Sequence[Standing], there: Sequence[Listed], *, done: bool) -> None:
+def note_swept(
+    tx: Connection, turn: Turn, asked: Sequence[Standing], there: Sequence[strays.Listed], *, done: bool
+) -> None:
     """Of the incidents asked for, those that are not there, or have changed, are to be read. Raises TurnLost."""
     fence(tx, turn)
     shown = {one.sys_id: one for one in there}
@@ -226,7 +218,7 @@ def _known(tx: Connection, sys_ids: Sequence[str], elsewhere: Collection[str]) -
     return {row.sys_id: row for row in rows}
 
 
-def _is_news(listed: Listed, row: Row[Any]) -> bool:
+def _is_news(listed: strays.Listed, row: Row[Any]) -> bool:
     return is_news(listed.shown, known_open=row.state == "open", known_version=_version(row))
 
 

@@ -20,11 +20,12 @@ from bridge.errors import Transient
 from bridge.library import Library, Published
 from bridge.log.entries import Action, Entry, append
 from bridge.store import intake_sql as sql
+from bridge.store.columns import to_us
 from bridge.store.engine import Store, refusal
 from bridge.store.intake import SettledAlert, log_line, settle_alerts, write_states
 from bridge.store.prepare import ALERTS_MAX, NOTHING, PreparedAlert, PreparedDelivery, map_again, unstorable
 from bridge.store.rows import AlertId
-from bridge.store.tables import alerts, delivered, deliveries, to_us
+from bridge.store.tables import alerts, delivered, deliveries
 from bridge.store.writer import BATCH_ALERTS_MAX, BATCH_BYTES_MAX
 
 PAGE = 200  # quarantined alerts that are asked for together

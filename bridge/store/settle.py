@@ -16,8 +16,9 @@ from bridge.errors import BridgeError
 from bridge.library import REVISION_DIGITS
 from bridge.log.entries import Action, Entry, append
 from bridge.store import additions
+from bridge.store.columns import Instant
 from bridge.store.held import UNSETTLED, Held, Incident, Lease, Part, Seen, Settlement, Share, WrittenField
-from bridge.store.tables import Instant, alerts, correlations, episodes, incidents, intents, revisions
+from bridge.store.tables import alerts, correlations, episodes, incidents, intents, revisions
 from bridge.store.work import encode, ended_state, plan
 
 

@@ -10,19 +10,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, literal, select, update
 
 from bridge.alert import key_of
 from bridge.correlation.policy import Kind
+from bridge.correlation.reconcile import Shown
 from bridge.log.entries import Action, Entry, append
+from bridge.store.columns import Instant
 from bridge.store.reconciler_tables import strays
-from bridge.store.tables import Instant, correlations, episodes, incidents, intents
+from bridge.store.tables import correlations, episodes, incidents, intents
 from bridge.store.work import doubt_of
-
-if TYPE_CHECKING:
-    from bridge.store.reconciling import Listed
 
 CLOCKS_APART_MAX = timedelta(minutes=5)  # ServiceNow's and the store's, where a record's time is held against ours
 HOUR = timedelta(hours=1)
@@ -38,6 +37,17 @@ class Outcome(StrEnum):
 
 
 REPORTED = (Outcome.ORPHAN.value, Outcome.TWO.value, Outcome.HELD.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A record with our mark, as a list showed it."""
+
+    sys_id: str
+    number: str
+    correlation_id: str
+    created_on: str
+    shown: Shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from bridge.alert import Status
 from bridge.correlation.policy import Episode, Kind
 from bridge.correlation.progress import Pending, Progress
 from bridge.store import advisory
+from bridge.store.columns import EPOCH
 from bridge.store.due import first_due, is_due
 from bridge.store.held import (
     GONE,
@@ -32,17 +33,7 @@ from bridge.store.held import (
     WrittenField,
 )
 from bridge.store.pending import pending_of
-from bridge.store.tables import (
-    EPOCH,
-    alerts,
-    correlations,
-    delivered,
-    deliveries,
-    episodes,
-    incidents,
-    intents,
-    target_states,
-)
+from bridge.store.tables import alerts, correlations, delivered, deliveries, episodes, incidents, intents, target_states
 
 T = TypeVar("T")
 LEASE = timedelta(seconds=120)

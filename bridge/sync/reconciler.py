@@ -27,7 +27,8 @@ from bridge.servicenow.table import TableApi
 from bridge.settings import Mode, Target
 from bridge.store import reconciling, strays
 from bridge.store.engine import Store
-from bridge.store.reconciling import LEASE, Listed, Place, Turn, TurnLost
+from bridge.store.reconciling import LEASE, Place, Turn, TurnLost
+from bridge.store.strays import Listed
 from bridge.sync.burst import CALLS_MAX, Burst
 from bridge.sync.reading import CANCELLED_STATE, ENDED_STATES, version_of
 from bridge.sync.twins import Twins

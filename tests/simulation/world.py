@@ -38,6 +38,7 @@ from bridge.simulator import records as simulated_records
 from bridge.simulator.state import Simulator
 from bridge.store import reconciler_tables, tables
 from bridge.store import settle as settling
+from bridge.store.columns import from_us
 from bridge.store.engine import Store
 from bridge.store.revisions import register
 from bridge.store.start import void_leases
@@ -265,7 +266,7 @@ class World:
             found = tx.exec_driver_sql(NEXT_DUE).scalar()
         if found is None:
             return float("inf")
-        return (tables.from_us(found) - self.timeline.wall()).total_seconds()
+        return (from_us(found) - self.timeline.wall()).total_seconds()
 
     def power_cut(self, seconds: float, step: float) -> None:
         """Every process dies at once, and the clock may be another when they come back: one machine, SQLite."""
