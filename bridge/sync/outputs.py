@@ -6,14 +6,15 @@ are published nowhere, so what may have been sent is sent again when its window 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import msgspec
 
+from bridge.alert import Json
 from bridge.errors import Ambiguous, BridgeError, Permanent, Unmappable
 from bridge.mapping.outputs import EVENT
-from bridge.mapping.rendered import Facts, RenderedOutput
+from bridge.mapping.rendered import Facts, Find, RenderedOutput
 from bridge.servicenow import outputs
 from bridge.servicenow.table import TableApi
 from bridge.store.additions import OUTPUT, Addition
@@ -74,9 +75,24 @@ class Sending:
             return {"sent": EVENT, "fields": sorted(output.fields)}
         found, told = find_records(output.finds, self._api, deadline())
         output = msgspec.structs.replace(output, fields=output.fields | found, finds={})
-        if output.is_empty:
-            raise Permanent(
-                "nothing_to_send", "All of its fields are empty for this alert: see `outputs` of the mapping."
-            )
-        record = outputs.send_enrichment(self._api.client, output, deadline=deadline())
+        try:
+            if output.is_empty:
+                raise Permanent(
+                    "nothing_to_send", "All of its fields are empty for this alert: see `outputs` of the mapping."
+                )
+            record = outputs.send_enrichment(self._api.client, output, deadline=deadline())
+        except Permanent as error:
+            raise Permanent(error.code, error.message + _left_out(self._output.finds, told)) from error
         return {"sent": output.kind, "fields": sorted(output.fields), **told} | ({"record": record} if record else {})
+
+
+def _left_out(finds: Mapping[str, Find], told: Mapping[str, Json]) -> str:
+    """What a refusal may come from: columns that the mapping gives, and whose records were not to be had."""
+    refused, missing = told.get("not_looked_up") or {}, told.get("not_found") or []
+    parts = [
+        f" `{name}` was left out, for {finds[name].table} could not be asked ({code}): see that the table is there, "
+        "and give the integration user a role that reads it."
+        for name, code in refused.items()
+    ]
+    parts += [f" `{name}` was left out, for no such record is in {finds[name].table}." for name in missing]
+    return "".join(parts)

@@ -245,3 +245,25 @@ def test_an_incident_that_goes_without_something_is_among_what_sync_all_asks_for
     assert stuck.correlation_id == "r1"
     assert listed["r1"].startswith("goes without 1 addition: ")
     assert listed["r2"] == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (FaultKind.ACL, "`cmdb_ci` was left out, for cmdb_ci_computer could not be asked (query_rights)"),
+        (None, "`cmdb_ci` was left out, for no such record is in cmdb_ci_computer."),
+    ],
+    ids=["may not be read", "is not there"],
+)
+def test_a_refusal_for_want_of_a_column_says_why_what_its_find_names_was_left_out(
+    world: World, kind: FaultKind | None, says: str
+) -> None:
+    find = "{find: cmdb_ci_computer, by: {name: nobody}, else: none}"
+    maps(world, f"outputs: {{out: {{ci_enrichment: {{fields: {{cmdb_ci: {find}, source_engine: Probe}}}}}}}}\n")
+    if kind is not None:
+        fails(world, kind, "/table/cmdb_ci_computer", "GET")
+    world.fire()
+    world.idle()
+    ((code, text, _),) = told(world)
+    assert code == "mandatory_missing"
+    assert says in (text or "")
