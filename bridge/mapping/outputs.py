@@ -17,7 +17,7 @@ from bridge.mapping.evaluate import AFTER_CREATE, AFTER_STATUS, Scope
 from bridge.mapping.model import COLUMN, ENRICHMENTS, NAME, OUTPUTS_MAX, SECTIONS, Node
 from bridge.mapping.render import Field, Output, compile_value
 from bridge.mapping.rendered import RenderedOutput
-from bridge.mapping.values import cut
+from bridge.mapping.values import cut, time_of
 
 EVENT = "event"
 KINDS = (EVENT, *ENRICHMENTS)
@@ -33,10 +33,16 @@ EVENT_SEVERITY = {
 }
 EVENT_SEVERITIES = frozenset("012345")
 EVENT_CHARS_MAX = {"source": 100, "node": 100, "type": 100, "resource": 100}  # [OFFICIAL]; longer is cut
-# Where the mapping says nothing, or what it says is empty for an alert. GMT, in this form [OFFICIAL].
-EVENT_TEXTS = {
-    "message_key": "{{ correlation_id }}",
-    "time_of_event": "{{ last_seen | date('%Y-%m-%d %H:%M:%S') }}",
+# Where the mapping says nothing, or what it says is empty for an alert. Times are GMT, in this form [OFFICIAL].
+EVENT_TEXTS = {"message_key": "{{ correlation_id }}"}
+EVENT_TIME = "%Y-%m-%d %H:%M:%S"
+MARK = "incident_bridge_ref"  # in additional_info: which of several events with one key is ours
+# Not of the result's table, or not ours to choose: where they belong.
+NO_COLUMNS = {
+    "sys_id": "ServiceNow gives it",
+    "enrichment_mapping_id": "it stands beside `raw_data`, in place of `fields`",
+    "raw_data": "it goes with `enrichment_mapping_id`, in place of `fields`",
+    **dict.fromkeys(FLAGS, "it stands beside `fields`"),
 }
 SYS_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -73,6 +79,7 @@ def _rendered(one: CompiledOutput, scope: Scope) -> RenderedOutput:
 def _complete_event(fields: dict[str, str], one: CompiledOutput, scope: Scope) -> None:
     if fields.get("severity") not in EVENT_SEVERITIES:
         fields["severity"] = EVENT_SEVERITY[scope.severity]
+    fields["time_of_event"] = (time_of(fields.get("time_of_event", "")) or scope.facts.last_seen).strftime(EVENT_TIME)
     for name, most in EVENT_CHARS_MAX.items():
         if name in fields:
             fields[name] = cut(fields[name], most)
@@ -136,6 +143,9 @@ def _event(name: str, node: Node, when: Condition | None, compiler: Compiler, so
             fields.append(compile_value(column, child, compiler, AFTER_CREATE, finds=False))
             if column == "severity":
                 _check_severity(child, compiler)
+            if column == "time_of_event" and (said := compiler.constant(child)) and time_of(said) is None:
+                hint = "the path or the text of one, as {{ .time }}; left out, when the problem was last seen"
+                compiler.report.error(child, f"`{said}` is not a time", hint)
     return CompiledOutput(name=name, kind=EVENT, when=when, fields=tuple(fields), info=info)
 
 
@@ -164,8 +174,13 @@ def _pairs(node: Node, compiler: Compiler, what: str) -> tuple[Field, ...]:
         if what == "column" and COLUMN.fullmatch(name) is None:
             hint = "lower-case letters, digits and _"
             report.error(child, f"`{name}` is not a column's name", hint, at_key=True)
+        elif what == "column" and name in NO_COLUMNS:
+            report.error(child, f"`{name}` is not a column that can be sent", NO_COLUMNS[name], at_key=True)
         elif not name.strip():
             report.error(child, "a name is expected here, and it is empty", at_key=True)
+        elif what == "name" and name == MARK:
+            hint = "the bridge finds its event by it: give another name"
+            report.error(child, f"`{MARK}` is the bridge's own", hint, at_key=True)
         fields.append(compile_value(name, child, compiler, AFTER_CREATE, finds=what == "column"))
     return tuple(fields)
 

@@ -15,6 +15,7 @@ import msgspec
 
 from bridge.alert import Json
 from bridge.errors import BridgeError, Permanent, Transient
+from bridge.mapping.outputs import MARK
 from bridge.mapping.rendered import RenderedOutput
 from bridge.servicenow import outcome
 from bridge.servicenow.client import Client
@@ -36,7 +37,6 @@ NOT_PUBLISHED = (
 )
 WORDS = re.compile(rb"[ \t]*[A-Za-z]")  # the beginning of a body that is a text, and no JSON or page
 ERROR_KEY = re.compile(r"^(result|response|data)$|error|message|detail|reason", re.IGNORECASE)
-MARK = "incident_bridge_ref"  # in additional_info: which of several events with one key is ours
 EVENTS_LOOKED_AT = 50  # newest first
 
 

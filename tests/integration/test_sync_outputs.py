@@ -10,6 +10,7 @@ import pytest
 from intake_world import library_of, rows
 from sync_world import OBSERVE, PROBE, World, itsm
 
+from bridge.mapping.outputs import MARK
 from bridge.servicenow import outputs
 from bridge.simulator.enrichment_maps import DataMap, Enrichment
 from bridge.simulator.faults import Fault, FaultKind
@@ -81,7 +82,7 @@ def test_an_event_is_sent_once_the_incident_is_there_and_names_it(anywhere: Worl
     assert json.loads(event.pop("additional_info")) == {
         "level": "high",
         "record": incident["sys_id"],
-        outputs.MARK: f"{incident['sys_id']}:alarm",
+        MARK: f"{incident['sys_id']}:alarm",
     }
     said = {name: value for name, value in event.items() if value and not name.startswith("sys_")}
     assert said == {

@@ -44,6 +44,13 @@ MISTAKES = {
         "`6` is not the severity of an event",
     ),
     "a default severity": ("a: {event: {severity: {by: .a, table: {x: 1}, default: 9}}}", "`9` is not the severity"),
+    "a time in words": ("a: {event: {time_of_event: yesterday}}", "`yesterday` is not a time (the path"),
+    "the bridge's own name": ("a: {event: {additional_info: {incident_bridge_ref: x}}}", "is the bridge's own"),
+    "a parameter as a column": (
+        "a: {threat_lookup: {fields: {include_wrap: x}}}",
+        "`include_wrap` is not a column that can be sent (it stands beside `fields`)",
+    ),
+    "a sys_id as a column": ("a: {threat_lookup: {fields: {sys_id: x}}}", "`sys_id` is not a column that can be sent"),
     "a find in an event": ("a: {event: {node: {find: cmdb_ci, by: {name: x}}}}", "there is no key `find` here"),
     "information that is no map": ("a: {event: {additional_info: x}}", "a map of name: text is expected here"),
     "empty information": ("a: {event: {additional_info: {}}}", "a map of name: text is expected here"),
@@ -92,6 +99,20 @@ def test_an_event_says_of_itself_what_the_mapping_leaves_out() -> None:
 def test_a_source_is_the_display_of_the_mapping() -> None:
     compiled = mapping(correlation='{id: "{{ .rule }}", display: Doorman}', outputs="a: {event: {}}")
     assert compiled.outputs_of(ALERT, FACTS)[0].fields["source"] == "Doorman"
+
+
+@pytest.mark.parametrize(
+    ("said", "is_sent"),
+    [
+        ("2026-11-24T22:01:02.5+01:00", "2026-11-24 21:01:02"),
+        ("2026-11-24 21:01:02", "2026-11-24 21:01:02"),
+        ("{{ .nothing }}", ALWAYS["time_of_event"]),
+        ("{{ .rule }}", ALWAYS["time_of_event"]),
+    ],
+    ids=["with a zone", "as it is sent", "nothing", "no time"],
+)
+def test_the_time_is_sent_as_event_management_reads_it(said: str, is_sent: str) -> None:
+    assert sent(f'a: {{event: {{time_of_event: "{said}"}}}}').fields["time_of_event"] == is_sent
 
 
 @pytest.mark.parametrize("severity", Severity)
