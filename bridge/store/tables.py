@@ -300,9 +300,7 @@ additions = Table(
     Column("delivery_id", Id, nullable=False),  # the alert that it is made of
     Column("position", Integer, nullable=False),
     Column("revision_id", Id, ForeignKey("revisions.id")),  # the mapping revision that asked for it
-    Column(
-        "content", LargeBinary
-    ),  # JSON: observables, or an output's facts; NULL: the alert itself, found in its delivery
+    Column("content", LargeBinary),  # JSON: observables, or an output's facts; NULL: the alert itself, in its delivery
     Column("due_at", Instant),  # NULL: the create is not settled yet, or it is over
     Column("lease_until", Instant),
     Column("epoch", BigInteger, nullable=False),  # rises with every claim, as an incident's does
