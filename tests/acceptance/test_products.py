@@ -1,4 +1,4 @@
-"""Real bodies of the four products, posted to a bridge that runs: sensible incidents, or a clear reason."""
+"""Real bodies of products, posted to a bridge that runs: sensible incidents, or a clear reason."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ from machine import Machine, machine
 ROOT = Path(__file__).resolve().parents[2]
 PAYLOADS = ROOT.parent / "shared" / "payloads"
 FILES = sorted(PAYLOADS.glob("*/*.json"))
+BEARERS = ("alertmanager", "aws-securityhub", "elastic", "falco", "splunk", "wazuh")
 SOURCES = """\
   github: {mapping: github, auth: {scheme: hmac, preset: github, secret: {file: var/simulator.password}}}
-  alertmanager: {mapping: alertmanager, auth: {scheme: bearer, secret: {file: var/simulator.password}}}
-  aws-securityhub: {mapping: aws-securityhub, auth: {scheme: bearer, secret: {file: var/simulator.password}}}
-  elastic: {mapping: elastic, auth: {scheme: bearer, secret: {file: var/simulator.password}}}
-"""
+""" + "".join(
+    f"  {name}: {{mapping: {name}, auth: {{scheme: bearer, secret: {{file: var/simulator.password}}}}}}\n"
+    for name in BEARERS
+)
 SECRET = "bridge"
-SOURCE_OF = {"github": "github", "prometheus_alertmanager": "alertmanager", "aws_security_hub": "aws-securityhub"}
+SOURCE_OF = {
+    "github": "github",
+    "prometheus_alertmanager": "alertmanager",
+    "aws_security_hub": "aws-securityhub",
+    "falco": "falco",
+    "splunk": "splunk",
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +50,7 @@ def test_a_real_body_is_accepted_by_its_own_source(bridge: Machine, path: Path) 
     assert [alert["outcome"] for alert in alerts] == ["accepted"]
 
 
-@pytest.mark.parametrize("source", ["github", "alertmanager", "aws-securityhub", "elastic"])
+@pytest.mark.parametrize("source", ["github", *BEARERS])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_any_other_body_is_kept_with_a_reason(bridge: Machine, path: Path, source: str) -> None:
     for alert in post(bridge, source, path.read_bytes()):
