@@ -13,7 +13,18 @@ from machine import Machine, machine
 ROOT = Path(__file__).resolve().parents[2]
 PAYLOADS = ROOT.parent / "shared" / "payloads"
 FILES = sorted(PAYLOADS.glob("*/*.json"))
-BEARERS = ("alertmanager", "aws-securityhub", "elastic", "falco", "splunk", "wazuh")
+BEARERS = (
+    "alertmanager",
+    "aws-securityhub",
+    "crowdstrike",
+    "elastic",
+    "falco",
+    "google-scc",
+    "grafana",
+    "guardduty",
+    "splunk",
+    "wazuh",
+)
 SOURCES = """\
   github: {mapping: github, auth: {scheme: hmac, preset: github, secret: {file: var/simulator.password}}}
 """ + "".join(
@@ -27,6 +38,7 @@ SOURCE_OF = {
     "aws_security_hub": "aws-securityhub",
     "falco": "falco",
     "splunk": "splunk",
+    "google_scc": "google-scc",
 }
 
 

@@ -29,7 +29,19 @@ def _sample(name: str) -> Any:
 
 
 def test_the_products_are_there() -> None:
-    assert set(MAPPINGS) >= {"elastic", "aws-securityhub", "github", "alertmanager", "falco", "splunk", "wazuh"}
+    assert set(MAPPINGS) >= {
+        "elastic",
+        "aws-securityhub",
+        "github",
+        "alertmanager",
+        "falco",
+        "splunk",
+        "wazuh",
+        "guardduty",
+        "grafana",
+        "google-scc",
+        "crowdstrike",
+    }
 
 
 @pytest.mark.parametrize(
@@ -134,6 +146,27 @@ REAL = {
     "falco/write_below_binary_dir.json": (
         "falco",
         "falco:Write below binary dir:localhost:touch",
+        Severity.HIGH,
+        Status.FIRING,
+        "sir",
+    ),
+    "google_scc/bad_ip_scc.json": (
+        "google-scc",
+        "scc:organizations/0000000000000/sources/0000000000000000000/findings/6a30ce604c~ffd21276bc679f263172",
+        Severity.MEDIUM,
+        Status.FIRING,
+        "itsm",
+    ),
+    "google_scc/non_org_iam_member.json": (
+        "google-scc",
+        "scc:organizations/1050000000008/sources/1986930501000008034/findings/047db1bc23~88650c90aaf7feb65bc8",
+        Severity.HIGH,
+        Status.FIRING,
+        "sir",
+    ),
+    "google_scc/public_bucket_acl.json": (
+        "google-scc",
+        "scc:organizations/154584661726/sources/2673592633662526977/findings/782e52631d61da6117a3772137c270d8",
         Severity.HIGH,
         Status.FIRING,
         "sir",
