@@ -14,14 +14,18 @@ ROOT = Path(__file__).resolve().parents[2]
 PAYLOADS = ROOT.parent / "shared" / "payloads"
 FILES = sorted(PAYLOADS.glob("*/*.json"))
 BEARERS = (
+    "alert",
     "alertmanager",
     "aws-securityhub",
+    "azure-monitor",
     "crowdstrike",
+    "defender-xdr",
     "elastic",
     "falco",
     "google-scc",
     "grafana",
     "guardduty",
+    "sentinel",
     "splunk",
     "wazuh",
 )
@@ -38,6 +42,8 @@ SOURCE_OF = {
     "aws_security_hub": "aws-securityhub",
     "falco": "falco",
     "splunk": "splunk",
+    "azure_monitor": "azure-monitor",
+    "microsoft_defender_xdr": "defender-xdr",
     "google_scc": "google-scc",
 }
 

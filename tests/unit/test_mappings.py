@@ -29,18 +29,22 @@ def _sample(name: str) -> Any:
 
 
 def test_the_products_are_there() -> None:
-    assert set(MAPPINGS) >= {
-        "elastic",
-        "aws-securityhub",
-        "github",
+    assert set(MAPPINGS) == {
+        "alert",
         "alertmanager",
+        "aws-securityhub",
+        "azure-monitor",
+        "crowdstrike",
+        "defender-xdr",
+        "elastic",
         "falco",
+        "github",
+        "google-scc",
+        "grafana",
+        "guardduty",
+        "sentinel",
         "splunk",
         "wazuh",
-        "guardduty",
-        "grafana",
-        "google-scc",
-        "crowdstrike",
     }
 
 
@@ -170,6 +174,34 @@ REAL = {
         Severity.HIGH,
         Status.FIRING,
         "sir",
+    ),
+    "azure_monitor/classic_metric_activated.json": (
+        "azure-monitor",
+        "azure-monitor:/subscriptions/s1/resourceGroups/useast/providers/microsoft.insig~eebd7f81ef7d532520f6",
+        Severity.MEDIUM,
+        Status.FIRING,
+        "itsm",
+    ),
+    "azure_monitor/common_schema_metric_resolved.json": (
+        "azure-monitor",
+        "azure-monitor:3f2d4487-b0fc-4125-8bd5-7ad17384221e_PipeLineAlertRG_microsoft.in~ae0882be9f60d9cc634b",
+        Severity.LOW,
+        Status.RESOLVED,
+        "itsm",
+    ),
+    "microsoft_defender_xdr/advhunting_alertinfo_sentinel.json": (
+        "defender-xdr",
+        "defender:0000000000-1111-2222-3333-444444444444",
+        Severity.HIGH,
+        Status.FIRING,
+        "sir",
+    ),
+    "microsoft_defender_xdr/graph_alerts_v2_mde.json": (
+        "defender-xdr",
+        "defender:da637578995287051192_756343937",
+        Severity.LOW,
+        Status.FIRING,
+        "itsm",
     ),
     "splunk/webhook_search_one_result.json": (
         "splunk",
