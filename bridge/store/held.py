@@ -91,6 +91,7 @@ class Doubt:
     correlation: int  # that it speaks of
     operation: str
     ref: str
+    began_at: datetime  # of the incident's first intent: of a create, what ended before it was not made by it
     deadline: datetime
     known: bool  # we were told that it was not applied: look all the same, but wait for nothing
     code: str  # of the outcome that is open; "": nothing was noted, as after a crash

@@ -146,7 +146,7 @@ def twin_of(tx: Connection, stray: Stray, targets: Collection[str]) -> Twin | No
     rows = [row for row in tx.execute(query) if key_of(row.correlation_id) == key_of(stray.correlation_id)]
     if not rows:
         return None
-    created = _moment(stray.created_on)
+    created = created_at(stray.created_on)
     before = [row for row in rows if created is None or row.began <= created + CLOCKS_APART_MAX]
     row = (before or rows[:1])[-1]
     return Twin(
@@ -292,7 +292,8 @@ def _stray(row: Row[Any]) -> Stray:
     return Stray(**{name: getattr(row, name) for name in Stray.__slots__})
 
 
-def _moment(text: str) -> datetime | None:
+def created_at(text: str) -> datetime | None:
+    """A record's sys_created_on; None: it may not be read."""
     try:
         return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     except ValueError:

@@ -16,7 +16,7 @@ from bridge.alert import Status
 from bridge.correlation.policy import Episode, Kind
 from bridge.correlation.progress import Pending, Progress
 from bridge.store import advisory
-from bridge.store.columns import EPOCH
+from bridge.store.columns import EPOCH, Instant
 from bridge.store.due import first_due, is_due
 from bridge.store.held import (
     GONE,
@@ -268,11 +268,13 @@ def doubt_of(tx: Connection, incident: int) -> Doubt | None:
     known = row.outcome not in (None, "ambiguous", "applied")
     if known and row.operation != Kind.CREATE.value:
         return None
+    began = select(func.min(intents.c.started_at, type_=Instant())).where(intents.c.incident == incident)
     return Doubt(
         id=row.id,
         correlation=row.correlation,
         operation=row.operation,
         ref=row.ref,
+        began_at=tx.execute(began).scalar_one(),
         deadline=row.deadline,
         known=known,
         code=row.outcome_code or "",

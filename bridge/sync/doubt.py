@@ -11,6 +11,7 @@ from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import CORRELATION_ID, Target
 from bridge.store.held import Doubt, Held
+from bridge.store.strays import CLOCKS_APART_MAX, created_at
 from bridge.sync.reading import ENDED_STATES, JOURNAL_FIELDS
 
 
@@ -35,7 +36,8 @@ def look_again(
 ) -> Found | None:
     """None: no trace of it, so far. Raises Permanent("id_in_use") when somebody else's record carries our ID.
 
-    A record that a refused create has made all the same is never made again while it is open.
+    A record that a refused create has made all the same is never made again while it is open. One that ended and is
+    older than the first try belongs to the past: to a twin that was closed, or to another tool.
     """
     if doubt.operation == Kind.CREATE.value:
         found = table.find(target.table, held.incident.correlation_id, deadline=deadline)
@@ -43,7 +45,7 @@ def look_again(
             if (made := _made(table, target, doubt, doubt.made, deadline, ours)) is not None:
                 return made
             found = [record for record in found if record.sys_id != doubt.made]
-        return _created(found, ours, known)
+        return _created([record for record in found if not _is_past(record, target, doubt)], ours, known)
     sys_id = held.incident.sys_id or ""
     noted = table.has_note(target.table, sys_id, doubt.ref, deadline=deadline)
     if noted is False:
@@ -66,6 +68,13 @@ def _made(
         f"{record.number or sys_id} was made for this problem and does not carry our correlation_id and "
         "correlation_display: nothing is sent while it is open. Close it, or give it both.",
     )
+
+
+def _is_past(record: Record, target: Target, doubt: Doubt) -> bool:
+    created = created_at(record.text("sys_created_on"))
+    if created is None or record.state not in ENDED_STATES[target.table]:
+        return False
+    return created + CLOCKS_APART_MAX < doubt.began_at
 
 
 def _shows(record: Record, fields: Mapping[str, str]) -> bool:

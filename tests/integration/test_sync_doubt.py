@@ -1,0 +1,56 @@
+"""What is taken for the record of a create that failed, or whose answer was lost: never one that ended before it."""
+
+from __future__ import annotations
+
+import pytest
+from reconciler_world import CLOSES, states, twin
+from sync_world import World, itsm
+
+from bridge.simulator.faults import FaultKind
+
+
+@pytest.fixture
+def merged(world: World) -> World:
+    """Long ago the problem had an incident and a twin: we closed the twin, and a person the incident."""
+    world.fire()
+    world.idle()
+    world.watch(minutes=1)
+    twin(world)
+    world.watch(minutes=1)
+    world.person(**CLOSES)
+    world.watch(minutes=1)
+    assert states(world) == ["7", "6"]
+    world.clock.advance(hours=30)
+    return world
+
+
+@pytest.mark.parametrize("kind", [FaultKind.RATE_LIMIT, FaultKind.RESET_BEFORE_COMMIT, FaultKind.RESET_AFTER_COMMIT])
+def test_a_create_that_went_wrong_is_not_taken_to_have_made_a_twin_that_was_closed_long_ago(
+    merged: World, kind: FaultKind
+) -> None:
+    merged.fail(kind, "POST")
+    merged.fire()
+    merged.idle()
+    merged.watch(minutes=10, step=5)
+    assert (states(merged), merged.row().open) == (["7", "6", "1"], True)
+
+
+def test_a_create_that_was_turned_away_adopts_no_ticket_that_ended_before_it(world: World) -> None:
+    world.aim(itsm(adopt_any=True))
+    world.simulator.person_creates("incident", correlation_id="r1", correlation_display="another tool")
+    world.person(**CLOSES)
+    world.clock.advance(hours=24 * 300)
+    world.fail(FaultKind.RATE_LIMIT, "POST")
+    world.fire()
+    world.idle()
+    world.pass_time(minutes=5)
+    assert (states(world), world.row().open) == (["7", "1"], True)
+
+
+def test_what_a_lost_create_made_is_taken_though_a_person_has_closed_it_since(world: World) -> None:
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
+    world.fire()
+    world.idle()
+    world.person(**CLOSES)
+    world.watch(minutes=10, step=5)
+    assert (states(world), world.row().last_decision) == (["7"], "nothing: closed_by_person")
