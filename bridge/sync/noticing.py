@@ -45,10 +45,12 @@ def _as_read(store: Store, sight: Sight, record: Record | None) -> Sight:
     now_seen = seen_of(record, held.incident.written)
     changed = changed_since(before, now_seen)
     held = replace(held, incident=replace(held.incident, seen=now_seen))
-    if changed:
+    if before is None or before.version != now_seen.version:
         told = {"fields": changed, "by": record.text("sys_updated_by")}
         with store.transaction("edited") as tx:
             settling.note_seen(tx, held, now_seen)
-            append(tx, settling.entry(held, Action.EDITED, store.now(tx), detail=told))
-        # What was told is known from here on: if we die now, the next round does not tell it again.
+            if changed:
+                append(tx, settling.entry(held, Action.EDITED, store.now(tx), detail=told))
+        # What was told is known from here on: if we die now, the next round does not tell it again. Nor is what is not
+        # told, as a note, news to the reconciler any more: a write that is refused is not sent again for it.
     return replace(sight, held=held)
