@@ -87,7 +87,10 @@ class Twins:
             if twin.sys_id is None or twin.target in work.paused_targets(tx):
                 strays.later(tx, stray, now + AGAIN)
                 return
-        self._merge(turn, stray, twin, targets[twin.target], burst)
+        try:
+            self._merge(turn, stray, twin, targets[twin.target], burst)
+        except Permanent as error:  # what must be asked first may not be read: the other strays go on
+            self._report(turn, stray, twin, f"{_two(stray, twin)} {error.message}")
 
     def _merge(self, turn: Turn, stray: Stray, twin: Twin, target: Target, burst: Burst) -> None:
         table = self._tables[turn.instance]
