@@ -128,12 +128,22 @@ def to_sweep(tx: Connection, targets: Collection[str], after: int, limit: int) -
 
 
 def note_swept(
-    tx: Connection, turn: Turn, asked: Sequence[Standing], there: Sequence[strays.Listed], *, done: bool
+    tx: Connection,
+    turn: Turn,
+    asked: Sequence[Standing],
+    there: Sequence[strays.Listed],
+    *,
+    unknown: Collection[str],
+    done: bool,
 ) -> None:
-    """Of the incidents asked for, those that are not there, or have changed, are to be read. Raises TurnLost."""
+    """Of the incidents asked for, those that are not there, or have changed, are to be read. Raises TurnLost.
+
+    `unknown`: sys_ids of those that may be there and hidden.
+    """
     fence(tx, turn)
     shown = {one.sys_id: one for one in there}
-    rows = tx.execute(select(incidents).where(incidents.c.id.in_([one.id for one in asked]))).all()
+    sure = [one.id for one in asked if one.sys_id not in unknown]
+    rows = tx.execute(select(incidents).where(incidents.c.id.in_(sure))).all()
     news = [row.id for row in rows if (one := shown.get(row.sys_id)) is None or _is_news(one, row)]
     _ask_looks(tx, news, turn.began_at)
     values = {"swept_to": 0, "sweep_at": turn.began_at + SWEEP_EVERY} if done else {"swept_to": asked[-1].id}

@@ -156,25 +156,39 @@ class Reconciler:
     # --- what is gone
 
     def _sweep_deleted(self, turn: Turn, targets: Mapping[str, Target], burst: Burst) -> bool:
-        """Whether the open incidents are still there: the pages that this burst has room for."""
+        """Whether the open incidents are still there: the pages that this burst has room for.
+
+        What may not be read keeps none of the others from being looked for, and is told in the end.
+        """
         if not turn.sweep_due:
             return True
+        hiding: set[str] = set()
+        whole = self._sweep_pages(turn, targets, burst, hiding)
+        if hiding:
+            tables = ", ".join(sorted(hiding))
+            raise Transient("rows_hidden", f"{tables} has incidents of ours that may not be read any more.")
+        return whole
+
+    def _sweep_pages(self, turn: Turn, targets: Mapping[str, Target], burst: Burst, hiding: set[str]) -> bool:
+        """`hiding`: takes the tables where something may not be read: what is missing there may be that, or deleted."""
         after = turn.swept_to
         for _ in range(SWEEP_PAGES):
             with self._store.reading() as tx:
                 asked = reconciling.to_sweep(tx, targets, after, SYS_IDS_MAX)
             if burst.left < len({targets[one.target].table for one in asked}):
                 return False
-            there = []
+            there: list[Listed] = []
+            unknown: set[str] = set()
             for table, ones in groupby(sorted(asked, key=lambda one: targets[one.target].table), key=_table(targets)):
                 wanted = [one.sys_id for one in ones]
                 records, hidden = standing(self._tables[turn.instance], table, wanted, deadline=burst.call())
-                if hidden:
-                    raise Transient("rows_hidden", f"{table} has incidents of ours that may not be read any more.")
                 there += [_listed(record, table) for record in records]
+                if hidden:
+                    hiding.add(table)
+                    unknown |= set(wanted) - {record.sys_id for record in records}
             done = len(asked) < SYS_IDS_MAX
             with self._store.transaction("swept") as tx:
-                reconciling.note_swept(tx, turn, asked, there, done=done)
+                reconciling.note_swept(tx, turn, asked, there, unknown=unknown, done=done)
             # Committed: these were looked for. If we die here the sweep goes on after them.
             if done:
                 self._sweep_strays(turn, burst)

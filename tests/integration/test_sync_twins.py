@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from intake_world import rows
 from reconciler_world import states, twin
-from sync_world import World
+from sync_world import World, itsm
 
+from bridge.servicenow.table import TableApi
 from bridge.simulator.faults import FaultKind
 from bridge.simulator.seed import fixed_id
+from bridge.store import reconciling
 from bridge.store.reconciler_tables import strays
 
 FRED = fixed_id("sys_user", "fred")
@@ -41,3 +45,40 @@ def test_a_twin_that_cannot_be_asked_about_is_told_and_the_strays_after_it_are_w
     first, second = rows(opened.store, strays)
     assert (first.outcome, second.outcome, states(opened)) == ("two", "orphan", ["1", "1", "1"])
     assert "ServiceNow answered 403" in first.outcome_text
+
+
+class Hiding(TableApi):
+    """A rule hides one record from the integration user: lists leave it out, and count it."""
+
+    sys_id = ""
+
+    def page(self, *args: Any, **more: Any) -> Any:
+        records, total = super().page(*args, **more)
+        return [record for record in records if record.sys_id != self.sys_id], total
+
+
+def test_a_record_that_may_not_be_read_does_not_keep_the_deletion_of_another_from_being_seen(
+    opened: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.sync.reconciler.SYS_IDS_MAX", 1)
+    opened.fire("r2")
+    opened.idle()
+    hidden, deleted = opened.records()
+    monkeypatch.setattr(Hiding, "sys_id", hidden["sys_id"])
+    monkeypatch.setattr("sync_world.TableApi", Hiding)
+    opened.aim(itsm())
+    opened.simulator.person_deletes("incident", deleted["sys_id"])
+    opened.watch(minutes=70)
+    assert (opened.row("r1").open, opened.row("r2").open) == (True, False)
+
+
+def test_what_is_missing_beside_a_hidden_record_is_not_taken_for_deleted_and_told(
+    opened: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Hiding, "sys_id", opened.record()["sys_id"])
+    monkeypatch.setattr("sync_world.TableApi", Hiding)
+    opened.aim(itsm())
+    opened.turn(sweeps=True)
+    with opened.store.reading() as tx:
+        assert "incident has incidents of ours that may not be read any more" in reconciling.unreconciled(tx)
+    assert (opened.row().open, opened.row().failure) == (True, None)
