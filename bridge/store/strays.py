@@ -221,8 +221,13 @@ def settle(tx: Connection, stray: Stray, twin: Twin | None, outcome: Outcome, no
     append(tx, _entry(stray, twin, action, now, outcome=outcome.value, detail={"message": said} if said else {}))
 
 
-def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime) -> bool:
-    """The stray becomes the incident, and what was the incident is the stray from now on. False: not at this moment."""
+def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime, *, late_commit: timedelta) -> bool:
+    """The stray becomes the incident, and what was the incident is the stray from now on. False: not at this moment.
+
+    A close of the stray that may still be carried out would end the incident, as if a person had.
+    """
+    if stray.sent_until is not None and stray.sent_until + late_commit > now:
+        return False
     tx.execute(select(correlations.c.id).where(correlations.c.id == twin.correlation).with_for_update())
     row = tx.execute(select(incidents).where(incidents.c.id == twin.incident).with_for_update()).one()
     leased = row.lease_until is not None and row.lease_until > now
@@ -233,6 +238,7 @@ def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime) ->
     tx.execute(mine.values(**taken, epoch=incidents.c.epoch + 1))
     wake(tx, twin, now)
     given = {"sys_id": twin.sys_id, "number": twin.number or "", "due_at": now, "version": "", "failures": 0}
+    given |= {"sent_until": None, "released": False}  # they were said of the other record
     tx.execute(update(strays).where(strays.c.id == stray.id).values(**given, incident=twin.incident, outcome=None))
     detail = {"instead_of": twin.number or ""}
     append(tx, _entry(stray, twin, Action.TWIN, now, outcome="taken", detail=detail))

@@ -116,7 +116,7 @@ class Twins:
                 strays.settle(tx, stray, twin, outcome, now)
             elif decided is Merge.REPORT:
                 strays.settle(tx, stray, twin, Outcome.TWO, now, said=_two(stray, twin))
-            elif not strays.swap(tx, stray, twin, FIRST_STATE[target.table], now):
+            elif not strays.swap(tx, stray, twin, FIRST_STATE[target.table], now, late_commit=target.late_commit):
                 strays.later(tx, stray, now + AGAIN)
 
     def _close(self, turn: Turn, stray: Stray, twin: Twin, target: Target, burst: Burst) -> None:

@@ -82,3 +82,24 @@ def test_what_is_missing_beside_a_hidden_record_is_not_taken_for_deleted_and_tol
     with opened.store.reading() as tx:
         assert "incident has incidents of ours that may not be read any more" in reconciling.unreconciled(tx)
     assert (opened.row().open, opened.row().failure) == (True, None)
+
+
+def test_a_twin_whose_close_may_still_commit_does_not_become_the_incident(opened: World) -> None:
+    other = twin(opened)
+    opened.fail(FaultKind.LATE_COMMIT, "PATCH", seconds=150)
+    opened.turn()
+    opened.simulator.edit_as_person("incident", other["sys_id"], {"assigned_to": FRED}, user="analyst")
+    opened.watch(minutes=10)
+    assert (states(opened), opened.row().open) == (["1", "6"], True)
+
+
+def test_a_twin_that_a_person_took_up_is_the_incident_once_its_lost_close_cannot_commit_any_more(
+    opened: World,
+) -> None:
+    other = twin(opened)
+    opened.fail(FaultKind.RESET_BEFORE_COMMIT, "PATCH")
+    opened.turn()
+    opened.simulator.edit_as_person("incident", other["sys_id"], {"assigned_to": FRED}, user="analyst")
+    opened.watch(minutes=10)
+    (stray,) = rows(opened.store, strays)
+    assert (states(opened), stray.sys_id == other["sys_id"], stray.outcome) == (["6", "1"], False, "closed")
