@@ -33,6 +33,7 @@ from bridge.sync.reading import ENDED_STATES, FIRST_STATE
 
 CALLS_PER_STRAY = 4  # both records, the twin's children, and its close
 AGAIN = timedelta(minutes=1)  # for what another part of the bridge must do first
+DOUBLINGS_MAX = 10  # of it: 17 hours
 NOBODY = frozenset({"system", ""})  # who ServiceNow says it is when it changes a record by itself
 
 _log = logging.getLogger(__name__)
@@ -82,9 +83,11 @@ class Twins:
             if twin is None:
                 strays.settle(tx, stray, None, Outcome.ORPHAN, now, said=_orphan(stray))
                 return
-            if twin.sys_id is None:
+            if twin.sys_id is None:  # it may wait for a person: that is asked ever less often
                 strays.wake(tx, twin, now)
-            if twin.sys_id is None or twin.target in work.paused_targets(tx):
+                strays.later(tx, stray, now + AGAIN * 2 ** min(stray.failures, DOUBLINGS_MAX), failed=True)
+                return
+            if twin.target in work.paused_targets(tx):
                 strays.later(tx, stray, now + AGAIN)
                 return
         try:

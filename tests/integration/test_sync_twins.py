@@ -103,3 +103,16 @@ def test_a_twin_that_a_person_took_up_is_the_incident_once_its_lost_close_cannot
     opened.watch(minutes=10)
     (stray,) = rows(opened.store, strays)
     assert (states(opened), stray.sys_id == other["sys_id"], stray.outcome) == (["6", "1"], False, "closed")
+
+
+def test_a_create_that_waits_for_a_person_is_looked_up_ever_less_often_for_a_record_that_may_be_its_own(
+    world: World,
+) -> None:
+    world.fail(FaultKind.BUSINESS_RULE, "POST")
+    world.fire()
+    world.idle()
+    world.fail(FaultKind.ACL, "GET", path="sysparm_query=correlation_id=", times=None)
+    twin(world)
+    world.watch(hours=3)
+    looked = [path for _method, path, _status in world.simulator.calls if "sysparm_query=correlation_id=" in path]
+    assert 1 < len(looked) < 20
