@@ -168,7 +168,8 @@ def end_turn(
     if done_at is not None:
         values["done_at"] = done_at
     mine = reconcilers.c.instance == turn.instance, reconcilers.c.epoch == turn.epoch
-    tx.execute(update(reconcilers).where(*mine).values(**values))
+    if tx.execute(update(reconcilers).where(*mine).values(**values)).rowcount == 0:
+        return
     strays.forget_known(tx, turn.instance)
     if not failure:
         _forget_restored(tx, turn, everywhere)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from intake_world import rows
@@ -160,6 +161,26 @@ def test_a_turn_that_fails_leaves_the_store_restored(anywhere: World) -> None:
     restore(anywhere)
     anywhere.fail(FaultKind.SERVER_ERROR, "GET")
     anywhere.turn()
+    assert rows(anywhere.store, installation)[0].restored_at is not None
+
+
+def test_a_turn_that_was_overtaken_does_not_say_that_all_was_seen(anywhere: World) -> None:
+    """The turn that has overtaken it has seen the table, and is not over."""
+    with anywhere.store.transaction() as tx:
+        tx.execute(installation.insert().values(id=INSTALLATION, created_at=anywhere.store.now(tx)))
+    anywhere.turn()
+    restore(anywhere)
+    with anywhere.store.transaction() as tx:
+        overtaken = reconciling.claim(tx, "test", ["incident"], anywhere.store.now(tx))
+    with anywhere.store.transaction() as tx:
+        now = anywhere.store.now(tx) + timedelta(minutes=5)
+        turn = reconciling.claim(tx, "test", ["incident"], now)
+        assert overtaken is not None
+        assert turn is not None
+        seen = reconciling.Place(seen_to="2026-03-10 12:00:00")
+        reconciling.note_page(tx, turn, "incident", [], seen, elsewhere=[])
+        over = {"done_at": now, "failure": "", "everywhere": {("test", "incident")}}
+        reconciling.end_turn(tx, overtaken, now, **over)
     assert rows(anywhere.store, installation)[0].restored_at is not None
 
 
