@@ -164,3 +164,8 @@ class Held(Member):
     @property
     def all(self) -> tuple[Member, ...]:
         return (self, *self.others)
+
+    @property
+    def deciding(self) -> tuple[Member, ...]:
+        """Those that one decision is about: all that share an open incident; else each is on its own."""
+        return self.all if self.incident.state == "open" else (self,)

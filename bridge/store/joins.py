@@ -101,6 +101,12 @@ def hold_keys(
     tx.execute(update(join_keys).where(theirs, *free).values(incident=held.incident.id, since=now))
 
 
+def yield_keys(tx: Connection, held: Held) -> None:
+    """A plan that waits to join another takes nothing in: two that held keys would wait for each other."""
+    if held.incident.state == "planned":
+        tx.execute(delete(join_keys).where(join_keys.c.incident == held.incident.id))
+
+
 def attach(tx: Connection, held: Held, taker: Taker, decision: Decision, now: datetime, *, revision: str) -> bool:
     """Take the held correlation in. It stays due: the next round is the incident's, and tells it.
 

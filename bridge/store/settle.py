@@ -253,12 +253,12 @@ def _severity_after(share: Share, episode: Episode | None) -> ColumnElement[int]
 def fail(tx: Connection, held: Held, error: BridgeError, now: datetime, *, due_at: datetime | None) -> None:
     """The round came to nothing: say why, and when it is tried again. `due_at` None: a person must look first.
 
-    All that share the incident wait alike, or each would try in its turn. Raises LeaseLost, and then nothing has
+    All that share an open incident wait alike, or each would try in its turn. Raises LeaseLost, and then nothing has
     changed: they are the next holder's to speak for.
     """
     fence(tx, held)
     release(tx, held)
-    for member in held.all:
+    for member in held.deciding:
         asked = _asked_since(held, member.correlation)
         row = {
             "failures": correlations.c.failures + 1,

@@ -58,6 +58,8 @@ class Ledger:
                 settling.decided(tx, held, decision, now, revision=revision, detail=detail)
             if decision.kind is Kind.CREATE:
                 self._hold_keys_observed(tx, sight, now)
+            elif decision.reason is Reason.WAITS_TO_JOIN:
+                joins.yield_keys(tx, held)
         self._metrics.decided(word.split(":", maxsplit=1)[0], decision.reason.value)
 
     def _hold_keys_observed(self, tx: Connection, sight: Sight, now: datetime) -> None:

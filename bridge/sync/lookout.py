@@ -18,7 +18,7 @@ from bridge.store.engine import Store
 from bridge.store.held import Held
 from bridge.sync.alert import Alerts, Speaker
 from bridge.sync.fit import closes
-from bridge.sync.sight import Sight, deciding
+from bridge.sync.sight import Sight
 
 
 class Lookout:
@@ -52,7 +52,7 @@ class Lookout:
             policy = replace(policy, reopen_within=timedelta.max)
         close_when = target.close.when if target.close is not None and closes(target, reading) else CloseWhen.NEVER
         episode = held.incident.episode or held.last_episode
-        if episode is not None and any(one.sync_asked_at is not None for one in deciding(held)):
+        if episode is not None and any(one.sync_asked_at is not None for one in held.deciding):
             episode = replace(episode, close_refused_for=None, reopen_refused=False)
         if episode is not None and held.incident.state == "planned":
             episode = replace(episode, reopen_refused=True)  # its successor is planned: that one is to be created
@@ -63,7 +63,7 @@ class Lookout:
             table=self._tables[target.instance],
             way=self._ways[target.name],
             reading=reading,
-            progress=together([one.folded for one in deciding(held)]),
+            progress=together([one.folded for one in held.deciding]),
             policy=replace(policy, close_when=close_when),
             episode=episode,
             taker=self._taker(held, speaker, target),

@@ -37,7 +37,7 @@ class Sight:
         return self.speaker.published.mapping.updates(self.target.table) - JOURNAL_FIELDS
 
     def situation(self, *, brake: bool = False) -> Situation:
-        news = [one for one in deciding(self.held) if one.pending.count]
+        news = [one for one in self.held.deciding if one.pending.count]
         return Situation(
             progress=self.progress,
             episode=self.episode,
@@ -53,7 +53,7 @@ class Sight:
     ) -> Settlement:
         """What is true once `decision` is carried out, for each of those that it is about."""
         held = self.held
-        mine, *others = (_share(one, decision) for one in deciding(held))
+        mine, *others = (_share(one, decision) for one in held.deciding)
         if decision.kind is Kind.REOPEN:  # it is theirs again, too; what is pending of them is for the next round
             others = [_as_applied(one) for one in held.others]
         tells = decision.kind in (Kind.UPDATE, Kind.CLOSE, Kind.REOPEN)
@@ -89,11 +89,6 @@ def noticed(held: Held, before: Episode, after: Episode, *, reason: str, wake_at
         wake_at=wake_at,
         others=tuple(others),
     )
-
-
-def deciding(held: Held) -> tuple[Member, ...]:
-    """Those that one decision is about: all that share an open incident; else each is on its own."""
-    return held.all if held.incident.state == "open" else (held,)
 
 
 def joining(held: Held) -> list[Member]:
