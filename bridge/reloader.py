@@ -43,9 +43,13 @@ class Reloader:
     def start(self) -> None:
         self._thread.start()
 
+    def wind_down(self) -> None:
+        """Nothing more is taken in. Returns at once."""
+        self._stop.set()
+
     def stop(self) -> None:
         """Returns soon, also in the middle of a long quarantine: what is left of it waits for the next start."""
-        self._stop.set()
+        self.wind_down()
         if self._thread.ident is not None:
             self._thread.join()
 

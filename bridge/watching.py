@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 
 from bridge.attention import attention_mapping
@@ -21,6 +22,7 @@ def watch(
     settings: Settings, store: Store, library: Library, installation: str, clients: Mapping[str, Client]
 ) -> Watch:
     """One thread for the reconciler and the lamps: each says itself whether it is time."""
+    stopping = threading.Event()
     reconciler = Reconciler(
         store=store,
         targets=settings.targets,
@@ -29,6 +31,7 @@ def watch(
         reading_of=ReadingFiles({name: schema_path(settings, name) for name in settings.instances}),
         installation=installation,
         held=targets_where(settings, clients, lambda client: client.held),
+        stopping=stopping.is_set,
     )
     lamps = Lamps(
         store=store,
@@ -37,7 +40,7 @@ def watch(
         sources=settings.sources,
         attention=settings.attention,
     )
-    return Watch([reconciler.sweep, lamps.look])
+    return Watch([reconciler.sweep, lamps.look], stopping)
 
 
 def own_mappings(settings: Settings, store: Store) -> dict[str, Published]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable
 from collections.abc import Mapping as MappingType
@@ -188,13 +189,15 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     # What changed since `prepare`, as before a worker that died comes back. The quarantine can wait, senders cannot.
     reloader.look(files=True, replay=False)
     callers = Callers(store, settings.sources)
-    flushing = Watch([callers.flush]) if role.receives else None
-    threads = [one for one in (reloader, writer, flushing, watching, loop) if one is not None]
+    flushing = Watch([callers.flush], threading.Event()) if role.receives else None
+    threads = [one for one in (reloader, writer, flushing, loop, watching) if one is not None]
     for one in threads:
         one.start()
 
     def stop() -> None:
         with closing:
+            for one in threads:  # all are told before one is waited for: their last calls end side by side
+                one.wind_down()
             for one in threads:
                 one.stop()
             _log_stop(store, role)

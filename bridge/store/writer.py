@@ -67,11 +67,15 @@ class Writer:
         self._running = True
         self._thread.start()
 
-    def stop(self) -> None:
-        """Returns when all that was handed in is answered. What comes later is refused."""
+    def wind_down(self) -> None:
+        """What comes from now on is refused. Returns at once."""
         with self._arrived:
             self._running = False
             self._arrived.notify()
+
+    def stop(self) -> None:
+        """Returns when all that was handed in is answered. What comes later is refused."""
+        self.wind_down()
         if self._thread.ident is not None:
             self._thread.join()
 

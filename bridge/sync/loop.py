@@ -36,11 +36,15 @@ class SyncLoop:
             self._signals = 1
             self._wake.notify()
 
-    def stop(self) -> None:
-        """Returns when every round in progress has ended: calls in flight are finished, leases handed back."""
+    def wind_down(self) -> None:
+        """No other round is begun. Returns at once."""
         with self._wake:
             self._stopping.set()
             self._wake.notify_all()
+
+    def stop(self) -> None:
+        """Returns when every round in progress has ended: calls in flight are finished, leases handed back."""
+        self.wind_down()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()

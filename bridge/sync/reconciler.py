@@ -56,6 +56,7 @@ class Reconciler:
         held: Callable[[], frozenset[str]] = frozenset,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        stopping: Callable[[], bool] = bool,
     ) -> None:
         self._store = store
         self._targets = targets
@@ -65,13 +66,14 @@ class Reconciler:
         self._held = held  # targets whose instance is left alone for now
         self._monotonic = monotonic
         self._jitter = jitter
+        self._stopping = stopping  # the process ends: no further call is begun
         self._twins = Twins(store=store, tables=tables, reading_of=reading_of, installation=installation)
 
     def sweep(self) -> bool:
         """A turn at each instance whose time has come. False when none was due. Raises Transient as the store does."""
         worked = False
         for instance in dict.fromkeys(target.instance for target in self._written()):
-            worked = self._reconcile(instance) or worked
+            worked = (not self._stopping() and self._reconcile(instance)) or worked
         return worked
 
     def _reconcile(self, instance: str) -> bool:
@@ -87,7 +89,7 @@ class Reconciler:
         if turn is None:
             return False
         # The turn is durable, nothing was asked. If we die here it runs out, and the next begins where this would have.
-        burst = Burst(self._monotonic)
+        burst = Burst(self._monotonic, self._stopping)
         steps: list[Callable[[], bool]] = [self._poll_step(turn, table, targets, burst) for table in tables]
         steps.append(lambda: self._sweep_deleted(turn, targets, burst))
         steps.append(lambda: self._twins.work(turn, targets, burst))
@@ -132,7 +134,9 @@ class Reconciler:
         overlap = max(target.late_commit for target in targets.values() if target.table == table) + OVERLAP_MORE
         place = turn.places[table]
         elsewhere = [target.name for target in self._targets.values() if target.instance != turn.instance]
-        for _ in range(min(PAGES_PER_TABLE, burst.left)):
+        for _ in range(PAGES_PER_TABLE):
+            if not burst.left:
+                return False
             since = _earlier(place.seen_to, overlap)
             page = changed(api, table, self._installation, since=since, after=place.page, deadline=burst.call())
             if since and place.page is None and not page.records:  # not even the one that we saw last

@@ -16,24 +16,29 @@ _log = logging.getLogger(__name__)
 class Watch:
     """`start` and `stop` frame its life."""
 
-    def __init__(self, looks: Sequence[Callable[[], object]]) -> None:
+    def __init__(self, looks: Sequence[Callable[[], object]], stopping: threading.Event) -> None:
         self._looks = looks  # each may raise: it is told, and looked at again after a while
-        self._stopping = threading.Event()
+        self._stopping = stopping  # set by `wind_down`; a look that takes long may ask it
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
+    def wind_down(self) -> None:
+        """No other look is begun. Returns at once."""
+        self._stopping.set()
+
     def stop(self) -> None:
         """Returns when the look in progress has ended."""
-        self._stopping.set()
+        self.wind_down()
         if self._thread.ident is not None:
             self._thread.join()
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK_SECONDS):
             for look in self._looks:
-                self._look(look)
+                if not self._stopping.is_set():
+                    self._look(look)
 
     def _look(self, look: Callable[[], object]) -> None:
         try:

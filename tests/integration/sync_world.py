@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -131,7 +131,9 @@ class World:
         self.worker = self.another_worker(target)
         self.reconciler = self.another_reconciler(target)
 
-    def another_reconciler(self, target: Target, *, calls_per_hour: int = 20_000) -> Reconciler:
+    def another_reconciler(
+        self, target: Target, *, calls_per_hour: int = 20_000, stopping: Callable[[], bool] = bool
+    ) -> Reconciler:
         return Reconciler(
             store=self.store,
             targets={target.name: target},
@@ -142,6 +144,7 @@ class World:
             monotonic=self.clock.monotonic,
             jitter=lambda: 0.0,
             held=lambda: frozenset([target.name]) if self._client.held else frozenset(),
+            stopping=stopping,
         )
 
     def another_worker(self, target: Target) -> Worker:
