@@ -200,6 +200,9 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
                 one.wind_down()
             for one in threads:
                 one.stop()
+            if role.receives:
+                with contextlib.suppress(Transient):  # only since when a source is silent is less well known
+                    callers.store_all()
             _log_stop(store, role)
 
     parts = [health(checks=_checks(settings, store, library, writer, clients), metrics=metrics)]

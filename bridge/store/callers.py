@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.correlation.lamps import Kind, Trouble
+from bridge.errors import Transient
 from bridge.log.entries import Action, Entry, append
 from bridge.store.engine import Store
 from bridge.store.reconciler_tables import callers
@@ -56,23 +57,46 @@ class Callers:
             refused.reasons[reason] = refused.reasons.get(reason, 0) + 1
 
     def flush(self) -> None:
-        """Raises Transient as the store does; then what was gathered is lost."""
+        """Once a minute. Raises Transient as the store does; what was gathered is kept for the next time."""
         now = self._store.moment()
         if self._flushed_at is not None and now - self._flushed_at < FLUSH_EVERY:
             return
         self._flushed_at = now
+        self.store_all()
+
+    def store_all(self) -> None:
+        """As `flush`, whatever the time: at a stop."""
+        now = self._store.moment()
         with self._lock:
             came, self._came = self._came, {}
             refused, self._refused = self._refused, {}
-        if came or refused:
+        if not came and not refused:
+            return
+        try:
             self._store.in_transaction(lambda tx: self._note(tx, came, refused, now))
+        except Transient:
+            self._put_back(came, refused)
+            raise
+
+    def _put_back(self, came: Mapping[str, datetime], refused: Mapping[str, _Refused]) -> None:
+        with self._lock:
+            for source, at in came.items():
+                self._came[source] = max(at, self._came.get(source, at))
+            for source, one in refused.items():
+                since = self._refused.get(source)
+                if since is not None:
+                    words = {*one.reasons, *since.reasons}
+                    one.reasons = {word: one.reasons.get(word, 0) + since.reasons.get(word, 0) for word in words}
+                    one.last = since.last
+                self._refused[source] = one
 
     def _note(
         self, tx: Connection, came: Mapping[str, datetime], refused: Mapping[str, _Refused], now: datetime
     ) -> None:
         for source in sorted(self._sources.intersection({*came, *refused})):
             row = _row(tx, source, now)
-            values: dict[str, object] = {"came_at": came.get(source, row.came_at)}
+            times = [at for at in (came.get(source), row.came_at) if at is not None]  # another process may know later
+            values: dict[str, object] = {"came_at": max(times, default=None)}
             if source in refused:
                 values |= _streak(row, refused[source])
             tx.execute(update(callers).where(callers.c.source == source).values(**values))
@@ -121,7 +145,8 @@ def _streak(row: Row[Any], refused: _Refused) -> dict[str, object]:
     before = {} if anew else msgspec.json.decode(row.reasons, type=dict[str, int])
     reasons = {word: before.get(word, 0) + refused.reasons.get(word, 0) for word in {*before, *refused.reasons}}
     since = refused.first if anew else row.refused_since
-    return {"refused_since": since, "refused_at": refused.last, "reasons": msgspec.json.encode(reasons).decode()}
+    last = refused.last if anew else max(row.refused_at, refused.last)
+    return {"refused_since": since, "refused_at": last, "reasons": msgspec.json.encode(reasons).decode()}
 
 
 def _row(tx: Connection, source: str, now: datetime) -> Row[Any]:

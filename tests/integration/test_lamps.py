@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from intake_world import delivery_of, library_of, rows
@@ -12,10 +13,12 @@ from sqlalchemy import update
 from sync_world import PROBE, World, itsm
 
 from bridge.attention import attention_mapping
+from bridge.errors import Transient
 from bridge.library import Library, Published
 from bridge.settings import Attention, Source, SourceAuth, Target
 from bridge.store import brake, intake, revisions
 from bridge.store.callers import Callers
+from bridge.store.engine import Store
 from bridge.store.reconciler_tables import callers
 from bridge.store.tables import correlations
 from bridge.sync.lamps import Lamps
@@ -243,6 +246,35 @@ def test_a_refusal_that_nothing_follows_is_told(attentive: World) -> None:
     attentive.clock.advance(minutes=16)
     attentive.look()
     assert "too_large: 1" in about(attentive, "attention:")[0]["description"]
+
+
+def test_what_could_not_be_stored_is_stored_the_next_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_given: Any) -> None:
+        raise Transient("store_away", "The store is away.")
+
+    doors = caller(world)
+    doors.came("probe", world.clock.now)
+    doors.refused("probe", "too_large", world.clock.now)
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "in_transaction", away)
+        with pytest.raises(Transient):
+            doors.flush()
+    world.clock.advance(minutes=2)
+    doors.refused("probe", "too_large", world.clock.now)
+    doors.flush()
+    (row,) = rows(world.store, callers)
+    assert row.came_at == world.clock.now - timedelta(minutes=2)
+    assert (row.refused_since, row.refused_at) == (row.came_at, world.clock.now)
+    assert [one["detail"]["deliveries"] for one in world.log("refused")] == [2]
+
+
+def test_of_two_processes_the_later_word_holds(world: World) -> None:
+    one, other = caller(world), caller(world)
+    for doors, minutes in ((other, 1), (one, 0)):
+        doors.came("probe", world.clock.now + timedelta(minutes=minutes))
+        doors.flush()
+    (row,) = rows(world.store, callers)
+    assert row.came_at == world.clock.now + timedelta(minutes=1)
 
 
 def test_refusals_are_entries_of_the_log_once_a_minute_for_each_reason(world: World) -> None:
