@@ -10,7 +10,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Protocol
@@ -113,9 +113,16 @@ class Gate:
                 _forget_before(started, now - HOUR_SECONDS)
             self._refuse_while_closed(api, now)
             self._refuse_above_learned(api, now)
-            self._refuse_above_budget()
-            if api in self._started or len(self._started) < APIS_MAX:
+            counted = api in self._started or len(self._started) < APIS_MAX
+            if counted:
                 self._started.setdefault(api, deque()).append(now)
+        try:
+            self._refuse_above_budget()  # may ask the store: who learns of an answer does not wait for that
+        except Transient:
+            with self._lock, suppress(ValueError):  # an hour may have gone by
+                if counted:
+                    self._started[api].remove(now)
+            raise
 
     def learn(self, path: str, headers: Mapping[str, str], *, limited: bool, retry_after: float | None) -> None:
         """From every answer: the headers of a rate-limit rule; `limited` by one now, for `retry_after` seconds."""

@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 
 from bridge.errors import Transient
@@ -157,3 +159,35 @@ def test_a_reset_that_cannot_be_is_taken_within_the_hour(gate: Gate, reset: str)
 )
 def test_the_api_of_a_path(path: str, api: str) -> None:
     assert api_of(path) == api
+
+
+def test_what_an_answer_tells_does_not_wait_for_the_budget_to_be_counted() -> None:
+    class Slow(Alone):
+        learned = False
+
+        def spend(self) -> float:
+            learning = threading.Thread(
+                target=gate.learn, args=(TABLE, {}), kwargs={"limited": False, "retry_after": None}
+            )
+            learning.daemon = True
+            learning.start()
+            learning.join(10)
+            self.learned = not learning.is_alive()
+            return super().spend()
+
+    clock = Clock()
+    share = Slow(Limits(), monotonic=clock)
+    gate = Gate(Limits(), share, monotonic=clock)
+    gate.spend(TABLE)
+    assert share.learned
+
+
+def test_what_the_budget_turned_away_does_not_count_against_what_servicenow_allows() -> None:
+    clock = Clock()
+    gate = gate_of(Limits(calls_per_hour=1), clock)
+    calls(gate, 1)
+    for _ in range(5):
+        turned_away(gate)
+    gate.learn(TABLE, {"X-RateLimit-Limit": "2"}, limited=False, retry_after=None)
+    clock.now += 3600
+    calls(gate, 1)
