@@ -30,8 +30,9 @@ class Patient(Generic[T]):
     def __call__(self) -> T | None:
         with self._lock:
             if (asked := self._asked) is None:
-                asked = self._asked = _Asked()
+                asked = _Asked()
                 threading.Thread(target=self._run, args=(asked,), name="patient", daemon=True).start()
+                self._asked = asked  # only now: where no thread can be had, the next one asks again
         return asked.answer if asked.done.wait(self._seconds) else None
 
     def _run(self, asked: _Asked[T]) -> None:

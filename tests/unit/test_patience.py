@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from bridge.web.patience import Patient
 
 
@@ -46,3 +48,15 @@ def test_after_it_hung_it_is_asked_again() -> None:
     thread.join(10)
     patient()
     assert len(asked) == 2
+
+
+def test_where_no_thread_could_be_had_it_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    patient = Patient(lambda: "well", seconds=10)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            patient()
+    assert patient() == "well"
