@@ -106,7 +106,7 @@ def replay_command(ids: tuple[str, ...], config: Path, *, as_json: bool) -> None
         again = [key for key, story in found.items() if story.alert.outcome in out]
         library = Library(publish(settings, store, actor=actor()))
         with store.transaction() as tx:
-            bring_back(tx, again)
+            bring_back(tx, again, actor=actor(), now=store.now(tx))
         # Committed: what was dropped waits in quarantine. If we die here it is replayed from there.
         replayed = replay_these(settings, store, library, again)
         problems = {}

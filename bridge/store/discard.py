@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 
 from sqlalchemy import Connection, select, tuple_, update
 
@@ -25,15 +26,7 @@ def discard(tx: Connection, ids: Sequence[AlertId], *, reason: str, actor: str, 
 
     One log entry for each delivery, with `reason` and what the alerts were quarantined for.
     """
-    # Locked as a replay locks them: what is mapped at this moment is not discarded, nor the other way round.
-    of_deliveries = sorted({delivery for delivery, _ in ids})
-    locked = tx.execute(
-        select(deliveries.c.id, deliveries.c.tenant, deliveries.c.source)
-        .where(deliveries.c.id.in_(of_deliveries))
-        .order_by(deliveries.c.id)
-        .with_for_update()
-    )
-    about = {row.id: {"tenant": row.tenant, "source": row.source, "delivery": row.id} for row in locked}
+    about = _locked(tx, ids)
     held = (tuple_(alerts.c.delivery_id, alerts.c.position).in_(ids), alerts.c.outcome == Outcome.QUARANTINED.value)
     query = select(alerts.c.delivery_id, alerts.c.position, alerts.c.reason).where(*held)
     found = tx.execute(query.order_by(alerts.c.delivery_id, alerts.c.position)).all()
@@ -46,8 +39,32 @@ def discard(tx: Connection, ids: Sequence[AlertId], *, reason: str, actor: str, 
     return len(found)
 
 
-def bring_back(tx: Connection, ids: Sequence[AlertId]) -> None:
-    """Dropped alerts among `ids` wait in quarantine again, to be replayed as all that do."""
+def bring_back(tx: Connection, ids: Sequence[AlertId], *, actor: str, now: datetime) -> None:
+    """Dropped alerts among `ids` wait in quarantine again, to be replayed as all that do. One log entry for each
+    delivery."""
+    about = _locked(tx, ids)
     dropped = (tuple_(alerts.c.delivery_id, alerts.c.position).in_(ids), alerts.c.outcome == Outcome.DROPPED.value)
+    query = select(alerts.c.delivery_id, alerts.c.position).where(*dropped)
+    found = tx.execute(query.order_by(alerts.c.delivery_id, alerts.c.position)).all()
     waits = {"outcome": Outcome.QUARANTINED.value, "reason": BROUGHT_BACK, "detail": "A person asked to map it again."}
     tx.execute(update(alerts).where(*dropped).values(**waits))
+    for delivery, group in groupby(found, key=lambda row: row.delivery_id):
+        detail = {"positions": [row.position for row in group]}
+        append(
+            tx,
+            Entry(
+                at=now, action=Action.QUARANTINED, actor=actor, reason=BROUGHT_BACK, detail=detail, **about[delivery]
+            ),
+        )
+
+
+def _locked(tx: Connection, ids: Sequence[AlertId]) -> dict[int, dict[str, Any]]:
+    """What their entries say of each delivery. Locked as a replay locks them: what is mapped at this moment is not
+    discarded, nor the other way round."""
+    locked = tx.execute(
+        select(deliveries.c.id, deliveries.c.tenant, deliveries.c.source)
+        .where(deliveries.c.id.in_(sorted({delivery for delivery, _ in ids})))
+        .order_by(deliveries.c.id)
+        .with_for_update()
+    )
+    return {row.id: {"tenant": row.tenant, "source": row.source, "delivery": row.id} for row in locked}

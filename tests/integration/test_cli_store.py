@@ -421,6 +421,9 @@ def test_an_alert_that_was_dropped_is_mapped_again_by_the_mapping_in_use(bridge_
     mapping.write_text(kept.replace("kind: unwanted", "kind: nothing"))
     assert bridge_.run("alerts", "replay", one["id"]) == "1 mapped, 0 quarantined, 0 problems looked at.\n"
     assert [row["outcome"] for row in bridge_.json("alerts", "list")] == ["accepted"]
+    (entry,) = bridge_.json("log", "show", "--action", "quarantined")
+    assert (entry["actor"], entry["reason"], entry["delivery"]) == ("cli:robin", "brought_back", 1)
+    assert entry["detail"] == {"positions": [0]}
 
 
 def test_of_an_alert_that_was_accepted_the_problem_is_looked_at_again(bridge_: Bridge) -> None:
