@@ -175,6 +175,7 @@ def split(tx: Connection, correlation: int, *, actor: str, now: datetime) -> Non
     leased = incident.lease_until is not None and incident.lease_until > now
     if leased or doubt_of(tx, incident.id) is not None:
         raise Transient("in_progress", f"{incident.number} is being written to right now: try again in a moment.")
+    _refuse_to_leave_nobody(tx, row, incident)
     part = case((episodes.c.part == Part.JOINING.value, Part.LEFT.value), else_=Part.LEAVING.value)
     tx.execute(update(episodes).where(*newest).values(part=part))
     if row.applied is not None and episode.part == Part.JOINED:
@@ -202,6 +203,23 @@ def _refuse_to_split(correlation_id: str, incident: Row[Any] | None) -> NoReturn
         f"{number} was opened for {correlation_id} and bears its ID: take the others out of it, which "
         f"`bridge incidents show {number}` names.",
     )
+
+
+def _refuse_to_leave_nobody(tx: Connection, correlation: Row[Any], incident: Row[Any]) -> None:
+    """Whoever it was opened for may have moved on: then nobody would close it."""
+    stays = (episodes.c.incident == incident.id, episodes.c.part.not_in(GONE), episodes.c.correlation != correlation.id)
+    newest = episodes.c.number == correlations.c.episode
+    of_it = (
+        select(episodes.c.correlation)
+        .join(correlations, correlations.c.id == episodes.c.correlation)
+        .where(*stays, newest)
+    )
+    if tx.execute(of_it.limit(1)).first() is None:
+        raise Permanent(
+            "nobody_remains",
+            f"{correlation.correlation_id} is the only problem left in {incident.number}, which would stay open "
+            "without one: close it in ServiceNow instead.",
+        )
 
 
 def _count_without(tx: Connection, incident: Row[Any], progress: Progress) -> None:

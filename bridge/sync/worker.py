@@ -326,6 +326,8 @@ class Worker:
                     return None  # what tells of the brake is not held by it
                 if held.incident.episode is not None:
                     held = settling.plan_next(tx, held, sight.target.name)
+                else:
+                    settling.fence(tx, held)  # correlations, incident, keys: in opposite orders two would deadlock
                 joins.hold_keys(tx, held, sight.target.name, sight.speaker.mapped.join_keys, now)
             episode = settled(sight.episode, decision, sight.progress, now)
             settlement = sight.settlement(decision, episode, wake_at=decision.wake_at)
