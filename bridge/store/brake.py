@@ -7,15 +7,17 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, cast, func, literal, select, update
 
-from bridge.correlation.policy import Kind, Reason
+from bridge.correlation.policy import BRAKE_RECHECK, Kind, Reason
 from bridge.log.entries import Action, Entry, append
 from bridge.store import strays
 from bridge.store.columns import to_us
 from bridge.store.held import Held
 from bridge.store.tables import correlations
-from bridge.store.work import creates_since
+from bridge.store.work import create_counted_at, creates_since
 
 WINDOW = timedelta(hours=1)
+RECHECK_MAX = timedelta(minutes=5)  # those ahead may be resolved, or the limit raised
+APART = timedelta(milliseconds=250)  # four rounds a second, however many wait
 BRAKED = f"{Kind.NOTHING.value}: {Reason.BRAKE.value}"  # correlations.last_decision
 RELEASED = "released: by_person"  # the same, of one that a person has let go
 SECOND_US = 1_000_000
@@ -31,22 +33,27 @@ class Waiting:
     problems: int
 
 
-def holds(tx: Connection, held: Held, target: str, *, most: int, now: datetime) -> bool:
-    """Whether this create must wait: the hour's creates are made, or what is left of them is for worse problems."""
+def holds(tx: Connection, held: Held, target: str, *, most: int, now: datetime) -> datetime | None:
+    """Until when this create must wait, to be asked again: the hour's creates are made, or what is left of them is for
+    worse problems. None: it may go.
+
+    Each is asked about when its turn may have come, and no two at the same moment: a flood that asked all the time
+    would keep closes and updates waiting.
+    """
     if held.last_decision == RELEASED:
-        return False
+        return None
     ours = held.incident.id if held.incident.episode is None else None
     room = most - creates_since(tx, target, now - WINDOW, but=ours)
-    if room <= 0:
-        return True
     mine = select(correlations.c.severity).where(correlations.c.id == held.correlation).scalar_subquery()
-    worse = select(func.count()).where(
-        _waits(target),
-        correlations.c.id != held.correlation,
-        correlations.c.failures == 0,
-        correlations.c.severity > mine,
-    )
-    return int(tx.execute(worse).scalar_one()) >= room
+    worse = correlations.c.severity > mine
+    before = worse | ((correlations.c.severity == mine) & (correlations.c.id < held.correlation))
+    waits = _waits(target), correlations.c.id != held.correlation, correlations.c.failures == 0
+    if room > 0 and int(tx.execute(select(func.count()).where(*waits, worse)).scalar_one()) < room:
+        return None
+    ahead = int(tx.execute(select(func.count()).where(*waits, before)).scalar_one())
+    counted_at = create_counted_at(tx, target, now - WINDOW, but=ours, after=ahead)
+    until = now + RECHECK_MAX if counted_at is None else min(counted_at + WINDOW, now + RECHECK_MAX)
+    return max(until, now + BRAKE_RECHECK if room > 0 else now) + ahead * APART
 
 
 def waiting(tx: Connection) -> list[Waiting]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
 from bridge.alert import Status
 from bridge.correlation.policy import Episode, Kind
@@ -191,7 +191,20 @@ def creates_since(tx: Connection, target: str, since: datetime, *, but: int | No
     Until this transaction ends no other process counts them, so the create that it intends is not one too many.
     """
     advisory.hold(tx, "brake", target)
-    counted = select(func.count(func.distinct(intents.c.incident))).where(
+    counted = select(func.count(func.distinct(intents.c.incident))).where(_counts(target, since, but))
+    return int(tx.execute(counted).scalar_one())
+
+
+def create_counted_at(tx: Connection, target: str, since: datetime, *, but: int | None, after: int) -> datetime | None:
+    """When the oldest of the creates that the brake counts was intended, but for the first `after` of them."""
+    began = func.max(intents.c.started_at)
+    query = select(began).where(_counts(target, since, but)).group_by(intents.c.incident)
+    found: datetime | None = tx.execute(query.order_by(began).limit(1).offset(after)).scalar()
+    return found
+
+
+def _counts(target: str, since: datetime, but: int | None) -> ColumnElement[bool]:
+    return and_(
         intents.c.operation == "create",
         intents.c.target == target,
         intents.c.started_at > since,
@@ -202,7 +215,6 @@ def creates_since(tx: Connection, target: str, since: datetime, *, but: int | No
             intents.c.sys_id.is_not(None),  # refused, and a record was made all the same
         ),
     )
-    return int(tx.execute(counted).scalar_one())
 
 
 def encode(value: object) -> bytes:

@@ -13,12 +13,12 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
 from bridge.alert import OWN_MAPPING, key_of
-from bridge.correlation.policy import CloseWhen, Decision, Episode, Kind, decide, settled
+from bridge.correlation.policy import CloseWhen, Decision, Episode, Kind, Reason, decide, settled
 from bridge.dictionary.reading import Reading
 from bridge.errors import Ambiguous, BridgeError, Misconfigured, Permanent, Transient
 from bridge.log.entries import Action, append
@@ -252,8 +252,10 @@ class Worker:
         except joins.Taken:  # another process was quicker with the same values: the next round joins its incident
             self._ledger.not_begun(sight.held)
             return
-        if intended is None:
-            self._ledger.unwritten(sight, decide(sight.situation(brake=True), sight.policy, self._store.moment()))
+        if isinstance(intended, datetime):  # until when the brake holds
+            decision = decide(sight.situation(brake=True), sight.policy, self._store.moment())
+            waits = decision.reason is Reason.BRAKE
+            self._ledger.unwritten(sight, replace(decision, wake_at=intended) if waits else decision)
             return
         held, intent, settlement, deadline = intended
         # The intent is durable, nothing was sent. If we die here the next holder finds an intent without an outcome and
@@ -312,8 +314,8 @@ class Worker:
 
     def _intend(
         self, sight: Sight, decision: Decision, writing: Writing, ref: str
-    ) -> tuple[Held, int, Settlement, float] | None:
-        """None when the brake holds: nothing is intended."""
+    ) -> tuple[Held, int, Settlement, float] | datetime:
+        """A time when the brake holds until then: nothing is intended."""
         held = sight.held
         deadline = self._deadline()
         with self._store.transaction("intent") as tx:
@@ -322,8 +324,10 @@ class Worker:
                 raise Transient(orders.PAUSED, f"The target {sight.target.name} is paused: resume it to go on.")
             if decision.kind is Kind.CREATE:
                 most = sight.target.max_creates_per_hour
-                if held.mapping != OWN_MAPPING and brake.holds(tx, held, sight.target.name, most=most, now=now):
-                    return None  # what tells of the brake is not held by it
+                free = held.mapping == OWN_MAPPING  # what tells of the brake is not held by it
+                until = None if free else brake.holds(tx, held, sight.target.name, most=most, now=now)
+                if until is not None:
+                    return until
                 if held.incident.episode is not None:
                     held = settling.plan_next(tx, held, sight.target.name)
                 else:

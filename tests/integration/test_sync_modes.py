@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sync_world import OBSERVE, World, itsm
 
 from bridge.settings import Mode
@@ -111,6 +111,31 @@ def test_what_the_brake_held_is_created_in_the_hours_after(braked: World) -> Non
     assert len(braked.records()) == 4
     braked.pass_time(minutes=62)
     assert len(braked.records()) == 5
+
+
+def test_a_flood_that_the_brake_holds_leaves_room_for_closes_and_updates(world: World) -> None:
+    world.aim(itsm(max_creates_per_hour=1))
+    for number in range(40):
+        world.fire(f"r{number:02}")
+    world.idle()
+    with world.store.reading() as tx:
+        waits = correlations.c.last_decision == "nothing: brake"
+        due = list(tx.execute(select(correlations.c.due_at).where(waits)).scalars())
+    assert len(set(due)) == 39, "no two are due at the same moment"
+    world.clock.advance(minutes=2)
+    assert not world.worker.work(), "none is asked about before its turn may have come"
+
+
+def test_the_next_in_turn_is_created_as_soon_as_the_hour_allows(world: World) -> None:
+    world.aim(itsm(max_creates_per_hour=1))
+    world.fire("r0")
+    world.idle()
+    world.clock.advance(minutes=58)
+    world.fire("r1")
+    world.fire("r2", level="critical")
+    world.idle()
+    world.pass_time(minutes=2, step=1)
+    assert [record["correlation_id"] for record in world.records()] == ["r0", "r2"]
 
 
 def test_the_brake_does_not_hold_updates(braked: World) -> None:
