@@ -283,9 +283,9 @@ def test_a_process_that_is_busy_asks_seldom(stores: tuple[Store, Store]) -> None
     asked = []
     real = stores[0].in_transaction
 
-    def counted(work: object) -> object:
+    def counted(work: object, *named: object) -> object:
         asked.append(work)
-        return real(work)  # type: ignore[arg-type]
+        return real(work, *named)  # type: ignore[arg-type]
 
     stores[0].in_transaction = counted  # type: ignore[method-assign, assignment]
     for _ in range(1 + 2 + 4 + 8 + 16 + 10 * calls.BATCH_MAX):
