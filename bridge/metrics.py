@@ -21,7 +21,7 @@ class Backlog:
     """What waits, read from the store when Prometheus asks."""
 
     due: int  # correlations that are due now
-    oldest_due_seconds: float  # how long the oldest of them has been; 0 when there is none
+    oldest_unapplied_seconds: float  # since the oldest alert that is yet to be settled was received; 0: there is none
     quarantined: int  # alerts
 
 
@@ -106,8 +106,8 @@ class _BacklogCollector(Collector):
             return
         yield GaugeMetricFamily("bridge_correlations_due", "Correlations that are due.", backlog.due)
         yield GaugeMetricFamily(
-            "bridge_correlations_due_oldest_seconds",
-            "How long the oldest due correlation has been due.",
-            backlog.oldest_due_seconds,
+            "bridge_alerts_unapplied_oldest_seconds",
+            "How long ago the oldest alert was received that sync has yet to settle, however often it was tried.",
+            backlog.oldest_unapplied_seconds,
         )
         yield GaugeMetricFamily("bridge_quarantined_alerts", "Alerts in quarantine.", backlog.quarantined)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import update
 from sync_world import World, itsm
 
+from bridge.simulator.faults import FaultKind
 from bridge.store import orders
-from bridge.store.backlog import braked, paused
+from bridge.store.backlog import backlog, braked, paused
 from bridge.store.engine import Store
 from bridge.store.tables import correlations
 
@@ -43,3 +44,19 @@ def test_a_resumed_target_has_no_work_that_still_says_paused(anywhere: World) ->
         orders.resume(tx, "itsm", actor="test", now=anywhere.store.now(tx))
     anywhere.idle()
     assert (anywhere.row().failure, len(anywhere.records())) == (None, 1)
+
+
+def test_the_age_of_the_queue_goes_on_however_often_its_oldest_alert_is_tried(world: World) -> None:
+    world.fail(FaultKind.LOGIN, "POST", times=None)
+    world.fire()
+    world.idle()
+    world.pass_time(minutes=4)
+    assert _age(world) == 240.0
+    world.simulator.faults.clear()
+    world.pass_time(minutes=6)
+    assert (_age(world), len(world.records())) == (0.0, 1)
+
+
+def _age(world: World) -> float:
+    with world.store.reading() as tx:
+        return backlog(tx, world.store.now(tx)).oldest_unapplied_seconds

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from doctor_world import ITSM, Patient
 
+from bridge.simulator.access import ApiKey
 from bridge.simulator.enrichment_maps import PATH_DEFAULT
 from bridge.simulator.server import SimulatorServer
 from bridge.wiring import utc_now
@@ -97,3 +98,21 @@ def test_events_that_may_not_be_read_are_told(patient: Patient, servicenow: Simu
 
 def test_a_mapping_that_is_broken_does_not_stop_the_doctor(patient: Patient, servicenow: SimulatorServer) -> None:
     assert told(patient, servicenow, "outputs: {alarm: {}}\n") == {}
+
+
+def test_apis_that_refuse_the_key_do_not_keep_the_write_probe_from_its_own(
+    patient: Patient, servicenow: SimulatorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servicenow.simulator.access.api_keys["right"] = ApiKey(user="bridge", apis=frozenset({"table"}))
+    monkeypatch.setenv("DOCTOR_KEY", "right")
+    outputs = "outputs: {alarm: {event: {node: x}}, verdict: {threat_lookup: {fields: {finding: x}}}}\n"
+    (patient.folder / "mappings/probe.yaml").write_text(MAPPING + outputs)
+    sources = "{probe: {mapping: probe, auth: {scheme: none}}}"
+    key = "{scheme: api_key, key: {env: DOCTOR_KEY}}"
+    patient.is_at(servicenow.url, more=PATH, targets=ITSM, sources=sources, auth=key)
+    found = patient.findings("--write-probe", status=1)
+    assert [step for step, finding in found.items() if finding["outcome"] == "wrong"] == [
+        "output event",
+        "output threat_lookup",
+    ]
+    assert found["write itsm"]["outcome"] == "ok"
