@@ -195,6 +195,7 @@ class Staging:
     prefix: str = "u_"  # before each field's name
     coalesces: bool = True  # its map finds the record by the target's key_field; False: only creates go through it
     record_column: str | None = None  # carries the record's sys_id on an update, without the prefix
+    carries_values: bool = False  # its map is known to carry choices as they are; False: it may translate them
     app: str | None = None  # scope of Elastic's app, which has a health check and links observables
 
     def column(self, field: str) -> str:
@@ -229,6 +230,11 @@ class Target:
     write: Write = Write.TABLE
     key_field: str = CORRELATION_ID  # the column by which ServiceNow itself tells one record from another
     staging: Staging | None = None  # with `import_set`
+
+    @property
+    def may_translate(self) -> bool:
+        """Whether a transform map stands before the table of which it is not known what it makes of a value."""
+        return self.staging is not None and not self.staging.carries_values
 
     @property
     def one_record_per_id(self) -> bool:

@@ -26,14 +26,22 @@ CLOSE_NOTES_DEFAULT = "Resolved at the source."
 PRESETS = {
     "elastic": {
         "incident": Staging(
-            table="x_elas2_inc_int_elastic_incident", record_column="elastic_incident_id", app="x_elas2_inc_int"
+            table="x_elas2_inc_int_elastic_incident",
+            record_column="elastic_incident_id",
+            carries_values=True,
+            app="x_elas2_inc_int",
         ),
         "sn_si_incident": Staging(
-            table="x_elas2_sir_int_elastic_si_incident", record_column="elastic_incident_id", app="x_elas2_sir_int"
+            table="x_elas2_sir_int_elastic_si_incident",
+            record_column="elastic_incident_id",
+            carries_values=True,
+            app="x_elas2_sir_int",
         ),
     },
     # Nothing is published of how its map finds a record to update: what is there already is changed by the Table API.
-    "sir_import": {"sn_si_incident": Staging(table="sn_si_incident_import", prefix="", coalesces=False)},
+    "sir_import": {
+        "sn_si_incident": Staging(table="sn_si_incident_import", prefix="", coalesces=False, carries_values=True)
+    },
 }
 
 _FIELD = re.compile(r"[a-z][a-z0-9_]*")

@@ -2,6 +2,11 @@
 
 ServiceNow itself takes a column that it lacks, a value that is no choice and a text that is too long, and says nothing.
 What a record is known by is never cut: `refuse_what_does_not_fit` has its say first.
+
+With an import set a transform map stands in between. A preset's carries values as they are, so the target table's
+choices hold as they do without one. What a map of the administrator's own makes of a value is not known here: it may
+translate it, so the value is sent, and told. A column that the target table lacks may be one of the staging table,
+which any map may read: sent, and told.
 """
 
 from __future__ import annotations
@@ -10,7 +15,7 @@ from bridge.alert import Json
 from bridge.dictionary.reading import Reading
 from bridge.mapping.values import cut
 from bridge.servicenow.identity import identity_of
-from bridge.settings import Target, Write
+from bridge.settings import Target
 from bridge.sync.reading import JOURNAL_FIELDS
 
 SHOWN_CHARS = 80  # of a value that the log quotes
@@ -20,26 +25,30 @@ KEPT = frozenset({"correlation_id", "correlation_display", "state", "close_code"
 
 def fit(fields: dict[str, str], reading: Reading, target: Target) -> tuple[dict[str, str], dict[str, Json]]:
     """The fields that are sent, and for the log entry what was done to the others."""
-    table, identity = target.table, identity_of(target).keys()
+    table, staging, identity = target.table, target.staging, identity_of(target).keys()
     kept = KEPT | identity
-    if target.write is Write.IMPORT_SET:  # a transform map stands in between: what it makes of them is its own
-        kept = kept | fields.keys()
-    sent: dict[str, str] = {}
-    lacking: list[Json] = []
-    no_choice: dict[str, Json] = {}
-    too_long: list[Json] = []
-    for name, value in fields.items():
+    lacking = [name for name in fields if name not in kept and reading.lacks(table, name)]
+    no_choice = {
+        name: cut(value, SHOWN_CHARS)
+        for name, value in fields.items()
+        if name not in kept and name not in lacking and not reading.takes(table, name, value)
+    }
+    nowhere = [name for name in fields if _staging_lacks(name, reading, target)]
+    left_out = {*nowhere, *(lacking if staging is None else ()), *(() if target.may_translate else no_choice)}
+    sent = {name: value for name, value in fields.items() if name not in left_out}
+    too_long = []
+    for name, value in sent.items():
         most = _most(name, reading, target)
-        if (name not in kept and reading.lacks(table, name)) or _staging_lacks(name, reading, target):
-            lacking.append(name)
-        elif name not in kept and not reading.takes(table, name, value):
-            no_choice[name] = cut(value, SHOWN_CHARS)
-        elif most is not None and len(value) > most and name not in identity:
+        if most is not None and len(value) > most and name not in identity:
             sent[name] = _cut(name, value, most)
             too_long.append(name)
-        else:
-            sent[name] = value
-    told: dict[str, Json] = {"unknown_column": lacking, "no_choice": no_choice, "cut": too_long}
+    told: dict[str, Json] = {
+        "unknown_column": nowhere if staging is not None else lacking,
+        "unknown_column_sent": [name for name in lacking if name in sent],
+        "no_choice": {name: value for name, value in no_choice.items() if name not in sent and name not in nowhere},
+        "no_choice_sent": {name: value for name, value in no_choice.items() if name in sent},
+        "cut": too_long,
+    }
     return sent, {word: what for word, what in told.items() if what}
 
 

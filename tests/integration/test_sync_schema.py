@@ -110,3 +110,18 @@ def test_a_column_that_the_staging_table_lacks_is_told(world: World) -> None:
     world.idle()
     assert world.record()["short_description"] == "r1"
     assert told(world)["unknown_column"] == ["u_nowhere", "assignment_group"]
+
+
+WEATHER = (("category", "weather"), ("u_nowhere", "x"))
+
+
+def test_what_the_target_table_does_not_take_is_left_to_the_transform_map_and_told(world: World) -> None:
+    aim(world, staged(defaults=WEATHER), simulated("correlation_id"))
+    world.meant = "unknown_column"
+    columns = SHORT | KNOWN | {"category": Column(type="string")}
+    world.reading = Reading(columns={"incident": columns}, choices={"incident": {"category": frozenset({"inquiry"})}})
+    world.fire()
+    world.idle()
+    assert world.record()["category"] == "weather"
+    assert told(world)["no_choice_sent"] == {"category": "weather"}
+    assert told(world)["unknown_column_sent"] == ["u_nowhere"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bridge.dictionary.reading import Reading
 from bridge.dictionary.schema import Column
 from bridge.settings import Close, Staging, Target, Write
+from bridge.settings.targets import PRESETS
 from bridge.sync.fit import KEPT, closes, fit
 
 TEXT = Column(type="string", max_length=10)
@@ -70,16 +71,44 @@ def test_what_a_record_is_known_by_is_never_cut(fields: dict[str, str]) -> None:
     assert fit(fields, Reading(columns={"incident": IDENTITY}), UNIQUE) == (fields, {})
 
 
-def test_a_transform_map_is_given_everything_but_what_is_too_long() -> None:
-    staged = replace(ITSM, write=Write.IMPORT_SET, staging=Staging(table="u_staging"))
-    sent, told = fit({"u_extra": "x", "category": "weather", "short_description": "0123456789A"}, READING, staged)
-    assert (sent["u_extra"], sent["category"], told) == ("x", "weather", {"cut": ["short_description"]})
-
-
 STAGED = replace(ITSM, write=Write.IMPORT_SET, staging=Staging(table="u_staging"))
+PRESET = replace(ITSM, write=Write.IMPORT_SET, staging=PRESETS["elastic"]["incident"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"u_extra": "x"}, {"unknown_column_sent": ["u_extra"]}),
+        ({"category": "weather"}, {"no_choice_sent": {"category": "weather"}}),
+        ({"category": "x" * 10}, {"no_choice_sent": {"category": "x" * 10}}),
+        ({"category": "malware", "contact_type": "SIEM", "state": "99", "correlation_id": "a"}, {}),
+    ],
+)
+def test_a_transform_map_of_ones_own_is_given_what_does_not_fit_and_it_is_told(
+    fields: dict[str, str], told: dict[str, object]
+) -> None:
+    assert fit(fields, READING, STAGED) == (fields, told)
+
+
+def test_what_is_given_to_a_transform_map_and_cut_is_told_of_both() -> None:
+    _sent, told = fit({"category": "weather forecast"}, READING, STAGED)
+    assert told == {"no_choice_sent": {"category": "weather forecast"}, "cut": ["category"]}
+
+
+def test_a_presets_map_is_not_given_what_is_no_choice() -> None:
+    assert fit({"category": "weather"}, READING, PRESET) == ({}, {"no_choice": {"category": "weather"}})
+
+
+def test_a_presets_map_is_given_what_may_be_a_column_of_its_staging_table_alone() -> None:
+    assert fit({"u_extra": "x"}, READING, PRESET) == ({"u_extra": "x"}, {"unknown_column_sent": ["u_extra"]})
+
+
 KNOWN = Reading(
     columns={
-        "incident": {"short_description": Column(type="string", max_length=10)},
+        "incident": {
+            "short_description": Column(type="string", max_length=10),
+            "work_notes": Column(type="journal_input", max_length=4000),
+        },
         "u_staging": {
             "u_short_description": Column(type="string", max_length=5),
             "u_work_notes": Column(type="string", max_length=12),
@@ -93,8 +122,8 @@ KNOWN = Reading(
     ("fields", "sent", "told"),
     [
         ({"nowhere": "x"}, {}, {"unknown_column": ["nowhere"]}),
-        ({"u_own": "12345"}, {"u_own": "12345"}, {}),
-        ({"u_own": "123456"}, {"u_own": "1234…"}, {"cut": ["u_own"]}),
+        ({"u_own": "12345"}, {"u_own": "12345"}, {"unknown_column_sent": ["u_own"]}),
+        ({"u_own": "123456"}, {"u_own": "1234…"}, {"unknown_column_sent": ["u_own"], "cut": ["u_own"]}),
         ({"short_description": "123456"}, {"short_description": "1234…"}, {"cut": ["short_description"]}),
         ({"work_notes": "again\nonce\n[a]"}, {"work_notes": "again\no…\n[a]"}, {"cut": ["work_notes"]}),
     ],
@@ -116,9 +145,14 @@ def test_of_an_instance_that_told_nothing_the_usual_lengths_hold(column: str, mo
     assert (len(sent[column]), sent["u_any"], sent["impact"], told) == (most, "1", "9", {"cut": [column]})
 
 
-@given(st.dictionaries(st.sampled_from(["category", "short_description", "u_x", "state", "correlation_id"]), st.text()))
-def test_every_field_is_sent_as_it_is_or_told(fields: dict[str, str]) -> None:
-    sent, told = fit(fields, READING, ITSM)
+@pytest.mark.parametrize("target", [ITSM, STAGED, PRESET], ids=["table", "import_set", "preset"])
+@given(
+    fields=st.dictionaries(
+        st.sampled_from(["category", "short_description", "u_x", "state", "correlation_id"]), st.text()
+    )
+)
+def test_every_field_is_sent_as_it_is_or_told(target: Target, fields: dict[str, str]) -> None:
+    sent, told = fit(fields, READING, target)
     for name, value in fields.items():
         assert sent.get(name) == value or any(name in words for words in told.values())
         assert name in sent or name not in KEPT
