@@ -51,7 +51,8 @@ class Checked:
 @click.option(
     "--instance",
     metavar="NAME",
-    help="Compare mappings with what this instance told `bridge doctor --refresh` of its columns, choices and groups.",
+    help="Compare mappings and targets with what this instance told `bridge doctor --refresh` of its columns, choices "
+    "and groups.",
 )
 @click.option("--strict", is_flag=True, help="Exit 1 for a lint too.")
 @click.option(
@@ -135,14 +136,22 @@ def checked_file(config: Path, instance: str | None, *, today: date) -> Checked:
         return Checked(configuration=tuple(error.problems))
     problems += check_secrets(settings)
     problems += _verifier_problems(settings)
-    problems += _shortfalls(settings, instance) if instance is not None else []
+    misfits = _misfits(settings, instance) if instance is not None else []
+    problems += [problem for problem, ident in misfits if ident is None]
     nowhere, unresolved = look_up(settings, resolve)
     problems += nowhere
     wrong, compiled, count = _compiled(settings, today)
     return Checked(
         configuration=tuple(sorted(set(problems))),
         mappings=tuple(wrong),
-        lints=tuple(_lints(settings, compiled, instance, today)),
+        lints=tuple(
+            sorted(
+                [
+                    *((problem, ident) for problem, ident in misfits if ident is not None),
+                    *_lints(settings, compiled, instance, today),
+                ]
+            )
+        ),
         warnings=(*unresolved, *map(str, open_secrets(settings))),
         sources=len(settings.sources),
         targets=len(settings.targets),
@@ -174,17 +183,20 @@ def _verifier_problems(settings: Settings) -> list[Problem]:
     return found
 
 
-def _shortfalls(settings: Settings, instance: str) -> list[Problem]:
-    """Columns of the instance that cannot hold what records are known by: no create that needs them is sent."""
-    from bridge.servicenow.identity import shortfalls
+def _misfits(settings: Settings, instance: str) -> list[tuple[Problem, str | None]]:
+    """What its targets say and the instance does not have, as the doctor tells it, each with the ID of its lint.
+
+    None: columns that cannot hold what records are known by. No create that needs them is sent.
+    """
+    from bridge.doctor.schema import misfits
     from bridge.yamlfile import load_yaml
 
     reading, file = _reading(settings, instance), load_yaml(settings.file)
     return [
-        file.problem(("targets", target.name, "key_field"), short.what.rstrip("."), short.do.rstrip("."))
+        (file.problem(("targets", target.name, *found.at), found.what.rstrip("."), found.do.rstrip(".")), found.lint)
         for target in settings.targets.values()
         if target.instance == instance
-        for short in shortfalls(target, reading)
+        for found in misfits(target, reading)
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bridge.dictionary.reading import Reading
 from bridge.doctor.finding import Cause, Finding, counted, not_tested, ok, wrong
@@ -15,6 +15,8 @@ from bridge.servicenow.identity import shortfalls
 from bridge.settings import Target, Write
 
 NOT_ALLOWED = frozenset({"query_rights", "acl", "forbidden", "rows_hidden", "partly_hidden", "lookup_unusable"})
+# place below a target's section -> the column that it is about, where that is not its name
+COLUMN_OF = {("close", "code"): "close_code", ("reopen_state",): "state"}
 # table -> what is off without the right to read it, and the right
 OPTIONAL = {
     DICTIONARY: (
@@ -112,7 +114,7 @@ def target(visit: Visit, name: str) -> Finding:
         return not_tested("No target names the instance.")
     if visit.reading.columns is None and visit.reading.choices is None:
         return not_tested("The instance's columns and choices are not known.")
-    if causes := misfits(one, visit.reading):
+    if causes := [Cause(what=found.what, do=found.do) for found in misfits(one, visit.reading)]:
         return wrong(f"What bridge.yaml says of {name} does not fit {one.table}.", *causes)
     return ok(f"What bridge.yaml says of {name} fits {one.table}.")
 
@@ -133,26 +135,50 @@ def unique_index(visit: Visit, name: str) -> Finding:
     return not_tested(f"Whether {column} has a unique index is not to be seen from here.", cause)
 
 
-def misfits(target: Target, reading: Reading) -> list[Cause]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfit:
+    """What bridge.yaml says of a target and the instance does not have."""
+
+    at: tuple[str, ...]  # its place, below the target's section
+    lint: str | None  # what `bridge check` calls it; None: it is an error, for nothing can be created
+    what: str
+    do: str
+
+
+def misfits(target: Target, reading: Reading) -> list[Misfit]:
     """What bridge.yaml says of a target, against what the instance has told."""
+    left_out = "it is left out of every create"
+    to_map = f"it is left to the transform map of {target.staging.table}" if target.staging is not None else left_out
     found = [
-        Cause(
-            what=f"{target.table} has no column {name}: it is left out of every create.",
+        Misfit(
+            at=("defaults", name),
+            lint="IB501",
+            what=f"{target.table} has no column {name}: {to_map}.",
             do=f"Correct targets.{target.name}.defaults.",
         )
         for name, _ in target.defaults
         if reading.lacks(target.table, name)
     ]
-    found += [Cause(what=short.what, do=short.do) for short in shortfalls(target, reading)]
-    values = [(name, value, "it is left out of every create") for name, value in target.defaults]
+    found += [
+        Misfit(at=("key_field",), lint=None, what=short.what, do=short.do) for short in shortfalls(target, reading)
+    ]
+    values: list[tuple[tuple[str, ...], str, str]] = [
+        (("defaults", name), value, to_map if target.may_translate else left_out) for name, value in target.defaults
+    ]
     if target.close is not None:
-        values.append(("state", target.close.state, "closing will be refused"))
-        values.append(("close_code", target.close.code or "", "so nothing is closed at this target"))
-    values.append(("state", target.reopen_state or "", "reopening will be refused"))
-    for name, value, so in values:
+        values.append((("close", "state"), target.close.state, "closing will be refused"))
+        values.append((("close", "code"), target.close.code or "", "so nothing is closed at this target"))
+    values.append((("reopen_state",), target.reopen_state or "", "reopening will be refused"))
+    for at, value, so in values:
+        name = COLUMN_OF.get(at, at[-1])
         if not reading.takes(target.table, name, value):
             choices = ", ".join(sorted((reading.choices or {})[target.table][name]))
             found.append(
-                Cause(what=f"{value!r} is no choice of {name}: {so}.", do=f"Take one of its values: {choices}.")
+                Misfit(
+                    at=at,
+                    lint="IB503",
+                    what=f"{value!r} is no choice of {name}: {so}.",
+                    do=f"Take one of its values: {choices}.",
+                )
             )
     return found

@@ -264,6 +264,69 @@ def test_a_column_that_is_too_short_for_what_records_are_known_by_is_wrong(
     assert "incident.correlation_id takes 40 characters, and up to 100 are written to it" in out
 
 
+@pytest.mark.parametrize(
+    ("section", "value", "lint"),
+    [
+        (
+            "defaults: {category: nonsense}",
+            "nonsense",
+            "IB503 'nonsense' is no choice of category: it is left out of every create",
+        ),
+        ("defaults: {u_missing: zz}", "zz", "IB501 incident has no column u_missing: it is left out of every create"),
+        (
+            "close: {code: Solved}",
+            "Solved",
+            "IB503 'Solved' is no choice of close_code: so nothing is closed at this target",
+        ),
+        ("close: {state: 99, code: Done}", "99", "IB503 '99' is no choice of state: closing will be refused"),
+        ("reopen_state: 99", "99", "IB503 '99' is no choice of state: reopening will be refused"),
+    ],
+)
+def test_what_a_target_says_and_the_instance_lacks_is_a_lint(
+    folder: Path, capsys: pytest.CaptureFixture[str], section: str, value: str, lint: str
+) -> None:
+    choices = {"category": {"inquiry"}, "close_code": {"Done"}, "state": {"1", "6"}}
+    known = columns("short_description", "description", *choices).columns
+    told(folder, Reading(columns=known, choices={"incident": {name: frozenset(of) for name, of in choices.items()}}))
+    edit(
+        folder / "bridge.yaml",
+        "itsm: {instance: corp, table: incident",
+        f"itsm: {{instance: corp, table: incident, {section}",
+    )
+    status, out = check(capsys, "--instance", "corp")
+    place = (folder / "bridge.yaml").read_text().splitlines()[3].index(value) + 1
+    assert (status, f"bridge.yaml:4:{place}: {lint}" in out) == (0, True), out
+    assert check(capsys, "--instance", "corp", "--strict")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("way", "so"),
+    [
+        ("staging_table: u_in", "it is left to the transform map of u_in"),
+        ("preset: elastic", "it is left out of every create"),
+    ],
+)
+def test_what_a_transform_map_may_translate_is_not_said_to_be_left_out(
+    folder: Path, capsys: pytest.CaptureFixture[str], way: str, so: str
+) -> None:
+    told(folder, Reading(choices={"incident": {"category": frozenset({"inquiry"})}}))
+    more = f"write: import_set, {way}, defaults: {{category: nonsense}}"
+    edit(
+        folder / "bridge.yaml",
+        "itsm: {instance: corp, table: incident",
+        f"itsm: {{instance: corp, table: incident, {more}",
+    )
+    assert f"IB503 'nonsense' is no choice of category: {so} (" in check(capsys, "--instance", "corp")[1]
+
+
+def test_targets_of_other_instances_are_not_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told(folder, Reading(choices={"incident": {"category": frozenset({"inquiry"})}}))
+    corp = 'corp: {url: "https://corp.example", auth: {scheme: basic, username: a, password: {file: password}}}'
+    edit(folder / "bridge.yaml", corp, f"{corp}\n  {corp.replace('corp', 'test')}")
+    edit(folder / "bridge.yaml", "other: {instance: corp,", "other: {instance: test, defaults: {category: nonsense},")
+    assert "nonsense" not in check(capsys, "--instance", "corp")[1]
+
+
 def test_without_the_instance_nothing_is_said_of_what_it_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told(folder, columns("description"))
     assert "all is well (" in check(capsys)[1]
