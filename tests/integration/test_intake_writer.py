@@ -165,7 +165,7 @@ def test_two_processes_given_the_same_delivery_store_it_once(store: Store, store
 
 def test_a_store_that_does_not_answer_is_a_503_with_retry_after(store: Store, library: Library) -> None:
     class Down(Store):
-        def transaction(self):  # type: ignore[no-untyped-def]
+        def transaction(self, _name: str = ""):  # type: ignore[no-untyped-def]
             raise Transient("store_unavailable", "down")
 
     prepared = delivery(library, alert())
