@@ -19,6 +19,7 @@ from bridge.mapping.correlation import Join
 from bridge.mapping.evaluate import Getter, Names, Scope
 from bridge.mapping.model import TABLE_KIND, Node
 from bridge.mapping.outputs import CompiledOutput, render_outputs
+from bridge.mapping.product import Product
 from bridge.mapping.render import Field, Fields, Finder, Output
 from bridge.mapping.rendered import Facts, Rendered, RenderedOutput
 from bridge.mapping.suppression import Suppression
@@ -77,6 +78,7 @@ class Mapping:
     fields: Fields
     observables: tuple[tuple[str, Getter], ...]
     outputs: tuple[CompiledOutput, ...]
+    product: Product | None  # whose alerts these are, for people; None: the file does not say
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mapping) and (self.name, self.digest) == (other.name, other.digest)

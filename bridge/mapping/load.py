@@ -192,6 +192,7 @@ def _stays_inside(path: str) -> bool:
 
 _LISTS = ("suppress", "route", "personal")  # the mapping's own first: the first match wins
 _MAPS = ("extract", "severity", "correlation", "observables", "outputs")  # key by key, the mapping's own wins
+_TEXTS = ("setup", "notes", "not_mapped")  # of `product`: the mapping's own first
 
 
 def _merge(root: Node, shared: list[Node]) -> Node:
@@ -206,6 +207,8 @@ def _merge(root: Node, shared: list[Node]) -> Node:
                 sections[key] = _concatenated(mine, theirs)
             elif key in _MAPS and isinstance(mine.value, dict) and isinstance(theirs.value, dict):
                 sections[key] = _overlaid(mine, theirs, depth=1)
+            elif key == "product" and isinstance(mine.value, dict) and isinstance(theirs.value, dict):
+                sections[key] = _product(mine, theirs)
             elif key == "fields":
                 sections[key] = _overlaid(mine, theirs, depth=4)
     return Node(root.file, (), {key: node.value for key, node in sections.items()}, sections)
@@ -221,6 +224,16 @@ def _overlaid(mine: Node, theirs: Node, *, depth: int) -> Node:
         key: _overlaid(node, other, depth=depth - 1) if (other := theirs.get(key)) else node
         for key, node in own.items()
     }
+    return Node(mine.file, mine.path, {key: node.value for key, node in children.items()}, children)
+
+
+def _product(mine: Node, theirs: Node) -> Node:
+    """Key by key, mine wins; of what is a list of texts, mine come first."""
+    merged = _overlaid(mine, theirs, depth=1)
+    children = dict(merged.items())
+    for key in _TEXTS:
+        if (own := mine.get(key)) is not None and (other := theirs.get(key)) is not None:
+            children[key] = _concatenated(own, other)
     return Node(mine.file, mine.path, {key: node.value for key, node in children.items()}, children)
 
 

@@ -30,14 +30,22 @@ FILE = {"required": ("mapping", "version", "owner", "correlation", "route", "fie
 # Each row: the keys taken, and those of a later version.
 SECTIONS = {
     "mapping": (
-        "mapping version owner include match each extract time personal severity correlation suppress route fields "
-        "observables attach outputs tests",
+        "mapping version owner include product match each extract time personal severity correlation suppress route "
+        "fields observables attach outputs tests",
         "",
     ),
     "shared": (
-        "match each extract time personal severity correlation suppress route fields observables attach outputs",
+        "product match each extract time personal severity correlation suppress route fields observables attach "
+        "outputs",
         "",
     ),
+    "product": ("name sends confirmed unconfirmed not_mapped calls_from auth retries setup notes", ""),
+    "product auth": (
+        "scheme preset name prefix username header hash encoding template order id_header timestamp_header tolerance "
+        "issuer keys audience subject envelope secret",
+        "",
+    ),
+    "product step": ("auth do", ""),
     "each": ("in limit", ""),
     "severity": ("from table ranges default raise_to lower_to", ""),
     "range": ("gt gte lt lte to", ""),

@@ -26,6 +26,7 @@ from bridge.mapping.model import (
     Report,
 )
 from bridge.mapping.outputs import compile_outputs
+from bridge.mapping.product import compile_product
 from bridge.mapping.render import compile_fields, compile_group, compile_observables
 from bridge.mapping.severity import compile_severity
 from bridge.mapping.shape import check_tests
@@ -103,6 +104,7 @@ def compile_mapping(
         fields=fields,
         observables=observables,
         outputs=outputs,
+        product=compile_product(root.get("product"), report),
     )
     return None if report.problems else mapping
 

@@ -12,6 +12,7 @@ from bridge.alert import Severity, Status
 from bridge.errors import Unmappable
 from bridge.mapping.compile import Mapping
 from bridge.mapping.load import load_mappings
+from bridge.mapping.product import filled
 from bridge.mapping.trial import Trial, try_mapping
 
 ROOT = Path(__file__).parents[2]
@@ -70,9 +71,14 @@ def test_the_tests_see_an_opening_a_refusal_and_what_ends_it(name: str) -> None:
 
 
 @by_name
-def test_the_first_lines_say_whether_a_real_body_was_seen(name: str) -> None:
-    head = (FOLDER / f"{name}.yaml").read_text("utf-8").partition("mapping:")[0]
-    assert "Confirmed:" in head or "Unconfirmed:" in head
+def test_its_product_says_whether_a_real_body_was_seen_and_how_to_connect_it(name: str) -> None:
+    product = MAPPINGS[name].product
+    assert product is not None
+    assert product.confirmed or product.unconfirmed
+    for way in product.ways:
+        steps = " ".join(filled(step, {}) for step in product.steps(way))
+        assert "<url>" in steps
+        assert way.name in ("sns", "oidc", "query") or "<secret>" in steps or "<header>" in steps
 
 
 @by_name
