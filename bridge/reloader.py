@@ -1,20 +1,24 @@
-"""The thread of a serving process that follows the mappings: files that change, under `reload: auto`, are published;
-what is published, by whatever process, is taken. A set with an error is refused whole: the old one goes on, and why is
-said.
+"""The thread of a serving process that follows the mappings and the sources: files that change, under `reload: auto`,
+are published; what is published, by whatever process, is taken; so is what changes in `sources` of bridge.yaml. A set
+with an error is refused whole: the old one goes on, and why is said.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
+from datetime import datetime
 
 from watchfiles import watch
 
+from bridge.alert import Json
 from bridge.errors import Misconfigured, Transient
 from bridge.library import Library
 from bridge.log.entries import Action, Entry, append
 from bridge.publishing import InUse, in_use, load, log_taken, publish_found, replay_quarantine, used_by
-from bridge.settings import Reload, Settings
+from bridge.settings import Reload, Settings, Source
+from bridge.sources_file import SourcesFile
 from bridge.store import revisions
 from bridge.store.engine import Store
 
@@ -27,14 +31,18 @@ _log = logging.getLogger(__name__)
 class Reloader:
     """`start` and `stop` frame the thread's life; `look` is one round of it."""
 
-    def __init__(self, settings: Settings, store: Store, library: Library, taken: InUse) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, library: Library, taken: InUse, sources_file: SourcesFile
+    ) -> None:
         self._settings = settings
+        self._sources_file = sources_file
         self._store = store
         self._library = library
         self._auto = settings.reload is Reload.AUTO
         self._newest = taken.newest
         self._seen = dict(taken.disk)  # what the disk held, mapping -> digest: only something else is news
         self._unread = False  # files changed and are yet to be looked at: the store was away
+        self._refused: Settings | None = None  # with sources whose mappings cannot be used as they are
         self._unreplayed = used_by(settings)  # mappings in use whose quarantine has yet to be mapped again
         self._problems: dict[str, str] = {}  # what keeps a change out of use, by where it came from
         self._stop = threading.Event()
@@ -56,11 +64,14 @@ class Reloader:
     def look(self, *, files: bool, replay: bool = True) -> None:
         """Publish what changed on disk, if `files` may have; take what is published; replay what waited for it."""
         self._unread |= files and self._auto
+        before = self._newest
         try:
+            news = self._unread
             if self._unread:
                 self._look_at_files()
                 self._unread = False
             self._look_at_store()
+            self._look_at_sources(news=news or self._newest != before)
             if replay:
                 self._replay()
         except Transient as error:  # the store is away; nobody saves the file a second time because of that
@@ -126,6 +137,9 @@ class Reloader:
             self._refuse("published", error)
             self._newest = newest  # told; the same publications would bring the same about
             return
+        self._use(found)
+
+    def _use(self, found: InUse) -> None:
         with self._store.transaction() as tx:
             log_taken(tx, found.current, actor="reload", now=self._store.now(tx))
         changed = self._library.swap(found.current)
@@ -133,6 +147,37 @@ class Reloader:
         self._unreplayed |= changed
         self._tell("published", _kept(found))
         _log.info("mappings in use: %s changed", ", ".join(sorted(changed)) or "none")
+
+    def _look_at_sources(self, *, news: bool) -> None:
+        """`news`: the mappings changed, so that sources which could not use them may now."""
+        try:
+            wanted = self._sources_file.wanted(self._settings)
+            if wanted is None:
+                self._refused = None
+            elif news or self._refused is None or wanted.sources != self._refused.sources:
+                self._refused = wanted
+                self._take_sources(wanted)
+                self._refused = None
+        except Misconfigured as error:
+            self._refuse("sources", error)
+        else:
+            if self._refused is None:
+                self._tell("sources", "")
+
+    def _take_sources(self, wanted: Settings) -> None:
+        """Their mappings first: no door opens before what is behind it is in use."""
+        open_doors = self._sources_file.opening(wanted)
+        mappings = load(wanted, self._store.moment().date()) if self._auto else {}
+        publish_found(wanted, self._store, mappings, seen=self._seen, actor="reload")
+        found = in_use(wanted, self._store, known=self._library.current)
+        # Published. If we die here, a start finds the same bridge.yaml and takes the sources from there.
+        self._use(found)
+        before, self._settings = self._settings.sources, wanted
+        self._seen |= {name: mapping.digest for name, mapping in mappings.items()}
+        open_doors()
+        with self._store.transaction() as tx:
+            append(tx, _sources_loaded(before, wanted, self._store.now(tx)))
+        _log.info("sources in use: %s", ", ".join(sorted(wanted.sources)) or "none")
 
     def _replay(self) -> None:
         if not self._unreplayed:
@@ -187,6 +232,16 @@ class Reloader:
         else:
             self._problems.pop(what, None)
         self._library.refused = "; ".join(self._problems.values())
+
+
+def _sources_loaded(before: Mapping[str, Source], wanted: Settings, now: datetime) -> Entry:
+    both = before.keys() & wanted.sources.keys()
+    detail: dict[str, Json] = {
+        "added": sorted(wanted.sources.keys() - before.keys()),
+        "changed": sorted(name for name in both if before[name] != wanted.sources[name]),
+        "removed": sorted(before.keys() - wanted.sources.keys()),
+    }
+    return Entry(at=now, action=Action.SOURCES_LOADED, actor="reload", detail=detail)
 
 
 def _kept(found: InUse) -> str:

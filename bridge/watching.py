@@ -10,7 +10,7 @@ from bridge.library import Library, Published
 from bridge.schema_file import ReadingFiles, schema_path
 from bridge.servicenow.client import Client
 from bridge.servicenow.table import TableApi
-from bridge.settings import Mode, Settings
+from bridge.settings import Mode, Settings, Source
 from bridge.store import revisions
 from bridge.store.engine import Store
 from bridge.sync.lamps import Lamps
@@ -19,9 +19,14 @@ from bridge.sync.watch import Watch
 
 
 def watch(
-    settings: Settings, store: Store, library: Library, installation: str, clients: Mapping[str, Client]
+    settings: Settings,
+    store: Store,
+    library: Library,
+    installation: str,
+    clients: Mapping[str, Client],
+    sources: Mapping[str, Source],
 ) -> Watch:
-    """One thread for the reconciler and the lamps: each says itself whether it is time."""
+    """One thread for the reconciler and the lamps: each says itself whether it is time. `sources` may change."""
     stopping = threading.Event()
     reconciler = Reconciler(
         store=store,
@@ -37,7 +42,7 @@ def watch(
         store=store,
         library=library,
         targets=settings.targets,
-        sources=settings.sources,
+        sources=sources,
         attention=settings.attention,
     )
     return Watch([reconciler.sweep, lamps.look], stopping)

@@ -28,11 +28,9 @@ if TYPE_CHECKING:
     from bridge.library import Library, Published
     from bridge.metrics import Backlog, Metrics
     from bridge.servicenow.client import Client
-    from bridge.sources.outside import Outside
     from bridge.store.writer import Writer
     from bridge.sync.loop import SyncLoop
     from bridge.web.health import Check
-    from bridge.web.hooks import SourceDoor
 
 SYNC_THREADS_MAX = 8
 
@@ -119,6 +117,7 @@ def prepare(settings: Settings, role: Role) -> Prepared:
 
     Raises Misconfigured.
     """
+    from bridge.doors import doors_of
     from bridge.publishing import publish_or_keep
     from bridge.servicenow.names import look_up
     from bridge.store.start import lock_sqlite
@@ -152,10 +151,12 @@ class Running:
 
 def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     """Build and start everything in this process. `stop` drains: what was taken is answered, calls in flight finish."""
+    from bridge.doors import Doors
     from bridge.library import Library
     from bridge.metrics import Metrics
     from bridge.publishing import in_use
     from bridge.reloader import Reloader
+    from bridge.sources_file import SourcesFile, still_there
     from bridge.store.callers import Callers
     from bridge.store.writer import Writer
     from bridge.sync.watch import Watch
@@ -166,6 +167,7 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     from bridge.web.network import Network
     from bridge.web.patience import Patient
 
+    settings = still_there(settings)
     closing = contextlib.ExitStack()  # at the end, whatever goes wrong before
     store = closing.enter_context(contextlib.closing(open_store(settings.database, steady_clock())))
     metrics = Metrics()
@@ -174,7 +176,9 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     installation = _begin(settings, store, taken.current, role)
     clients = _clients(settings, store, metrics, closing) if role.syncs else {}
     loop = _sync_loop(settings, store, library, metrics, installation, clients) if role.syncs else None
-    watching = watch(settings, store, library, installation, clients) if role.syncs else None
+    outside = Network(time.monotonic)
+    doors = Doors(settings, outside)
+    watching = watch(settings, store, library, installation, clients, doors.sources) if role.syncs else None
     writer = None
     if role.receives:
         writer = Writer(
@@ -185,10 +189,10 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
         )
     metrics.watch(Patient(lambda: _backlog(store), seconds=CHECK_SECONDS_MAX))
     metrics.watch_mappings(lambda: bool(library.refused))
-    reloader = Reloader(settings, store, library, taken)
+    reloader = Reloader(settings, store, library, taken, SourcesFile(settings, doors.opening))
     # What changed since `prepare`, as before a worker that died comes back. The quarantine can wait, senders cannot.
     reloader.look(files=True, replay=False)
-    callers = Callers(store, settings.sources)
+    callers = Callers(store, doors.sources)
     flushing = Watch([callers.flush], threading.Event()) if role.receives else None
     threads = [one for one in (reloader, writer, flushing, loop, watching) if one is not None]
     for one in threads:
@@ -207,15 +211,13 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
 
     parts = [health(checks=_checks(settings, store, library, writer, clients), metrics=metrics)]
     if writer is not None:
-        outside, clock = Network(time.monotonic), utc_now
-        doors = doors_of(settings, outside)
         parts.append(
             hooks(
-                sources=doors,
+                sources=doors.doors,
                 library=library,
                 writer=writer,
                 metrics=metrics,
-                clock=clock,
+                clock=utc_now,
                 callers=callers,
                 outside=outside,
             )
@@ -317,27 +319,6 @@ def _sync_loop(
     )
     wanted = sum(instance.limits.concurrent_calls for instance in settings.instances.values())
     return SyncLoop(worker, threads=max(1, min(SYNC_THREADS_MAX, wanted)))
-
-
-def doors_of(settings: Settings, outside: Outside | None) -> dict[str, SourceDoor]:
-    """None: to see whether they can be built."""
-    from bridge.sources.auth import verifier_for
-    from bridge.sources.envelope import envelope_for
-    from bridge.web.hooks import SourceDoor
-
-    return {
-        source.name: SourceDoor(
-            name=source.name,
-            tenant=source.tenant,
-            mapping=source.mapping,
-            verifier=verifier_for(
-                source.name, source.auth, tuple(secret.read() for secret in source.auth.secrets), outside
-            ),
-            envelope=envelope_for(source.envelope, source.auth),
-            body_bytes_max=source.body_bytes_max,
-        )
-        for source in settings.sources.values()
-    }
 
 
 def _checks(

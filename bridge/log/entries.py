@@ -48,6 +48,7 @@ class Action(StrEnum):
     PUBLISHED = "published"  # a mapping's revision was put into use, rolled back to, or removed
     MAPPINGS_LOADED = "mappings_loaded"  # a process has taken what is published
     MAPPINGS_REFUSED = "mappings_refused"
+    SOURCES_LOADED = "sources_loaded"  # a process has taken what changed in `sources` of bridge.yaml
     STARTED = "started"
     STOPPED = "stopped"
 

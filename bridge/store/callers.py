@@ -39,7 +39,7 @@ class Callers:
 
     def __init__(self, store: Store, sources: Collection[str]) -> None:
         self._store = store
-        self._sources = frozenset(sources)
+        self._sources = sources  # may change while we serve
         self._lock = threading.Lock()
         self._came: dict[str, datetime] = {}
         self._refused: dict[str, _Refused] = {}
@@ -93,7 +93,7 @@ class Callers:
     def _note(
         self, tx: Connection, came: Mapping[str, datetime], refused: Mapping[str, _Refused], now: datetime
     ) -> None:
-        for source in sorted(self._sources.intersection({*came, *refused})):
+        for source in sorted({*self._sources} & {*came, *refused}):
             row = _row(tx, source, now)
             times = [at for at in (came.get(source), row.came_at) if at is not None]  # another process may know later
             values: dict[str, object] = {"came_at": max(times, default=None)}

@@ -83,16 +83,17 @@ class Lamps:
         wanted = self._attention
         if wanted is None:
             return
-        expected = {name: source.expect_every for name, source in self._sources.items()}
+        sources = dict(self._sources)  # may change meanwhile
+        expected = {name: source.expect_every for name, source in sources.items()}
         called = callers.troubles(tx, expected, after=wanted.after, now=now)
-        found = sorted([*lamps.troubles(tx, self._sources), *called], key=_source)
+        found = sorted([*lamps.troubles(tx, sources), *called], key=_source)
         since = lamps.since(tx, [trouble.name for trouble in found], now)
         for source, troubles in groupby(found, key=_source):
             lamp = attention(
                 source,
                 troubles,
                 since,
-                mapping=self._sources[source].mapping,
+                mapping=sources[source].mapping,
                 target=wanted.target,
                 tenant=self._targets[wanted.target].tenant,
                 group=wanted.assignment_group,

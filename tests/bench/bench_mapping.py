@@ -30,6 +30,7 @@ from bridge.mapping.rendered import Facts, Rendered
 from bridge.publishing import in_use, publish
 from bridge.reloader import Reloader
 from bridge.settings import Reload, Settings, Source, SourceAuth, Target
+from bridge.sources_file import SourcesFile
 from bridge.store.engine import open_store
 from bridge.store.tables import metadata
 from bridge.wiring import utc_now
@@ -173,7 +174,7 @@ def reloading(folder: Path, names: list[str]) -> Iterator[float]:
     publish(settings, store, actor="bench")
     taken = in_use(settings, store)
     library = Library(taken.current)
-    reloader = Reloader(settings, store, library, taken)
+    reloader = Reloader(settings, store, library, taken, SourcesFile(settings, lambda _wanted: lambda: None))
     reloader.start()
     try:
         time.sleep(1)  # until the watch has begun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from intake_world import PROBE, rows
 from sqlalchemy import select
 
 from bridge.cli import main
+from bridge.doors import doors_of
 from bridge.library import Library
 from bridge.publishing import in_use, publish
 from bridge.reloader import Reloader
 from bridge.settings import Settings, load_settings
+from bridge.sources_file import SourcesFile
 from bridge.store.engine import Store
 from bridge.store.tables import log_entries
 
@@ -85,7 +88,13 @@ class Process:
     def __init__(self, place: Place) -> None:
         taken = in_use(place.settings, place.store)
         self.library = Library(taken.current)
-        self.reloader = Reloader(place.settings, place.store, self.library, taken)
+        self.doors = set(place.settings.sources)
+        sources_file = SourcesFile(place.settings, self._opening)
+        self.reloader = Reloader(place.settings, place.store, self.library, taken, sources_file)
+
+    def _opening(self, wanted: Settings) -> Callable[[], None]:
+        doors_of(wanted, None)
+        return lambda: setattr(self, "doors", set(wanted.sources))
 
     def look(self, *, files: bool = True) -> None:
         self.reloader.look(files=files)

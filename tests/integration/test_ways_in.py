@@ -32,6 +32,7 @@ from signing import (
 )
 from ways_in_world import open_door
 
+from bridge.doors import doors_of
 from bridge.errors import Rejected
 from bridge.metrics import Metrics
 from bridge.settings import load_settings
@@ -39,7 +40,6 @@ from bridge.store.callers import Callers
 from bridge.store.engine import Store
 from bridge.web.app import create_app
 from bridge.web.hooks import hooks
-from bridge.wiring import doors_of
 
 NEW, OLD = "It's a Secret to Everybody", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SPLUNK = {"Authorization": f"Splunk {NEW}"}

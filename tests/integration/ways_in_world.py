@@ -16,6 +16,7 @@ from signing import CERTIFICATE_URL, GOOGLE_KEYS, KEY, NOW, Stub, certificate, j
 from sqlalchemy import select
 from werkzeug.serving import make_server
 
+from bridge.doors import doors_of
 from bridge.metrics import Metrics
 from bridge.settings import load_settings
 from bridge.store.callers import Callers
@@ -23,7 +24,6 @@ from bridge.store.engine import Store
 from bridge.store.tables import alerts, deliveries
 from bridge.web.app import create_app
 from bridge.web.hooks import hooks
-from bridge.wiring import doors_of
 
 # Of the alerts that come out of an envelope: one, a list, or below `alerts`; `rule` names the problem.
 PROBE = """

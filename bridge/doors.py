@@ -1,0 +1,48 @@
+"""The doors of a process: what it receives by, one for each source. They change with `sources` of bridge.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bridge.register import Register
+from bridge.settings import Settings, Source
+from bridge.sources.auth import verifier_for
+from bridge.sources.envelope import envelope_for
+from bridge.sources.outside import Outside
+from bridge.web.hooks import SourceDoor
+
+
+class Doors:
+    """Both registers change together, as good as at once: who comes in between is let in, or sends again."""
+
+    def __init__(self, settings: Settings, outside: Outside) -> None:
+        self._outside = outside
+        self.sources: Register[Source] = Register(settings.sources)
+        self.doors: Register[SourceDoor] = Register(doors_of(settings, outside))
+
+    def opening(self, wanted: Settings) -> Callable[[], None]:
+        """Builds the doors of these sources; what it returns opens them. Raises Misconfigured."""
+        built = doors_of(wanted, self._outside)
+
+        def open_doors() -> None:
+            self.sources.swap(wanted.sources)
+            self.doors.swap(built)
+
+        return open_doors
+
+
+def doors_of(settings: Settings, outside: Outside | None) -> dict[str, SourceDoor]:
+    """None: to see whether they can be built."""
+    return {
+        source.name: SourceDoor(
+            name=source.name,
+            tenant=source.tenant,
+            mapping=source.mapping,
+            verifier=verifier_for(
+                source.name, source.auth, tuple(secret.read() for secret in source.auth.secrets), outside
+            ),
+            envelope=envelope_for(source.envelope, source.auth),
+            body_bytes_max=source.body_bytes_max,
+        )
+        for source in settings.sources.values()
+    }
