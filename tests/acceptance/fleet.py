@@ -1,4 +1,4 @@
-"""Several intakes and workers of one PostgreSQL, and senders that each know two of the intakes."""
+"""All processes of one database, and senders that each know two of the intakes."""
 
 from __future__ import annotations
 
@@ -25,24 +25,27 @@ PAUSE_SECONDS = 0.05
 
 
 class Fleet(Machine):
-    """Processes are named by what they are: intake-1, worker-2."""
+    """Processes are named by what they are: intake-1, worker-2; and "serve", which is both."""
 
     def __init__(self, folder: Path, database: str) -> None:
         super().__init__(folder, SOURCES, database=database)
         self._urls: dict[str, str] = {}
-        self.store = open_store(database, utc_now, pool_size=1)
+        self.store = open_store(database, utc_now, pool_size=2)
 
     def url_of(self, name: str) -> str:
         return self._urls.setdefault(name, free_url())
 
     def start(self, *names: str) -> None:
         """All at once; returns when all are ready."""
-        for name in names:
-            role = ("worker",) if name.startswith("worker") else ("serve", "--role", "intake")
-            bind = self.url_of(name).removeprefix("http://")
-            self._start(name, *role, "--config", str(self.config), "--bind", bind)
+        self.begin(*names)
         for name in names:
             self.wait_for(lambda name=name: answers(f"{self.url_of(name)}/readyz"))  # type: ignore[misc]
+
+    def begin(self, *names: str) -> None:
+        for name in names:
+            role = {"worker": ("worker",), "intake": ("serve", "--role", "intake"), "serve": ("serve",)}
+            bind = self.url_of(name).removeprefix("http://")
+            self._start(name, *role[name.partition("-")[0]], "--config", str(self.config), "--bind", bind)
 
     def stop_all(self, *names: str) -> None:
         """Told at once; each must end in order."""
@@ -53,9 +56,12 @@ class Fleet(Machine):
 
     def only_child(self, name: str) -> int:
         """The process in which the work is done."""
+        (child,) = self.children(name)
+        return child
+
+    def children(self, name: str) -> list[int]:
         pid = self.pid(name)
-        (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return int(child)
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def wait_until_in_step(self) -> None:
         """Every correlation is open in ServiceNow, and all its alerts are settled."""

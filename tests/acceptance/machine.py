@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import requests
 
 BRIDGE = (sys.executable, "-m", "bridge.cli")
 WAIT_SECONDS_MAX = 60.0
+PAGE = 1_000  # records of one call
 CONFIG = """\
 database: {database}
 mappings: {{path: {mappings}}}
@@ -26,8 +27,14 @@ instances:
   simulator:
     url: {simulator}
     auth: {{scheme: basic, username: bridge, password: {{file: var/simulator.password}}}}
+    limits: {{calls_per_hour: 1000000}}
 targets:
-  itsm: {{instance: simulator, table: incident, late_commit: 2s, close: {{code: Resolved by caller, notes: Resolved.}}}}
+  itsm:
+    instance: simulator
+    table: incident
+    late_commit: 2s
+    max_creates_per_hour: 100000
+    close: {{code: Resolved by caller, notes: Resolved.}}
   sir: {{instance: simulator, table: sn_si_incident, late_commit: 2s, close: {{code: "102", notes: Resolved.}}}}
 sources:
 """
@@ -68,7 +75,8 @@ class Machine:
     def kill(self, name: str) -> None:
         """SIGKILL to the command and all that it started: nothing can be tidied up."""
         process = self._running.pop(name)
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it had ended, and was asked after since
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def stop(self, name: str) -> int:
@@ -81,6 +89,9 @@ class Machine:
 
     def thaw(self, name: str) -> None:
         os.killpg(self.pid(name), signal.SIGCONT)
+
+    def lives(self, name: str) -> bool:
+        return self._running[name].poll() is None
 
     def pid(self, name: str) -> int:
         return self._running[name].pid
@@ -107,16 +118,24 @@ class Machine:
         return json.loads(subprocess.run(line, check=True, capture_output=True, timeout=60).stdout)
 
     def records(self, table: str = "incident") -> list[dict[str, str]]:
-        query = {"sysparm_limit": "10000", "sysparm_exclude_reference_link": "true"}
+        """All of the table, oldest first."""
+        found: list[dict[str, str]] = []
+        query = {"sysparm_limit": str(PAGE), "sysparm_exclude_reference_link": "true", "sysparm_query": "ORDERBYsys_id"}
         with direct() as http:
-            answer = http.get(
-                f"{self.simulator}/api/now/table/{table}",
-                params=query,
-                auth=("bridge", "bridge"),
-                headers={"Accept": "application/json"},
-                timeout=10,
-            )
-        return list(answer.json()["result"])
+            http.auth, http.headers["Accept"] = ("bridge", "bridge"), "application/json"
+            while len(found) % PAGE == 0:
+                url = f"{self.simulator}/api/now/table/{table}"
+                answer = http.get(url, params={**query, "sysparm_offset": str(len(found))}, timeout=30)
+                if not (page := answer.json()["result"]):
+                    break
+                found += page
+        return sorted(found, key=lambda row: row["sys_created_on"])
+
+    def faults(self, *given: dict[str, Any]) -> None:
+        """The simulator's, instead of those that it has."""
+        with direct() as http:
+            http.delete(f"{self.simulator}/simulator/faults", timeout=10).raise_for_status()
+            http.post(f"{self.simulator}/simulator/faults", json={"faults": given}, timeout=10).raise_for_status()
 
     def wait_for(self, true: Callable[[], bool]) -> None:
         until = time.monotonic() + WAIT_SECONDS_MAX

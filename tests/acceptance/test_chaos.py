@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from endurance import endure
+import pytest
+from chaos import survive
+
+KILLS = 5
 
 
-def test_killed_at_random_under_load_nothing_is_lost_and_nothing_is_there_twice(tmp_path: Path) -> None:
-    found = endure(tmp_path / "bridge", "sqlite:///var/bridge.db", seconds=15, seed=1, kills=True)
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_killed_at_random_under_load_nothing_is_lost_and_nothing_is_there_twice(engine: str, tmp_path: Path) -> None:
+    found = survive(engine, tmp_path, seed=1, enough=lambda kills: kills >= KILLS)
     assert found.problem == ""
-    assert found.kills > 1
+    assert found.kills >= KILLS
+    assert found.incidents > 0

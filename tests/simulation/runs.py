@@ -25,11 +25,16 @@ def append(run: str, of: str, found: str, failed: bool) -> None:
 
 def simulated_to(revision: str) -> int:
     """The seed after the last one that was run at this commit: where a run that was broken off goes on."""
+    told = [row["of"] for row in rows("simulate") if row["commit"] == revision]
+    return max((int(one.rpartition("-")[2]) + 1 for one in told), default=0)
+
+
+def rows(run: str) -> list[dict[str, str]]:
+    """What the file tells of one kind of run."""
     if not FILE.exists():
-        return 0
+        return []
     with FILE.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if (row["run"], row["commit"]) == ("simulate", revision)]
-    return max((int(row["of"].rpartition("-")[2]) + 1 for row in rows), default=0)
+        return [row for row in csv.DictReader(file) if row["run"] == run]
 
 
 def commit() -> str:
