@@ -86,11 +86,9 @@ def release(tx: Connection, incident: int, now: datetime) -> None:
 
 def anything_due(tx: Connection, now: datetime, *, silent: Collection[str]) -> bool:
     """At a target that is not one of the silent."""
-    query = (
-        select(additions.c.kind)
-        .join(incidents, incidents.c.id == additions.c.incident)
-        .where(additions.c.due_at <= now, incidents.c.target.not_in(list(silent)))
-    )
+    # A subquery, for a join might begin with the incidents, which are many more.
+    target = select(incidents.c.target).where(incidents.c.id == additions.c.incident).scalar_subquery()
+    query = select(additions.c.kind).where(additions.c.due_at <= now, target.not_in(list(silent)))
     return tx.execute(query.limit(1)).first() is not None
 
 

@@ -150,6 +150,12 @@ Index(
     sqlite_where=correlations.c.failure.is_not(None),
     postgresql_where=correlations.c.failure.is_not(None),
 )
+Index(  # what sync has not settled: the age of the queue
+    "correlations_unapplied",
+    correlations.c.id,
+    sqlite_where=correlations.c.applied_seq < correlations.c.last_seq,
+    postgresql_where=correlations.c.applied_seq < correlations.c.last_seq,
+)
 Index(  # brake.BRAKED: looked at before every create
     "correlations_braked",
     correlations.c.target,
