@@ -33,6 +33,7 @@ from sqlalchemy import select
 from bridge.store.tables import intents
 
 KILLS_PER_RUN = 100
+PAUSE_SECONDS = 0.3  # of each sender: most of the machine is for starting what was killed
 LATENCY_SECONDS = 0.1  # of ServiceNow: calls are under way when somebody dies
 IN_FLIGHT_SECONDS_MAX = 2.0  # that a kill waits for one
 START_SECONDS = 1.5  # within them, a process that starts is killed
@@ -67,15 +68,13 @@ class Survived:
 def survive(engine: str, folder: Path, *, seed: int, enough: Callable[[int], bool]) -> Survived:
     """Load, and kills until it is `enough` of them; then rest and judgement."""
     with fleet_of(engine, folder) as fleet:
-        load = load_on(fleet, engine)
+        load = load_on(fleet, engine, pause=PAUSE_SECONDS)
         load.start(seed)
         reaper = Reaper(fleet, PROCESSES[engine], random.Random(seed))
         began = time.monotonic()
-        try:
-            while not enough(reaper.kills):
-                reaper.strike()
-        finally:
-            load.stop()
+        while not enough(reaper.kills):
+            reaper.strike()
+        load.stop()
         seconds = time.monotonic() - began
         fleet.faults(SLOW)
         fleet.let_leases_run_out()
@@ -98,7 +97,7 @@ class Reaper:
         """One process, while a call is under way, in one of the ways in which one can die. It is back afterwards."""
         self._fleet.faults(SLOW, self._chance.choice(MISHAPS))
         name = self._chance.choice(self._names)
-        ways = self._at_work, self._at_work, self._at_work, self._with_its_master, self._as_it_starts, self._as_it_ends
+        ways = self._with_its_master, self._as_it_starts, self._as_it_ends, *[self._at_work] * 5
         self._wait_for_a_call()
         time.sleep(self._chance.uniform(0, 2 * LATENCY_SECONDS))
         self._chance.choice(ways)(name)

@@ -1,4 +1,4 @@
-"""Real processes under load for long (`make soak HOURS=…`), and what tells that nothing is lost and nothing there twice.
+"""Real processes under load for long (`make soak HOURS=…`), and what tells that nothing is lost and nothing twice.
 
 Each run appends a row to docs/guarantees-runs.csv, so that a long one may be made of several.
 """
@@ -32,9 +32,8 @@ from bridge.store.engine import Store
 
 PROCESSES = {"sqlite": ("serve",), "postgresql": ("intake-1", "intake-2", "worker-1", "worker-2", "worker-3")}
 SENDERS = 4
-PAUSE_SECONDS = 0.1  # of a sender, between two alerts
 PROBLEMS = 25  # at a time
-ALERTS_PER_PROBLEM = 4  # of each sender, on the average: then others come up
+ALERTS_PER_PROBLEM = 2  # of each sender, on the average: then others come up
 SETTLE_SECONDS_MAX = 400.0  # windows of doubt, and leases of two minutes
 REST_SECONDS = 1.0
 
@@ -44,6 +43,7 @@ class Load:
     """Senders that never give up: what is not answered 200 is sent again, to another address where there is one."""
 
     urls: Sequence[str]
+    pause: float  # seconds of a sender, between two alerts
     accepted: list[str] = field(default_factory=list)  # ids of alerts that the answers named
     waits: list[float] = field(default_factory=list)  # seconds, of what was answered 200
     sent: int = 0
@@ -51,7 +51,7 @@ class Load:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self, seed: int) -> None:
-        self._threads = [threading.Thread(target=self._run, args=(seed, number)) for number in range(SENDERS)]
+        self._threads = [threading.Thread(target=self._run, args=(seed, number), daemon=True) for number in range(SENDERS)]
         for thread in self._threads:
             thread.start()
 
@@ -71,7 +71,7 @@ class Load:
                 status = "resolved" if chance.random() < 0.2 else "firing"
                 problem = count // (PROBLEMS * ALERTS_PER_PROBLEM), chance.randrange(PROBLEMS)
                 self._deliver(http, urls, f"Rule {problem[0]}.{problem[1]}", status, f"{seed}-{number}-{count}")
-                self._stop.wait(PAUSE_SECONDS)
+                self._stop.wait(self.pause)
 
     def _deliver(self, http: requests.Session, urls: Iterator[str], rule: str, status: str, message: str) -> None:
         alert = {"rule": rule, "host": "web-01", "severity": "high", "status": status, "message": message}
@@ -97,8 +97,8 @@ def fleet_of(engine: str, folder: Path) -> Iterator[Fleet]:
         yield fleet
 
 
-def load_on(fleet: Fleet, engine: str) -> Load:
-    return Load([fleet.url_of(name) for name in PROCESSES[engine] if not name.startswith("worker")])
+def load_on(fleet: Fleet, engine: str, *, pause: float) -> Load:
+    return Load([fleet.url_of(name) for name in PROCESSES[engine] if not name.startswith("worker")], pause)
 
 
 @contextlib.contextmanager
@@ -159,6 +159,8 @@ def _installation(store: Store) -> str:
 
 # --- the soak
 
+PAUSE_SECONDS = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Soaked:
@@ -182,7 +184,7 @@ def soak(engine: str, folder: Path, *, seconds: float, seed: int) -> Soaked:
     """Load for so long, and then rest and judgement."""
     sizes, memory = [0], []
     with fleet_of(engine, folder) as fleet:
-        load = load_on(fleet, engine)
+        load = load_on(fleet, engine, pause=PAUSE_SECONDS)
         load.start(seed)
         began = time.monotonic()
         while (spent := time.monotonic() - began) < seconds:

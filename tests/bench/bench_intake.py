@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,7 @@ def served(factory: str, database: str) -> Iterator[tuple[int, int]]:
         )
         try:
             port = listener.getsockname()[1]
-            load(port, [request(0, "warm")])
+            load([port], [request(0, "warm")])
             yield port, worker_of(process.pid)
         finally:
             process.terminate()
@@ -180,8 +180,8 @@ def _signed(body: bytes) -> bytes:
     return head.encode() + body
 
 
-def load(port: int, requests: list[bytes]) -> tuple[float, list[float]]:
-    """(seconds, seconds of every request). Every answer must be a 200."""
+def load(ports: Sequence[int], requests: list[bytes]) -> tuple[float, list[float]]:
+    """(seconds, seconds of every request). Every answer must be a 200. The ports have an equal share."""
     waiting = iter(requests)
     took: list[float] = []
     selector = selectors.DefaultSelector()
@@ -195,8 +195,8 @@ def load(port: int, requests: list[bytes]) -> tuple[float, list[float]]:
             selector.modify(connection, selectors.EVENT_READ, [time.perf_counter(), b""])
             connection.sendall(one)
 
-    for _ in range(min(CONNECTIONS, len(requests))):
-        connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+    for number in range(min(CONNECTIONS, len(requests))):
+        connection = socket.create_connection(("127.0.0.1", ports[number % len(ports)]), timeout=30)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         selector.register(connection, selectors.EVENT_READ)
         send_next(connection)
@@ -221,9 +221,9 @@ def _is_complete(answer: bytes) -> bool:
     return len(body) >= int(length)
 
 
-def run_load(port: int, kind: str, count: int, mark: str) -> tuple[float, list[float]]:
+def run_load(ports: Sequence[int], kind: str, count: int, mark: str) -> tuple[float, list[float]]:
     """From a process of its own, so that making load does not take the server's interpreter."""
-    command = [sys.executable, __file__, "--load", str(port), kind, str(count), mark]
+    command = [sys.executable, __file__, "--load", ",".join(map(str, ports)), kind, str(count), mark]
     answer = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=300).stdout)
     return answer["seconds"], answer["took"]
 
@@ -239,9 +239,11 @@ def main() -> None:
     parser.add_argument("--load", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.load:
-        port, kind, count, mark = arguments.load
+        ports, kind, count, mark = arguments.load
         make = {"single": request, "batch": batch_request}[kind]
-        seconds, took = load(int(port), [make(number, mark) for number in range(int(count))])
+        seconds, took = load(
+            [int(port) for port in ports.split(",")], [make(number, mark) for number in range(int(count))]
+        )
         print(json.dumps({"seconds": seconds, "took": took}))
         return
     with tempfile.TemporaryDirectory(dir=HERE) as folder:
@@ -252,12 +254,12 @@ def compare(database: str, arguments: argparse.Namespace) -> None:
     noop_rates, rates, took = [], [], []
     with served("noop_app", database) as (noop, _), served("bridge_app", database) as (bridge, worker):
         for turn in range(arguments.rounds):
-            seconds, _ = run_load(noop, "single", arguments.requests, f"noop{turn}")
+            seconds, _ = run_load([noop], "single", arguments.requests, f"noop{turn}")
             noop_rates.append(arguments.requests / seconds)
-            seconds, times = run_load(bridge, "single", arguments.requests, f"single{turn}")
+            seconds, times = run_load([bridge], "single", arguments.requests, f"single{turn}")
             rates.append(arguments.requests / seconds)
             took += times
-        seconds, _ = run_load(bridge, "batch", arguments.batches, "batch")
+        seconds, _ = run_load([bridge], "batch", arguments.batches, "batch")
         resident = resident_bytes(worker)
     ratio = statistics.median(rates) / statistics.median(noop_rates)
     quantiles = statistics.quantiles(took, n=100)
