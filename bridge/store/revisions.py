@@ -10,10 +10,12 @@ from enum import StrEnum
 
 import msgspec
 from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.errors import Permanent
 from bridge.store.tables import publications, revisions
 
+_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 LOCK_KEY = 0x7075626C  # "publ": the advisory lock of a PostgreSQL database while something is published
 
 
@@ -68,7 +70,10 @@ def register(tx: Connection, *, mapping: str, digest: str, files: dict[str, str]
         "files": msgspec.json.encode(files, order="sorted"),
         "first_used_at": now,
     }
-    return int(tx.execute(revisions.insert().values(row).returning(revisions.c.id)).scalar_one())
+    new = _INSERT[tx.dialect.name](revisions).values(row).on_conflict_do_nothing()
+    if (made := tx.execute(new.returning(revisions.c.id)).scalar()) is None:  # another process was quicker
+        made = tx.execute(known).scalar_one()
+    return int(made)
 
 
 def load(tx: Connection, revision_id: int) -> tuple[str, dict[str, str]]:

@@ -51,7 +51,9 @@ class Load:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self, seed: int) -> None:
-        self._threads = [threading.Thread(target=self._run, args=(seed, number), daemon=True) for number in range(SENDERS)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(seed, number), daemon=True) for number in range(SENDERS)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -75,6 +77,8 @@ class Load:
 
     def _deliver(self, http: requests.Session, urls: Iterator[str], rule: str, status: str, message: str) -> None:
         alert = {"rule": rule, "host": "web-01", "severity": "high", "status": status, "message": message}
+        # With an id of its sender's: without one, what is sent again after a change of the status is news.
+        alert |= {"source": "load", "id": message}
         body = json.dumps(alert).encode()
         self.sent += 1
         began = time.monotonic()

@@ -19,7 +19,7 @@ from bridge.store.engine import open_store
 from bridge.store.tables import alerts, correlations, incidents
 from bridge.wiring import utc_now
 
-SOURCES = "  try: {mapping: try, auth: {scheme: none}}\n"
+SOURCES = "  try: {mapping: try, envelope: cloudevents, auth: {scheme: none}}\n"
 SENDERS = 4
 PAUSE_SECONDS = 0.05
 

