@@ -44,6 +44,7 @@ class Each:
     elements: Getter  # yields one element more than `limit`, when there are more
     limit: int
     source: str
+    beside: tuple[tuple[str, Getter], ...] = ()  # of the delivery, seen at these keys of each element
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,7 +100,11 @@ class Mapping:
         if elements.__class__ is not list:
             elements = [elements]
         limit = self.each.limit
-        return elements[:limit], len(elements) > limit
+        taken, more = elements[:limit], len(elements) > limit
+        if self.each.beside:
+            beside = {key: value for key, getter in self.each.beside if (value := getter(scope)) is not None}
+            taken = [{**element, **beside} if element.__class__ is dict else element for element in taken]
+        return taken, more
 
     def map(self, element: Json, *, now: datetime | None = None) -> MappedAlert:
         """What intake needs to know of one alert.

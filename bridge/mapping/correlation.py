@@ -13,14 +13,15 @@ from bridge.correlation.policy import Policy
 from bridge.errors import Unmappable
 from bridge.mapping.compiler import Compiler
 from bridge.mapping.evaluate import BEFORE_SEVERITY, FACTS, Getter, Scope, compile_text
-from bridge.mapping.language import LanguageError, Text, names_in
+from bridge.mapping.language import Hole, LanguageError, Text, names_in, without_empty
 from bridge.mapping.model import JOIN_RULES_MAX, JOIN_VALUES_MAX, Node, Report
 from bridge.mapping.origin import IsLiteral, Origins, always
 from bridge.mapping.values import clean, is_nothing, text_of
 
 JOIN_DIGITS = 32  # hex digits of a join key's digest
 
-Steps = tuple[str | tuple[Getter, str], ...]  # literal text, or a hole and how it is written
+# Literal text, or a hole: its value, how it is written, and whether it may be empty.
+Steps = tuple[str | tuple[Getter, str, bool], ...]
 
 
 def compile_identity(node: Node | None, compiler: Compiler) -> Callable[[Scope], str]:
@@ -33,14 +34,15 @@ def compile_identity(node: Node | None, compiler: Compiler) -> Callable[[Scope],
             if isinstance(step, str):
                 texts.append(step)
                 continue
-            getter, source = step
+            getter, source, may_be_empty = step
             text = getter(scope)
-            if not text or not clean(text):
+            if text and clean(text):
+                texts.append(text)
+            elif not may_be_empty:
                 raise Unmappable(
                     "empty_identity",
                     f"the part {{{{ {source} }}}} of correlation.id is empty in this alert: name a field it carries",
                 )
-            texts.append(text)
         return "".join(texts)
 
     return identity
@@ -58,9 +60,10 @@ def _former(node: Node, compiler: Compiler) -> Callable[[Scope], str | None]:
         texts = []
         for step in steps:
             text = step if isinstance(step, str) else step[0](scope)
-            if not isinstance(step, str) and (not text or not clean(text)):
+            if isinstance(step, str) or (text and clean(text)):
+                texts.append(text)
+            elif not step[2]:
                 return None
-            texts.append(text)
         return identify("".join(texts))
 
     return former
@@ -73,14 +76,19 @@ def _steps(node: Node | None, compiler: Compiler) -> Steps:
     if not tree.holes and tree.parts:
         hint = '"{{ rule }}:{{ host }}"'
         compiler.report.error(node, "the ID names no part of the alert: all alerts would be one problem", hint)
-    steps: list[str | tuple[Getter, str]] = []
+    if tree.holes and all(without_empty(hole.expression) is not None for hole in tree.holes):
+        hint = 'take `?? ""` from the part that every alert has'
+        compiler.report.error(node, "each part of the ID may be empty: it would name all alerts, or none", hint)
+    steps: list[str | tuple[Getter, str, bool]] = []
     for part in tree.parts:
         if isinstance(part, str):
             steps.append(part)
             continue
+        rest = without_empty(part.expression)
+        hole = part if rest is None else Hole(rest, part.source)
         try:
-            getter = compile_text(Text((part,)), compiler.names, BEFORE_SEVERITY)
-            steps.append((compiler.watch.part("value", node, getter), part.source))
+            getter = compile_text(Text((hole,)), compiler.names, BEFORE_SEVERITY)
+            steps.append((compiler.watch.part("value", node, getter), part.source, rest is not None))
         except LanguageError as error:
             compiler.report.error(node, error.message, error.hint)
     return tuple(steps)

@@ -148,7 +148,7 @@ def _conditions(
         yield (part, ""), Sort.SUPPRESSION, f"suppress: {names[_key(node)]}", part.place
     elif node.path[0] == "severity" and part.kind == "row":
         yield (part, ""), Sort.ROW, f"severity.ranges: {written_value(node.value)}", part.place
-    elif node.path[0] == "severity" and len(node.path) == 3:
+    elif node.path[0] == "severity" and len(node.path) == 3 and node.path[1] != "ranges":
         yield (part, ""), Sort.ROW, _dotted(node), part.place
     elif node.path[0] == "match" and _is_alternative(node, root.get("match")):
         yield (part, ""), Sort.MATCH, f"match: {written_condition(node)}", part.place

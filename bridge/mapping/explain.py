@@ -112,7 +112,7 @@ class _Story:
         matched = [condition_step(event, "") for event in events if event.part.kind == "condition"]
         if matched:
             self._add("match", None, matched)
-        looked = [value_step("in", event) for event in events if event.part.kind == "value"]
+        looked = [value_step(str(event.part.path[-1]), event) for event in events if event.part.kind == "value"]
         if looked:
             count = None if elements is None else len(elements)
             self._add("each", count, [without_values(step) for step in looked])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bridge.alert import Json
 from bridge.mapping import steps, webtext
 from bridge.mapping.language import Call, LanguageError, Word, nearest
 from bridge.mapping.lookups import Lookups
@@ -19,12 +20,13 @@ from bridge.mapping.values import clean, number_of, time_of
 class Function:
     usage: str  # as it is written behind a pipe; brackets around what may be left out
     doc: str  # one line
-    example: str  # an expression that needs no alert …
+    example: str  # an expression …
     gives: str  # … and its text
+    alert: Json = None  # … for this alert, where a literal is not enough
     build: Callable[..., Step]
     kinds: tuple[type, ...] = ()  # of the arguments, in order
     required: int = 0
-    keywords: tuple[str, ...] = ()  # columns of a look-up table; all are required
+    keywords: tuple[str, ...] = ()  # columns of a look-up table, keys of the elements of a list; all are required
     asks_tables: bool = False  # `build` takes the Lookups first
 
 
@@ -36,7 +38,7 @@ def build_step(call: Call, lookups: Lookups) -> Step:
     _check_arguments(call, function)
     if function.asks_tables:
         return function.build(lookups, *call.arguments, **dict(call.keywords))
-    return function.build(*call.arguments)
+    return function.build(*call.arguments, **dict(call.keywords))
 
 
 def _check_arguments(call: Call, function: Function) -> None:
@@ -58,7 +60,8 @@ def _check_arguments(call: Call, function: Function) -> None:
         raise LanguageError(f"`{name}` " + (f"has no `{unknown}=`" if unknown else f"needs {needed}"), usage)
     for keyword, value in call.keywords:
         if not isinstance(value, str):
-            raise LanguageError(f"`{keyword}=` is the name of a column, not `{value}`", usage)
+            named = "a column" if function.asks_tables else "a key"
+            raise LanguageError(f"`{keyword}=` is the name of {named}, not `{value}`", usage)
 
 
 FUNCTIONS: dict[str, Function] = {
@@ -175,6 +178,18 @@ FUNCTIONS: dict[str, Function] = {
         example='"7.50" | number',
         gives="7.5",
         build=lambda: number_of,
+    ),
+    "pick": Function(
+        usage='pick("text", by=key, take=key)',
+        doc='Of a list such as `[{"name": "env", "value": "prod"}]`, what the elements whose `by` is this text have at '
+        "`take`, whatever its case: a list, as `[]` gives.",
+        example='.tags | pick("env", by=name, take=value)',
+        gives="prod",
+        alert={"tags": [{"name": "team", "value": "SOC L1"}, {"name": "env", "value": "prod"}]},
+        build=steps.pick,
+        kinds=(str,),
+        required=1,
+        keywords=("by", "take"),
     ),
     "regex": Function(
         usage='regex("pattern"[, group])',

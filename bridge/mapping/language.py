@@ -142,6 +142,14 @@ def names_in(tree: Expression | Text) -> set[str]:
     return {tree.name} if isinstance(tree, Name) else set()
 
 
+def without_empty(tree: Expression) -> Expression | None:
+    """What stands before `?? ""`, by which a part of an ID says that it may be empty; None for one that does not."""
+    if not isinstance(tree, Coalesce) or tree.alternatives[-1] != Literal(""):
+        return None
+    rest = tree.alternatives[:-1]
+    return rest[0] if len(rest) == 1 else Coalesce(rest)
+
+
 def nearest(word: str, words: list[str]) -> str:
     """A hint: the nearest right word, or, when none is near, the right ones."""
     if close := get_close_matches(word, words, 1, 0.6):

@@ -52,6 +52,12 @@ def _alerts(root: Node) -> Iterator[str]:
     if (each := root.get("each")) is not None:
         limit = f", at most {_text(each.get('limit'))}" if each.get("limit") else ""
         yield f"Each of {_code(_text(each.get('in')))} is an alert{limit}."
+        if beside := _items(each.get("with")):
+            yield (
+                "Each has besides: "
+                + ", ".join(f"{_code('.' + key)} from {_code(_text(one))}" for key, one in beside)
+                + "."
+            )
 
 
 # What a correlation's key says, in words; `id` and `close_when` are told by themselves.
@@ -89,8 +95,9 @@ def _severity(root: Node) -> Iterator[str]:
     yield f"From {_code(_text(source))}:" if source is not None else "By these rules:"
     rows = [(_code(value), _value(child)) for value, child in _items(severity.get("table"))]
     for row in _elements(severity, "ranges"):
-        bounds = {key: child.value for key, child in row.items() if key != "to"}
-        rows.append((_code(written_value(bounds)), _value(row.get("to") or row)))
+        bounds = {key: child.value for key, child in row.items() if key not in ("to", "when")}
+        when = f" when {_code(_condition(row.get('when')))}" if row.get("when") else ""
+        rows.append((_code(written_value(bounds)) + when, _value(row.get("to") or row)))
     default = severity.get("default")
     rows.append(("anything else", _plain(_text(default)) if default is not None else "medium"))
     for key, says in (("raise_to", "at least"), ("lower_to", "at most")):

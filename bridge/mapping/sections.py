@@ -13,6 +13,7 @@ from bridge.mapping.evaluate import (
     AFTER_STATUS,
     BEFORE_SEVERITY,
     UNSET,
+    Getter,
     compile_expression,
     compile_path,
 )
@@ -20,6 +21,7 @@ from bridge.mapping.language import LanguageError, Path, nearest, parse_expressi
 from bridge.mapping.lookups import Lookups
 from bridge.mapping.model import (
     ALERTS_PER_DELIVERY_MAX,
+    EXTRACT_NAME,
     FILE,
     NAME,
     Node,
@@ -151,7 +153,25 @@ def _each(node: Node | None, compiler: Compiler) -> Each | None:
     except LanguageError as error:
         report.error(source, error.message, error.hint)
         return None
-    return Each(elements=compiler.watch.part("value", source, getter), limit=limit, source=str(source.value))
+    elements = compiler.watch.part("value", source, getter)
+    return Each(elements=elements, limit=limit, source=str(source.value), beside=_beside(node.get("with"), compiler))
+
+
+def _beside(node: Node | None, compiler: Compiler) -> tuple[tuple[str, Getter], ...]:
+    """`with`: keys that each element gets, and where the delivery has their values."""
+    if node is None:
+        return ()
+    if not isinstance(node.value, dict):
+        compiler.report.error(node, "a map of key: expression is expected here", "with: {account: .detail.account}")
+    result = []
+    for key, child in node.items():
+        if EXTRACT_NAME.fullmatch(key) is None:
+            compiler.report.error(
+                child, f"`{key}` is not a key", "letters, digits and _; it is read as .key", at_key=True
+            )
+            continue
+        result.append((key, compiler.expression(child, BEFORE_SEVERITY)[0]))
+    return tuple(result)
 
 
 def _personal(node: Node | None, compiler: Compiler) -> frozenset[str]:

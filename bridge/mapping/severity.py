@@ -14,7 +14,7 @@ from bridge.mapping.language import nearest
 from bridge.mapping.model import SEVERITY_RANGES_MAX, Node, Report
 from bridge.mapping.values import number_of, text_of
 
-Find = Callable[[Json], Severity]
+Find = Callable[[Json, Scope], Severity]
 
 
 def compile_severity(node: Node | None, compiler: Compiler) -> Callable[[Scope], Severity]:
@@ -38,7 +38,7 @@ def compile_severity(node: Node | None, compiler: Compiler) -> Callable[[Scope],
             if found is not None:
                 result = found
             elif in_range is not None:
-                result = in_range(value)
+                result = in_range(value, scope)
         for word, when in raises:
             if result < word and when(scope):
                 result = word
@@ -101,19 +101,27 @@ _BOUNDS = {"gt": ("low", False), "gte": ("low", True), "lt": ("high", False), "l
 _SIGNS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 
 
-def _ranges(node: Node, compiler: Compiler) -> tuple[Range, ...]:
+Rows = tuple[tuple[Range, Condition | None], ...]  # each with the alerts that it is for
+
+
+def _ranges(node: Node, compiler: Compiler) -> Rows:
     """`[{gte: 9, to: critical}, {gte: 7, to: high}]`, the words of conditions; the first that holds wins."""
     children, report = node.elements(), compiler.report
     if len(children) > SEVERITY_RANGES_MAX:
         report.error(node, f"has {len(children)} ranges; at most {SEVERITY_RANGES_MAX} are taken")
-    result: list[Range] = []
+    result: list[tuple[Range, Condition | None]] = []
+    earlier: list[tuple[Range, Json]] = []
     for child in children:
         found = _range(child, report)
         if found is None:
             continue
-        if any(earlier.covers(found) for earlier in result):
+        asked = child.get("when")
+        written = asked.value if asked is not None else None
+        if any(other.covers(found) for other, when in earlier if when is None or when == written):
             report.error(child, "is never reached: a range before it takes all its numbers", "the narrower range first")
-        result.append(compiler.watch.row(child, found))
+        earlier.append((found, written))
+        when = compile_condition(asked, compiler.names, BEFORE_SEVERITY, report) if asked is not None else None
+        result.append((compiler.watch.row(child, found), when))
     return tuple(result)
 
 
@@ -142,12 +150,12 @@ def _range(node: Node, report: Report) -> Range | None:
     return found
 
 
-def _in_range(ranges: tuple[Range, ...], otherwise: Severity) -> Find:
-    def find(value: Json) -> Severity:
+def _in_range(ranges: Rows, otherwise: Severity) -> Find:
+    def find(value: Json, scope: Scope) -> Severity:
         number = number_of(value)
         if number is not None:
-            for one in ranges:
-                if one.holds(number):
+            for one, when in ranges:
+                if (when is None or when(scope)) and one.holds(number):
                     return one.to
         return otherwise
 

@@ -170,6 +170,27 @@ def _spoken(value: Json) -> str | None:
     return None if seconds is None else duration_text(seconds)
 
 
+def pick(wanted: str, *, by: str, take: str) -> Step:
+    """What `.list[].take` gives, of the elements whose `by` is the text: a value that is a list gives its elements."""
+    if not wanted:
+        raise LanguageError("`pick` needs the text to look for", 'pick("env", by=name, take=value)')
+    key = wanted.lower()
+
+    def step(value: Json) -> Json:
+        if value is None:
+            return None
+        found: list[Json] = []
+        for item in value[:LIST_ITEMS_MAX] if value.__class__ is list else [value]:
+            if item.__class__ is dict and text_of(item.get(by)).lower() == key:
+                taken = item.get(take)
+                found += taken if taken.__class__ is list else [taken] if taken is not None else []
+            if len(found) >= LIST_ITEMS_MAX:
+                return found[:LIST_ITEMS_MAX]
+        return found
+
+    return step
+
+
 def lookup(lookups: Lookups, table: str, *, by: str, take: str) -> Step:
     rows = lookups.taken(table, by, take)
     return on_text(lambda text: rows.get(text.lower()))

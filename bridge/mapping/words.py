@@ -163,6 +163,10 @@ WORDS: dict[str, dict[str, Row]] = {
     "each": {
         "in": (_EXPRESSION, "Where the alerts are: .findings[]."),
         "limit": ({"type": "integer", "minimum": 1, "maximum": ALERTS_PER_DELIVERY_MAX}, "How many are taken."),
+        "with": (
+            map_of(_EXPRESSION, propertyNames={"pattern": whole(EXTRACT_NAME.pattern)}),
+            "What each alert gets of the delivery around it: {account: .account} is read as .account.",
+        ),
     },
     "severity": {
         "from": (_EXPRESSION, "Where the source says it."),
@@ -176,6 +180,7 @@ WORDS: dict[str, dict[str, Row]] = {
         "lower_to": (_BOUNDS, "At most this bad, when the condition holds."),
     },
     "range": {
+        "when": (_CONDITION, "Only for such alerts."),
         "gt": (NUMBER, "Above."),
         "gte": (NUMBER, "From, this number included."),
         "lt": (NUMBER, "Below."),

@@ -101,6 +101,11 @@ def test_the_choices_of_an_instance_count() -> None:
     assert lines_told("IB503", text, of_instance(category=choices)) == lines_marked(text)
 
 
+def test_a_part_of_the_id_that_says_that_it_may_be_empty_is_not_told() -> None:
+    text = with_sections('correlation:\n  id: "{{ rule }}:{{ .owner ?? \\"\\" }}"\n  close_when: {.status: resolved}\n')
+    assert lines_told("IB301", text) == lines_told("IB302", text) == []
+
+
 def test_without_the_groups_of_an_instance_none_is_unknown() -> None:
     text = with_sections("route:\n  - {to: itsm, assignment_group: Whoever}\n")
     assert lines_told("IB504", text, replace(AGAINST, schema=STANDARD)) == []

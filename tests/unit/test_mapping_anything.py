@@ -29,11 +29,19 @@ ALERTS = [json.loads(path.read_text("utf-8")) for path in sorted(FOLDER.glob("sa
 ELASTIC, SECURITYHUB = (
     parse_yaml((FOLDER / f"{name}.yaml").read_bytes(), name).value for name in ("elastic", "aws-securityhub")
 )
-RANGES = {"from": ".a", "ranges": [{"gte": 9, "to": "critical"}, {"gt": 1, "lt": 5, "to": "low"}]}
+RANGES = {
+    "from": ".a",
+    "ranges": [
+        {"when": {".b": "x"}, "gte": 7, "to": "high"},
+        {"gte": 9, "to": "critical"},
+        {"gt": 1, "lt": 5, "to": "low"},
+    ],
+}
 EXAMPLES = [
     ("elastic", ELASTIC),
     ("elastic", ELASTIC | {"attach": True, "severity": RANGES}),
     ("aws-securityhub", SECURITYHUB),
+    ("aws-securityhub", SECURITYHUB | {"each": SECURITYHUB["each"] | {"with": {"from": ".a", "b": '.b ?? "c"'}}}),
 ]
 WORDS = sorted({word for keys, later in SECTIONS.values() for word in f"{keys} {later}".split()})
 SCALARS = (
@@ -135,6 +143,7 @@ ARGUMENTS = {
     "default": st.sampled_from(['"x"', '""']),
     "date": st.sampled_from(['"%Y"', '"%Q"', '"%"', '"ü%%"']),
     "join": st.sampled_from(['""', '"-"']),
+    "pick": st.sampled_from(['"x", by=a, take=b', '"", by=a, take=b', '"x", by="a", take=a', '"x"', "x, by=a, take=b"]),
     "lookup": st.sampled_from(["t, by=a, take=b", "t, by=b, take=b", "t, by=c, take=b", "u, by=a, take=b"]),
 }
 
@@ -161,7 +170,11 @@ def test_any_expression_is_compiled_or_refused(sources: list[str], document: Any
         "extract": extract,
         "time": " ?? ".join(names),
         "severity": {"from": names[0], "ranges": [{"gte": 5, "to": "high"}]},
-        "correlation": {"id": "{{ .a }}", "formerly": "{{ x0 }}", "join": [{"same": names, "within": "4h"}]},
+        "correlation": {
+            "id": '{{ .a }}{{ x0 ?? "" }}',
+            "formerly": "{{ x0 }}",
+            "join": [{"same": names, "within": "4h"}],
+        },
         "fields": {"create": {"u_x": "".join(f"{{{{ {name} }}}}" for name in names)}},
         "observables": {"ip": names},
     }

@@ -14,7 +14,7 @@ from bridge.errors import Misconfigured
 from bridge.mapping.functions import FUNCTIONS, build_step
 from bridge.mapping.language import Call, parse_expression
 from bridge.mapping.lookups import Lookups, Table, parse_table
-from bridge.mapping.values import TEXT_CHARS_MAX, text_of
+from bridge.mapping.values import LIST_ITEMS_MAX, TEXT_CHARS_MAX, text_of
 from bridge.mapping.webtext import defang, domain, strip_html
 
 HOSTS = "hostname,team\nWKS-0421,Payments\n"
@@ -24,7 +24,7 @@ HOSTS = "hostname,team\nWKS-0421,Payments\n"
 def test_the_example_of_a_function_gives_what_is_told(name: str) -> None:
     function = FUNCTIONS[name]
     assert f"| {name}" in function.example
-    assert value_of(function.example, {}, {"hosts": HOSTS}) == function.gives
+    assert value_of(function.example, function.alert or {}, {"hosts": HOSTS}) == function.gives
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -181,8 +181,11 @@ def _table(_: str) -> Table:
 
 
 def _step(name: str) -> Any:
-    lookup = ("hosts",), (("by", "hostname"), ("take", "team"))
-    arguments, keywords = lookup if name == "lookup" else (ARGUMENTS.get(name, ()), ())
+    given = {
+        "lookup": (("hosts",), (("by", "hostname"), ("take", "team"))),
+        "pick": (("a",), (("by", "name"), ("take", "value"))),
+    }
+    arguments, keywords = given.get(name, (ARGUMENTS.get(name, ()), ()))
     return build_step(Call(name, arguments, keywords), Lookups(_table, []))
 
 
@@ -229,6 +232,10 @@ def test_a_list_keeps_only_what_a_function_finds() -> None:
         ("default(host)", 'takes a text in quotes, not the name `host` ("host")'),
         ("lower(by=x)", "has no `by=`"),
         ("defang(1)", "takes 0 arguments"),
+        ("pick(env)", 'takes a text in quotes, not the name `env` ("env")'),
+        ('pick("env")', "needs by= and take= (pick is written pick("),
+        ('pick("env", by=name, take=7)', "`take=` is the name of a key, not `7`"),
+        ('pick("", by=name, take=value)', "`pick` needs the text to look for"),
     ],
 )
 def test_a_wrong_call_is_told_with_the_right_one(call: str, words: str) -> None:
@@ -240,3 +247,31 @@ def test_a_wrong_call_is_told_with_the_right_one(call: str, words: str) -> None:
 def test_a_column_with_a_blank_stands_in_quotes() -> None:
     tables = {"hosts": "Host Name,Team\na,b\n"}
     assert value_of('.a | lookup(hosts, by="Host Name", take=Team)', {"a": "A"}, tables) == "b"
+
+
+PAIRS = [{"name": "env", "value": "prod"}, {"name": "Env", "value": ["a", "b"]}, {"name": "n", "value": 7}, "env", None]
+
+
+@pytest.mark.parametrize(
+    ("value", "call", "text"),
+    [
+        (PAIRS, 'pick("ENV", by=name, take=value)', "prod, a, b"),
+        (PAIRS, 'pick("n", by=name, take=value)', "7"),
+        (PAIRS, 'pick("7", by=value, take=name)', "n"),
+        (PAIRS, 'pick("env", by=name, take=value) | first', "prod"),
+        (PAIRS, 'pick("team", by=name, take=value)', ""),
+        (PAIRS, 'pick("env", by=name, take=team)', ""),
+        (PAIRS[0], 'pick("env", by=name, take=value)', "prod"),
+        ([{"a key": "env", "b": 0}], 'pick("env", by="a key", take=b)', "0"),
+        ("env", 'pick("env", by=name, take=value)', ""),
+        ([[PAIRS[0]]], 'pick("env", by=name, take=value)', ""),
+    ],
+)
+def test_of_a_list_of_keys_and_values_one_is_picked_by_its_key(value: Any, call: str, text: str) -> None:
+    assert value_of(f".a | {call}", {"a": value}) == text
+
+
+@given(JSON | st.lists(st.fixed_dictionaries({"name": JSON, "value": JSON}), max_size=5))
+def test_what_is_picked_is_a_list_of_bounded_length(value: Any) -> None:
+    found = STEPS["pick"](value)
+    assert value is None or (isinstance(found, list) and len(found) <= LIST_ITEMS_MAX)

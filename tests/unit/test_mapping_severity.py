@@ -81,3 +81,45 @@ def test_ranges_that_meet_are_two_ranges() -> None:
 def test_a_list_as_a_table_is_told_where_numbers_stand() -> None:
     (problem,) = problems(severity="{from: .score, table: [{gte: 7, to: high}]}")
     assert "numbers stand in ranges" in problem
+
+
+SCALES = """from: .score
+ranges:
+  - {when: {.kind: old}, gte: 5, to: critical}
+  - {when: {.kind: old}, gte: 3, to: high}
+  - {when: {.kind: old}, gte: 0, to: low}
+  - {gte: 80, to: critical}
+  - {gte: 3, to: medium}
+default: info"""
+
+
+@pytest.mark.parametrize(
+    ("alert", "word"),
+    [
+        ({"kind": "old", "score": 5}, "critical"),
+        ({"kind": "old", "score": 4}, "high"),
+        ({"kind": "old", "score": 1}, "low"),
+        ({"kind": "old", "score": -1}, "info"),
+        ({"kind": "new", "score": 80}, "critical"),
+        ({"score": 5}, "medium"),
+        ({"score": 1}, "info"),
+    ],
+)
+def test_a_scale_may_depend_on_another_field(alert: dict[str, Any], word: str) -> None:
+    assert mapping(severity=SCALES).map(ALERT | alert).severity.word == word
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        "[{gte: 4, to: low}, {when: {.kind: old}, gte: 5, to: high}]",
+        "[{when: {.kind: old}, gte: 4, to: low}, {when: {.kind: old}, gte: 5, to: high}]",
+    ],
+)
+def test_a_range_for_some_alerts_is_not_reached_behind_one_for_these_or_all(ranges: str) -> None:
+    assert any("is never reached" in problem for problem in problems(severity=f"{{from: .score, ranges: {ranges}}}"))
+
+
+def test_a_wrong_condition_of_a_range_is_told() -> None:
+    found = problems(severity="{from: .score, ranges: [{when: {kind: old}, gte: 4, to: low}]}")
+    assert any("there is no name `kind`" in problem for problem in found)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.alert import key_of
-from bridge.mapping.language import Call, Coalesce, Literal, Name, Path, Pipe, Text
+from bridge.mapping.language import Call, Coalesce, Literal, Name, Path, Pipe, Text, without_empty
 from bridge.mapping.lint.subject import SHOWN_CHARS, Alert, Finding, Subject
 from bridge.mapping.lint.uses import Tree, leaves, path_text
 from bridge.mapping.model import Node
@@ -26,14 +26,20 @@ class Part:
     tree: Tree
     name: str  # "the part {{ host }} of the ID"
     joins: bool  # a join value that is empty, or our own literal, joins nothing
+    may_be_empty: bool = False  # its author says so
 
 
 def parts_of(subject: Subject) -> Iterator[Part]:
     for use in subject.uses:
         if use.section == "id" and isinstance(use.tree, Text):
             for hole in use.tree.holes:
+                rest = without_empty(hole.expression)
                 yield Part(
-                    node=use.node, tree=hole.expression, name=f"the part {{{{ {hole.source} }}}} of the ID", joins=False
+                    node=use.node,
+                    tree=hole.expression if rest is None else rest,
+                    name=f"the part {{{{ {hole.source} }}}} of the ID",
+                    joins=False,
+                    may_be_empty=rest is not None,
                 )
         elif use.section == "join":
             yield Part(node=use.node, tree=use.tree, name=f"the join value `{use.node.value}`", joins=True)
@@ -42,7 +48,7 @@ def parts_of(subject: Subject) -> Iterator[Part]:
 def may_be_empty(subject: Subject) -> Iterator[Finding]:
     for part in parts_of(subject):
         hint = "name a value that every alert carries, or another alert's after `??`"
-        if (alert := _empty_in(part, subject)) is not None:
+        if not part.may_be_empty and (alert := _empty_in(part, subject)) is not None:
             effect = "such an alert joins nothing" if part.joins else "such an alert waits in quarantine"
             yield Finding(part.node, f"{part.name} is empty in {alert.sample}: {effect}", hint)
         elif (text := _text_of_several(part.tree, subject)) is not None:

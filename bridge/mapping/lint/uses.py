@@ -50,6 +50,8 @@ def uses_of(root: Node) -> Iterator[Use]:
     """All of a mapping, in the order in which an alert meets them."""
     yield from conditions(root.get("match"), "match")
     yield from _expressions(_at(root, "each", "in"), "each")
+    for _, value in _items(_at(root, "each", "with")):
+        yield from _expressions(value, "each")
     for _, line in _items(root.get("extract")):
         yield from _expressions(line, "extract")
     yield from _expressions(root.get("time"), "time")
@@ -73,6 +75,8 @@ def uses_of(root: Node) -> Iterator[Use]:
 
 def _severity(node: Node | None) -> Iterator[Use]:
     yield from _expressions(_at(node, "from"), "severity")
+    for row in _elements(_at(node, "ranges")):
+        yield from conditions(row.get("when"), "severity")
     for bound in ("raise_to", "lower_to"):
         for _, condition in _items(_at(node, bound)):
             yield from conditions(condition, "severity")
