@@ -11,6 +11,7 @@ from cloudevents.core.bindings.http import HTTPMessage, to_binary_event, to_stru
 from cloudevents.core.v1.event import CloudEvent
 from signing import NOW
 from standardwebhooks.webhooks import Webhook
+from svix.webhooks import Webhook as SvixWebhook
 from ways_in_world import open_door
 
 from bridge.store.engine import Store
@@ -69,3 +70,37 @@ def test_cloudevents_own_package_sends_a_structured_event(store: Store, tmp_path
     event = CloudEvent(ATTRIBUTES, {"a": [1, "ü"]})
     mark, structured = posted(store, tmp_path, to_structured_event(event))
     assert (mark, structured["data"]) == ("/x y c 1", {"a": [1, "ü"]})
+
+
+@pytest.mark.parametrize("headers", ["webhook", "svix"])
+@pytest.mark.parametrize(("secret", "status"), [(SECRET, 200), ("whsec_" + "A" * 32, 401)])
+def test_svix_own_package_signs(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, headers: str, secret: str, status: int
+) -> None:
+    """Its senders write the same signature into headers of either name."""
+    monkeypatch.setenv("S", SECRET)
+    body = '{"rule": "r1", "ü": 1}'
+    sent = {
+        f"{headers}-id": "msg_1",
+        f"{headers}-timestamp": str(int(NOW.timestamp())),
+        f"{headers}-signature": SvixWebhook(secret).sign("msg_1", NOW, body),
+    }
+    with open_door(store, tmp_path, "auth: {scheme: standard_webhooks, secret: {env: S}}") as door:
+        assert door.post(body, sent).status_code == status
+        assert door.post(body + " ", sent).status_code == 401
+        assert [row.sender_id for row in door.kept()] == ["msg_1"] * (status == 200)
+
+
+def test_a_delivery_id_that_nobody_signed_does_not_make_a_replay_new(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S", SECRET)
+    body = '{"rule": "r1"}'
+    sent = {
+        "svix-id": "msg_1",
+        "svix-timestamp": str(int(NOW.timestamp())),
+        "svix-signature": SvixWebhook(SECRET).sign("msg_1", NOW, body),
+    }
+    with open_door(store, tmp_path, "auth: {scheme: standard_webhooks, secret: {env: S}}") as door:
+        assert door.post(body, sent).status_code == 200
+        assert door.post(body, sent | {"webhook-id": "msg_2"}).status_code == 401

@@ -43,6 +43,7 @@ def test_the_products_are_there() -> None:
         "google-scc",
         "grafana",
         "guardduty",
+        "ocsf-finding",
         "sentinel",
         "splunk",
         "wazuh",
@@ -250,6 +251,13 @@ REAL = {
         Severity.MEDIUM,
         Status.FIRING,
         "itsm",
+    ),
+    "prowler/ocsf_rc3_acm_cert.json": (  # a check that passes
+        "ocsf-finding",
+        "ocsf:Prowler:prowler-aws-acm_certificates_expiration_check-012345678912-eu-west-1-*.xxxxxxxxxxxxxx",
+        Severity.HIGH,
+        Status.RESOLVED,
+        "sir",
     ),
     "prometheus_alertmanager/v4_alert.json": (
         "alertmanager",

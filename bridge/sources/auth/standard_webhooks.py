@@ -23,7 +23,11 @@ SECRET, PUBLIC_KEY = b"whsec_", b"whpk_"
 
 @dataclass(frozen=True, slots=True)
 class StandardWebhooks:
-    """Several signatures in one header, `v1` (HMAC SHA-256) and `v1a` (Ed25519); the time must be near ours."""
+    """Several signatures in one header, `v1` (HMAC SHA-256) and `v1a` (Ed25519); the time must be near ours.
+
+    Svix, which the standard comes from, may call its three headers `svix-…` (https://docs.svix.com/receiving). The id
+    tells which are meant, to the envelope as well: one that was not signed must not make a replay a new delivery.
+    """
 
     needs_body: ClassVar[bool] = True
 
@@ -47,10 +51,11 @@ class StandardWebhooks:
             raise misconfigured(source, "a public key has not the length of one of Ed25519", hint) from error
 
     def verify(self, headers: Mapping[str, str], body: bytes, *, remote: str, query: str, now: datetime) -> None:  # noqa: ARG002
-        message_id, sent = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+        names = "webhook" if "webhook-id" in headers else "svix"
+        message_id, sent = headers.get(f"{names}-id", ""), headers.get(f"{names}-timestamp", "")
         head = b"".join((octets(message_id), b".", octets(sent), b"."))
         right = [_signature(secret, head, body) for secret in self.secrets]
-        given = [part.partition(",") for part in headers.get("webhook-signature", "").split(" ")[:SIGNATURES_MAX]]
+        given = [part.partition(",") for part in headers.get(f"{names}-signature", "").split(" ")[:SIGNATURES_MAX]]
         signed = sum([matches(octets(signature), right) for version, _, signature in given if version == "v1"]) > 0
         if not signed and self.public_keys:
             signed = any(self._holds(octets(one), head + body) for version, _, one in given if version == "v1a")
