@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bridge.doctor.visit import Visit
     from bridge.library import Library, Published
     from bridge.metrics import Backlog, Metrics
+    from bridge.servicenow.auth import Basic
     from bridge.servicenow.client import Client
     from bridge.store.writer import Writer
     from bridge.sync.loop import SyncLoop
@@ -89,6 +90,8 @@ def visit_to(
     say: Callable[[str], None],
     write_probe: bool = False,
     outputs: tuple[str, ...] = (),
+    administrator: Basic | None = None,
+    detects: str = "",
 ) -> Visit:
     """For the doctor, who tells with `say` what cannot wait. Raises Misconfigured when a secret is not there."""
     from bridge.doctor.visit import Visit
@@ -101,6 +104,8 @@ def visit_to(
         write_probe=write_probe,
         say=say,
         outputs=outputs,
+        administrator=administrator,
+        detects=detects,
     )
 
 

@@ -12,20 +12,26 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
+from bridge.cli.doctor_admin import administrator as admin_of
 from bridge.cli.options import config_option, example, json_option
-from bridge.cli.output import counted, plain, show_json, show_lines, to_json
+from bridge.cli.output import counted, plain, show_json, show_lines
 
 if TYPE_CHECKING:
     from bridge.doctor.finding import Finding
     from bridge.doctor.visit import Visit
+    from bridge.servicenow.auth import Basic
     from bridge.settings import Instance, Settings
 
+CERTAINTY = {"probable": "", "detected": "DETECTED: ", "not_detected": "NOT DETECTED: "}
 WORDS = {"ok": ("ok", "green"), "wrong": ("WRONG", "bold red"), "not_tested": ("NOT TESTED", "yellow")}
 
 
 @click.command(
     epilog=example(
-        "bridge doctor", "bridge doctor --instance prod --refresh", "bridge doctor --instance dev --write-probe --json"
+        "bridge doctor",
+        "bridge doctor --instance prod --refresh",
+        "bridge doctor --instance prod --admin ada",
+        "bridge doctor --instance dev --write-probe --json",
     )
 )
 @config_option
@@ -41,8 +47,28 @@ WORDS = {"ok": ("ok", "green"), "wrong": ("WRONG", "bold red"), "not_tested": ("
     is_flag=True,
     help="Keep the columns, choices and group names that the instance tells: for lengths, for `bridge check`.",
 )
+@click.option(
+    "--admin",
+    metavar="USER",
+    help="An administrator of the instance, whose password is asked for. Where something is refused, the instance's "
+    "own records are read with it, and the cause is told instead of all that are probable. It is kept nowhere.",
+)
+@click.option(
+    "--admin-password",
+    metavar="REFERENCE",
+    help="Where that password is, file:PATH or env:NAME. Default: it is asked for.",
+)
 @json_option("An array with one object for each step")
-def doctor(config: Path, name: str | None, *, write_probe: bool, refresh: bool, as_json: bool) -> None:
+def doctor(
+    config: Path,
+    name: str | None,
+    admin: str | None,
+    admin_password: str | None,
+    *,
+    write_probe: bool,
+    refresh: bool,
+    as_json: bool,
+) -> None:
     """Look at each ServiceNow instance from end to end, and say what is wrong and who should do what.
 
     It reads, and writes to the instance only with --write-probe. What was not tried is told as NOT TESTED.
@@ -53,6 +79,7 @@ def doctor(config: Path, name: str | None, *, write_probe: bool, refresh: bool, 
 
     settings = load_settings(config)
     chosen = _chosen(settings, name)
+    administrator = admin_of(chosen, admin, admin_password)
     unusable = {instance.name: _unusable(settings, instance) for instance in chosen}
     if write_probe:
         for instance in chosen:
@@ -64,7 +91,8 @@ def doctor(config: Path, name: str | None, *, write_probe: bool, refresh: bool, 
             click.echo(f"{instance.name}: {instance.url}")
         _warn(settings, instance)
         findings = unusable[instance.name]
-        for finding in findings or _visited(settings, instance, write_probe=write_probe, refresh=refresh):
+        visited = _visited(settings, instance, administrator, write_probe=write_probe, refresh=refresh)
+        for finding in findings or visited:
             found.append((instance, finding))
             if not as_json:
                 show(finding)
@@ -160,15 +188,25 @@ def _permitted(instance: Instance) -> None:
         raise click.UsageError(f"nothing was asked of {instance.name}: its name was not typed")
 
 
-def _visited(settings: Settings, instance: Instance, *, write_probe: bool, refresh: bool) -> Iterator[Finding]:
+def _visited(
+    settings: Settings, instance: Instance, administrator: Basic | None, *, write_probe: bool, refresh: bool
+) -> Iterator[Finding]:
     from bridge.doctor.steps import STEPS
     from bridge.doctor.visit import walk
     from bridge.wiring import visit_to
 
     targets = tuple(target for target in settings.targets.values() if target.instance == instance.name)
     outputs = _outputs(settings, {target.name for target in targets})
-    visit = visit_to(instance, targets, say=_say, write_probe=write_probe, outputs=outputs)
-    with contextlib.closing(visit.client), _signals_interrupt():
+    visit = visit_to(
+        instance,
+        targets,
+        say=_say,
+        write_probe=write_probe,
+        outputs=outputs,
+        administrator=administrator,
+        detects=f"bridge doctor --instance {instance.name} --admin USER" + (" --write-probe" if write_probe else ""),
+    )
+    with contextlib.closing(visit), _signals_interrupt():
         yield from walk(visit, STEPS)
     if refresh:
         yield _refreshed(settings, visit)
@@ -217,17 +255,22 @@ def _as_object(finding: Finding) -> dict[str, object]:
         "outcome": finding.outcome,
         "seconds": finding.seconds,
         "said": finding.said,
-        "causes": to_json(finding.causes),
+        "causes": [
+            {"what": cause.what, "do": cause.do, "certainty": cause.certainty.value} for cause in finding.causes
+        ],
+        "detects": finding.detects,
     }
 
 
 def show(finding: Finding) -> None:
-    """A line for the step; under it its causes, the most probable first, each with what to do."""
+    """A line for the step; under it its causes, what was detected or is most probable first, each with what to do."""
     word, style = WORDS[finding.outcome.value]
     time = f"{finding.seconds:.2f} s" if finding.outcome.value != "not_tested" or finding.seconds else ""
     head = (f"  {word:<10}", style), f"  {finding.step:<30}", (f"  {time:>7}", "dim"), f"  {plain(finding.said)}"
     lines = [Text.assemble(*head)]
     for number, cause in enumerate(finding.causes, start=1):
-        lines.append(Text(f"              {number}. {plain(cause.what)}"))
+        lines.append(Text(f"              {number}. {CERTAINTY[cause.certainty.value]}{plain(cause.what)}"))
         lines.append(Text(f"                 {plain(cause.do)}"))
+    if finding.detects:
+        lines.append(Text(f"              Which of them it is: {finding.detects}"))
     show_lines(lines)

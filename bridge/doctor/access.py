@@ -10,7 +10,7 @@ from bridge.doctor.roles import TOO_MUCH, Need, lacking
 from bridge.doctor.visit import Visit
 from bridge.errors import Permanent, Transient
 from bridge.servicenow.table import RECORD_FIELDS
-from bridge.settings import AuthScheme, Secret
+from bridge.settings import AuthScheme
 
 SCHEMES = {
     AuthScheme.BASIC: "Basic",
@@ -46,7 +46,7 @@ def authentication(visit: Visit, _part: str) -> Finding:
         first_rows(visit, table, ("sys_id",))
     except Permanent as error:
         if error.code not in KNOWN_TO_IT:
-            raise
+            return visit.failed(error, table)
     except Transient as error:
         # Under TLS 1.3 whoever asks for a certificate in vain lets the handshake pass, and cuts what follows.
         if error.code == "connection_lost" and not visit.heard and visit.instance.url.startswith("https:"):
@@ -58,7 +58,7 @@ def authentication(visit: Visit, _part: str) -> Finding:
 
 def roles(visit: Visit, _part: str) -> Finding:
     """Those that the user has directly or by a group. Most users may not read them, which is as it should be."""
-    name = _username(visit) or _asked(visit)
+    name = visit.user = visit.named("username") or _asked(visit)
     if not name:
         return not_tested("Which user this is the instance does not tell; the steps below show what it may.")
     fields = ("role.name", "user.user_name")
@@ -171,7 +171,7 @@ def first_rows(
 
 
 def _who(visit: Visit) -> str:
-    name = _username(visit)
+    name = visit.named("username")
     return SCHEMES[visit.instance.auth.scheme] + (f", user {name}" if name else "")
 
 
@@ -183,12 +183,3 @@ def _asked(visit: Visit) -> str:
     except Permanent:
         return ""
     return rows[0].get("user_name", "") if len(rows) == 1 else ""  # two: the condition was not understood
-
-
-def _username(visit: Visit) -> str:
-    """As the credentials name it; "" where they are a key or an application's."""
-    username = visit.instance.auth.username
-    try:
-        return username.read().decode() if isinstance(username, Secret) else username or ""
-    except (KeyError, OSError, UnicodeDecodeError):
-        return ""

@@ -106,10 +106,11 @@ class Row:
     fits: Fits
     what: str  # `{host}` and the like are filled in from what was seen
     do: str
+    by: str = ""  # the detector that finds it in the instance's records; "": what was seen is all there is
 
 
-def row(codes: str, fits: Fits, what: str, do: str) -> Row:
-    return Row(frozenset(codes.split()), fits, what, do)
+def row(codes: str, fits: Fits, what: str, do: str, by: str = "") -> Row:
+    return Row(frozenset(codes.split()), fits, what, do, by)
 
 
 def always(_seen: Seen) -> bool:

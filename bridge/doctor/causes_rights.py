@@ -48,18 +48,21 @@ RIGHTS: tuple[Row, ...] = (
         "The credentials are good, as `authentication` shows: the REST API access policy of {api} does not take them.",
         "Add to it the authentication profile that lets them into the Table API, for all methods, resources and "
         "versions: System Web Services > REST API Access Policies.",
+        by="policy",
     ),
     row(
         "unauthenticated",
         _is("basic"),
         "The user name or the password is wrong.",
         "Set the password of the integration user anew, and write it where `auth.password` refers to.",
+        by="password",
     ),
     row(
         "unauthenticated",
         _is("basic"),
         "The user is inactive, locked out, or has to change its password.",
         "Look at the user's record: Active on; Locked out and Password needs reset off.",
+        by="user",
     ),
     row(
         "unauthenticated",
@@ -67,36 +70,42 @@ RIGHTS: tuple[Row, ...] = (
         "The instance restricts Basic authentication, and this user is not let through.",
         "Give it `snc_basic_auth_api_access`, or tick Web service access only on its record; a REST API access policy "
         "may refuse passwords too.",
+        by="basic_restriction",
     ),
     row(
         "unauthenticated",
         _is("api_key"),
         "The API key was revoked, has expired, or is not the whole key.",
         "Look under System Web Services > API Access Policies > REST API Key: active, not expired; make a new one.",
+        by="key",
     ),
     row(
         "unauthenticated",
         _is("api_key"),
         "The plugin API Key and HMAC Authentication is not active; releases older than Washington DC do not have it.",
         "Let an administrator activate it (com.glide.tokenbased_auth); on an older release take another scheme.",
+        by="key_plugin",
     ),
     row(
         "unauthenticated",
         _is("api_key"),
         "No REST API access policy of the Table API takes keys, or it is for another API.",
         "Make an inbound authentication profile for the header x-sn-apikey, and name it in the Table API's policy.",
+        by="policy",
     ),
     row(
         "unauthenticated",
         _is("api_key"),
         "The user that the key stands for is inactive.",
         "Look at the user that the REST API Key names: Active on; Locked out off.",
+        by="key_user",
     ),
     row(
         "unauthenticated",
         lambda seen: seen.scheme.startswith("oauth") and _unknown(seen),
         "A token was given, and is not taken: its user is inactive, or a policy keeps tokens from the Table API.",
         "Look at the user of the OAuth application, and under System Web Services > API Access Policies.",
+        by="token",
     ),
     # ServiceNow says server_error, access_denied of almost anything: there all that it may be is told.
     row(
@@ -104,48 +113,56 @@ RIGHTS: tuple[Row, ...] = (
         always,
         "The client ID or the client secret is not that of an active OAuth application.",
         "Look under System OAuth > Application Registry: Active on; copy Client ID and Client Secret from there anew.",
+        by="client",
     ),
     row(
         "token_refused unauthorized_client",
         _by("oauth_client_credentials"),
         "The grant is switched off.",
         "Set glide.oauth.inbound.client.credential.grant_type.enabled to true in sys_properties.list.",
+        by="client_grant",
     ),
     row(
         "token_refused invalid_grant",
         _by("oauth_client_credentials"),
         "The application names no user, or one that is inactive.",
         "Set OAuth Application User on the application; it may have to be added to the form.",
+        by="client_user",
     ),
     row(
         "token_refused invalid_grant",
         _by("oauth_password"),
         "The user name or the password is wrong, or the user is inactive, locked out, or has to change its password.",
         "Look at the user's record: Active on; Locked out and Password needs reset off; set its password anew.",
+        by="password_of_grant",
     ),
     row(
         "token_refused unauthorized_client",
         _by("oauth_password"),
         "The application or a policy does not take passwords, or a second factor is asked of the user.",
         "Exempt the integration user from multi-factor authentication, or take another scheme.",
+        by="password_grant",
     ),
     row(
         "token_refused invalid_grant",
         _by("oauth_jwt_bearer"),
         "The application has no JWT verifier map of this `key_id`, or one with the certificate of another key.",
         "Compare `key_id` with the Kid under JWT Verifier Maps, and the certificate there with that of `private_key`.",
+        by="verifier_map",
     ),
     row(
         "token_refused invalid_grant",
         _by("oauth_jwt_bearer"),
         "The application's User Field has `user` of no active user.",
         "Compare `user` with that field of the integration user, letter by letter.",
+        by="assertion_user",
     ),
     row(
         "token_refused invalid_grant",
         _by("oauth_jwt_bearer"),
         "This machine's clock is off by more than the application's Clock Skew.",
         "Look at `timedatectl`, and at the step `clock` below.",
+        by="assertion_clock",
     ),
     row(
         "no_token",
@@ -214,6 +231,7 @@ RIGHTS: tuple[Row, ...] = (
         lambda seen: seen.staging or seen.table in ROLES,
         "The integration user lacks a role.",
         "Give it {role}.",
+        by="role",
     ),
     row(
         "acl query_rights rows_hidden columns_hidden lookup_unusable",
@@ -221,6 +239,7 @@ RIGHTS: tuple[Row, ...] = (
         "An access control rule of the instance is narrower than its role.",
         "Let an administrator switch on Debug Security Rules, impersonate the integration user, open {table} and see "
         "which rule refuses: its records, and the fields that are named above, must be open to it.",
+        by="rule",
     ),
     row(
         "record_gone",
@@ -233,12 +252,14 @@ RIGHTS: tuple[Row, ...] = (
         lambda seen: seen.from_servicenow,
         "The user may not use the Table API: where its access control is active, that takes a role.",
         "Give it `snc_platform_rest_api_access`.",
+        by="rest_role",
     ),
     row(
         "forbidden",
         lambda seen: seen.from_servicenow and bool(seen.table),
         "The table {table} is not open to web services.",
         "Tick Allow access to this table via web services: System Definition > Tables, {table}, Application Access.",
+        by="web_services",
     ),
     row(
         "forbidden",

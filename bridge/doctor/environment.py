@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
-
 from bridge.correlation.reconcile import pause_after
 from bridge.doctor.causes import causes_of
 from bridge.doctor.finding import Cause, Finding, not_tested, ok, wrong
-from bridge.doctor.visit import Heard, Visit
+from bridge.doctor.visit import Visit
 
 SHOWN_CHARACTERS = 20  # of a header that cannot be read
 SEEN_SECONDS_MAX = 60.0
@@ -41,19 +39,8 @@ def people(visit: Visit, _part: str) -> Finding:
 
 
 def clock(visit: Visit, _part: str) -> Finding:
-    """The smallest difference that an answer showed: a slow answer looks like a late clock."""
-    differences = [difference for heard in visit.heard if (difference := _difference(heard)) is not None]
-    if not differences:
+    ahead = visit.clock_ahead
+    if ahead is None:
         return not_tested("No answer carried a Date.")
-    least = min(differences, key=abs)
-    said = f"This clock and the instance's differ by {abs(least):.0f} s."
-    return ok(said) if abs(least) <= CLOCK_SECONDS_MAX else wrong(said, *causes_of(visit.seen("clock")))
-
-
-def _difference(heard: Heard) -> float | None:
-    """Seconds that our clock is ahead of the answer's Date."""
-    try:
-        told = parsedate_to_datetime(heard.raw.headers.get("Date", ""))
-        return (heard.at - told).total_seconds()
-    except (ValueError, TypeError):  # none, unreadable, or without a zone
-        return None
+    said = f"This clock and the instance's differ by {abs(ahead):.0f} s."
+    return ok(said) if abs(ahead) <= CLOCK_SECONDS_MAX else wrong(said, *causes_of(visit.seen("clock")))

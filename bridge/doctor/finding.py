@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from bridge.doctor.cause_rows import Seen
+
+
+class Certainty(StrEnum):
+    PROBABLE = "probable"  # it fits what was seen
+    DETECTED = "detected"  # the instance's own records show it
+    NOT_DETECTED = "not_detected"  # its records do not tell, or may not be read
 
 
 class Outcome(StrEnum):
@@ -13,11 +21,21 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lead:
+    """Which detector looks for a cause in the instance's records, and what was seen that it may explain."""
+
+    by: str  # a key of detection.DETECTORS
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
     """Why it may be so, and what to do about it: both are sentences."""
 
     what: str
     do: str
+    certainty: Certainty = Certainty.PROBABLE
+    lead: Lead | None = field(default=None, repr=False, compare=False)  # where the records may tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +45,7 @@ class Finding:
     causes: tuple[Cause, ...] = ()  # the most probable first; they fit what was seen
     step: str = ""  # filled in by the walk, as `seconds` is
     seconds: float = 0.0
+    detects: str = ""  # the command that tells which of the causes it is; "" where none does
 
 
 def ok(said: str) -> Finding:

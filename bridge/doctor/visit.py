@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from bridge.dictionary.reading import Reading
 from bridge.doctor.causes import Seen, causes_of
-from bridge.doctor.finding import Finding, Outcome, not_tested, wrong
+from bridge.doctor.detection import detected
+from bridge.doctor.finding import Cause, Finding, Outcome, not_tested, wrong
+from bridge.doctor.inquiry import Inquiry
+from bridge.doctor.records import Records
 from bridge.errors import BridgeError, Misconfigured
 from bridge.servicenow import handshake
+from bridge.servicenow.auth import Basic
 from bridge.servicenow.client import Client
 from bridge.servicenow.outcome import Raw
 from bridge.servicenow.table import TableApi
@@ -40,18 +45,37 @@ class Visit:
     monotonic: Callable[[], float]
     write_probe: bool = False
     say: Callable[[str], None] = field(default=_silent)  # what a step tells before it has a finding
+    administrator: Basic | None = None  # who reads why something is refused, in the instance's own records
+    detects: str = ""  # the command that makes one of the list of causes, where there is no administrator
     outputs: tuple[str, ...] = ()  # mapping.outputs.KINDS that mappings send to the instance
     heard: list[Heard] = field(default_factory=list)  # every answer, oldest first
+    timed: list[Heard] = field(default_factory=list)  # those that the administrator got
     reading: Reading = field(default_factory=Reading)  # the schema, as far as it was read
     heard_before: int = 0  # answers of the steps before this one
     taken: bool = False  # the instance has taken the credentials
+    user: str = ""  # whom it takes us for, once that is known
     client: Client = field(init=False)
     table: TableApi = field(init=False)
+    records: Records | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """Raises Misconfigured when a secret of the instance is not there."""
         self.client = Client(self.instance, clock=self.clock, monotonic=self.monotonic, on_answer=self._hear)
         self.table = TableApi(self.client)
+        if (administrator := self.administrator) is not None:
+            client = Client(
+                self.instance,
+                clock=self.clock,
+                monotonic=self.monotonic,
+                on_answer=self._time,
+                known_by=lambda: administrator,
+            )
+            self.records = Records(client, administrator.username, deadline=self.deadline)
+
+    def close(self) -> None:
+        self.client.close()
+        if self.records is not None:
+            self.records.client.close()
 
     @property
     def host(self) -> str:
@@ -94,8 +118,55 @@ class Visit:
             padded=", ".join(name for name, secret in self.instance.auth.secrets() if _is_padded(secret)),
         )
 
+    def detected(self, finding: Finding) -> Finding:
+        """With the cause that it is, by the instance's own records; without them, with the command that asks them."""
+        if finding.outcome is not Outcome.WRONG or not any(cause.lead for cause in finding.causes):
+            return finding
+        if self.records is None:
+            return replace(finding, detects=self.detects)
+        return detected(finding, self._inquiry)
+
+    def _inquiry(self, cause: Cause) -> Inquiry:
+        if self.records is None or cause.lead is None:
+            raise ValueError("there is nobody to ask")
+        return Inquiry(
+            records=self.records,
+            seen=cause.lead.seen,
+            auth=self.instance.auth,
+            named=self.named,
+            user=self.user or self.named("username"),
+            now=self.clock(),
+            ahead=self.clock_ahead,
+        )
+
+    def named(self, key: str) -> str:
+        """What `auth` has at a key that is no secret by itself, a user's name, say; "" where it has nothing."""
+        value = getattr(self.instance.auth, key)
+        try:
+            return value.read().decode() if isinstance(value, Secret) else value or ""
+        except (KeyError, OSError, UnicodeDecodeError):
+            return ""
+
+    @property
+    def clock_ahead(self) -> float | None:
+        """Seconds, the smallest that an answer showed: a slow answer looks like a late clock. None: none had a Date."""
+        found = (_difference(heard) for heard in (*self.heard, *self.timed))
+        return min((seconds for seconds in found if seconds is not None), key=abs, default=None)
+
     def _hear(self, raw: Raw) -> None:
         self.heard.append(Heard(raw=raw, at=self.clock()))
+
+    def _time(self, raw: Raw) -> None:
+        self.timed.append(Heard(raw=raw, at=self.clock()))
+
+
+def _difference(heard: Heard) -> float | None:
+    """Seconds that our clock is ahead of the answer's Date."""
+    try:
+        told = parsedate_to_datetime(heard.raw.headers.get("Date", ""))
+        return (heard.at - told).total_seconds()
+    except (ValueError, TypeError):  # none, unreadable, or without a zone
+        return None
 
 
 def _it_said(message: str) -> str:
@@ -144,6 +215,7 @@ def walk(visit: Visit, steps: tuple[Step, ...]) -> Iterator[Finding]:
                 raise
             except BridgeError as error:
                 finding = visit.failed(error, part)
+            finding = visit.detected(finding)
             yield replace(finding, step=name, seconds=round(visit.monotonic() - begin, 3))
             if step.needed and finding.outcome is Outcome.WRONG:
                 closed = name

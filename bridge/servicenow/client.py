@@ -19,7 +19,7 @@ from bridge.crashpoint import crashpoint
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.servicenow import outcome, token
 from bridge.servicenow.access import Access
-from bridge.servicenow.auth import Grant, credentials, secrets_in
+from bridge.servicenow.auth import Grant, Header, credentials, secrets_in
 from bridge.servicenow.breaker import REACH, Breaker, State
 from bridge.servicenow.connection import Call, Session, deadline_passed
 from bridge.servicenow.limits import Alone, Gate, Share, api_of
@@ -53,7 +53,7 @@ class Client:
     """Thread-safe. Deadlines are readings of `monotonic`. A call returns the result of a 2xx, or raises its outcome.
 
     `clock` is the wall clock, aware UTC: assertions carry it. `share`: what other processes leave of the instance's
-    limits; None where this one calls it alone.
+    limits; None where this one calls it alone. `known_by`: in place of the instance's own `auth`.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Client:
         on_call: Callable[[str, float], None] = _uncounted,
         on_answer: Callable[[Raw], None] = _unseen,
         share: Share | None = None,
+        known_by: Callable[[], Header | Grant] | None = None,
     ) -> None:
         self.url = instance.url
         self.enrichment_path = instance.enrichment_path
@@ -73,7 +74,7 @@ class Client:
         self.monotonic = monotonic
         self._on_call = on_call
         self._on_answer = on_answer
-        self._access = Access(lambda: credentials(instance), self._fetch_token, monotonic=monotonic)
+        self._access = Access(known_by or (lambda: credentials(instance)), self._fetch_token, monotonic=monotonic)
         self.breaker = Breaker(self._host, monotonic=monotonic)
         self._is_beside = False
         self._breakers_beside: dict[tuple[str, str], Breaker] = {}  # (API, table); mappings name a handful

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bridge.simulator.access import User
+from bridge.simulator.administration_tables import ADMINISTRATION_TABLES
 
 ADMIN = "admin"
 SIR_ROLES = frozenset({"sn_si.basic", "sn_si.analyst", "sn_si.admin", "sn_si.integration_user"})
@@ -36,6 +37,7 @@ NEEDS: Mapping[str, Needs] = {
     "sys_dictionary": _needs({"personalize_dictionary"}),
     "sys_dictionary_override": _needs({"personalize_dictionary"}),
     "sys_user_has_role": _needs({"user_admin"}),
+    **{name: _needs({ADMIN}) for name in (table.name for table in ADMINISTRATION_TABLES)},
     "sys_choice": _needs({"personalize_choices"}),
     "sys_journal_field": _needs({"personalize_journal"}),
     "em_event": _needs({"evt_mgmt_integration", "evt_mgmt_admin"}),

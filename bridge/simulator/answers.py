@@ -47,6 +47,11 @@ def second_factor_missing() -> Refused:
     return Refused(401, refusal.message, refusal.detail, {**refusal.headers, "X-MFA_TOKEN": "invalid"})
 
 
+def closed_to_web_services() -> Refused:
+    """[OBSERVED] the message, for a table whose ws_access is off, whoever asks; the detail is [UNVERIFIED]."""
+    return Refused(403, "User Not Authorized", "Failed API level ACL Validation")
+
+
 def no_record() -> Refused:
     """[OBSERVED] on sn_si_incident and many others; a row hidden by an ACL looks the same."""
     return Refused(404, "No Record found", "Record doesn't exist or ACL restricts the record retrieval")

@@ -31,6 +31,8 @@ def apply_scenario(simulator: Simulator, scenario: Scenario) -> None:
             simulator.offset = timedelta(seconds=scenario.clock_offset)
         if scenario.missing is not None:
             simulator.missing = scenario.missing
+        if scenario.closed is not None:
+            simulator.closed = scenario.closed
 
 
 def _apply_access(simulator: Simulator, given: AccessGiven) -> None:
@@ -43,5 +45,13 @@ def _apply_access(simulator: Simulator, given: AccessGiven) -> None:
         access.api_keys = dict(given.api_keys)
     if given.clients is not None:
         access.clients = dict(given.clients)
+    if given.policies is not None:
+        access.policies = dict(given.policies)
+    if given.groups is not None:
+        access.groups = dict(given.groups)
+    if given.release is not None:
+        access.release = given.release
+    for name, value in given.flags.items():
+        setattr(access, name, value)
     if given.certificates is not None:
         access.certificates = dict(given.certificates)

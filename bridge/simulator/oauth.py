@@ -61,12 +61,14 @@ def _client_in_header(request: ApiRequest) -> Form:
 def _token(simulator: Simulator, form: Form, *, now: datetime) -> dict[str, Json]:
     name, grant = form.get("client_id", ""), form.get("grant_type", "")
     client = simulator.access.clients.get(name)
-    if client is None or not _knows_secret(client, grant, form):
+    if client is None or not client.active or not _knows_secret(client, grant, form):
         raise NoToken("invalid_client", "client_id or client_secret is wrong")
     if grant not in (PASSWORD, REFRESH, CLIENT, JWT):
         raise NoToken("unsupported_grant_type", grant)
     if (PASSWORD if grant == REFRESH else grant) not in client.grants:
         raise NoToken("unauthorized_client", f"{grant} is not enabled for this client")
+    if grant == CLIENT and not simulator.access.client_credentials:
+        raise NoToken("unauthorized_client", "client_credentials is switched off")
     user = _user(simulator, name, client, form, now=now)
     tokens = simulator.access.tokens
     access = tokens.access(name, user.name, client.access_seconds, now=now)
@@ -93,7 +95,8 @@ def _user(simulator: Simulator, name: str, client: OAuthClient, form: Form, *, n
     grant = form["grant_type"]
     if grant == PASSWORD:
         user = access.active_user(form.get("username", ""))
-        if user is None or not user.is_password(form.get("password", "")) or user.mfa:
+        given = form.get("password", "")
+        if user is None or not user.is_password(given) or user.mfa or user.password_needs_reset:
             raise NoToken("access_denied", "the user or the password is wrong, or a second factor is missing")
         return user
     if grant == REFRESH:

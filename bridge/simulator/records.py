@@ -56,6 +56,10 @@ class Records:
         """Take in whole rows as they are, sys_id and all."""
         self._rows[self._root(table)] |= {row["sys_id"]: dict(row) for row in rows}
 
+    def clear(self, table: str) -> None:
+        """Take out all rows of `table` and of the tables that extend it."""
+        self._rows[self._root(table)].clear()
+
     def describe(self, table: str, rows: Iterable[Row]) -> None:
         """What sys_dictionary says of a table, in place of what it said."""
         said = self._rows[self._root("sys_dictionary")]

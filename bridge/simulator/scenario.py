@@ -56,6 +56,7 @@ SCENARIO_KEYS = (
     "enrichment",
     "rate_limits",
     "missing",
+    "closed",
     "clock_offset",
     "columns",
     "unique",
@@ -78,6 +79,7 @@ class Scenario:
     enrichment: Enrichment | None = None
     rate_limits: tuple[RateRule, ...] | None = None
     missing: frozenset[str] | None = None  # scopes whose plugin or app is not installed
+    closed: frozenset[str] | None = None  # tables that web services may not use
     clock_offset: float | None = None  # seconds by which the instance's clock is ahead
     client_certificates: ClientCertificates = ClientCertificates.OPTIONAL  # under TLS; read at the start only
 
@@ -132,6 +134,7 @@ class _Reader(Reader):
             or ClientCertificates.OPTIONAL,
             clock_offset=self._offset(given["clock_offset"]) if "clock_offset" in given else None,
             missing=frozenset(self.texts(given["missing"], ("missing",))) if "missing" in given else None,
+            closed=frozenset(self.texts(given["closed"], ("closed",))) if "closed" in given else None,
         )
 
     def _columns(self, value: Json, key: str, added: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

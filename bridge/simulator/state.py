@@ -64,6 +64,7 @@ class Simulator:
         self.needs: dict[str, Needs] = dict(NEEDS)
         self.security_incidents = security_incidents
         self.missing: frozenset[str] = frozenset()  # scopes whose plugin or app is not installed
+        self.closed: frozenset[str] = frozenset()  # tables that web services may not use
         self.switches = Switches()
         self.enrichment = Enrichment()
         self.rates = Rates()

@@ -9,6 +9,8 @@ from bridge.alert import Json
 from bridge.simulator import answers
 from bridge.simulator.access import User
 from bridge.simulator.acl import may_read, may_write
+from bridge.simulator.administration import show_administration
+from bridge.simulator.administration_tables import ADMINISTRATION, KEY_TABLES
 from bridge.simulator.answers import Answer
 from bridge.simulator.body import as_text, json_object, require_headers
 from bridge.simulator.listing import list_rows
@@ -27,6 +29,12 @@ WRITE_PARAMETERS = {"sysparm_fields", "sysparm_display_value", "sysparm_exclude_
 
 def answer_table_call(simulator: Simulator, request: ApiRequest, user: User, now: datetime) -> Answer:
     table = simulator.table(request.table)
+    if table.name in simulator.closed:
+        raise answers.closed_to_web_services()
+    if table.name in KEY_TABLES and not simulator.access.has_keys:
+        raise answers.invalid_table(table.name)
+    if table.name in ADMINISTRATION:
+        show_administration(simulator)
     if request.method in ("GET", "HEAD"):
         if not request.sys_id:
             request = _asked_by(request, user)

@@ -6,6 +6,7 @@ a recorded one and what other integrations write [CLIENT].
 
 from __future__ import annotations
 
+from bridge.simulator.administration_tables import ADMINISTRATION_TABLES
 from bridge.simulator.platform_tables import PLATFORM_TABLES
 from bridge.simulator.security_tables import SECURITY_TABLES
 from bridge.simulator.table import Table, columns
@@ -138,7 +139,10 @@ TABLES = {
         Table(
             name="sys_user",
             label="User",
-            columns=columns("user_name name first_name last_name email title active manager department company"),
+            columns=columns(
+                "user_name name first_name last_name email title active manager department company",
+                "locked_out password_needs_reset web_service_access_only",
+            ),
             display="name",
             defaults={"active": "true"},
         ),
@@ -178,6 +182,7 @@ TABLES = {
             display="element",
         ),
         *PLATFORM_TABLES,
+        *ADMINISTRATION_TABLES,
         *SECURITY_TABLES,
     )
 }

@@ -122,6 +122,12 @@ def _key_not_made(world: World) -> None:
     _secret("servicenow.key")
 
 
+def _key_expired(world: World) -> None:
+    key = ApiKey(user=USER, name="Bridge", expires="2020-10-01 00:00:00")
+    world.simulator.access.api_keys[SECRET] = key
+    world.simulator.add_user(User(name="ada", password=SECRET, roles=frozenset({"admin"})))
+
+
 def _client_not_made(world: World) -> None:
     del world
     _secret("servicenow.client")
@@ -153,6 +159,7 @@ SCENES: dict[str, Callable[[World], None]] = {
     "sees-roles": _sees_roles,
     # ways in
     "key-not-made": _key_not_made,
+    "key-expired": _key_expired,
     "key": lambda world: world.simulator.access.api_keys.update({SECRET: ApiKey(user=USER)}),
     "client-not-made": _client_not_made,
     "client": lambda world: world.client(CLIENT, user=USER),

@@ -8,6 +8,7 @@ import pytest
 from requests.structures import CaseInsensitiveDict
 
 from bridge.doctor.causes import CAUSES, Row, Seen, causes_of
+from bridge.doctor.detection import DETECTORS
 from bridge.servicenow.outcome import NOT_SENT, OPEN_4XX, PERMANENT, Raw
 
 REST_ERROR = b'{"error":{"message":"x","detail":null},"status":"failure"}'
@@ -139,6 +140,10 @@ def test_what_an_instance_says_cannot_break_a_sentence() -> None:
         Seen(code="business_rule", host="h", scheme="basic", table="incident", message="aborted by {rule} {0}")
     )
     assert "aborted by {rule} {0}" in first.what
+
+
+def test_every_detector_is_named_by_a_cause_and_every_name_is_a_detector() -> None:
+    assert {row.by for row in CAUSES if row.by} == set(DETECTORS)
 
 
 @pytest.mark.parametrize("row", CAUSES, ids=lambda row: row.what[:40])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -47,6 +49,12 @@ TABLE = [
         "business_rule",
     ),
     ("query rights", came(403, said("Insufficient rights to query records", "Field(s) …")), Permanent, "query_rights"),
+    (
+        "a refusal in which a word is our password",
+        replace(came(403, said("Insufficient rights to query records")), hidden=frozenset({"rights"})),
+        Permanent,
+        "query_rights",
+    ),
     ("a 403 without words", came(403), Permanent, "forbidden"),
     (
         "a large payload",

@@ -11,7 +11,7 @@ from simulated import World
 from bridge.simulator.applying import apply_scenario
 from bridge.simulator.faults import FaultKind
 from bridge.simulator.scenario import FAULT_KEYS, RATE_KEYS, SCENARIO_KEYS, WORDS, parse_scenario
-from bridge.simulator.scenario_access import ACCESS_KEYS, API_KEY_KEYS, CLIENT_KEYS, USER_KEYS
+from bridge.simulator.scenario_access import ACCESS_KEYS, API_KEY_KEYS, CLIENT_KEYS, GROUP_KEYS, POLICY_KEYS, USER_KEYS
 from bridge.simulator.scenario_imports import ENRICHMENT_KEYS, MAP_KEYS, REJECTION_KEYS, STAGING_KEYS
 from bridge.yamlfile import parse_yaml
 
@@ -19,6 +19,7 @@ PAGE = (Path(__file__).parents[2] / "docs/simulator.md").read_text("utf-8")
 SCENARIO = re.findall(r"^```yaml\n([\s\S]*?)^```$", PAGE, re.M)[0]
 KEYS = {
     *(SCENARIO_KEYS + FAULT_KEYS + RATE_KEYS + ACCESS_KEYS + API_KEY_KEYS + CLIENT_KEYS),
+    *(GROUP_KEYS + POLICY_KEYS),
     *(USER_KEYS + ENRICHMENT_KEYS + MAP_KEYS + REJECTION_KEYS + STAGING_KEYS),
 }
 

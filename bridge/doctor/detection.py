@@ -1,0 +1,68 @@
+"""From a list of probable causes to the one that it is: each is looked for in the instance's own records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from bridge.doctor import detect_keys, detect_rights, detect_users
+from bridge.doctor.finding import Cause, Certainty, Finding
+from bridge.doctor.inquiry import Inquiry, Verdict
+from bridge.doctor.records import Unreadable
+
+# What a row of the causes names in `by`. A detector reads, and may raise Unreadable.
+DETECTORS: Mapping[str, Callable[[Inquiry], Verdict]] = {
+    "assertion_clock": detect_users.assertion_clock,
+    "assertion_user": detect_users.assertion_user,
+    "basic_restriction": detect_users.basic_restriction,
+    "client": detect_users.client,
+    "client_grant": detect_users.client_grant,
+    "client_user": detect_users.client_user,
+    "key": detect_keys.key,
+    "key_plugin": detect_keys.key_plugin,
+    "key_user": detect_keys.key_user,
+    "password": detect_users.password,
+    "password_grant": detect_users.password_grant,
+    "password_of_grant": detect_users.password_of_grant,
+    "policy": detect_keys.policy,
+    "rest_role": detect_rights.rest_role,
+    "role": detect_rights.role,
+    "rule": detect_rights.rule,
+    "token": detect_users.token,
+    "user": detect_users.user,
+    "verifier_map": detect_users.verifier_map,
+    "web_services": detect_rights.web_services,
+}
+NONE = Cause(
+    what="None of what usually is the reason: each was looked for in the instance's records, and is not so.",
+    do="Look at System Logs > All, at the time of this run.",
+)
+
+
+def detected(finding: Finding, inquiry_of: Callable[[Cause], Inquiry]) -> Finding:
+    """The same, with what the records show first, and without what they show not to be so."""
+    found: list[Cause] = []
+    left: list[Cause] = []
+    open_ones: list[tuple[Cause, bool]] = []  # with whether its table is not there at all
+    plain = [cause for cause in finding.causes if cause.lead is None]
+    led = [cause for cause in finding.causes if cause.lead is not None]
+    for cause in led:
+        assert cause.lead is not None  # noqa: S101
+        try:
+            verdict = DETECTORS[cause.lead.by](inquiry_of(cause))
+        except Unreadable as error:
+            open_ones.append((_unsure(cause, error.why), error.absent))
+            continue
+        found += [replace(one, certainty=Certainty.DETECTED) for one in verdict.evidence]
+        left += [verdict.left] if verdict.left is not None else []
+        open_ones += [(_unsure(cause, verdict.why), False)] if verdict.why else []
+    kept = [cause for cause, absent in open_ones if not (found and absent)]
+    if not found and not kept and len(left) == 1:  # by elimination
+        found, left = [replace(left[0], certainty=Certainty.DETECTED)], []
+    unsure = [replace(cause, certainty=Certainty.NOT_DETECTED) for cause in left]
+    causes = list(dict.fromkeys([*found, *plain, *unsure, *kept]))
+    return replace(finding, causes=tuple(causes) or ((NONE,) if led else ()))
+
+
+def _unsure(cause: Cause, why: str) -> Cause:
+    return replace(cause, what=f"{cause.what.rstrip('.')} ({why}).", certainty=Certainty.NOT_DETECTED)
