@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from bridge.dictionary.reading import Reading
@@ -14,7 +15,7 @@ from bridge.doctor.detection import detected
 from bridge.doctor.finding import Cause, Finding, Outcome, not_tested, wrong
 from bridge.doctor.inquiry import Inquiry
 from bridge.doctor.records import Records
-from bridge.errors import BridgeError, Misconfigured
+from bridge.errors import BridgeError, Misconfigured, Transient
 from bridge.servicenow import handshake
 from bridge.servicenow.auth import Basic
 from bridge.servicenow.client import Client
@@ -94,6 +95,8 @@ class Visit:
         return self.monotonic() + STEP_SECONDS_MAX
 
     def failed(self, error: BridgeError, table: str = "") -> Finding:
+        if isinstance(error.__cause__, Transient) and error.__cause__.code == error.code:
+            error = error.__cause__  # the client has explained it by a read, as the doctor does by its own
         code, said = error.code, error.message
         if code == "tls_failed":  # through a proxy no step looks at the handshake by itself
             code, reason = handshake.why(error.__cause__)
@@ -105,7 +108,10 @@ class Visit:
         return wrong(told, *causes_of(seen))
 
     def seen(self, code: str, message: str = "", table: str = "") -> Seen:
-        raw = self.heard[-1].raw if len(self.heard) > self.heard_before else None
+        heard = [heard.raw for heard in self.heard[self.heard_before :]]
+        if code == "unauthenticated":  # a read after it may have been answered
+            heard = [raw for raw in heard if raw.status == HTTPStatus.UNAUTHORIZED]
+        raw = heard[-1] if heard else None
         return Seen(
             code=code,
             host=self.host,

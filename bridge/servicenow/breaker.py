@@ -4,8 +4,8 @@
                                       ▲                              │
                                       └──────── it failed ───────────┘
 
-What is turned away was not applied. Each process has its own. An API that is only called beside incidents has a breaker
-of its own, so that one that takes no calls of ours holds up nothing but itself.
+What is turned away was not applied. Each process has its own. An API other than the Table API, and a table that is
+only written beside incidents, have breakers of their own: one that takes no calls of ours holds up nothing but itself.
 """
 
 from __future__ import annotations
@@ -68,10 +68,15 @@ HELD = {State.CLOSED: 0.0, State.HALF_OPEN: 0.5, State.OPEN: 1.0}  # as a metric
 
 
 class Breaker:
-    """Thread-safe. `api`: the one that this is of, where it is not of the whole instance."""
+    """Thread-safe. `api`: the one that this is of, where it is not of the whole instance; `spares_incidents`: whether
+    none is written by it.
+    """
 
-    def __init__(self, host: str, *, monotonic: Callable[[], float], api: str = "") -> None:
+    def __init__(
+        self, host: str, *, monotonic: Callable[[], float], api: str = "", spares_incidents: bool = False
+    ) -> None:
         self._api = api
+        self._spares_incidents = spares_incidents
         self._named = f"{api} at {host}" if api else host
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -116,7 +121,7 @@ class Breaker:
         with self._lock:
             if self._until is None:
                 return ""
-            spared = "; incidents are written all the same" if self._api else ""
+            spared = "; incidents are written all the same" if self._spares_incidents else ""
             return f"{self._named} is left alone for now{spared}. {self._last}"
 
     @property

@@ -77,12 +77,12 @@ class Client:
         self._access = Access(known_by or (lambda: credentials(instance)), self._fetch_token, monotonic=monotonic)
         self.breaker = Breaker(self._host, monotonic=monotonic)
         self._is_beside = False
-        self._breakers_beside: dict[tuple[str, str], Breaker] = {}  # (API, table); mappings name a handful
+        self._breakers_apart: dict[tuple[str, str], Breaker] = {}  # (API, table); mappings name a handful
         self._gate = Gate(instance.limits, share or Alone(instance.limits, monotonic=monotonic), monotonic=monotonic)
         self._session = Session(connections=instance.limits.concurrent_calls, transport=instance.transport)
 
     def beside(self) -> Client:
-        """The same, for what goes beside incidents: an API that fails there is left alone, and not the instance."""
+        """The same, for what goes beside incidents: a table that fails there is left alone, and not the instance."""
         other = copy(self)
         other._is_beside = True
         return other
@@ -109,10 +109,11 @@ class Client:
     @property
     def problem(self) -> str:
         """What is left alone, and why, in sentences; empty when all is well."""
-        return " ".join(breaker.problem for breaker in self._breakers() if breaker.problem)
+        problems = (breaker.problem for breaker in self._breakers())
+        return " ".join(dict.fromkeys(problem for problem in problems if problem))  # of several tables it may be one
 
     def _breakers(self) -> list[Breaker]:
-        return [self.breaker, *list(self._breakers_beside.values())]
+        return [self.breaker, *list(self._breakers_apart.values())]
 
     def _forget_if_changed(self) -> None:
         refused = [breaker for breaker in self._breakers() if breaker.refused or breaker.held]
@@ -178,20 +179,22 @@ class Client:
             return self._counted(request, table, writes=body is not None, deadline=deadline, meaning=meaning)
 
         self._forget_if_changed()
-        if self._is_beside:
-            return self._call_beside(table, path, attempt, deadline)
+        if self._is_beside or api_of(path) != api_of(TABLE_PATH):
+            return self._call_apart(table, path, attempt, deadline)
         with self.breaker.call() as probe, self._gate.call(path, deadline):
             if probe and body is not None:  # the outcome of a write may stay open when the instance is only half there
                 self._probe(table, deadline)
                 self._gate.spend(path)
             return self._with_one_renewal(path, attempt, deadline)
 
-    def _call_beside(self, table: str, path: str, attempt: Attempt, deadline: float) -> Answer:
+    def _call_apart(self, table: str, path: str, attempt: Attempt, deadline: float) -> Answer:
+        """With a breaker for this API and table: what fails here holds up no other target, and no read."""
         if self.breaker.state is not State.CLOSED:  # nothing else may be due that would try the instance again
             self._ask(table, deadline)
         key = api, _ = api_of(path), table
-        breaker = self._breakers_beside.setdefault(
-            key, Breaker(self._host, monotonic=self.monotonic, api=_named(api, table))
+        spares = self._is_beside
+        breaker = self._breakers_apart.setdefault(
+            key, Breaker(self._host, monotonic=self.monotonic, api=_named(api, table), spares_incidents=spares)
         )
         with breaker.call():
             try:

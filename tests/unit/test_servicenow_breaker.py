@@ -188,7 +188,7 @@ def test_every_refusal_of_a_token_is_one_of_credentials() -> None:
 
 
 def test_what_is_turned_away_from_one_api_names_it_and_spares_the_incidents() -> None:
-    breaker = Breaker("acme.example", monotonic=lambda: 1000.0, api="/api/x")
+    breaker = Breaker("acme.example", monotonic=lambda: 1000.0, api="/api/x", spares_incidents=True)
     for _ in range(FAILURES_MAX):
         breaker.noticed(Transient("server_error", "It failed."))
     with (
