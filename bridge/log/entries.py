@@ -82,6 +82,9 @@ def encode(entry: Entry) -> bytes:
     return msgspec.json.encode(document, order="sorted")
 
 
+_INSERT = log_entries.insert()
+
+
 def append(tx: Connection, *entries: Entry) -> None:
     """Write entries in the caller's transaction: they are true if and only if the step they tell is."""
     rows = [
@@ -97,4 +100,4 @@ def append(tx: Connection, *entries: Entry) -> None:
         for entry in entries
     ]
     if rows:
-        tx.execute(log_entries.insert(), rows)
+        tx.execute(_INSERT, rows)

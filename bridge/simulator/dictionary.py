@@ -91,6 +91,7 @@ def _reference(table: str, column: str) -> str:
     return TABLES[table].reference(column) or ""
 
 
+@cache  # whoever changes what it says makes a row of its own of it
 def _column(table: str, name: str, reference: str, default: str) -> Row:
     return _row(
         "sys_dictionary",

@@ -9,18 +9,28 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, select, update
 
 from bridge.errors import BridgeError
 from bridge.log.entries import Action, Entry, append
+from bridge.store.columns import Instant
 from bridge.store.held import Held
 from bridge.store.rows import AdditionRow
 from bridge.store.tables import additions, correlations, delivered, deliveries, incidents
-from bridge.store.work import LEASE
+from bridge.store.work import LEASE, PAUSED
 
 ATTACHMENT, OBSERVABLES = "attachment", "observables"
 OUTPUT = "output:"  # before the name of an output of the mapping
 GIVEN_UP = "given up"  # outcome of the log's entry
+
+# Looked at after every round, so it is made once.
+_NOW = bindparam("now", type_=Instant())
+_SILENT: BindParameter[list[str]] = bindparam("silent", expanding=True)
+# A subquery, for a join might begin with the incidents, which are many more.
+_TARGET = select(incidents.c.target).where(incidents.c.id == additions.c.incident).scalar_subquery()
+_DUE = (
+    select(additions.c.kind).where(additions.c.due_at <= _NOW, _TARGET.not_in(_SILENT), _TARGET.not_in(PAUSED)).limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +95,8 @@ def release(tx: Connection, incident: int, now: datetime) -> None:
 
 
 def anything_due(tx: Connection, now: datetime, *, silent: Collection[str]) -> bool:
-    """At a target that is not one of the silent."""
-    # A subquery, for a join might begin with the incidents, which are many more.
-    target = select(incidents.c.target).where(incidents.c.id == additions.c.incident).scalar_subquery()
-    query = select(additions.c.kind).where(additions.c.due_at <= now, target.not_in(list(silent)))
-    return tx.execute(query.limit(1)).first() is not None
+    """At a target that is neither one of the silent nor paused."""
+    return tx.execute(_DUE, {"now": now, "silent": sorted(silent)}).first() is not None
 
 
 def claim(tx: Connection, now: datetime, *, silent: Collection[str]) -> Addition | None:
@@ -98,7 +105,8 @@ def claim(tx: Connection, now: datetime, *, silent: Collection[str]) -> Addition
     query = (
         select(additions.c.incident, additions.c.kind)
         .join(incidents, incidents.c.id == additions.c.incident)
-        .where(additions.c.due_at <= now, free, incidents.c.target.not_in(list(silent)))
+        .where(additions.c.due_at <= now, free)
+        .where(incidents.c.target.not_in(list(silent)), incidents.c.target.not_in(PAUSED))
         .order_by(additions.c.due_at)
         .limit(1)
         .with_for_update(skip_locked=True, of=additions)

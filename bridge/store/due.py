@@ -11,7 +11,21 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Select, and_, bindparam, func, literal, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    false,
+    func,
+    literal,
+    literal_column,
+    select,
+    true,
+)
 
 from bridge.alert import Status
 from bridge.store.columns import EPOCH, Instant
@@ -35,11 +49,11 @@ def first_due(tx: Connection, now: datetime, paused: Collection[str]) -> Row[Any
     return tx.execute(_statement(but_paused=bool(paused)), given).first()
 
 
-def is_due(now: datetime) -> ColumnElement[bool]:
+def is_due(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """All that is due, whatever its kind: named so that the index's ranges serve."""
     return and_(
-        correlations.c.open.in_([False, True]),
-        correlations.c.status.in_([status.value for status in Status]),
+        correlations.c.open.in_([false(), true()]),
+        correlations.c.status.in_([literal_column(f"'{status.value}'") for status in Status]),
         correlations.c.due_at <= now,
     )
 

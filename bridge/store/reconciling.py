@@ -225,6 +225,8 @@ def _page(row: Row[Any]) -> tuple[str, str] | None:
 
 
 def _known(tx: Connection, sys_ids: Sequence[str], elsewhere: Collection[str]) -> dict[str, Row[Any]]:
+    if not sys_ids:
+        return {}
     rows = tx.execute(select(incidents).where(incidents.c.sys_id.in_(sys_ids), incidents.c.target.not_in(elsewhere)))
     return {row.sys_id: row for row in rows}
 
@@ -242,6 +244,8 @@ def _version(row: Row[Any]) -> str | None:
 
 def _ask_looks(tx: Connection, incident_ids: Sequence[int], now: datetime) -> None:
     """The next round of these incidents reads the record, whatever is due. One that failed waits its time out."""
+    if not incident_ids:
+        return
     newest = and_(correlations.c.id == episodes.c.correlation, correlations.c.episode == episodes.c.number)
     let_go = func.coalesce(correlations.c.last_decision, "") == LET_GO
     query = select(correlations.c.id, episodes.c.incident).join(episodes, newest)

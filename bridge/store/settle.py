@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, case, func, literal, or_, select, update
 
 from bridge.correlation.policy import Decision, Episode
 from bridge.errors import BridgeError
@@ -20,6 +20,23 @@ from bridge.store.columns import Instant
 from bridge.store.held import UNSETTLED, Held, Incident, Lease, Part, Seen, Settlement, Share, WrittenField
 from bridge.store.tables import alerts, correlations, episodes, incidents, intents, revisions
 from bridge.store.work import encode, ended_state, plan
+
+# Statements of every round are made once: making one takes longer than running it.
+_OF: BindParameter[int] = bindparam("of")
+_THESE: BindParameter[list[int]] = bindparam("these", expanding=True)
+# Correlations in the order of their ids, as intake does, and before their incident, as a claim does: opposite orders
+# would deadlock.
+_LOCKED = select(correlations.c.id).where(correlations.c.id.in_(_THESE)).order_by(correlations.c.id).with_for_update()
+_EPOCH = select(incidents.c.epoch).where(incidents.c.id == _OF).with_for_update()
+_INCIDENT = update(incidents).where(incidents.c.id == _OF)
+_RELEASED = _INCIDENT.where(incidents.c.epoch == bindparam("mine")).values(lease_until=None)
+_LOOK_AT = select(incidents.c.look_at).where(incidents.c.id == _OF)
+_REVISION = select(revisions.c.digest).join(intents, intents.c.revision_id == revisions.c.id).where(intents.c.id == _OF)
+_INTENT = intents.insert().returning(intents.c.id)
+_OUTCOME = update(intents).where(
+    intents.c.id == _OF,
+    or_(intents.c.outcome.is_(None), intents.c.outcome != "applied", intents.c.outcome_code == UNSETTLED),
+)
 
 
 class LeaseLost(BridgeError):
@@ -108,7 +125,7 @@ def intend(
         "started_at": now,
         "deadline": deadline,
     }
-    intent = tx.execute(intents.insert().values(**values).returning(intents.c.id)).scalar_one()
+    intent = tx.execute(_INTENT, values).scalar_one()
     append(
         tx,
         entry(
@@ -127,8 +144,7 @@ def intend(
 
 def rendered_by(tx: Connection, intent: int) -> str | None:
     """The revision that rendered the fields of a write, as the log names it."""
-    query = select(revisions.c.digest).join(intents, intents.c.revision_id == revisions.c.id)
-    digest = tx.execute(query.where(intents.c.id == intent)).scalar()
+    digest = tx.execute(_REVISION, {"of": intent}).scalar()
     return digest[:REVISION_DIGITS] if digest is not None else None
 
 
@@ -149,8 +165,7 @@ def record_outcome(
 ) -> None:
     """What came of a write, kept whoever holds the lease by now; what was found applied and settled stays so."""
     values = {"outcome": outcome, "outcome_code": code or None, "sys_id": sys_id, "number": number, "finished_at": now}
-    unsettled = or_(intents.c.outcome.is_(None), intents.c.outcome != "applied", intents.c.outcome_code == UNSETTLED)
-    tx.execute(update(intents).where(intents.c.id == intent, unsettled).values(**values))
+    tx.execute(_OUTCOME, {"of": intent, **values})
 
 
 def settle(
@@ -183,7 +198,7 @@ def settle(
     look_at = values["look_at"] = _still_to_read(tx, held)
     if begins and held.incident.state == "planned":
         values["created_at"] = now
-    tx.execute(update(incidents).where(incidents.c.id == held.incident.id).values(**values))
+    tx.execute(_INCIDENT, {"of": held.incident.id, **values})
     if begins:
         additions.release(tx, held.incident.id, now)
     for share in shares:
@@ -224,12 +239,12 @@ def _settled_row(
 def note_seen(tx: Connection, held: Held, seen: Seen) -> None:
     """The record as it was just read. Raises LeaseLost."""
     fence(tx, held)
-    tx.execute(update(incidents).where(incidents.c.id == held.incident.id).values(seen=encode(seen)))
+    tx.execute(_INCIDENT, {"of": held.incident.id, "seen": encode(seen)})
 
 
 def _still_to_read(tx: Connection, held: Held) -> datetime | None:
     """`look_at` as the round leaves it: a change that became known while it was under way is read by the next."""
-    known: datetime | None = tx.execute(select(incidents.c.look_at).where(incidents.c.id == held.incident.id)).scalar()
+    known: datetime | None = tx.execute(_LOOK_AT, {"of": held.incident.id}).scalar()
     return None if held.looked and known == held.look_at else known
 
 
@@ -274,7 +289,7 @@ def fail(tx: Connection, held: Held, error: BridgeError, now: datetime, *, due_a
 
 def unreadable(tx: Connection, lease: Lease, error: BridgeError, now: datetime) -> None:
     """What the store holds of it cannot be decoded: a person must look, and the others go on."""
-    tx.execute(_locked([lease.correlation]))
+    tx.execute(_LOCKED, {"these": [lease.correlation]})
     mine = update(incidents).where(incidents.c.id == lease.incident, incidents.c.epoch == lease.epoch)
     if tx.execute(mine.values(lease_until=None)).rowcount == 0:
         return
@@ -339,22 +354,14 @@ def _begins(held: Held, settlement: Settlement) -> bool:
 
 def fence(tx: Connection, held: Held, *, but_also: Collection[int] = ()) -> None:
     """Lock the rows, correlations also those named, and hold the epoch against ours. Raises LeaseLost."""
-    tx.execute(_locked({*but_also, *(member.correlation for member in held.all)}))
-    query = select(incidents.c.epoch).where(incidents.c.id == held.incident.id).with_for_update()
-    if tx.execute(query).scalar_one() != held.epoch:
+    tx.execute(_LOCKED, {"these": sorted({*but_also, *(member.correlation for member in held.all)})})
+    if tx.execute(_EPOCH, {"of": held.incident.id}).scalar_one() != held.epoch:
         raise LeaseLost("lease_lost", "another holder has taken this incident over")
 
 
 def release(tx: Connection, held: Held) -> None:
     """The round is over, and nothing has changed but that its turn may come again."""
-    mine = incidents.c.id == held.incident.id, incidents.c.epoch == held.epoch
-    tx.execute(update(incidents).where(*mine).values(lease_until=None))
-
-
-def _locked(of: Collection[int]) -> Select[tuple[int]]:
-    """Correlations in the order of their ids, as intake does, and before their incident, as a claim does: opposite
-    orders would deadlock."""
-    return select(correlations.c.id).where(correlations.c.id.in_(of)).order_by(correlations.c.id).with_for_update()
+    tx.execute(_RELEASED, {"of": held.incident.id, "mine": held.epoch})
 
 
 def _asked_since(held: Held, correlation: int) -> ColumnElement[bool]:

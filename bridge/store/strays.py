@@ -96,6 +96,8 @@ class StrayRow:
 
 def note(tx: Connection, instance: str, table: str, listed: Sequence[Listed], now: datetime) -> None:
     """Keep what is new; what has changed is due again. A record that is over is no stray, unless it was one."""
+    if not listed:
+        return
     place = strays.c.instance == instance, strays.c.table == table
     query = select(strays).where(*place, strays.c.sys_id.in_([one.sys_id for one in listed]))
     known = {row.sys_id: row for row in tx.execute(query)}

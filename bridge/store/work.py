@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, and_, bindparam, func, or_, select, update
 
 from bridge.alert import Status
 from bridge.correlation.policy import Episode, Kind
@@ -38,14 +38,57 @@ from bridge.store.tables import alerts, correlations, delivered, deliveries, epi
 T = TypeVar("T")
 LEASE = timedelta(seconds=120)
 
+# Statements of every round are made once: making one takes longer than running it.
+_OF: BindParameter[int] = bindparam("of")
+_NOW = bindparam("now", type_=Instant())
+PAUSED = select(target_states.c.name).where(target_states.c.paused_at.is_not(None))
+_DUE = select(correlations.c.id).where(is_due(_NOW)).limit(1)
+_LEASE = (
+    update(incidents)
+    .where(incidents.c.id == _OF, or_(incidents.c.lease_until.is_(None), incidents.c.lease_until <= _NOW))
+    .values(lease_until=bindparam("until"), epoch=incidents.c.epoch + 1)
+    .returning(incidents.c.epoch)
+)
+_MEMBERS = (
+    select(correlations, episodes.c.number, episodes.c.part)
+    .join(episodes, episodes.c.correlation == correlations.c.id)
+    .where(episodes.c.incident == _OF)
+    .order_by(correlations.c.id)
+)
+_INCIDENT = select(incidents).where(incidents.c.id == _OF)
+_NEWEST_INCIDENT = (
+    select(episodes.c.incident)
+    .join(correlations, and_(episodes.c.correlation == correlations.c.id, episodes.c.number == correlations.c.episode))
+    .where(correlations.c.id == _OF)
+)
+_LAST_BEGUN = (
+    select(incidents.c.episode, incidents.c.number)
+    .join(episodes, episodes.c.incident == incidents.c.id)
+    .where(
+        episodes.c.correlation == _OF,
+        episodes.c.number < bindparam("before"),
+        episodes.c.part.not_in(GONE),
+        incidents.c.episode.is_not(None),
+    )
+    .order_by(episodes.c.number.desc())
+    .limit(1)
+)
+_LAST_INTENT = select(intents).where(intents.c.incident == _OF).order_by(intents.c.id.desc()).limit(1)
+_FIRST_INTENT = select(func.min(intents.c.started_at, type_=Instant())).where(intents.c.incident == _OF)
+_ALERT = (
+    select(alerts.c.delivery_id, alerts.c.position, alerts.c.correlation_id, alerts.c.revision_id, delivered)
+    .join(deliveries, deliveries.c.id == alerts.c.delivery_id)
+    .where(alerts.c.correlation == _OF, alerts.c.seq == bindparam("at"))
+)
+
 
 def paused_targets(tx: Connection) -> frozenset[str]:
-    return frozenset(tx.execute(select(target_states.c.name).where(target_states.c.paused_at.is_not(None))).scalars())
+    return frozenset(tx.execute(PAUSED).scalars())
 
 
 def anything_due(tx: Connection, now: datetime) -> bool:
     """A cheap look, without the write lock, before a claim is tried."""
-    return tx.execute(select(correlations.c.id).where(is_due(now)).limit(1)).first() is not None
+    return tx.execute(_DUE, {"now": now}).first() is not None
 
 
 def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Lease | None:
@@ -67,12 +110,7 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Lease | 
             mapping=row.mapping,
             correlation_id=row.correlation_id,
         ).id
-    epoch = tx.execute(
-        update(incidents)
-        .where(incidents.c.id == incident, or_(incidents.c.lease_until.is_(None), incidents.c.lease_until <= now))
-        .values(lease_until=now + LEASE, epoch=incidents.c.epoch + 1)
-        .returning(incidents.c.epoch)
-    ).scalar_one_or_none()
+    epoch = tx.execute(_LEASE, {"of": incident, "now": now, "until": now + LEASE}).scalar_one_or_none()
     if epoch is None:  # leased by another process since our snapshot was taken
         return None
     return Lease(correlation=row.id, incident=incident, epoch=epoch)
@@ -83,14 +121,8 @@ def hold(tx: Connection, lease: Lease) -> Held | None:
 
     Raises msgspec.DecodeError for a row it cannot read.
     """
-    of_it = (
-        select(correlations, episodes.c.number, episodes.c.part)
-        .join(episodes, episodes.c.correlation == correlations.c.id)
-        .where(episodes.c.incident == lease.incident)
-        .order_by(correlations.c.id)
-    )
-    rows = tx.execute(of_it).all()
-    row = tx.execute(select(incidents).where(incidents.c.id == lease.incident)).one()
+    rows = tx.execute(_MEMBERS, {"of": lease.incident}).all()
+    row = tx.execute(_INCIDENT, {"of": lease.incident}).one()
     if row.epoch != lease.epoch:  # whose correlations may be of other incidents since
         return None
     incident = _incident(row, next((one.number for one in rows if one.part == Part.OPENED), 1))
@@ -226,9 +258,7 @@ def decode(raw: bytes, kind: type[T]) -> T:
 
 
 def _newest_incident(tx: Connection, correlation: int) -> int | None:
-    newest = and_(episodes.c.correlation == correlations.c.id, episodes.c.number == correlations.c.episode)
-    query = select(episodes.c.incident).join(correlations, newest).where(correlations.c.id == correlation)
-    return tx.execute(query).scalar()
+    return tx.execute(_NEWEST_INCIDENT, {"of": correlation}).scalar()
 
 
 def _incident(row: Row[Any], opened_number: int) -> Incident:
@@ -249,18 +279,7 @@ def _incident(row: Row[Any], opened_number: int) -> Incident:
 
 
 def _last_begun(tx: Connection, member: Member) -> tuple[Episode | None, str | None]:
-    row = tx.execute(
-        select(incidents.c.episode, incidents.c.number)
-        .join(episodes, episodes.c.incident == incidents.c.id)
-        .where(
-            episodes.c.correlation == member.correlation,
-            episodes.c.number < member.episode_number,
-            episodes.c.part.not_in(GONE),
-            incidents.c.episode.is_not(None),
-        )
-        .order_by(episodes.c.number.desc())
-        .limit(1)
-    ).first()
+    row = tx.execute(_LAST_BEGUN, {"of": member.correlation, "before": member.episode_number}).first()
     return (decode(row.episode, Episode), row.number) if row is not None else (None, None)
 
 
@@ -272,21 +291,18 @@ def _left(tx: Connection, member: Member) -> str | None:
 
 def doubt_of(tx: Connection, incident: int) -> Doubt | None:
     """The newest intent of an incident, where it must be looked up before anything else is sent."""
-    row = tx.execute(
-        select(intents).where(intents.c.incident == incident).order_by(intents.c.id.desc()).limit(1)
-    ).first()
+    row = tx.execute(_LAST_INTENT, {"of": incident}).first()
     if row is None or (row.outcome == "applied" and row.outcome_code != UNSETTLED):
         return None
     known = row.outcome not in (None, "ambiguous", "applied")
     if known and row.operation != Kind.CREATE.value:
         return None
-    began = select(func.min(intents.c.started_at, type_=Instant())).where(intents.c.incident == incident)
     return Doubt(
         id=row.id,
         correlation=row.correlation,
         operation=row.operation,
         ref=row.ref,
-        began_at=tx.execute(began).scalar_one(),
+        began_at=tx.execute(_FIRST_INTENT, {"of": incident}).scalar_one(),
         deadline=row.deadline,
         known=known,
         code=row.outcome_code or "",
@@ -297,11 +313,7 @@ def doubt_of(tx: Connection, incident: int) -> Doubt | None:
 
 
 def _alert(tx: Connection, correlation: int, seq: int) -> AlertSource | None:
-    row = tx.execute(
-        select(alerts.c.delivery_id, alerts.c.position, alerts.c.correlation_id, alerts.c.revision_id, delivered)
-        .join(deliveries, deliveries.c.id == alerts.c.delivery_id)
-        .where(alerts.c.correlation == correlation, alerts.c.seq == seq)
-    ).first()
+    row = tx.execute(_ALERT, {"of": correlation, "at": seq}).first()
     if row is None:
         return None
     return AlertSource(**row._asdict())

@@ -26,7 +26,7 @@ from bridge.servicenow.breaker import HELD_CODES
 from bridge.servicenow.observables import Observables
 from bridge.servicenow.table import TableApi
 from bridge.settings import Mode, Target
-from bridge.store import additions, work
+from bridge.store import additions
 from bridge.store.additions import ATTACHMENT, OUTPUT, Addition
 from bridge.store.engine import Store
 from bridge.store.work import LEASE
@@ -87,10 +87,10 @@ class Additions:
         """One try. False when nothing could be claimed. Raises Transient when the store does not answer."""
         silent = self._observed | self._held()  # nothing is sent there now, so it waits as where people have paused
         with self._store.reading() as tx:
-            if not additions.anything_due(tx, self._store.now(tx), silent=silent | work.paused_targets(tx)):
+            if not additions.anything_due(tx, self._store.now(tx), silent=silent):
                 return False
         with self._store.transaction("addition_claim") as tx:
-            held = additions.claim(tx, self._store.now(tx), silent=silent | work.paused_targets(tx))
+            held = additions.claim(tx, self._store.now(tx), silent=silent)
         if held is None:
             return False
         # The lease is durable. If we die here nothing was sent; it runs out and the next holder begins again.

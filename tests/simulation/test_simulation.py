@@ -11,7 +11,7 @@ import pytest
 
 from simulation.__main__ import many, one
 
-SEEDS = 100  # of as many as one likes: `make simulate`
+SEEDS = 2_000  # of as many as one likes: `make simulate`
 TESTS = Path(__file__).parents[1]
 
 

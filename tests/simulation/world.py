@@ -7,10 +7,12 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Engine as SqlEngine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
@@ -84,11 +86,11 @@ class Engine:
             "sqlite://",
             poolclass=StaticPool,
             pool_reset_on_return=None,  # whoever begins ends it
-            connect_args={"check_same_thread": False},
+            connect_args={"check_same_thread": False, "cached_statements": 1024},
         )
         event.listen(engine, "connect", _prepare)
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-        self.store = Store(engine, lambda: self.timeline.wall())
+        event.listen(engine, "begin", _begin)
+        self.store = OneConnection(engine, lambda: self.timeline.wall())
         reconciler_tables.metadata.create_all(engine)
         self.published: dict[str, Published] = {}
         for name, text in MAPPINGS.items():
@@ -110,9 +112,27 @@ class Engine:
         return self.store
 
 
+class OneConnection(Store):
+    """Reads do without a transaction of their own: nobody writes while one is under way."""
+
+    def __init__(self, engine: SqlEngine, clock: Callable[[], datetime]) -> None:
+        super().__init__(engine, clock)
+        self._reads = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        yield self._reads
+
+
 def _prepare(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin(connection: Connection) -> None:
+    if "isolation_level" not in connection.get_execution_options():  # not the one that reads
+        driver: Any = connection.connection.driver_connection
+        driver.execute("BEGIN")
 
 
 @dataclass(slots=True)
@@ -231,7 +251,12 @@ class World:
 
     def _loop(self, process: Process) -> None:
         poll = POLL_SECONDS[0]
+        woken = False
         while True:
+            if woken and not self.looks and (wait := self._until_due()) > 0:  # another was quicker
+                self.scheduler.park(wait)
+                continue
+            woken = False
             try:
                 worked = self._look(process) or process.worker.work()
             except Transient as error:
@@ -248,6 +273,7 @@ class World:
             else:  # due, and not to be had: the instance is left alone
                 self.scheduler.park(poll)
                 poll = min(POLL_SECONDS[1], poll * 2)
+            woken = True
 
     def _look(self, process: Process) -> bool:
         if self.looks == 0:
