@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, Select, func, select
@@ -15,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bridge.errors import Permanent
 from bridge.store.tables import publications, revisions
 
-_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 LOCK_KEY = 0x7075626C  # "publ": the advisory lock of a PostgreSQL database while something is published
 
 
