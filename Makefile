@@ -19,8 +19,9 @@ install: $(VENV)/.installed ## the bridge and what it needs, into .venv: .venv/b
 demo: $(VENV)/.installed ## the main job, for real, against the simulator (KEEP=1 leaves it running)
 	@$(BIN)/bridge demo $(if $(KEEP),--keep)
 
+# The whole suite waits more than it works: three processes on two cores. What is picked runs in one, and begins at once.
 test: $(VENV)/.installed-dev ## the whole suite (ARGS="-k name" picks)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 3 --dist worksteal)
 
 check: $(VENV)/.installed-dev ## format, lint, types, layers
 	$(BIN)/ruff check

@@ -56,14 +56,14 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
 @settings(max_examples=40, deadline=None)
 @given(body=BODIES)
 def test_any_json_is_answered(path: str, body: Any) -> None:
     assert WORLD.call("POST", path, data=json.dumps(body).encode()).status_code
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
 @settings(max_examples=20, deadline=None)
 @given(
     body=st.binary(max_size=200),
