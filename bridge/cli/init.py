@@ -43,7 +43,15 @@ def init(folder: Path, servicenow: str | None) -> None:
 
 # Whatever may be written, and so must not be there.
 SECRETS = ("var/simulator.password", "var/servicenow.password", "var/servicenow.key")
-FILES = ("var/log.key", "var/log.pub", *SECRETS, "mappings/try.yaml", "mappings/samples/try.json", "bridge.yaml")
+FILES = (
+    "var/log.key",
+    "var/log.pub",
+    "var/.gitignore",
+    *SECRETS,
+    "mappings/try.yaml",
+    "mappings/samples/try.json",
+    "bridge.yaml",
+)
 
 Contents = dict[str, tuple[bytes, int]]  # path -> (content, mode)
 
@@ -74,10 +82,11 @@ def _for_instance(url: str) -> tuple[Contents, str]:
 
 
 def _contents(bridge_yaml: str, secret: Contents, try_yaml: str) -> Contents:
-    from bridge.cli.init_files import TRY_SAMPLE
+    from bridge.cli.init_files import GITIGNORE, TRY_SAMPLE
 
     private, public = _key_pair()
     return {
+        "var/.gitignore": (GITIGNORE.encode(), 0o644),
         "var/log.key": (private, 0o600),
         "var/log.pub": (public, 0o644),
         **secret,

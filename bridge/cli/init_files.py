@@ -6,6 +6,11 @@ SERVE_URL = "http://127.0.0.1:8080"  # where `bridge serve` listens unless told 
 SIMULATOR_PORT = 8081
 SIMULATOR_PASSWORD = "bridge"  # noqa: S105 (what the simulator takes unless told otherwise; it opens nothing else)
 
+GITIGNORE = """\
+# Secrets, and the database: nothing of this folder belongs into version control.
+*
+"""
+
 BRIDGE_YAML = """\
 # The configuration of the incident bridge. `bridge check` says what is wrong with it.
 # Relative paths are relative to this file. Secrets never stand here: write {{env: NAME}} or {{file: PATH}}.

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from bridge.doctor.causes import causes_of
 from bridge.doctor.finding import Cause, Finding, not_tested, ok, wrong
 from bridge.doctor.visit import Visit
-from bridge.errors import Ambiguous, BridgeError
-from bridge.servicenow.import_set import NOT_COALESCED
+from bridge.errors import Ambiguous, BridgeError, Permanent
+from bridge.servicenow.import_set import NOT_COALESCED, SEVERAL_RECORDS
 from bridge.servicenow.ownership import NO_DISPLAY, display_of
 from bridge.servicenow.record import Record
 from bridge.servicenow.ways import Way, way_of
@@ -65,9 +65,10 @@ class _Probe:
         try:
             record = self._record = self._create()
         except BridgeError as error:
-            self._over = True
             found = self._visit.failed(error, _table(self._target, error, creates=True))
-            return replace(found, causes=(*found.causes, *self._may_appear(error)))
+            made = self._take_back(error)
+            self._over = True
+            return replace(found, causes=(*found.causes, *self._may_appear(error), *made))
         self._visit.say(f"It is {record.number}.")
         changed = self._changed({"description": TEXT, "work_notes": TEXT})
         cancelled = self._changed(self._cancelling())  # also where the change was refused: nothing stays open unasked
@@ -78,6 +79,24 @@ class _Probe:
         if others and not found.causes:
             found = wrong(f"{found.said} It is not all that the rows have made.")
         return replace(found, causes=(*found.causes, *others))
+
+    def _take_back(self, error: BridgeError) -> list[Cause]:
+        """Cancel what a create has made that cannot be used as it is, by its sys_id: the way may not find it."""
+        if not isinstance(error, Permanent) or error.made is None:
+            return []
+        sys_id, number = error.made
+        table, cancelling = self._target.table, self._cancelling()
+        try:
+            after = self._visit.table.update(table, sys_id, cancelling, deadline=self._visit.deadline())
+        except BridgeError as refusal:
+            what = f"{number} was made all the same, and is still open: {refusal.message}"
+            return [Cause(what=what, do=f"Cancel {number} by hand.")]
+        if _lost(after, cancelling):
+            return [Cause(what=f"{number} was made all the same, and is still open.", do=f"Cancel {number} by hand.")]
+        self._visit.say(f"{number} was made all the same, and is cancelled.")
+        if error.code != SEVERAL_RECORDS:
+            return []
+        return [Cause(what=f"Of what the row has made, {number} alone is cancelled.", do="Cancel the others by hand.")]
 
     def break_off(self) -> None:
         """Cancel what may be there, and say what is left. A second signal ends that too; by then it is told."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -76,8 +76,10 @@ def _shown(text: str | None) -> str:
     return "(nothing)" if text is None else text
 
 
-def compare(file: YamlFile, step_path: type_path, title: str, expect: Json, seen: Seen) -> list[Finding]:
-    """Everything that `expect` asks and `seen` does not answer so."""
+def compare(
+    file: YamlFile, step_path: type_path, title: str, expect: Json, seen: Seen, outputs: Sequence[str] = ()
+) -> list[Finding]:
+    """Everything that `expect` asks and `seen` does not answer so. `outputs`: those of the mapping, by name."""
     findings = []
     for key, value in expect.items():
         expected, got = _expected(key, value), _got(key, seen)
@@ -91,6 +93,8 @@ def compare(file: YamlFile, step_path: type_path, title: str, expect: Json, seen
         why = seen.why if key in ("action", "outcome") or got is None else ""
         if key == "action" and expected not in ACTIONS:
             why = f"there is no action `{expected}`: {nearest(str(expected), ACTIONS)}"
+        if (named := OUTPUT_FIELD.fullmatch(key)) is not None and named[1] not in outputs:
+            why = f"there is no output `{named[1]}`: {nearest(named[1], outputs)}"
         path = (*step_path, "expect", key)
         finding = Finding.of(file.problem(path, ""), title, key, expected=expected, got=got, why=why)
         findings.append(replace(finding, path=path, actual=actual))

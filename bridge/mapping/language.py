@@ -12,6 +12,7 @@ A pipe binds tighter than `??`. There are no parentheses, loops or conditions: a
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NoReturn
@@ -150,7 +151,7 @@ def without_empty(tree: Expression) -> Expression | None:
     return rest[0] if len(rest) == 1 else Coalesce(rest)
 
 
-def nearest(word: str, words: list[str]) -> str:
+def nearest(word: str, words: Sequence[str]) -> str:
     """A hint: the nearest right word, or, when none is near, the right ones."""
     if close := get_close_matches(word, words, 1, 0.6):
         return f"did you mean `{close[0]}`?"

@@ -96,7 +96,7 @@ def compile_outputs(node: Node | None, compiler: Compiler, *, source: str) -> tu
         return ()
     if not isinstance(node.value, dict):
         hint = '{alarm: {event: {node: "{{ host }}"}}}'
-        report.error(node, "a map of name: output is expected here", hint)
+        report.error(node, "a map of name: output is expected here", hint, at_key=node.value is None)
         return ()
     found = []
     for name, child in node.items():

@@ -68,7 +68,8 @@ def _try(
     findings: list[Finding] = []
     for number, (path, step) in enumerate(steps, 1):
         try:
-            findings = compare(mapping.yaml, path, _title(number, step), step["expect"], bench.step(step, path))
+            seen, outputs = bench.step(step, path), [output.name for output in mapping.outputs]
+            findings = compare(mapping.yaml, path, _title(number, step), step["expect"], seen, outputs)
         except CannotRun as problem:
             place = mapping.yaml.problem((*path, problem.key), "")
             findings = [Finding.of(place, _title(number, step), problem.key, why=str(problem))]

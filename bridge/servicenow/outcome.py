@@ -93,6 +93,10 @@ OPEN = {
     "foreign_answer": "The answer showed another record than was sent.",
     "unverified": "The import was applied, and its record could not be read.",
 }
+NO_TOKEN = (
+    "The token endpoint answered without a token that can be used: see that nothing between changes its answers, and "
+    "that the instance's OAuth application gives tokens."
+)
 # 4xx that do not say that ServiceNow refused: (status, the body is HTML) -> why the outcome is open.
 OPEN_4XX: dict[tuple[int, bool], str] = {
     (404, True): "html_answer",
@@ -157,7 +161,10 @@ def of_token(raw: Raw) -> None:
     if 400 <= raw.status < 500 and not _is_html(raw):
         remedy = "Check the instance's url, and that its OAuth endpoint may be reached."
         raise Transient("token_refused", sentence(raw, remedy))
-    raise unsure(*_why_open(raw), writes=False, retry_after=retry_after(raw))
+    code, why = _why_open(raw)
+    if code == "unreadable_answer":
+        code, why = "no_token", NO_TOKEN
+    raise unsure(code, why, writes=False, retry_after=retry_after(raw))
 
 
 def of_failure(error: Exception, call: Call, *, host: str, writes: bool) -> BridgeError:

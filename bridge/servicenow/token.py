@@ -123,11 +123,7 @@ def _token(answer: Mapping[str, Any], sent_at: float) -> Token:
 
 
 def _unreadable() -> Transient:
-    return Transient(
-        "no_token",
-        "The token endpoint answered without a token that can be used: see that nothing between changes its answers, "
-        "and that the instance's OAuth application gives tokens.",
-    )
+    return Transient("no_token", outcome.NO_TOKEN)
 
 
 # Only its scheme is looked at, by the library, which knows no loopback addresses; `post` has the address.

@@ -138,6 +138,7 @@ def _api_path(section: Section, key: str) -> str:
 # --- how it knows us
 
 NO_COLON = "holds a colon, at which Basic credentials end the user name"  # RFC 7617, 2
+NO_CONTROL = "holds a line break or another control character, which Basic credentials cannot"  # RFC 7617, 2
 
 
 def _auth(auth: Section, folder: Path) -> InstanceAuth:
@@ -149,10 +150,17 @@ def _auth(auth: Section, folder: Path) -> InstanceAuth:
     return built
 
 
+def wrong_with_username(username: str) -> str:
+    """Why Basic cannot carry it; "" when it can."""
+    if ":" in username:
+        return NO_COLON
+    return NO_CONTROL if re.search(r"[\x00-\x1f\x7f]", username) else ""
+
+
 def _basic(auth: Section, folder: Path) -> InstanceAuth:
     username = text_or_secret(auth, "username", folder)
-    if isinstance(username, str) and ":" in username:
-        auth.refuse("username", f"`username` {NO_COLON}", "take the user's User ID, or another scheme")
+    if isinstance(username, str) and (wrong := wrong_with_username(username)):
+        auth.refuse("username", f"`username` {wrong}", "take the user's User ID, or another scheme")
     return InstanceAuth(
         scheme=AuthScheme.BASIC,
         username=username,

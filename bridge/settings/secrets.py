@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bridge.errors import Misconfigured, Problem
 from bridge.settings import AuthScheme, InstanceAuth, Secret, Settings, Transport
-from bridge.settings.instance import NO_COLON, is_proxy
+from bridge.settings.instance import is_proxy, wrong_with_username
 from bridge.yamlfile import YamlFile, load_yaml, type_path
 
 MOUNTED = "give it the mode 0440, and the group of the bridge's user"
@@ -94,8 +94,8 @@ def _wrong_with_username(auth: InstanceAuth) -> tuple[str, str] | None:
     if auth.scheme is not AuthScheme.BASIC or not isinstance(auth.username, Secret):
         return None
     with suppress(KeyError, OSError):  # told as a secret that is not there
-        if b":" in auth.username.read():
-            return f"what {_shown(auth.username)} holds {NO_COLON}", "take the user's User ID, or another scheme"
+        if wrong := wrong_with_username(auth.username.read().decode(errors="replace")):
+            return f"what {_shown(auth.username)} {wrong}", "take the user's User ID, or another scheme"
     return None
 
 

@@ -265,8 +265,17 @@ def _severity_after(share: Share, episode: Episode | None) -> ColumnElement[int]
     return case((severity < shown, shown), else_=severity)
 
 
-def fail(tx: Connection, held: Held, error: BridgeError, now: datetime, *, due_at: datetime | None) -> None:
-    """The round came to nothing: say why, and when it is tried again. `due_at` None: a person must look first.
+def fail(
+    tx: Connection,
+    held: Held,
+    error: BridgeError,
+    now: datetime,
+    *,
+    due_at: datetime | None,
+    waits_for: str = "a person",
+) -> None:
+    """The round came to nothing: say why, and when it is tried again. `due_at` None: a person must look first, or what
+    else `waits_for` names.
 
     All that share an open incident wait alike, or each would try in its turn. Raises LeaseLost, and then nothing has
     changed: they are the next holder's to speak for.
@@ -283,7 +292,7 @@ def fail(tx: Connection, held: Held, error: BridgeError, now: datetime, *, due_a
             "due_at": case((asked, literal(now, Instant)), else_=literal(due_at, Instant)),
         }
         tx.execute(update(correlations).where(correlations.c.id == member.correlation).values(**row))
-    outcome = "waits for a person" if due_at is None else "will be tried again"
+    outcome = f"waits for {waits_for}" if due_at is None else "will be tried again"
     append(tx, entry(held, Action.FAILED, now, outcome=outcome, reason=error.code, detail={"message": error.message}))
 
 

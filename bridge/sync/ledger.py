@@ -16,6 +16,7 @@ from bridge.correlation.progress import fold
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.log.entries import Action, append
 from bridge.metrics import Metrics
+from bridge.servicenow.import_set import SEVERAL_RECORDS
 from bridge.servicenow.outcome import OPEN
 from bridge.servicenow.record import Record
 from bridge.store import joins, orders
@@ -28,6 +29,9 @@ from bridge.sync.doubt import Found
 from bridge.sync.outcomes import REFUSALS, again_at, made_by, outcome_word
 from bridge.sync.reading import JOURNAL_FIELDS, seen_after, seen_of
 from bridge.sync.sight import Sight
+
+# What ends a wait of its own accord, by the code of the failure; else a person does.
+WAITS_FOR = {SEVERAL_RECORDS: "the look for twins, or a person"}
 
 _log = logging.getLogger(__name__)
 
@@ -183,7 +187,7 @@ class Ledger:
     def _fail(self, held: Held, error: BridgeError, now: datetime, due_at: datetime | None) -> None:
         with self._store.transaction("failed") as tx:
             try:
-                settling.fail(tx, held, error, now, due_at=due_at)
+                settling.fail(tx, held, error, now, due_at=due_at, waits_for=WAITS_FOR.get(error.code, "a person"))
             except LeaseLost:
                 settling.lease_lost(tx, held, now)
 

@@ -314,6 +314,11 @@ def test_how_soon_peoples_changes_are_seen_is_told(prod: Patient) -> None:
     assert "within 45 s" in prod.findings(status=0)["people"]["said"]
 
 
+def test_where_nothing_answers_nothing_is_said_of_peoples_changes(prod: Patient, servicenow: SimulatorServer) -> None:
+    servicenow.down()
+    assert prod.findings(status=1)["people"]["outcome"] == "not_tested"
+
+
 def test_a_budget_that_is_too_small_to_see_people_within_a_minute_is_wrong(
     patient: Patient, servicenow: SimulatorServer
 ) -> None:

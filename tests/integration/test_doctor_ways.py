@@ -124,6 +124,14 @@ def test_a_key_field_that_is_no_column_is_wrong(patient: Patient, servicenow: Si
     assert (found["step"], "no column u_bridge_key" in first_cause(found)) == ("target itsm", True)
 
 
+def test_what_was_made_without_its_key_is_cancelled_all_the_same(patient: Patient, servicenow: SimulatorServer) -> None:
+    patient.is_at(servicenow.url, targets=UNIQUE.replace("correlation_id", "u_bridge_key"))
+    found = patient.findings("--write-probe", status=1)["write itsm"]
+    (record,) = servicenow.simulator.records("incident")
+    assert (found["outcome"], record["number"] in found["said"], record["state"]) == ("wrong", True, "8")
+    assert f"{record['number']} was made all the same, and is cancelled." in patient.error
+
+
 def test_what_another_map_makes_of_the_probes_rows_is_told(patient: Patient, servicenow: SimulatorServer) -> None:
     staging = PRESETS[STAGING]
     beside = TransformMap(name="Beside", target="sn_si_incident", prefix="u_")

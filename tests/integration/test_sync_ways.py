@@ -301,6 +301,8 @@ def test_two_maps_to_one_table_are_told(world: World) -> None:
     world.fire()
     world.idle()
     assert world.row().failure == "several_records"
+    (told,) = world.log("failed")
+    assert told["outcome"] == "waits for the look for twins, or a person"
     world.simulator.person_deletes("incident", world.records()[1]["sys_id"])  # as the message says
 
 

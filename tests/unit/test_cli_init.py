@@ -16,6 +16,7 @@ FILES = [
     "bridge.yaml",
     "mappings/samples/try.json",
     "mappings/try.yaml",
+    "var/.gitignore",
     "var/log.key",
     "var/log.pub",
     "var/simulator.password",

@@ -27,6 +27,7 @@ SYS_ID = "0123456789abcdef0123456789abcdef"
 ALWAYS = {"source": "m", "severity": "2", "message_key": "r:h", "time_of_event": "2026-11-24 21:05:00"}
 
 MISTAKES = {
+    "nothing in it": ("", "10:1: a map of name: output is expected here ({alarm: "),
     "no map": ("alarm", "11:3: a map of name: output is expected here ({alarm: "),
     "no output": ("alarm: x", "a map with the keys when, event, ci_enrichment"),
     "nothing at all": ("alarm: {}", "this output says nothing of what it is (it is one of event, ci_enrichment"),

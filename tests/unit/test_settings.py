@@ -470,6 +470,10 @@ def test_each_scheme_of_an_instance_has_what_it_needs(tmp_path: Path) -> None:
 IN_AUTH = {
     "a scheme we do not know": ("scheme: oauth", "`oauth` is not a word for `scheme`"),
     "a key of another scheme": ("scheme: basic, username: u, password: {env: P}, key: {env: K}", "unknown key `key`"),
+    "a user name of two lines": (
+        'scheme: basic, username: "a\\nb", password: {env: P}',
+        "`username` holds a line break",
+    ),
     "a user name with a colon": ("scheme: basic, username: 'a:b', password: {env: P}", "`username` holds a colon"),
     "a key in the file": ("scheme: api_key, key: now_123", "a secret is never written in this file"),
     "a secret that is missing": ("scheme: oauth_client_credentials, client_id: c", "`client_secret` is missing here"),

@@ -74,8 +74,15 @@ def test_a_user_name_with_a_colon_is_none_for_basic(tmp_path: Path) -> None:
     auth = "{scheme: basic, username: {file: name}, password: {file: name}}"
     text = told(tmp_path, f"instances: {{i: {{url: 'https://x.example', auth: {auth}}}}}")
     assert "instances.i.auth.username: what " in text
-    assert "holds a colon" in text
+    assert f"what {tmp_path / 'name'} holds a colon" in text
     assert "corp:siem" not in text
+
+
+def test_a_user_name_of_two_lines_is_none_for_basic(tmp_path: Path) -> None:
+    (tmp_path / "name").write_text("siem\nmore\n")
+    auth = "{scheme: basic, username: {file: name}, password: {file: name}}"
+    text = told(tmp_path, f"instances: {{i: {{url: 'https://x.example', auth: {auth}}}}}")
+    assert f"what {tmp_path / 'name'} holds a line break or another control character" in text
 
 
 def warned(folder: Path, text: str) -> str:

@@ -44,6 +44,7 @@ fields:
   update: {work_notes: "{{ repeat_count }} times, last at {{ last_seen | date('%H:%M') }}"}
   close: {close_notes: shut}
 observables: {ip: [.reader, .panel]}
+outputs: {alarm: {when: {.alarm: true}, event: {node: "{{ .door }}"}}}
 tests:
 """
 SAMPLE = {"door": "B7", "level": "medium", "state": "open", "at": "2026-04-01T08:00:00Z", "reader": "10.1.1.7"}
@@ -191,6 +192,10 @@ FAILING = {
     "an action that is none": (
         "expect: {action: creates}",
         ("step 1", "action", "creates", "create", "there is no action `creates`: did you mean `create`?"),
+    ),
+    "an output that is none": (
+        "expect: {outputs.alarmm.node: x}",
+        ("step 1", "outputs.alarmm.node", "x", None, "there is no output `alarmm`: did you mean `alarm`?"),
     ),
     "a quarantine says why": (
         "change: {.door: null}\nexpect: {action: create}",
