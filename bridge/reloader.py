@@ -220,11 +220,14 @@ class Reloader:
     def _refuse(self, what: str, error: Misconfigured) -> None:
         if self._problems.get(what) == error.message:
             return  # told already
+        action, named = (
+            (Action.SOURCES_REFUSED, "sources") if what == "sources" else (Action.MAPPINGS_REFUSED, "mappings")
+        )
         with self._store.transaction() as tx:
             detail = {"problems": [str(problem) for problem in error.problems]}
-            append(tx, Entry(at=self._store.now(tx), action=Action.MAPPINGS_REFUSED, actor="reload", detail=detail))
+            append(tx, Entry(at=self._store.now(tx), action=action, actor="reload", detail=detail))
         self._tell(what, error.message)
-        _log.warning("mappings refused, the old ones stay in use: %s", error.message)
+        _log.warning("%s refused, the old ones stay in use: %s", named, error.message)
 
     def _tell(self, what: str, problem: str) -> None:
         if problem:
@@ -248,5 +251,5 @@ def _kept(found: InUse) -> str:
     if not found.kept:
         return ""
     return (
-        f"removed, and still used by a source here: {', '.join(sorted(found.kept))} (restart with the new bridge.yaml)"
+        f"removed, and still used by a source here: {', '.join(sorted(found.kept))} (take that out of bridge.yaml, too)"
     )

@@ -28,6 +28,7 @@ COMMANDS = {
     "demo": ("bridge.cli.demo:demo", "Run the main job for real, against the simulator."),
     "check": ("bridge.cli.check:check", "Check bridge.yaml, its secrets and all mappings."),
     "doctor": ("bridge.cli.doctor:doctor", "Check each ServiceNow instance end to end, and say what to fix."),
+    "sources": ("bridge.cli.sources:sources", "See which products there are, connect one, and try it."),
     "mapping": ("bridge.cli.mapping:mapping", "Work with mapping files."),
     "targets": ("bridge.cli.targets:targets", "See, pause, resume and release where incidents go."),
     "alerts": ("bridge.cli.alerts:alerts", "Look at what was received."),

@@ -49,6 +49,7 @@ class Action(StrEnum):
     MAPPINGS_LOADED = "mappings_loaded"  # a process has taken what is published
     MAPPINGS_REFUSED = "mappings_refused"
     SOURCES_LOADED = "sources_loaded"  # a process has taken what changed in `sources` of bridge.yaml
+    SOURCES_REFUSED = "sources_refused"
     STARTED = "started"
     STOPPED = "stopped"
 

@@ -23,7 +23,7 @@ from bridge.settings.references import file_of
 from bridge.settings.section import NAME, Section
 from bridge.settings.sources import source_of
 from bridge.settings.targets import target_of
-from bridge.yamlfile import load_yaml
+from bridge.yamlfile import YamlFile, load_yaml
 
 SERVER_THREADS_MAX = 512
 
@@ -50,7 +50,11 @@ def read(path: Path) -> tuple[Settings, list[Problem]]:
     except FileNotFoundError as error:
         hint = "name it with --config or $BRIDGE_CONFIG, or make one with `bridge init`"
         raise Misconfigured([Problem(str(path), 0, 0, "there is no such file", hint)]) from error
-    file = load_yaml(path)
+    return read_file(load_yaml(path), path)
+
+
+def read_file(file: YamlFile, path: Path) -> tuple[Settings, list[Problem]]:
+    """As `read`, of what would stand at `path`."""
     problems: list[Problem] = []
     if not isinstance(file.value, dict):
         raise Misconfigured(
