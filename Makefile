@@ -1,6 +1,6 @@
 # Everything happens in $(VENV). Nothing here needs root, and nothing beyond Python 3.11+ and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench bench-growth simulate mutate chaos soak lock
+.PHONY: help install demo test check bench bench-growth simulate mutate chaos soak pages lock
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -49,6 +49,10 @@ chaos: $(VENV)/.installed-dev ## real processes killed at random under load (KIL
 soak: $(VENV)/.installed-dev ## real processes under load for long: losses, twins, memory, WAL, p99 (HOURS=1 ENGINE=…)
 	@PYTHONPATH=tests:tests/acceptance $(BIN)/python tests/acceptance/endurance.py --engine $(or $(ENGINE),sqlite) \
 		--hours $(or $(HOURS),1)
+
+pages: $(VENV)/.installed-dev ## docs/sources/, from the mappings, and the outputs shown in docs/mapping-guide.md
+	@PYTHONPATH=tests $(BIN)/python tests/source_pages.py
+	@PYTHONPATH=. $(BIN)/python tests/mapping_guide.py
 
 lock: $(VENV)/.installed-dev ## requirements*.txt from pyproject.toml (UPGRADE=1: to the newest)
 	$(LOCK) --group build -o requirements.txt pyproject.toml

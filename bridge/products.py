@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,11 +73,11 @@ def offer_of(name: str, place: Path, folder: Path) -> Offer:
     return Offer(mapping=load_mappings(place, [name])[name], folder=place, shipped=place != folder)
 
 
-def offers(folder: Path, shipped: Path = SHIPPED) -> tuple[list[Offer], list[Problem]]:
-    """By name; what does not compile is told, and left out."""
+def offers(places: MappingType[str, Path], folder: Path) -> tuple[list[Offer], list[Problem]]:
+    """Of `names_of`, by name; what does not compile is told, and left out."""
     found: list[Offer] = []
     problems: list[Problem] = []
-    for name, place in sorted(names_of(folder, shipped).items()):
+    for name, place in sorted(places.items()):
         try:
             found.append(offer_of(name, place, folder))
         except Misconfigured as error:

@@ -9,7 +9,7 @@ import click
 
 from bridge.cli.mapping_folder import optional_config
 from bridge.cli.options import CONFIG_DEFAULT, example, json_option
-from bridge.cli.sources_add import add
+from bridge.cli.sources_add import add, no_such_product
 from bridge.cli.sources_test import test
 
 if TYPE_CHECKING:
@@ -26,11 +26,15 @@ def sources() -> None:
 
 
 @sources.command(
-    "list", epilog=example("bridge sources list", "bridge sources list --json | jq '.[] | {product, evidence}'")
+    "list",
+    epilog=example(
+        "bridge sources list", "bridge sources list github guardduty --json | jq '.[] | {product, evidence}'"
+    ),
 )
+@click.argument("names", nargs=-1, metavar="[PRODUCT]...")
 @optional_config
 @json_option("An array with one object for each product")
-def list_command(config: Path | None, *, as_json: bool) -> None:
+def list_command(names: tuple[str, ...], config: Path | None, *, as_json: bool) -> None:
     """The products that can be connected, and the sources that are.
 
     EVIDENCE: confirmed, when real bodies of the product were seen; unconfirmed, when it is written from documentation;
@@ -39,10 +43,13 @@ def list_command(config: Path | None, *, as_json: bool) -> None:
     folder does not have yet, comes with `bridge sources add`.
     """
     from bridge.cli.output import plain, show_json, show_table
-    from bridge.products import offers
+    from bridge.products import names_of, offers
 
     folder, used = _folder_and_sources(config)
-    found, problems = offers(folder)
+    places = names_of(folder)
+    if unknown := [name for name in names if name not in places]:
+        raise no_such_product(unknown[0], places)
+    found, problems = offers({name: places[name] for name in names} if names else places, folder)
     for problem in problems:
         click.echo(f"warning: left out, for it does not compile: {plain(problem)}", err=True)
     if as_json:

@@ -11,6 +11,8 @@ from bridge.cli.init_files import SERVE_URL
 from bridge.cli.options import config_option, example, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bridge.alert import Json
     from bridge.connecting import Connection
     from bridge.mapping.product import Way
@@ -79,17 +81,22 @@ def add(
 
 
 def _offer(product: str, settings: Settings) -> Offer:
-    from bridge.mapping.language import nearest
     from bridge.products import names_of, offer_of
 
     folder = settings.mappings_path
     places = names_of(folder)
     if product not in places:
-        raise click.UsageError(
-            f"there is no product {product} ({nearest(product, sorted(places))}); `bridge sources list` shows them, "
-            "docs/adding-a-source.md says how to add one"
-        )
+        raise no_such_product(product, places)
     return offer_of(product, places[product], folder)
+
+
+def no_such_product(product: str, places: Iterable[str]) -> click.UsageError:
+    from bridge.mapping.language import nearest
+
+    return click.UsageError(
+        f"there is no product {product} ({nearest(product, sorted(places))}); `bridge sources list` shows them, "
+        "docs/adding-a-source.md says how to add one"
+    )
 
 
 def _way(offer: Offer, named: str | None) -> Way:

@@ -99,6 +99,11 @@ def test_the_list_for_people_names_the_same(place: Place) -> None:
     )
 
 
+def test_some_may_be_asked_for_alone(place: Place) -> None:
+    assert [row["product"] for row in place.json("list", "wazuh", "falco")] == ["falco", "wazuh"]
+    assert "there is no product waz" in place.run("list", "waz", status=2)
+
+
 def test_a_mapping_that_does_not_compile_is_left_out_of_the_list_and_told(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:

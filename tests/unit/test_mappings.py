@@ -29,27 +29,6 @@ def _sample(name: str) -> Any:
     return json.loads((FOLDER / "samples" / name).read_text("utf-8"))
 
 
-def test_the_products_are_there() -> None:
-    assert set(MAPPINGS) == {
-        "alert",
-        "alertmanager",
-        "aws-securityhub",
-        "azure-monitor",
-        "crowdstrike",
-        "defender-xdr",
-        "elastic",
-        "falco",
-        "github",
-        "google-scc",
-        "grafana",
-        "guardduty",
-        "ocsf-finding",
-        "sentinel",
-        "splunk",
-        "wazuh",
-    }
-
-
 @pytest.mark.parametrize(
     "trial", [trial for ran in TRIALS.values() for trial in ran], ids=lambda t: f"{t.mapping}: {t.name}"
 )
