@@ -22,9 +22,13 @@ from bridge.mapping.trial import TABLES
 from bridge.mapping.values import text_of
 from bridge.mapping.written import written_value
 from bridge.products import SHIPPED, Offer, names_of, offers
+from bridge.settings import SourceAuth
 from bridge.sources.document import decode
+from bridge.sources.envelope import ENVELOPES, envelope_for
 
 FOLDER = Path(__file__).parents[1] / "docs/sources"
+SOURCES = (FOLDER.parent / "sources.md").read_text("utf-8")
+CONTENT = "its content, for ten minutes"
 INDEX = FOLDER / "README.md"
 HEAD = "| Product | Evidence | Proves itself by | Envelope | What ends an incident | Calls from |"
 ROW_HEAD = "| | |\n|---|---|"
@@ -114,8 +118,22 @@ def _facts(offer: Offer, product: Product) -> Iterator[tuple[str, str]]:
     yield "Unconfirmed", product.unconfirmed
     yield "Calls from", CALLS_FROM[product.calls_from]
     yield "A delivery that fails", product.retries
+    yield "A delivery is known by", "; ".join(dict.fromkeys(map(_known_by, product.ways)))
     yield "What ends an incident", code(offer.closes_when) if offer.closes_when else "nothing: a person closes it"
     yield "Mapping", f"[mappings/{offer.name}.yaml](../../mappings/{offer.name}.yaml)"
+
+
+def _known_by(way: Way) -> str:
+    """As docs/sources.md has it, where each envelope is a row, or one of a row's several."""
+    auth = SourceAuth(scheme=str(way.auth["scheme"]), preset=way.auth.get("preset"), header=way.auth.get("name"))
+    envelope = envelope_for(way.envelope, auth)
+    name = next(word for word, one in ENVELOPES.items() if one is envelope)
+    for row in re.findall(r"^\| (`[^|]+`) \| [^|]+ \| ([^|]+) \|$", SOURCES, re.MULTILINE):
+        names, ids = re.findall(r"`(\w+)`", row[0]), row[1].split("; ")
+        if name in names:
+            found = ids[names.index(name)] if len(ids) == len(names) else row[1]
+            return CONTENT if found.startswith("none") else found
+    raise AssertionError(f"docs/sources.md does not say what a delivery of {name} is known by")
 
 
 def _setup(offer: Offer, product: Product) -> Iterator[str]:

@@ -66,6 +66,7 @@ def add(
     offer = _offer(product, settings)
     wanted = Wanted(offer=offer, name=name or offer.name, way=_way(offer, way), own=_own(own), base=_base(url))
     made = connection(settings, wanted)
+    after = _newest(config) if wait else 0  # an earlier source of this name may have left deliveries
     try:
         write(made)
     except OSError as error:
@@ -77,7 +78,7 @@ def add(
     else:
         _show(made, settings, wanted.way)
     if wait:
-        _wait(config, made.source, as_json=as_json)
+        _wait(config, made.source, after, as_json=as_json)
 
 
 def _offer(product: str, settings: Settings) -> Offer:
@@ -187,7 +188,15 @@ def _as_object(made: Connection, way: Way) -> dict[str, Json]:
     }
 
 
-def _wait(config: Path, source: Source, *, as_json: bool) -> None:
+def _newest(config: Path) -> int:
+    from bridge.cli.opening import opened
+    from bridge.store.arrivals import newest_delivery
+
+    with opened(config) as (_, store), store.reading() as tx:
+        return newest_delivery(tx)
+
+
+def _wait(config: Path, source: Source, after: int, *, as_json: bool) -> None:
     from bridge.cli.opening import opened
     from bridge.cli.output import show_json
     from bridge.cli.sources_watch import as_object, show, wait_for_first, wait_until_settled
@@ -195,7 +204,7 @@ def _wait(config: Path, source: Source, *, as_json: bool) -> None:
     click.echo(f"\nWaiting for the first delivery of {source.name} (Ctrl+C ends the waiting alone) …", err=True)
     try:
         with opened(config) as (_, store):
-            arrival = wait_for_first(store, source.name, _still_waiting)
+            arrival = wait_for_first(store, source.name, after, _still_waiting)
             click.echo(f"Delivery {arrival.delivery} arrived.", err=True)
             became = wait_until_settled(store, arrival, source.tenant)
     except KeyboardInterrupt:

@@ -47,14 +47,17 @@ class Became:
         return problem.last_decision or "waits to be looked at"
 
 
-def wait_for_first(store: Store, source: str, shown: Callable[[TurnedAway | None], None]) -> Arrival:
-    """Returns when a delivery of the source is there. `shown` is told every now and then, and what was turned away."""
+def wait_for_first(store: Store, source: str, after: int, shown: Callable[[TurnedAway | None], None]) -> Arrival:
+    """Returns when a delivery of the source is there that came after that one.
+
+    `shown` is told every now and then what was turned away.
+    """
     from bridge.store.arrivals import first_delivery, turned_away
 
     due = time.monotonic() + PROGRESS_SECONDS
     while True:
         with store.reading() as tx:
-            arrival = first_delivery(tx, source, limit=ALERTS_SHOWN)
+            arrival = first_delivery(tx, source, after=after, limit=ALERTS_SHOWN)
             refused = turned_away(tx, source)
         if arrival is not None:
             return arrival

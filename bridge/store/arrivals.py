@@ -29,9 +29,15 @@ class TurnedAway:
     reasons: dict[str, int]
 
 
-def first_delivery(tx: Connection, source: str, *, limit: int) -> Arrival | None:
-    """The oldest that is kept, with at most `limit` of its alerts."""
-    query = select(func.min(deliveries.c.id)).where(deliveries.c.source == source)
+def newest_delivery(tx: Connection) -> int:
+    """Of any source; 0 before the first."""
+    found: int | None = tx.execute(select(func.max(deliveries.c.id))).scalar_one()
+    return found or 0
+
+
+def first_delivery(tx: Connection, source: str, *, after: int, limit: int) -> Arrival | None:
+    """The first after that one, with at most `limit` of its alerts."""
+    query = select(func.min(deliveries.c.id)).where(deliveries.c.source == source, deliveries.c.id > after)
     found: int | None = tx.execute(query).scalar_one()
     return delivery(tx, found, limit=limit) if found is not None else None
 

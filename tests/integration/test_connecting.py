@@ -151,6 +151,10 @@ def test_waiting_shows_what_the_first_delivery_became(folder: Path, capsys: pyte
     statuses: list[int] = []
     words = ["sources", "add", "doorman", "--auth", "query", "--wait"]
     with running(folder) as url:
+        said(capsys, "add", "doorman", "--url", url)
+        said(capsys, "test", "doorman", "--url", url)  # of a source of this name that was there before
+        (folder / "bridge.yaml").write_text(CONFIG)
+        (folder / "var/doorman.secret").unlink()
         waiting = threading.Thread(target=lambda: statuses.append(main([*words, "--url", url])))
         waiting.start()
         wait_for(lambda: (folder / "bridge.yaml").read_text() != CONFIG)
@@ -197,7 +201,7 @@ def test_what_is_turned_away_while_one_waits_is_told(
 
     store = wiring.open_for_command(load_settings(folder / "bridge.yaml"))
     with pytest.raises(KeyboardInterrupt):
-        sources_watch.wait_for_first(store, "doorman", stop_at)
+        sources_watch.wait_for_first(store, "doorman", 0, stop_at)
     store.close()
     assert told[0].reasons == {"not_authenticated": 1}  # type: ignore[attr-defined]
 
