@@ -43,6 +43,7 @@ def doors_of(settings: Settings, outside: Outside | None) -> dict[str, SourceDoo
             ),
             envelope=envelope_for(source.envelope, source.auth),
             body_bytes_max=source.body_bytes_max,
+            decoded_bytes_max=source.decoded_bytes_max,
         )
         for source in settings.sources.values()
     }

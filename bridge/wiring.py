@@ -12,6 +12,7 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from bridge.errors import BridgeError, Misconfigured, Problem, Transient
@@ -169,7 +170,7 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     from bridge.web.app import create_app
     from bridge.web.health import CHECK_SECONDS_MAX, health
     from bridge.web.hooks import hooks
-    from bridge.web.network import Network
+    from bridge.web.network import Network, fetched
     from bridge.web.patience import Patient
 
     settings = still_there(settings)
@@ -181,7 +182,7 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     installation = _begin(settings, store, taken.current, role)
     clients = _clients(settings, store, metrics, closing) if role.syncs else {}
     loop = _sync_loop(settings, store, library, metrics, installation, clients) if role.syncs else None
-    outside = Network(time.monotonic)
+    outside = Network(time.monotonic, get=partial(fetched, proxy=_proxy(settings)))
     doors = Doors(settings, outside)
     watching = watch(settings, store, library, installation, clients, doors.sources) if role.syncs else None
     writer = None
@@ -246,6 +247,16 @@ def _begin(settings: Settings, store: Store, current: MappingType[str, Published
         append(tx, Entry(at=now, action=Action.STARTED, actor=_actor(role), detail=detail))
         log_taken(tx, current, actor="start", now=now)
     return installation
+
+
+def _proxy(settings: Settings) -> Callable[[], str] | None:
+    """The URL of the proxy that intake goes through, as its secret is at each call."""
+    from bridge.settings.secrets import proxy_url
+
+    named = settings.server_proxy
+    if named is None:
+        return None
+    return (lambda: named) if isinstance(named, str) else partial(proxy_url, named)
 
 
 def _log_stop(store: Store, role: Role) -> None:

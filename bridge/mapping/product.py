@@ -28,6 +28,7 @@ SCHEMES: dict[str, tuple[str, ...]] = {
         *("id_header", "timestamp_header", "tolerance"),
     ),
     "standard_webhooks": (),
+    "graph": (),
     "sns": (),
     "oidc": ("issuer", "keys", "audience", "subject"),
     "mtls": ("header",),

@@ -16,6 +16,7 @@ from bridge.correlation.policy import CloseWhen
 from bridge.errors import Problem
 
 BODY_BYTES_MAX_DEFAULT = 1 << 20
+DECODED_BYTES_MAX_DEFAULT = 8 << 20
 CREATES_PER_HOUR_DEFAULT = 200
 LATE_COMMIT_DEFAULT = timedelta(seconds=310)  # its load balancer cuts at 5 minutes; a write may land until then
 CORRELATION_ID = "correlation_id"
@@ -91,6 +92,7 @@ class Source:
     envelope: str | None = None  # how alerts are wrapped; None: as `auth` suggests
     tenant: str = "default"
     body_bytes_max: int = BODY_BYTES_MAX_DEFAULT
+    decoded_bytes_max: int = DECODED_BYTES_MAX_DEFAULT  # of a body that came compressed
     expect_every: timedelta | None = None  # silence for longer than this is told; None: it may be silent
 
 
@@ -259,6 +261,9 @@ class Settings:
     mappings_path: Path
     reload: Reload
     server_threads: int
+    server_proxy: Secret | str | None = (
+        None  # for what intake asks the network for; a Secret where the URL holds a password
+    )
     signing_key: Path | None  # Ed25519 private key of the correlation log
     instances: dict[str, Instance]
     targets: dict[str, Target]

@@ -223,7 +223,7 @@ def _transport(transport: Section, folder: Path) -> Transport:
         ca=_path(transport, "ca", folder),
         client_cert=_path(transport, "client_cert", folder),
         client_key=_path(transport, "client_key", folder),
-        proxy=_proxy(transport, folder),
+        proxy=proxy_of(transport, folder),
     )
     if built.client_key is not None and built.client_cert is None:
         transport.refuse("client_key", "is a key without its certificate", "give `client_cert` too", at_key=True)
@@ -235,7 +235,7 @@ def _path(section: Section, key: str, folder: Path) -> Path | None:
     return folder / section.text(key) if section.has(key) else None
 
 
-def _proxy(transport: Section, folder: Path) -> Secret | str | None:
+def proxy_of(transport: Section, folder: Path) -> Secret | str | None:
     if not transport.has("proxy"):
         return None
     proxy = text_or_secret(transport, "proxy", folder)

@@ -18,7 +18,7 @@ from bridge.settings import (
     Reload,
     Settings,
 )
-from bridge.settings.instance import instance_of
+from bridge.settings.instance import instance_of, proxy_of
 from bridge.settings.references import file_of
 from bridge.settings.section import NAME, Section
 from bridge.settings.sources import source_of
@@ -73,6 +73,7 @@ def _settings(root: Section, path: Path) -> Settings:
     mappings.finish()
     server = root.section("server")
     threads = server.integer("threads", SERVER_THREADS_DEFAULT, least=1, most=SERVER_THREADS_MAX)
+    server_proxy = proxy_of(server, folder)
     server.finish()
     log = root.section("log")
     signing_key = file_of(log, "signing_key", folder)
@@ -92,6 +93,7 @@ def _settings(root: Section, path: Path) -> Settings:
         mappings_path=mappings_path,
         reload=reload,
         server_threads=threads,
+        server_proxy=server_proxy,
         signing_key=signing_key,
         instances=instances,
         targets=targets,

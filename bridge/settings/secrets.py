@@ -70,6 +70,8 @@ def _references(settings: Settings) -> Iterator[tuple[type_path, Secret]]:
             yield ("instances", name, "auth", key), secret
         if isinstance(instance.transport.proxy, Secret):
             yield ("instances", name, "transport", "proxy"), instance.transport.proxy
+    if isinstance(settings.server_proxy, Secret):
+        yield ("server", "proxy"), settings.server_proxy
     for name, source in settings.sources.items():
         several = len(source.auth.secrets) > 1
         for index, secret in enumerate(source.auth.secrets):
@@ -77,7 +79,10 @@ def _references(settings: Settings) -> Iterator[tuple[type_path, Secret]]:
 
 
 def _wrong_with_instances(settings: Settings) -> Iterator[tuple[type_path, tuple[str, str]]]:
-    """Keys and certificates that are there and cannot be used."""
+    """Keys, certificates and proxies that are there and cannot be used."""
+    proxy = settings.server_proxy
+    if isinstance(proxy, Secret) and (wrong := _wrong_with_proxy(proxy)) is not None:
+        yield ("server", "proxy"), wrong
     for name, instance in settings.instances.items():
         if (wrong := _wrong_with_private_key(instance.auth)) is not None:
             yield ("instances", name, "auth", "private_key"), wrong

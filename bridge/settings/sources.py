@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bridge.alert import OWN_MAPPING
-from bridge.settings import BODY_BYTES_MAX_DEFAULT, Source, SourceAuth, TokenIssuer
+from bridge.settings import BODY_BYTES_MAX_DEFAULT, DECODED_BYTES_MAX_DEFAULT, Source, SourceAuth, TokenIssuer
 from bridge.settings.references import secrets_of
 from bridge.settings.section import Section
 from bridge.settings.signatures import header_of, signature_of
@@ -60,8 +60,13 @@ def source_of(name: str, section: Section, folder: Path) -> Source:
         envelope=section.word("envelope", ENVELOPES, "") or None,
         tenant=section.name("tenant", "default"),
         body_bytes_max=section.integer("body_bytes_max", BODY_BYTES_MAX_DEFAULT, least=1024, most=BODY_BYTES_LARGEST),
+        decoded_bytes_max=section.integer(
+            "decoded_bytes_max", DECODED_BYTES_MAX_DEFAULT, least=1024, most=DECODED_BYTES_MAX_DEFAULT
+        ),
         expect_every=_expect_every(section),
     )
+    if source.auth.scheme == "graph" and source.envelope not in (None, "graph"):
+        section.refuse("envelope", f"`{source.envelope}` does not go with the scheme `graph`", "leave it out")
     section.finish()
     return source
 
@@ -113,6 +118,10 @@ def _hmac(auth: Section, folder: Path) -> SourceAuth:
 
 def _standard_webhooks(auth: Section, folder: Path) -> SourceAuth:
     return SourceAuth(scheme="standard_webhooks", secrets=secrets_of(auth, folder))
+
+
+def _graph(auth: Section, folder: Path) -> SourceAuth:
+    return SourceAuth(scheme="graph", secrets=secrets_of(auth, folder))
 
 
 def _sns(auth: Section, _folder: Path) -> SourceAuth:
@@ -194,6 +203,7 @@ SCHEMES: dict[str, Callable[[Section, Path], SourceAuth]] = {
     "basic": _basic,
     "hmac": _hmac,
     "standard_webhooks": _standard_webhooks,
+    "graph": _graph,
     "sns": _sns,
     "oidc": _oidc,
     "mtls": _mtls,

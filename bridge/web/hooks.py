@@ -18,7 +18,7 @@ from bridge.alert import Json, Outcome
 from bridge.errors import Rejected, Unmappable
 from bridge.library import Library
 from bridge.metrics import UNKNOWN_SOURCE, Metrics
-from bridge.settings import BODY_BYTES_MAX_DEFAULT
+from bridge.settings import BODY_BYTES_MAX_DEFAULT, DECODED_BYTES_MAX_DEFAULT
 from bridge.sources.auth import UnknownSource, Verifier
 from bridge.sources.envelope import PLAIN, Envelope, Handshake, Unwrapped, unwrap
 from bridge.sources.outside import Outside
@@ -46,6 +46,7 @@ class SourceDoor:
     verifier: Verifier
     envelope: Envelope
     body_bytes_max: int
+    decoded_bytes_max: int = DECODED_BYTES_MAX_DEFAULT
 
 
 NO_DOOR = SourceDoor(
@@ -120,7 +121,7 @@ def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime
         body = _read(request, door.body_bytes_max)
     published = library[door.mapping]
     try:
-        unwrapped = unwrap(door.envelope, headers, query, body)
+        unwrapped = unwrap(door.envelope, headers, query, body, decoded_max=door.decoded_bytes_max)
     except Unmappable as error:
         # It is authenticated, so it is kept; nothing of it says whether it is the same as another but its bytes.
         unwrapped, alerts = Unwrapped(sender_id=None, content=NOTHING), wrapped(error)

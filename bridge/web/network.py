@@ -152,11 +152,19 @@ class Network:
             del self._kept[min(self._kept, key=lambda one: (self._kept[one].body is not None, self._kept[one].had_at))]
 
 
-def fetched(url: str) -> bytes | None:
-    """One GET: no redirects, no proxy or credentials from the environment, no cookies, of bounded size and time."""
+def fetched(url: str, *, proxy: Callable[[], str] | None = None) -> bytes | None:
+    """One GET: no redirects, no proxy or credentials from the environment, no cookies, of bounded size and time.
+
+    `proxy` gives the URL of the one that is configured, as its secret is now.
+    """
+    try:
+        proxies = {} if proxy is None else dict.fromkeys(("http", "https"), proxy())
+    except (KeyError, OSError, ValueError) as error:
+        raise Unreachable("the secret of server.proxy cannot be used as it is now") from error
     try:
         with requests.Session() as session:
             session.trust_env = False
+            session.proxies.update(proxies)
             with session.get(url, allow_redirects=False, stream=True, timeout=PHASE_SECONDS) as answer:
                 if answer.status_code in GONE:
                     return None

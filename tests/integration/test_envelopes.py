@@ -112,6 +112,15 @@ def test_an_envelope_is_opened_only_after_the_secret(store: Store, tmp_path: Pat
         assert door.kept() == []
 
 
+def test_a_source_may_take_less_once_it_is_decompressed(store: Store, tmp_path: Path) -> None:
+    with open_door(store, tmp_path, f"envelope: none, decoded_bytes_max: 2048, {AUTH}") as door:
+        right, large = (json.dumps({"rule": "r1", "x": " " * size}).encode() for size in (1900, 2048))
+        headers = {"Content-Encoding": "gzip"}
+        assert door.post(gzip.compress(right), headers, query=QUERY).status_code == 200
+        assert door.post(gzip.compress(large), headers, query=QUERY).json()["code"] == "too_large"
+        assert door.ids() == ["r1"]
+
+
 def test_a_new_delivery_id_is_a_new_delivery(store: Store, tmp_path: Path) -> None:
     with open_door(store, tmp_path, f"envelope: pubsub, {AUTH}") as door:
         duplicates = [
@@ -234,6 +243,28 @@ def test_graph_is_given_its_token(store: Store, tmp_path: Path) -> None:
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert door.post(b"", query="validationToken=x").status_code == 401
+
+
+def notification(*states: str | None) -> bytes:
+    changes = [
+        {"id": f"n{number}"} | ({"clientState": state} if state is not None else {})
+        for number, state in enumerate(states)
+    ]
+    return json.dumps({"value": changes, "rule": "r1"}).encode()
+
+
+def test_graph_writes_our_secret_into_each_notification(store: Store, tmp_path: Path) -> None:
+    with open_door(store, tmp_path, "auth: {scheme: graph, secret: {env: S}}") as door:
+        validation = door.post(b"", query="validationToken=t%31")
+        assert (validation.status_code, validation.text) == (200, "t1")
+        hidden = door.post(notification("s3cret"), query="validationToken=t1")
+        assert (hidden.status_code, hidden.text) == (200, "t1"), "the question alone is answered"
+        assert door.kept() == []
+        for body in (notification("other"), notification(None), notification("s3cret", None), notification(), b"{}"):
+            assert door.post(body).status_code == 401
+            assert door.post(body, query="validationToken=").status_code == 401
+        assert door.post(notification("s3cret", "s3cret")).status_code == 200
+        assert [row.sender_id for row in door.kept()] == ["n0 n1"]
 
 
 def test_oktas_challenge_is_answered(store: Store, tmp_path: Path) -> None:

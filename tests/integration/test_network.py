@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 
@@ -208,8 +210,12 @@ def test_a_visit_that_fails_is_a_503(world: World) -> None:
 
 
 class Site(BaseHTTPRequestHandler):
+    asked: ClassVar[list[tuple[str, str | None]]] = []  # as a proxy is
+
     def do_GET(self) -> None:
-        status = int(self.path.partition("?")[0].strip("/") or 200)
+        if self.path.startswith("http://"):
+            self.asked.append((self.path, self.headers["Proxy-Authorization"]))
+        status = int(self.path.partition("?")[0].rpartition("/")[2] or 200)
         body = b"x" * (DOCUMENT_BYTES_MAX + 1 if self.path.endswith("large") else 5)
         self.send_response(status)
         if status in (301, 302):
@@ -247,6 +253,21 @@ def test_what_it_does_not_take(site: str, path: str) -> None:
 def test_no_proxy_of_the_environment_is_asked(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert fetched(f"{site}/200") == b"xxxxx"
+
+
+def test_the_proxy_that_is_configured_is_asked_with_its_credentials(site: str) -> None:
+    """The site is the proxy: of what stands outside it is given the whole URL."""
+    url = site.replace("http://", "http://ada:pa%20ss@")
+    assert fetched("http://keys.example/200", proxy=lambda: url) == b"xxxxx"
+    assert Site.asked == [("http://keys.example/200", "Basic " + base64.b64encode(b"ada:pa ss").decode())]
+
+
+def test_a_proxy_whose_secret_cannot_be_used_is_not_gone_around(site: str) -> None:
+    def gone() -> str:
+        raise KeyError("PROXY")
+
+    with pytest.raises(Unreachable, match=r"secret of server\.proxy"):
+        fetched(f"{site}/200", proxy=gone)
 
 
 def test_who_does_not_listen_is_unreachable() -> None:

@@ -265,7 +265,7 @@ NAMES = sorted(
         st.sampled_from(NAMES), CHARACTERS | st.sampled_from([SECONDS, ISO, "Bearer a.b.c", "v1,"])
     ),
     query=CHARACTERS | CHARACTERS.map(lambda text: f"code={text}"),
-    body=st.binary() | st.just(signed(sns(), OTHER_KEY)),
+    body=st.binary() | st.just(signed(sns(), OTHER_KEY)) | st.just(b'{"value": [{"clientState": "x"}, 7]}'),
 )
 def test_whatever_is_sent_to_any_scheme_it_is_a_401(
     every_door: FlaskClient, headers: dict[str, str], query: str, body: bytes
@@ -279,6 +279,7 @@ AFAR = {"REMOTE_ADDR": "192.0.2.1"}
 DOORS = {f"s{number}": row[1] for number, row in enumerate(RIGHT) if row[0] not in ("none", "mtls")} | {
     "none": "scheme: none",
     "mtls": "scheme: mtls, header: X-Client-DN, trusted_proxies: 10.0.0.1, subject: 'CN=alerts,O=Acme'",
+    "graph": f"scheme: graph, {SECRETS}",
     "sns": f"scheme: sns, topics: ['{TOPIC}']",
     "standard": "scheme: standard_webhooks, secret: {env: S_OLD}",
 }

@@ -15,10 +15,9 @@ from signing import HOST, TOPIC, sns, subscribe_url
 from werkzeug.datastructures import Headers
 
 from bridge.errors import Rejected, Unmappable
-from bridge.settings import SourceAuth
+from bridge.settings import DECODED_BYTES_MAX_DEFAULT, SourceAuth
 from bridge.settings.sources import ENVELOPES as NAMES
 from bridge.sources.envelope import ENVELOPES, PLAIN, Envelope, Handshake, Unwrapped, envelope_for, unwrap
-from bridge.sources.envelope.coding import DECODED_BYTES_MAX
 from bridge.sources.envelope.several import DOCUMENTS_MAX
 
 IDS = {
@@ -163,7 +162,7 @@ def test_any_other_coding_is_415(coding: str) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_what_is_larger_than_the_cap_once_decompressed_is_413(coding: str) -> None:
-    full = b" " * DECODED_BYTES_MAX
+    full = b" " * DECODED_BYTES_MAX_DEFAULT
     squeeze = gzip.compress if coding == "gzip" else zlib.compress
     assert opened("none", squeeze(full), {"Content-Encoding": coding}).content == full
     with pytest.raises(Rejected) as caught:
@@ -172,7 +171,7 @@ def test_what_is_larger_than_the_cap_once_decompressed_is_413(coding: str) -> No
 
 
 def test_members_of_a_gzip_are_counted_together() -> None:
-    member = gzip.compress(b" " * (DECODED_BYTES_MAX // 2 + 1))
+    member = gzip.compress(b" " * (DECODED_BYTES_MAX_DEFAULT // 2 + 1))
     assert refused("none", member + member, {"Content-Encoding": "gzip"}) == "too_large"
 
 

@@ -171,7 +171,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
 
 MISTAKES = {
     "an unknown key names the nearest": ("server: {thread: 4}", "1:10: unknown key `thread` (did you mean `threads`?"),
-    "an unknown key lists the known": ("server: {x: 4}", "1:10: unknown key `x` (known here: threads)"),
+    "an unknown key lists the known": ("server: {x: 4}", "1:10: unknown key `x` (known here: threads, proxy)"),
     "retention is for later": ("retention: {log: 9d}", "1:1: `retention` is not yet honoured"),
     "attention needs a target": ("attention: {}", "1:1: `target` is missing here"),
     "attention goes to a target that is there": ("attention: {target: x}", "there is no `x` under `targets`"),
@@ -180,6 +180,10 @@ MISTAKES = {
     "reload knows two words": ("mappings: {reload: never}", "`never` is not a word for `reload` (one of auto, publish_only)"),
     "a section is not a word": ("server: fast", "1:9: `server` must hold `key: value` lines"),
     "a list is no file": ("- a", "1:1: must hold `key: value` lines"),
+    "a proxy of intake with its password": (
+        "server: {proxy: 'http://u:canary@p.example'}",
+        "holds credentials, which never stand in this file",
+    ),
     "a switch is no number": ("server: {threads: true}", "`threads` must be a whole number from 1 to 512"),
     "a memory database forgets": ("database: 'sqlite:///:memory:'", "names no file"),
     "a database needs a name": ("database: postgresql://db.example", "names no database"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bridge.settings import SourceAuth
+from bridge.sources.auth.graph import ClientState
 from bridge.sources.auth.identity_token import IdentityToken
 from bridge.sources.auth.place import LoopbackOnly, ProxiedCertificate, UnknownSource
 from bridge.sources.auth.secret import BasicCredentials, QuerySecret, SharedSecret
@@ -81,6 +82,7 @@ SCHEMES: dict[str, Callable[[str, SourceAuth, Secrets, Outside | None], Verifier
     "basic": lambda _source, auth, secrets, _outside: BasicCredentials.of(auth.username or "", secrets),
     "hmac": _hmac,
     "standard_webhooks": _standard_webhooks,
+    "graph": lambda _source, _auth, secrets, _outside: ClientState(secrets),
     "sns": _sns,
     "oidc": _oidc,
     "mtls": _mtls,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.settings import SourceAuth
+from bridge.settings import DECODED_BYTES_MAX_DEFAULT, SourceAuth
 from bridge.sources.envelope.cloud import EVENTBRIDGE, PUBSUB, SNS
 from bridge.sources.envelope.coding import decoded
 from bridge.sources.envelope.events import CLOUDEVENTS, EVENT_GRID, GRAPH
@@ -49,6 +49,8 @@ def envelope_for(named: str | None, auth: SourceAuth) -> Envelope:
 
     A delivery id is believed only of these: any client can write a header.
     """
+    if auth.scheme == "graph":
+        return GRAPH  # which alone answers what its verifier lets through without a secret
     if named is not None:
         return ENVELOPES[named]
     if auth.scheme == "hmac":
@@ -58,10 +60,12 @@ def envelope_for(named: str | None, auth: SourceAuth) -> Envelope:
     return {"standard_webhooks": STANDARD_WEBHOOKS, "sns": SNS}.get(auth.scheme, PLAIN)
 
 
-def unwrap(envelope: Envelope, headers: Headers, query: str, body: bytes) -> Unwrapped | Handshake:
+def unwrap(
+    envelope: Envelope, headers: Headers, query: str, body: bytes, *, decoded_max: int = DECODED_BYTES_MAX_DEFAULT
+) -> Unwrapped | Handshake:
     """One authenticated request. Raises Rejected(413, 415), and Unmappable for what is kept and cannot be unwrapped.
 
     The content type is not asked for JSON: SNS, for one, posts it as text.
     """
     coding = headers.get("Content-Encoding", "")
-    return envelope.unwrap(headers, query, decoded(coding, body) if coding else body)
+    return envelope.unwrap(headers, query, decoded(coding, body, decoded_max) if coding else body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import msgspec
 
@@ -21,8 +21,8 @@ from bridge.sources.envelope.shape import (
     media_type,
     member,
 )
+from bridge.sources.validation import TOKEN_CHARACTERS_MAX, validation_token
 
-TOKEN_CHARACTERS_MAX = 4_000
 EVENTS_IN_ID_MAX = 5_000
 
 _ATTRIBUTE = re.compile(r"ce-([a-z0-9]{1,40})")
@@ -97,15 +97,13 @@ def _event_grid(headers: Headers, _query: str, body: bytes) -> Unwrapped | Hands
 
 def _graph(_headers: Headers, query: str, body: bytes) -> Unwrapped | Handshake:
     """Change notifications: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks."""
-    if "validationToken=" in query:
-        token = dict(parse_qsl(query)).get("validationToken", "")
-        if 0 < len(token) <= TOKEN_CHARACTERS_MAX:
-            return Handshake(
-                told="answered the validation of a Graph subscription",
-                body=token.encode("utf-8", "replace"),
-                content_type="text/plain; charset=utf-8",
-                headers=(("X-Content-Type-Options", "nosniff"),),
-            )
+    token = validation_token(query)
+    if token is not None:
+        return Handshake(  # not told: with the scheme `graph` anybody may ask
+            body=token.encode("utf-8", "replace"),
+            content_type="text/plain; charset=utf-8",
+            headers=(("X-Content-Type-Options", "nosniff"),),
+        )
     changes = member(glimpse(body), "value")
     ids = [member(change, "id") for change in changes] if isinstance(changes, list) else []
     return Unwrapped(sender_id=identified(*ids), content=body)

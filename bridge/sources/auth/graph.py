@@ -1,0 +1,49 @@
+"""Scheme `graph`: Microsoft Graph writes the subscription's `clientState`, a secret of ours, into each notification.
+
+https://learn.microsoft.com/graph/change-notifications-delivery-webhooks. Its question whether the URL is ours carries
+none: it is let through to its envelope, which keeps nothing of it and answers with what was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from bridge.alert import Json
+from bridge.errors import Unmappable
+from bridge.sources.auth.verifier import matches, refusal
+from bridge.sources.document import decode
+from bridge.sources.validation import validation_token
+
+NOTIFICATIONS_MAX = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class ClientState:
+    """Every notification of the body must have it: one that has not would come in with the others."""
+
+    needs_body: ClassVar[bool] = True
+
+    secrets: tuple[bytes, ...]
+
+    def verify(self, headers: Mapping[str, str], body: bytes, *, remote: str, query: str, now: datetime) -> None:  # noqa: ARG002
+        if validation_token(query) is not None:
+            return
+        states = _states(body)
+        if not states or sum([matches(state, self.secrets) for state in states]) < len(states):
+            raise refusal()
+
+
+def _states(body: bytes) -> list[bytes]:
+    """The `clientState` of each notification; b"" for one without."""
+    try:
+        document: Json = decode(body).value
+    except Unmappable:
+        return []
+    found = document.get("value") if isinstance(document, dict) else None
+    if not isinstance(found, list) or len(found) > NOTIFICATIONS_MAX:
+        return []
+    states = [one.get("clientState") if isinstance(one, dict) else None for one in found]
+    return [state.encode("utf-8", "surrogatepass") if isinstance(state, str) else b"" for state in states]
