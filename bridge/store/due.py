@@ -1,14 +1,15 @@
 """Which correlation is claimed next: creates before closes before updates, of each the one that has been due longest.
 
-What a claim comes to is decided later; here two columns tell what it is likely to be. Each kind is a range of the index
-`correlations_due`, so a claim reads one row of it, however many wait.
+Before them all goes a create of the source whose turn it is, so that a storm at one source does not keep another's
+first incident waiting. What a claim comes to is decided later; here two columns tell what it is likely to be. Each kind
+is a range of an index, so a claim reads one row of it, however many wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import (
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    Text,
     and_,
     bindparam,
     false,
@@ -29,7 +31,7 @@ from sqlalchemy import (
 
 from bridge.alert import Status
 from bridge.store.columns import EPOCH, Instant
-from bridge.store.tables import correlations, episodes, incidents
+from bridge.store.tables import correlations, episodes, incidents, is_new
 
 # (an episode is open, the newest alert's status), in the order of claims.
 ORDER: tuple[tuple[bool, Status], ...] = (
@@ -40,12 +42,16 @@ ORDER: tuple[tuple[bool, Status], ...] = (
 )
 NOW = bindparam("now", type_=Instant())
 LONG_AGO = literal(EPOCH, Instant())
+AFTER = bindparam("after", type_=Text())
 PAUSED: BindParameter[list[str]] = bindparam("paused", expanding=True)
 
 
-def first_due(tx: Connection, now: datetime, paused: Collection[str]) -> Row[Any] | None:
-    """The row of the correlation to claim, locked; None when nothing can be."""
-    given = {"now": now} | ({"paused": list(paused)} if paused else {})
+def first_due(tx: Connection, now: datetime, paused: Collection[str], *, after: str) -> Row[Any] | None:
+    """The row of the correlation to claim, locked; None when nothing can be.
+
+    `turn` of it is the source whose turn it was, of those for which creates wait: the next after `after`, in a circle.
+    """
+    given = {"now": now, "after": after} | ({"paused": list(paused)} if paused else {})
     return tx.execute(_statement(but_paused=bool(paused)), given).first()
 
 
@@ -61,20 +67,29 @@ def is_due(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
 @cache  # making it takes ten times as long as running it
 def _statement(*, but_paused: bool) -> Select[Any]:
     """COALESCE looks no further than it must. Locked once more outside, to read the row as it is under the lock."""
-    kinds = [_longest_due(is_open=is_open, status=status, but_paused=but_paused) for is_open, status in ORDER]
-    found = select(correlations).where(correlations.c.id == func.coalesce(*kinds))
-    return found.with_for_update(skip_locked=True)
+    its = _longest_due(lambda due: is_new(due) & (due.source == _turn()), but_paused=but_paused)
+    kinds = [_longest_due(partial(_is, is_open, status), but_paused=but_paused) for is_open, status in ORDER]
+    found = select(correlations, _turn().label("turn")).where(correlations.c.id == func.coalesce(its, *kinds))
+    return found.with_for_update(skip_locked=True, of=correlations)
 
 
-def _longest_due(*, is_open: bool, status: Status, but_paused: bool) -> Any:
+def _turn() -> ColumnElement[str]:
+    new = correlations.alias("new")
+    first = select(func.min(new.c.source)).where(is_new(new.c))
+    return func.coalesce(first.where(new.c.source > AFTER).scalar_subquery(), first.scalar_subquery(), "")
+
+
+def _is(is_open: bool, status: Status, due: Any) -> ColumnElement[bool]:
+    return and_(due.open.is_(is_open), due.status == status.value)
+
+
+def _longest_due(which: Callable[[Any], ColumnElement[bool]], *, but_paused: bool) -> Any:
     due = correlations.alias("due")
     newest = and_(episodes.c.correlation == due.c.id, episodes.c.number == due.c.episode)
     incident = select(incidents.c.lease_until).join(episodes, incidents.c.id == episodes.c.incident).where(newest)
     # A value, not EXISTS: PostgreSQL would make a join of that, over all incidents.
     leased_until = func.coalesce(incident.scalar_subquery(), LONG_AGO)
-    statement = select(due.c.id).where(
-        due.c.open.is_(is_open), due.c.status == status.value, due.c.due_at <= NOW, leased_until <= NOW
-    )
+    statement = select(due.c.id).where(which(due.c), due.c.due_at <= NOW, leased_until <= NOW)
     if but_paused:
         # An incident stays where it was opened, wherever its correlation is routed by now.
         opened_at = incident.with_only_columns(incidents.c.target).scalar_subquery()

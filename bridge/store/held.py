@@ -118,6 +118,7 @@ class Lease:
     correlation: int
     incident: int
     epoch: int
+    turn: str  # the source whose turn it was; "": creates waited for none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

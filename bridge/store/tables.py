@@ -8,10 +8,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -21,8 +24,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     case,
     func,
+    text,
 )
 
 from bridge.store.columns import Id, Instant
@@ -143,6 +148,20 @@ Index(  # in the order of claims: due.ORDER
     correlations.c.due_at,
     sqlite_where=correlations.c.due_at.is_not(None),
     postgresql_where=correlations.c.due_at.is_not(None),
+)
+
+
+def is_new(row: Any) -> ColumnElement[bool]:
+    """A problem that is due at some time, and that nobody sees yet: due.ORDER's first."""
+    return and_(row.open.is_(False), row.status == text("'firing'"), row.due_at.is_not(None))
+
+
+Index(
+    "correlations_new",
+    correlations.c.source,
+    correlations.c.due_at,
+    sqlite_where=is_new(correlations.c),
+    postgresql_where=is_new(correlations.c),
 )
 Index(
     "correlations_failing",

@@ -91,12 +91,13 @@ def anything_due(tx: Connection, now: datetime) -> bool:
     return tx.execute(_DUE, {"now": now}).first() is not None
 
 
-def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Lease | None:
-    """Lease the incident of the correlation whose turn it is; None when nothing can be claimed.
+def claim(tx: Connection, now: datetime, *, paused: Collection[str], after: str = "") -> Lease | None:
+    """Lease the incident of the correlation whose turn it is; None when nothing can be claimed. `after`: the source
+    whose turn it was before.
 
     Nothing is decoded here: a row that cannot be must not keep the others from being claimed.
     """
-    row = first_due(tx, now, paused)
+    row = first_due(tx, now, paused, after=after)
     if row is None:
         return None
     incident = _newest_incident(tx, row.id)
@@ -113,7 +114,7 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str]) -> Lease | 
     epoch = tx.execute(_LEASE, {"of": incident, "now": now, "until": now + LEASE}).scalar_one_or_none()
     if epoch is None:  # leased by another process since our snapshot was taken
         return None
-    return Lease(correlation=row.id, incident=incident, epoch=epoch)
+    return Lease(correlation=row.id, incident=incident, epoch=epoch, turn=row.turn)
 
 
 def hold(tx: Connection, lease: Lease) -> Held | None:

@@ -55,7 +55,7 @@ _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Works rounds; any number may run side by side, in one process or many. Nothing is kept between rounds."""
+    """Works rounds; any number may run side by side, in one process or many. Of a round only the turn is kept."""
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class Worker:
         self._lookout = Lookout(store=store, alerts=alerts, targets=targets, tables=tables, reading_of=reading_of)
         self._installation = installation
         self._ledger = Ledger(store=store, metrics=metrics, jitter=jitter)
+        self._turn = ""  # the source whose it was; threads that claim at once may give one source two
         self._held = held  # targets whose instance is left alone for now
         clients = {name: table.client for name, table in tables.items()}
         self._hastening = Hastening(store=store, targets=targets, clients=clients)
@@ -131,7 +132,10 @@ class Worker:
             if not work.anything_due(tx, self._store.now(tx)):
                 return None
         with self._store.transaction("claim") as tx:
-            return work.claim(tx, self._store.now(tx), paused=work.paused_targets(tx) | self._held())
+            paused = work.paused_targets(tx) | self._held()
+            lease = work.claim(tx, self._store.now(tx), paused=paused, after=self._turn)
+        self._turn = lease.turn if lease is not None else self._turn
+        return lease
 
     def _round(self, held: Held) -> None:
         if held.doubt is not None and self._doubt_holds(held, held.doubt):

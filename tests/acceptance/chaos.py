@@ -28,7 +28,7 @@ from endurance import PROCESSES, fleet_of, judged, load_on
 from fleet import Fleet
 from machine import answers
 from simulation.runs import append, rows
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from bridge.store.tables import intents
 
@@ -137,13 +137,17 @@ class Reaper:
         self._fleet.kill(name)
 
     def _wait_for_a_call(self) -> None:
+        """A new one, of whoever lives: what the dead began is still in doubt."""
+        newest = self._intent(func.max(intents.c.id)) or 0
         until = time.monotonic() + IN_FLIGHT_SECONDS_MAX
-        under_way = select(intents.c.id).where(intents.c.outcome.is_(None)).limit(1)
         while time.monotonic() < until:
-            with self._fleet.store.reading() as tx:
-                if tx.execute(under_way).first() is not None:
-                    return
+            if self._intent(intents.c.id, intents.c.id > newest, intents.c.outcome.is_(None)) is not None:
+                return
             time.sleep(0.02)
+
+    def _intent(self, asked: Any, *where: Any) -> Any:
+        with self._fleet.store.reading() as tx:
+            return tx.execute(select(asked).where(*where).limit(1)).scalar()
 
 
 def kills_of(engine: str) -> int:

@@ -83,7 +83,7 @@ def test_the_next_claim_is_one_statement_that_reads_ranges_of_the_index(
     with waiting.transaction() as tx:
         now = waiting.now(tx)
         event.listen(tx, "before_cursor_execute", lambda *call: seen.append((call[2], call[3])))
-        due.first_due(tx, now, paused)
+        due.first_due(tx, now, paused, after="")
         ((statement, given),) = seen
         if waiting.is_sqlite:
             plan = _lines(tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given))
