@@ -1,4 +1,7 @@
-"""`make bench`: every figure beside its aim; intake as a ratio to a no-op view under the same server and run."""
+"""`make bench`: every figure beside its aim; intake as a ratio to a no-op view under the same server and run.
+
+QUICK=1: the same figures of less work.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +12,47 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import ModuleType
 
 import bench_intake
 import bench_mapping
 import bench_plan
+import bench_postgres
+import bench_storm
+import bench_sync
 import requests
 
 BRIDGE = (sys.executable, "-m", "bridge.cli")
 RUNS = 5
 
 
+QUICK = os.environ.get("QUICK") == "1"
+
+
 def main() -> None:
     print("## Intake (SQLite, signed 4 KB alerts, 32 connections)")
-    sys.argv[1:] = ["--requests", "1500", "--rounds", "1"] if os.environ.get("QUICK") == "1" else []
-    bench_intake.main()
+    bench(bench_intake, "--requests", "1500", "--rounds", "1")
+    print("\n## Intake (PostgreSQL, two processes)", flush=True)
+    bench(bench_postgres, "--requests", "1500", "--rounds", "1")
+    print("\n## Sync (ServiceNow answers after 100 ms, 8 calls at a time)", flush=True)
+    bench(bench_sync, "--problems", "200", "--probes", "10")
+    print("\n## Storms", flush=True)
+    bench(bench_storm, "--alerts", "10000", "--problems", "100")
     print("\n## Mapping", flush=True)
-    sys.argv[1:] = []
-    bench_mapping.main()
+    bench(bench_mapping)
     print("\n## bridge mapping plan, over stored alerts of ten thousand problems", flush=True)
-    sys.argv[1:] = ["--alerts", "5000"] if os.environ.get("QUICK") == "1" else []
-    bench_plan.main()
+    bench(bench_plan, "--alerts", "5000")
     print("\n## Start (median of five)", flush=True)
     floor = median(lambda: run(sys.executable, "-c", "pass"))
     print(f"python -c pass         {floor:6.2f} s   the floor")
     print(f"bridge --help          {median(lambda: run(*BRIDGE, '--help')):6.2f} s   aim 0.5")
     print(f"bridge serve, to 200   {median(lambda: serving()[0]):6.2f} s   aim 2")
     print(f"its resident memory    {serving()[1] / 1e6:6.0f} MB  aim 150 (idle; after load see above)")
+
+
+def bench(module: ModuleType, *quick: str) -> None:
+    sys.argv[1:] = list(quick) if QUICK else []
+    module.main()
 
 
 def median(timed) -> float:  # type: ignore[no-untyped-def]

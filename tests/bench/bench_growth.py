@@ -36,7 +36,6 @@ from bridge.store.engine import Store, open_store
 from bridge.store.reconciler_tables import reconcilers
 from bridge.store.tables import correlations, incidents, metadata
 
-STEPS = 300  # timed, of each kind
 LARGE = 5_000  # rows
 PAGES_TIMES_MAX, PAGES_MORE = 2, 30  # of a statement at the largest size, beside the smallest: an index gets deeper
 SMALL = ("correlations_braked", "correlations_failing", "correlations_unapplied", "alerts_quarantined")  # indexes
@@ -147,9 +146,9 @@ class NeverKept(Exception):
     """Ends a transaction: what its commit costs is the disk's."""
 
 
-def timed(step: Callable[[], object]) -> list[float]:
+def timed(step: Callable[[], object], many: int) -> list[float]:
     took = []
-    for _ in range(STEPS):
+    for _ in range(many):
         began = time.perf_counter()
         step()
         took.append((time.perf_counter() - began) * 1e3)
@@ -197,9 +196,9 @@ def steps_of(world: World, size: int, chance: random.Random) -> dict[str, Callab
     }
 
 
-def be_due(store: Store, size: int, chance: random.Random) -> None:
+def be_due(store: Store, size: int, steps: int, chance: random.Random) -> None:
     """Many are, so that each claim finds one among them."""
-    chosen = [f"copy-{chance.randint(1, size)}" for _ in range(4 * STEPS)]
+    chosen = [f"copy-{chance.randint(1, size)}" for _ in range(4 * steps)]
     with store.transaction() as tx:
         tx.execute(update(correlations).values(due_at=None).where(correlations.c.due_at <= store.now(tx)))
         tx.execute(update(correlations).where(correlations.c.correlation_id.in_(chosen)).values(due_at=store.now(tx)))
@@ -296,6 +295,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", choices=["postgresql", "sqlite"], default="postgresql")
     parser.add_argument("--correlations", type=int, nargs="+", default=[10_000, 1_000_000], help="ascending")
+    parser.add_argument("--steps", type=int, default=300, help="timed, of each kind")
     arguments = parser.parse_args()
     logging.disable()  # nobody in ServiceNow knows the copies
     os.environ[PASSWORD_VARIABLE] = "bridge"
@@ -307,15 +307,15 @@ def main() -> int:
         world.fire("first")
         world.idle()
         have = 0
-        print(f"{arguments.engine}: mean, p50, p99 in ms of {STEPS} transactions each")
+        print(f"{arguments.engine}: mean, p50, p99 in ms of {arguments.steps} transactions each")
         for size in arguments.correlations:
             began = time.monotonic()
             fill(store, have, size)
             have = size
             print(f"\n{size} problems (filled in {time.monotonic() - began:.0f} s)", flush=True)
-            be_due(store, size, chance)
+            be_due(store, size, arguments.steps, chance)
             for name, step in steps_of(world, size, chance).items():
-                took = timed(step)
+                took = timed(step, arguments.steps)
                 p99 = statistics.quantiles(took, n=100)[98]
                 print(f"  {name:26}{statistics.mean(took):8.2f}{statistics.median(took):8.2f}{p99:9.2f}", flush=True)
                 if name == CLAIM:
