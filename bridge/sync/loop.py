@@ -11,7 +11,7 @@ import threading
 from bridge.errors import Transient
 from bridge.sync.worker import Worker
 
-IDLE_SECONDS = 0.5  # how late a timer, or work of another process, is noticed
+IDLE_SECONDS = 0.2  # how late a timer, or work of another process, is noticed
 STORE_DOWN_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
