@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bridge.errors import Misconfigured, Problem
 from bridge.mapping.compile import Mapping
-from bridge.mapping.lint.subject import samples_named
 from bridge.mapping.load import load_mappings
 from bridge.mapping.product import Product, Way
+from bridge.mapping.trial import samples_named
 from bridge.mapping.written import written_condition
 
 SHIPPED = Path(__file__).resolve().parents[1] / "mappings"  # of a checkout; elsewhere it need not be there

@@ -283,7 +283,7 @@ def _reading(settings: Settings, instance: str) -> Reading:
 
 def _samples(folder: Path, mappings: dict[str, Mapping]) -> dict[str, Json]:
     """The documents that tests name. One that cannot be read is for `bridge mapping test` to tell."""
-    from bridge.mapping.lint.subject import samples_named
+    from bridge.mapping.trial import samples_named
     from bridge.sources.document import decode
 
     found = {}

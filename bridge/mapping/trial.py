@@ -58,6 +58,17 @@ def try_mapping(
     return [_try(mapping, beside or mapping, folder, tables, test, index) for index, test in enumerate(mapping.tests)]
 
 
+def samples_named(mapping: Mapping) -> set[str]:
+    """The samples that the tests of a mapping name, by their paths below the mappings folder."""
+    return {str(step["alert"]) for test in mapping.tests for step in steps_of(test) if "alert" in step}
+
+
+def steps_of(test: Json) -> list[Json]:
+    """A test's own step, and those of its `then`."""
+    then = test.get("then", [])
+    return [test, *(then if isinstance(then, list) else [then])]
+
+
 def _try(
     mapping: Mapping, beside: Mapping, folder: Path, tables: MappingType[str, str], test: Json, index: int
 ) -> Trial:

@@ -110,6 +110,10 @@ def _oidc(auth: SourceAuth, _message: Message) -> Proof:
     raise CannotSign(f"only {issuer} can sign its tokens: let the product send something")
 
 
+def _graph(_auth: SourceAuth, _message: Message) -> Proof:
+    raise CannotSign("only Microsoft Graph writes the secret into what it posts: let the product send something")
+
+
 def _mtls(auth: SourceAuth, _message: Message) -> Proof:
     """As a proxy would say it: believed only where this machine is one of `trusted_proxies`."""
     return Proof(headers={auth.header or "": auth.subjects[0]})
@@ -126,4 +130,5 @@ _PROOFS: dict[str, Callable[[SourceAuth, Message], Proof]] = {
     "sns": _sns,
     "oidc": _oidc,
     "mtls": _mtls,
+    "graph": _graph,
 }

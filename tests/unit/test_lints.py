@@ -16,9 +16,9 @@ from bridge.alert import Severity
 from bridge.dictionary.schema import Column
 from bridge.dictionary.standard import STANDARD
 from bridge.mapping.lint.registry import lint
-from bridge.mapping.lint.subject import Against, samples_named
+from bridge.mapping.lint.subject import Against
 from bridge.mapping.load import compile_files, load_mappings
-from bridge.mapping.trial import TABLES
+from bridge.mapping.trial import TABLES, samples_named
 from bridge.simulator.tables import TABLES as SIMULATED
 from bridge.sources.document import decode
 

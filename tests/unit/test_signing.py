@@ -34,6 +34,7 @@ ROWS = {
 UNSIGNABLE = {
     "sns": "scheme: sns, topics: 'arn:aws:sns:eu-central-1:123456789012:alerts'",
     "oidc": "scheme: oidc, issuer: 'https://accounts.google.com', audience: a, subject: s",
+    "graph": f"scheme: graph, {REF}",
 }
 
 

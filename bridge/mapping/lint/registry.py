@@ -10,7 +10,8 @@ from bridge.alert import Json
 from bridge.errors import Problem
 from bridge.mapping.compile import Mapping as CompiledMapping
 from bridge.mapping.lint import alerts, columns, identity, lifecycle, outputs, people, routes
-from bridge.mapping.lint.subject import Against, Finding, Subject, samples_named, takes
+from bridge.mapping.lint.subject import Against, Finding, Subject, takes
+from bridge.mapping.trial import samples_named
 
 
 @dataclass(frozen=True, slots=True)

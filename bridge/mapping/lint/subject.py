@@ -17,7 +17,7 @@ from bridge.mapping.language import LanguageError, Text
 from bridge.mapping.lint.uses import Extracts, Tree, Use, extracts_of, uses_of
 from bridge.mapping.model import Node
 from bridge.mapping.rendered import Facts, Rendered
-from bridge.mapping.trial import START, CannotRun, changed
+from bridge.mapping.trial import START, CannotRun, changed, steps_of
 
 SHOWN_CHARS = 80  # of a value that a message quotes
 
@@ -141,7 +141,7 @@ class Subject:
     def _posted(self) -> Iterator[tuple[str, Json, int]]:
         """Every step of a test that changes its alert: the sample's name, the changed delivery, the alert's place."""
         for test in self.mapping.tests:
-            for step in _steps(test):
+            for step in steps_of(test):
                 name = str(step.get("alert", test["alert"]))
                 if "change" in step and name in self.samples:
                     try:
@@ -163,11 +163,6 @@ class Subject:
             return None
 
 
-def samples_named(mapping: CompiledMapping) -> set[str]:
-    """The samples that the tests of a mapping name, by their paths below the mappings folder."""
-    return {str(step["alert"]) for test in mapping.tests for step in _steps(test) if "alert" in step}
-
-
 def takes(mapping: CompiledMapping, document: Json) -> bool:
     """Whether a mapping would take this delivery."""
     try:
@@ -175,11 +170,6 @@ def takes(mapping: CompiledMapping, document: Json) -> bool:
     except Unmappable:
         return False
     return True
-
-
-def _steps(test: Json) -> list[Json]:
-    then = test.get("then", [])
-    return [test, *(then if isinstance(then, list) else [then])]
 
 
 def _facts(mapping: CompiledMapping, mapped: MappedAlert) -> Facts:
