@@ -93,7 +93,7 @@ OPEN = {
     "foreign_answer": "The answer showed another record than was sent.",
     "unverified": "The import was applied, and its record could not be read.",
 }
-NO_TOKEN = (
+TOKENLESS = (
     "The token endpoint answered without a token that can be used: see that nothing between changes its answers, and "
     "that the instance's OAuth application gives tokens."
 )
@@ -163,7 +163,7 @@ def of_token(raw: Raw) -> None:
         raise Transient("token_refused", sentence(raw, remedy))
     code, why = _why_open(raw)
     if code == "unreadable_answer":
-        code, why = "no_token", NO_TOKEN
+        code, why = "no_token", TOKENLESS
     raise unsure(code, why, writes=False, retry_after=retry_after(raw))
 
 

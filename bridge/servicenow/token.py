@@ -123,7 +123,7 @@ def _token(answer: Mapping[str, Any], sent_at: float) -> Token:
 
 
 def _unreadable() -> Transient:
-    return Transient("no_token", outcome.NO_TOKEN)
+    return Transient("no_token", outcome.TOKENLESS)
 
 
 # Only its scheme is looked at, by the library, which knows no loopback addresses; `post` has the address.
