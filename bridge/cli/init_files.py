@@ -59,10 +59,11 @@ SIMULATOR_TARGETS = """\
     mode: write                             # observe: decide and log, but write nothing
     # defaults: {caller_id: <sys_id>}       # fields of every create
     close: {code: "Resolved by caller", notes: "Resolved at the source."}   # without a code nothing is closed
-  # sir:                                    # needs Security Incident Response
-  #   instance: simulator
-  #   table: sn_si_incident
-  #   close: {code: "Threat mitigated", notes: "Resolved at the source."}   # a close code of your instance
+  sir:                                      # where an instance has no Security Incident Response: table: incident
+    instance: simulator
+    table: sn_si_incident
+    mode: write
+    close: {code: "-100", notes: "Resolved at the source."}   # a close code, as `bridge doctor` knows them
 """
 
 # Of `bridge init --servicenow`.

@@ -49,7 +49,7 @@ targets:
   itsm:
     {{instance: simulator, table: incident, close: {{code: "Resolved by caller", notes: "Resolved at the source."}}}}
   sir:
-    {{instance: simulator, table: sn_si_incident, close: {{code: "102", notes: "Resolved at the source."}}}}
+    {{instance: simulator, table: sn_si_incident, close: {{code: "-100", notes: "Resolved at the source."}}}}
 sources:
   alertmanager: {{mapping: alertmanager, auth: {{scheme: bearer, secret: {{file: var/hook.secret}}}}}}
   elastic: {{mapping: elastic, auth: {{scheme: bearer, secret: {{file: var/hook.secret}}}}}}

@@ -53,7 +53,7 @@ def test_what_is_commented_out_loads_too(folder: Path) -> None:
 
 def test_the_check_finds_nothing_wrong(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(folder / "bridge.yaml")]) == 0
-    assert capsys.readouterr().out.endswith("all is well (sources: 1, targets: 1, mappings: 1).\n")
+    assert capsys.readouterr().out.endswith("all is well (sources: 1, targets: 2, mappings: 1).\n")
 
 
 def test_the_tests_of_the_sample_mapping_pass(folder: Path) -> None:
