@@ -91,6 +91,7 @@ def visit_to(
     say: Callable[[str], None],
     write_probe: bool = False,
     outputs: tuple[str, ...] = (),
+    finds: tuple[str, ...] = (),
     administrator: Basic | None = None,
     detects: str = "",
 ) -> Visit:
@@ -105,6 +106,7 @@ def visit_to(
         write_probe=write_probe,
         say=say,
         outputs=outputs,
+        finds=finds,
         administrator=administrator,
         detects=detects,
     )

@@ -151,21 +151,25 @@ def _with_this_alone(settings: Settings, instance: Instance) -> Settings:
     return replace(settings, instances={instance.name: instance}, sources={}, signing_key=None)
 
 
-def _outputs(settings: Settings, targets: set[str]) -> tuple[str, ...]:
-    """What the mappings on disk that sources use send beside incidents of these targets."""
+def _of_mappings(settings: Settings, targets: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of the mappings on disk that sources use for these targets: what they send beside incidents, and the tables that
+    they look records up in."""
     from bridge.errors import Misconfigured
+    from bridge.mapping.finds import tables_found
     from bridge.mapping.load import load_mappings
     from bridge.mapping.outputs import KINDS
 
-    found = set()
+    outputs: set[str] = set()
+    found: set[str] = set()
     for name in {source.mapping for source in settings.sources.values()}:
         try:
             mapping = load_mappings(settings.mappings_path, [name])[name]
         except Misconfigured:
             continue  # `bridge check` tells it
         if mapping.targets & targets:
-            found |= {output.kind for output in mapping.outputs}
-    return tuple(kind for kind in KINDS if kind in found)
+            outputs |= {output.kind for output in mapping.outputs}
+            found |= tables_found(mapping.tree)
+    return tuple(kind for kind in KINDS if kind in outputs), tuple(sorted(found))
 
 
 def _permitted(instance: Instance) -> None:
@@ -196,13 +200,14 @@ def _visited(
     from bridge.wiring import visit_to
 
     targets = tuple(target for target in settings.targets.values() if target.instance == instance.name)
-    outputs = _outputs(settings, {target.name for target in targets})
+    outputs, finds = _of_mappings(settings, {target.name for target in targets})
     visit = visit_to(
         instance,
         targets,
         say=_say,
         write_probe=write_probe,
         outputs=outputs,
+        finds=finds,
         administrator=administrator,
         detects=f"bridge doctor --instance {instance.name} --admin USER" + (" --write-probe" if write_probe else ""),
     )

@@ -75,7 +75,7 @@ def roles(visit: Visit, _part: str) -> Finding:
             do=f"Take {', '.join(too_much)} away: docs/servicenow-setup.md has the roles that are enough.",
         )
         return wrong(f"{name} has {', '.join(too_much)}, which the bridge never needs.", cause)
-    usual = tuple(_usual(need) for need in lacking(visit.targets, found))
+    usual = tuple(_usual(need) for need in lacking(visit.targets, found, visit.finds))
     return replace(ok(f"{name} has {', '.join(found)}."), causes=usual)
 
 
@@ -99,6 +99,25 @@ def read(visit: Visit, table: str) -> Finding:
     visit.table.find(table, NOBODYS_ID, deadline=visit.deadline())  # raises where the ID may not be queried
     seen = counted(total or len(rows), "record") if rows else "No record yet"
     return ok(f"{seen}, and the look-up by correlation_id works.")
+
+
+def finds(visit: Visit) -> tuple[str, ...]:
+    return visit.finds
+
+
+def find(visit: Visit, table: str) -> Finding:
+    """Whether what mappings look up there may be read."""
+    without = f"what mappings look up in {table} is left out, or its `else` is taken"
+    try:
+        # A condition, for an empty answer alone does not tell an empty table from a hidden one.
+        rows, total = first_rows(visit, table, ("sys_id",), query="sys_idISNOTEMPTY")
+    except Permanent as error:
+        found = visit.failed(error, table)
+        return replace(found, said=f"{found.said.rstrip('.')}: {without}.")
+    if not rows and total:
+        said = f"{table} has {counted(total, 'row')}, and none is shown: {without}."
+        return wrong(said, *causes_of(visit.seen("rows_hidden", table=table)))
+    return ok(f"What mappings look up in {table} may be read.")
 
 
 def import_set_parts(visit: Visit) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from bridge.doctor.roles import is_ci
 from bridge.servicenow.outcome import Raw
 
 OBSERVABLES = "`sn_ti.observable.write`, which `sn_si.basic` has"
@@ -19,6 +20,7 @@ ROLES = {
     "sn_ti_observable_type": OBSERVABLES,
     "sn_ti_m2m_task_observable": OBSERVABLES,
 }
+CMDB = "`cmdb_read` (or `itil`)"
 # [OBSERVED] the fields that a data policy demands, by their labels; the name of a business rule.
 NAMED = (re.compile(r"fields are mandatory: (.+)$"), re.compile(r"aborted by Business Rule '([^'^]+)"))
 STAGING_ROLES = "`import_set_loader` and `import_transformer`"
@@ -55,7 +57,14 @@ class Seen:
 
     @property
     def role(self) -> str:
-        return STAGING_ROLES if self.staging else ROLES.get(self.table, "the role that may")
+        return self.usual_role or "the role that may"
+
+    @property
+    def usual_role(self) -> str:
+        """ "" where none is known."""
+        if self.staging:
+            return STAGING_ROLES
+        return ROLES.get(self.table, CMDB if is_ci(self.table) else "")
 
     @property
     def api(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.doctor.cause_rows import ROLES, THREAT_INTELLIGENCE, Fits, Row, Seen, always, row
+from bridge.doctor.cause_rows import THREAT_INTELLIGENCE, Fits, Row, Seen, always, row
 
 
 def _is(scheme: str) -> Fits:
@@ -228,7 +228,7 @@ RIGHTS: tuple[Row, ...] = (
     ),
     row(
         "acl query_rights rows_hidden columns_hidden",
-        lambda seen: seen.staging or seen.table in ROLES,
+        lambda seen: bool(seen.usual_role),
         "The integration user lacks a role.",
         "Give it {role}.",
         by="role",

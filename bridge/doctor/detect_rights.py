@@ -59,12 +59,16 @@ def _usual(inquiry: Inquiry) -> list[frozenset[str]]:
         return [frozenset(need.any_of) for need in roles.IMPORT]
     if table in roles.TABLE:
         return [frozenset(roles.TABLE[table].any_of)]
+    if roles.is_ci(table):
+        return [frozenset(roles.CMDB.any_of)]
     return [OBSERVABLES] if table.startswith("sn_ti_") else []
 
 
 def _least(name: str) -> int:
     """Its place in the lists of roles, which begin with the least."""
-    places = [need.any_of.index(name) for need in (*roles.TABLE.values(), *roles.IMPORT) if name in need.any_of]
+    places = [
+        need.any_of.index(name) for need in (*roles.TABLE.values(), *roles.IMPORT, roles.CMDB) if name in need.any_of
+    ]
     return min(places, default=0)
 
 

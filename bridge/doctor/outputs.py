@@ -40,9 +40,9 @@ def _knocked(visit: Visit, kind: str, table: str, path: str, absent: Cause, *, a
     try:
         visit.client.read(table, path, {}, deadline=visit.deadline())
     except BridgeError:
-        if len(visit.heard) == before or visit.heard[-1].raw.status not in TELLING:
+        if _status(visit, before, path) not in TELLING:
             raise
-    status = visit.heard[-1].raw.status
+    status = _status(visit, before, path)
     if status == 405 or 200 <= status < 300:
         return not_tested(f"Something is at {path} (a read is answered {status}); {ONLY_AN_OUTPUT}.{also}")
     if status == 403:
@@ -53,6 +53,11 @@ def _knocked(visit: Visit, kind: str, table: str, path: str, absent: Cause, *, a
         )
     said = f"A read of {path} is answered {status}, as where nothing is, and perhaps where only posts are taken; "
     return not_tested(f"{said}{ONLY_AN_OUTPUT}.{also}", absent)
+
+
+def _status(visit: Visit, before: int, path: str) -> int:
+    """Of the last answer from there: the client may have read elsewhere to explain it. 0 when none came."""
+    return next((heard.raw.status for heard in reversed(visit.heard[before:]) if heard.raw.path == path), 0)
 
 
 def _look_up(visit: Visit) -> str:

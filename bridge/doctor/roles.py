@@ -27,6 +27,8 @@ TABLE = {
         why="read and write sn_si_incident", any_of=("sn_si.basic", "sn_si.analyst", "sn_si.integration_user")
     ),
 }
+# Of `find` in mappings, and of every table that extends cmdb_ci: no page says which role is the least.
+CMDB = Need(why="look up configuration items", any_of=("cmdb_read", "itil", "sn_si.basic", "sn_si.analyst"))
 IMPORT = (
     Need(why="put rows into a staging table", any_of=("import_set_loader", "import_admin")),
     Need(why="have its transform map run", any_of=("import_transformer", "import_admin")),
@@ -44,7 +46,12 @@ def needs_of(target: Target) -> tuple[Need, ...]:
     return tuple(needs)
 
 
-def lacking(targets: Iterable[Target], has: Iterable[str]) -> tuple[Need, ...]:
+def is_ci(table: str) -> bool:
+    return table == "cmdb_ci" or table.startswith("cmdb_ci_")
+
+
+def lacking(targets: Iterable[Target], has: Iterable[str], finds: Iterable[str] = ()) -> tuple[Need, ...]:
     """The needs that none of these roles meets. A role of the instance's own may meet them all the same."""
-    needs = dict.fromkeys(need for target in targets for need in needs_of(target))
-    return tuple(need for need in needs if not set(need.any_of) & set(has))
+    needs = [need for target in targets for need in needs_of(target)]
+    needs += [CMDB for table in finds if is_ci(table)]
+    return tuple(need for need in dict.fromkeys(needs) if not set(need.any_of) & set(has))

@@ -25,6 +25,7 @@ STEPS: tuple[Step, ...] = (
     Step(name="unique index", look=schema.unique_index, parts=schema.unique_parts),
     Step(name="import set", look=access.import_set, parts=access.import_set_parts),
     Step(name="observables", look=access.observables),
+    Step(name="find", look=access.find, parts=access.finds),
     Step(name="output", look=outputs.output, parts=outputs.parts),
     Step(name="rate limits", look=environment.rate_limits, recalls=True),
     Step(name="people", look=environment.people, recalls=True),

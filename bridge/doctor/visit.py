@@ -49,6 +49,7 @@ class Visit:
     administrator: Basic | None = None  # who reads why something is refused, in the instance's own records
     detects: str = ""  # the command that makes one of the list of causes, where there is no administrator
     outputs: tuple[str, ...] = ()  # mapping.outputs.KINDS that mappings send to the instance
+    finds: tuple[str, ...] = ()  # tables that mappings look records up in
     heard: list[Heard] = field(default_factory=list)  # every answer, oldest first
     timed: list[Heard] = field(default_factory=list)  # those that the administrator got
     reading: Reading = field(default_factory=Reading)  # the schema, as far as it was read

@@ -25,6 +25,8 @@ def _needs(read: frozenset[str] | set[str], write: frozenset[str] | set[str] | N
     return Needs(read=frozenset(read), write=frozenset(read if write is None else write))
 
 
+# A table that extends another goes by its rules.
+CI_TABLES = ("cmdb_ci", "cmdb_ci_computer", "cmdb_ci_server", "cmdb_ci_vm_instance")
 LOADER = frozenset({"import_set_loader", "import_transformer", "import_admin"})  # [CLIENT Elastic's list]
 
 # By table or by API: sn_si.* and the loaders [CLIENT], sn_sec_cmn.api_write [OFFICIAL], the rest [UNVERIFIED].
@@ -33,7 +35,7 @@ NEEDS: Mapping[str, Needs] = {
     "sn_si_incident": _needs(SIR_ROLES),
     "sys_user": _needs(frozenset(), {"user_admin"}),
     "sys_user_group": _needs(frozenset(), {"user_admin"}),
-    "cmdb_ci": _needs({"itil", "cmdb_read", "sn_si.read_ci", *SIR_ROLES}, {"itil"}),
+    **dict.fromkeys(CI_TABLES, _needs({"itil", "cmdb_read", "sn_si.read_ci", *SIR_ROLES}, {"itil"})),
     "sys_dictionary": _needs({"personalize_dictionary"}),
     "sys_dictionary_override": _needs({"personalize_dictionary"}),
     "sys_user_has_role": _needs({"user_admin"}),

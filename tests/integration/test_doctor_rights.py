@@ -254,3 +254,56 @@ def test_a_dictionary_that_is_shown_in_part_is_not_used(
     reading = load(patient.folder / "var" / "schema-prod.json")
     assert reading is not None
     assert (reading.columns, reading.choices is None) == (None, False)
+
+
+# --- what mappings look up
+
+MAPPING = """
+mapping: m
+version: 1
+owner: o@example.com
+correlation: {id: "{{ .rule }}"}
+route: [{to: itsm}]
+fields:
+  create:
+    short_description: x
+    cmdb_ci: {find: cmdb_ci_computer, by: {name: .host}, else: {find: cmdb_ci, by: {name: .host}}}
+outputs:
+  seen: {ci_enrichment: {fields: {cmdb_ci: {find: cmdb_ci_server, by: {name: .host}}}}}
+tests: []
+"""
+
+
+@pytest.fixture
+def finding(patient: Patient, servicenow: SimulatorServer) -> Patient:
+    (patient.folder / "mappings").mkdir()
+    (patient.folder / "mappings" / "m.yaml").write_text(MAPPING)
+    sources = "{s: {mapping: m, auth: {scheme: none}}}"
+    patient.is_at(servicenow.url, sources=sources, more="enrichment_path: /api/sn_sec_cmn/integration_capabilities")
+    return patient
+
+
+@pytest.mark.parametrize("table", ["cmdb_ci", "cmdb_ci_computer", "cmdb_ci_server"])
+def test_a_table_that_a_find_names_and_that_may_not_be_read_is_wrong_with_its_role(
+    finding: Patient, servicenow: SimulatorServer, table: str
+) -> None:
+    has_roles(servicenow, "sn_incident_write")
+    found = finding.findings(status=1)[f"find {table}"]
+    assert (found["outcome"], f"what mappings look up in {table} is left out" in found["said"]) == ("wrong", True)
+    assert found["causes"][0]["do"] == "Give it `cmdb_read` (or `itil`)."
+
+
+def test_what_a_find_names_may_be_read_with_the_role_that_is_told(
+    finding: Patient, servicenow: SimulatorServer
+) -> None:
+    has_roles(servicenow, "sn_incident_write", "cmdb_read")
+    found = finding.findings(status=0)
+    tables = ("cmdb_ci", "cmdb_ci_computer", "cmdb_ci_server")
+    assert {found[f"find {table}"]["outcome"] for table in tables} == {"ok"}
+
+
+def test_the_usual_role_to_look_up_is_named_where_roles_are_seen(finding: Patient, servicenow: SimulatorServer) -> None:
+    may_see_its_roles(servicenow, "sn_incident_write")
+    told = [cause["do"] for cause in finding.findings(status=1)["roles"]["causes"]]
+    assert len(told) == 1
+    assert "give it `cmdb_read`" in told[0]
