@@ -60,7 +60,8 @@ def _rows(simulator: Simulator) -> Iterator[Row]:
 def _platform(access: Access) -> Iterator[Row]:
     if access.has_keys:
         active = "active" if access.key_plugin else "inactive"
-        yield _row("sys_plugins", PLUGIN, id=PLUGIN, name="API Key and HMAC Authentication", active=active)
+        for table in ("sys_plugins", "v_plugin"):
+            yield _row(table, PLUGIN, id=PLUGIN, name="API Key and HMAC Authentication", active=active)
     properties = {
         "glide.war": f"glide-{access.release}-07-02-2025__patch1-07-24-2025.war",
         "glide.oauth.inbound.client.credential.grant_type.enabled": _flag(access.client_credentials),

@@ -9,6 +9,7 @@ from bridge.simulator.table import Table, columns
 
 ADMINISTRATION_TABLES = (
     Table(name="sys_plugins", label="Plugin", columns=columns("id name active"), display="name"),
+    Table(name="v_plugin", label="Plugin", columns=columns("id name active"), display="name"),
     Table(name="sys_properties", label="System property", columns=columns("name value"), display="name"),
     Table(
         name="sys_api_access_policy",

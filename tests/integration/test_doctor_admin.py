@@ -237,6 +237,11 @@ REFUSALS: dict[str, tuple[Change, str, str]] = {
     ),
     "application names no user": (client_is(user=""), CLIENT, "The OAuth application 'c1' names no user."),
     "application's user is inactive": (user_is(active=False), CLIENT, f"The user {USER} is inactive."),
+    "policy keeps tokens out": (
+        policy_is(profiles=frozenset({"basic", "api_key"})),
+        CLIENT,
+        "The token's user is well: a REST API access policy keeps its tokens from the Table API.",
+    ),
     "user of a password grant is inactive": (user_is(active=False), PASSWORD, f"The user {USER} is inactive."),
 }
 RIGHTS: dict[str, tuple[Change, str, str, str]] = {
@@ -390,11 +395,20 @@ def test_what_is_found_is_detected_though_another_table_may_not_be_read(
     patient: Patient, servicenow: SimulatorServer
 ) -> None:
     key_is(active=False)(servicenow.simulator)
-    hidden("sys_plugins")(servicenow.simulator)
+    hidden("sys_plugins", "v_plugin")(servicenow.simulator)
     patient.is_at(servicenow.url, auth=KEY)
     first, second, *rest = admin(patient)
     assert (first["certainty"], second["certainty"], rest) == ("detected", "not_detected", [])
     assert "(sys_plugins may not be read by ada)" in second["what"]
+
+
+def test_a_plugin_that_one_table_does_not_show_is_looked_for_in_the_other(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    access_is(key_plugin=False)(servicenow.simulator)
+    hidden("sys_plugins")(servicenow.simulator)
+    patient.is_at(servicenow.url, auth=KEY)
+    assert detected(admin(patient)) == ["The plugin com.glide.tokenbased_auth is not active (it is inactive)."]
 
 
 def test_of_several_keys_it_is_not_said_which_is_ours(patient: Patient, servicenow: SimulatorServer) -> None:
