@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from intake_world import alert, delivery, library_of, rows
+from simulation.invariants import Evidence, check_invariants
 from sqlalchemy import select, update
 
 from bridge.dictionary.reading import Reading
@@ -28,8 +29,8 @@ from bridge.simulator.server import SimulatorServer
 from bridge.simulator.tls import Authority
 from bridge.store import intake, orders, queries
 from bridge.store.engine import Store
-from bridge.store.reconciler_tables import reconcilers, strays
-from bridge.store.tables import additions, correlations, episodes, incidents, intents, log_entries
+from bridge.store.reconciler_tables import reconcilers
+from bridge.store.tables import correlations, log_entries
 from bridge.sync.alert import Alerts
 from bridge.sync.reconciler import Reconciler
 from bridge.sync.worker import Worker
@@ -237,6 +238,22 @@ class World:
         journal = self.simulator.journal(self.records()[number]["sys_id"])
         return [entry["value"] for entry in journal if entry["element"] == "work_notes"]
 
+    def evidence(self) -> Evidence:
+        """Whatever a test leaves undone: what must hold at every moment is looked at."""
+        self.simulator.faults.clear()
+        return Evidence(
+            store=self.store,
+            installation=INSTALLATION,
+            table=self.table,
+            records=self.records(),
+            journal=self.simulator.journal,
+            violations=[one for one in self.simulator.violations if one.code != self.meant],
+            at_rest=False,
+            written=self.taken(),
+            beside=len(self.other_writes()),
+            not_ours=self.made_for_us,
+        )
+
     def writes(self) -> list[str]:
         """Of records: to their table, or to a staging table."""
         return [method for method, path in self._written() if is_of_record(path, self.table)]
@@ -293,7 +310,7 @@ def world_of(
         world = World(store, servicenow, clock, auth, transport)
         yield world
         world.close()
-        check_invariants(world)
+        check_invariants(world.evidence())
 
 
 def word_of(method: str, path: str, table: str) -> str:
@@ -310,53 +327,6 @@ def word_of(method: str, path: str, table: str) -> str:
 
 def is_of_record(path: str, table: str) -> bool:
     return f"/table/{table}" in path.partition("?")[0] or "/api/now/import/" in path
-
-
-def check_invariants(world: World) -> None:
-    """What must hold at the end of every test, whatever went wrong in it."""
-    world.simulator.faults.clear()
-    assert [violation for violation in world.simulator.violations if violation.code != world.meant] == []
-    ours = [row for row in world.records() if row["correlation_display"].endswith(f" · {INSTALLATION}")]
-    known = {row.sys_id: row for row in rows(world.store, incidents) if row.sys_id is not None}
-    told = {row.sys_id: row for row in rows(world.store, strays)}
-    episodes_now = rows(world.store, episodes)
-    for correlation in rows(world.store, correlations):
-        mine = [row for row in ours if row["correlation_id"] == correlation.correlation_id]
-        opened_for = [row for row in known.values() if row.correlation_id == correlation.correlation_id]
-        its = [
-            row.incident
-            for row in episodes_now
-            if (row.correlation, row.number) == (correlation.id, correlation.episode)
-        ]
-        open_ids = [row.sys_id for row in known.values() if row.state == "open" and row.id in its]
-        assert len(open_ids) == int(correlation.open), "an open correlation has one open incident, a closed one none"
-        others = [row.number for row in opened_for if row.state == "open" and row.sys_id not in open_ids]
-        assert others == [], "the correlation has left an open incident that was opened for it"
-        assert [row["sys_id"] for row in ours if row["sys_id"] in open_ids] == open_ids
-        strangers = [row["number"] for row in mine if row["sys_id"] not in known and row["sys_id"] not in told]
-        strangers = [number for number in strangers if number not in world.made_for_us]
-        unsettled = correlation.failure is not None
-        assert unsettled or not strangers, f"twins, or records that the store has lost: {strangers}"
-    created = [intent.incident for intent in rows(world.store, intents) if intent.operation == "create"]
-    made = [intent for intent in rows(world.store, intents) if intent.operation == "create" and intent.sys_id]
-    made = [intent for intent in made if intent.outcome != "permanent"]  # what it made was none of ours
-    assert len({intent.incident for intent in made}) == len({intent.sys_id for intent in made})
-    merged = [entry for entry in world.log("intended") if entry["reason"] == "twin"]
-    ids = {correlation.correlation_id for correlation in rows(world.store, correlations)}
-    of_problems = [row for row in ours if row["correlation_id"] in ids and row["number"] not in world.made_for_us]
-    assert len(of_problems) <= len(set(created)) + len(told), "more records than episodes"
-    assert len(world.log("intended")) == len(rows(world.store, intents)) + len(merged)
-    assert world.taken() <= len(world.log("intended")), "something was written without an intent"
-    check_additions(world)
-
-
-def check_additions(world: World) -> None:
-    planned = rows(world.store, additions)
-    assert planned or world.other_writes() == [], "something was written beside the records that nobody asked for"
-    begun = {row.id for row in rows(world.store, incidents) if row.episode is not None}
-    for addition in planned:
-        waits = addition.incident in begun and addition.outcome is None
-        assert (addition.due_at is not None) == waits, "due from the create on, until it is over"
 
 
 OBSERVE = Mode.OBSERVE

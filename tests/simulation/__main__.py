@@ -16,13 +16,14 @@ from simulation.world import Engine
 
 CHUNK = 10
 PART = 500  # seeds; a run that is broken off goes on after the last whole part
+ENGINE = "sqlite"
 _engine: Engine | None = None
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="simulate", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1000, help="how many")
-    parser.add_argument("--first", type=int, help="the first of them; else the one after the last that was run here")
+    parser.add_argument("--seeds", type=int, default=1000, help="how many, those run at this commit before included")
+    parser.add_argument("--first", type=int, help="begin with this one, whatever was run before")
     parser.add_argument("--seed", type=int, help="this one alone, with its story")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
@@ -31,10 +32,14 @@ def main() -> int:
         print("\n".join(outcome.story))
         print(f"seed {outcome.seed}: {outcome.problem or 'all holds'} ({outcome.digest})")
         return 1 if outcome.problem else 0
-    first = given.first if given.first is not None else runs.simulated_to(runs.commit())
+    if given.first is not None:
+        first, end = given.first, given.first + given.seeds
+    else:
+        first, end = runs.simulated_to(runs.commit(), ENGINE), given.seeds
+        print(f"{first} seeds were run at this commit before", flush=True)
     failed = 0
-    for begin in range(first, first + given.seeds, PART):
-        failed += _part(range(begin, min(begin + PART, first + given.seeds)), given.workers)
+    for begin in range(first, end, PART):
+        failed += _part(range(begin, min(begin + PART, end)), given.workers)
     return 1 if failed else 0
 
 
@@ -49,7 +54,7 @@ def _part(seeds: range, workers: int) -> int:
     spent = time.monotonic() - began
     found = f"{len(seeds)} seeds, {failed} failed, {spent:.0f} s"
     print(f"{seeds[0]}-{seeds[-1]}: {found}", flush=True)
-    runs.append("simulate", f"{seeds[0]}-{seeds[-1]}", found, bool(failed))
+    runs.append("simulate", f"{ENGINE}, {seeds[0]}-{seeds[-1]}", found, bool(failed))
     return failed
 
 

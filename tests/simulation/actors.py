@@ -6,21 +6,28 @@ import contextlib
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from msgspec import structs
 from sqlalchemy import false, select
 
 from bridge.alert import MappedAlert
+from bridge.errors import Permanent, Transient
 from bridge.simulator.answers import Refused
-from bridge.store import orders, prepare, queries, tables
+from bridge.store import brake, joins, orders, prepare, queries, tables
 from bridge.store.prepare import PreparedDelivery
 from bridge.store.writer import _Ticket
+from bridge.sync.reading import CANCELLED_STATE
+from simulation.fake import is_over
 from simulation.scheduler import Died
 from simulation.world import Sent, World
 
+HOSTS = ("web-1", "web-1", "web-1", "web-2", "")
+IPS = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
 LEVELS = ("low", "high", "critical", "medium")
 WHEN_OVER = ("reopen", "edit", "delete")
 WHEN_OPEN = ("close", "close", "take", "edit", "rank", "delete", "cancel")
+IN_WORK = {"incident": "2", "sn_si_incident": "16"}
 TRIES_MAX = 60  # of one delivery: more, and intake does not take what it must take
 
 
@@ -57,9 +64,13 @@ class Senders:
         self.latest[rule] = state
         return state
 
-    def alert(self, rule: str, state: str, **more: str) -> dict[str, str]:
+    def alert(self, rule: str, state: str, **more: Any) -> dict[str, Any]:
         chance = self.world.chance
-        alert = {"rule": rule, "state": state, "level": chance.choice(LEVELS)} | more
+        alert: dict[str, Any] = {"rule": rule, "state": state, "level": chance.choice(LEVELS)} | more
+        if self.world.mapping == "joining":
+            alert["host"] = chance.choice(HOSTS)
+        if self.world.mapping == "rich":
+            alert["ips"] = chance.sample(IPS, chance.choice((0, 1, 2)))
         if chance.random() < 0.08:
             alert["kind"] = "noisy"
         if chance.random() < 0.3:  # a clock of its own, or out of order
@@ -67,7 +78,7 @@ class Senders:
             alert["at"] = (self.world.timeline.wall() + timedelta(seconds=ahead)).isoformat()
         return alert
 
-    def new(self, rules: tuple[str, ...], alerts: list[dict[str, str]], *, poison: bool = False) -> Sent:
+    def new(self, rules: tuple[str, ...], alerts: list[dict[str, Any]], *, poison: bool = False) -> Sent:
         self._number += 1
         body = json.dumps({"alerts": [alert | {"n": str(self._number)} for alert in alerts]}).encode()
         sent = Sent(sender_id=f"d{self._number}", rules=rules, body=body, poison=poison)
@@ -138,7 +149,7 @@ class Persons:
         if not rows:
             return
         row = chance.choice(rows)
-        over = row["state"] in ("6", "7", "8")
+        over = is_over(row, world.target.table)
         what = chance.choice(WHEN_OVER if over else WHEN_OPEN)
         if what == "delete" and world.level == "import_set":
             return  # a transform map makes a new record of an update whose record is gone: docs/guarantees.md
@@ -157,12 +168,17 @@ class Persons:
         world.fake.simulator.edit_as_person(world.target.table, row["sys_id"], fields, user="analyst")
 
     def _close(self, row: dict[str, str]) -> None:
-        code = self.world.chance.choice(("Solution provided", "Known error"))
-        self._edited(row, state="7", close_code=code, close_notes="Done.")
+        if self.world.target.table == "incident":
+            code = self.world.chance.choice(("Solution provided", "Known error"))
+            self._edited(row, state="7", close_code=code, close_notes="Done.")
+        else:
+            self._edited(row, state="3", close_code="102", close_notes="Done.")
         self._ended(row)
 
     def _cancel(self, row: dict[str, str]) -> None:
-        self._edited(row, state="8", close_code="Solution provided", close_notes="No.")
+        code = "Solution provided" if self.world.target.table == "incident" else "102"
+        cancelled = CANCELLED_STATE[self.world.target.table]
+        self._edited(row, state=cancelled, close_code=code, close_notes="No.")
         self._ended(row)
 
     def _ended(self, row: dict[str, str]) -> None:
@@ -177,12 +193,12 @@ class Persons:
         facts.ended_at, facts.reopened = self.world.timeline.seconds, False
 
     def _reopen(self, row: dict[str, str]) -> None:
-        self._edited(row, state="2")
+        self._edited(row, state=IN_WORK[self.world.target.table])
         facts = self.world.people.facts(row["sys_id"])
         facts.ended_at, facts.reopened, facts.taken_at = None, True, self.world.timeline.seconds
 
     def _take(self, row: dict[str, str]) -> None:
-        self._edited(row, state="2", assigned_to="fred")
+        self._edited(row, state=IN_WORK[self.world.target.table], assigned_to="fred")
         self.world.people.facts(row["sys_id"]).taken_at = self.world.timeline.seconds
 
     def _rank(self, row: dict[str, str]) -> None:
@@ -220,6 +236,29 @@ class Persons:
                 people.target.table, sys_id, {"correlation_id": f"other-{sys_id[:8]}"}, user="other"
             )
             people.foreign[sys_id] = dict(simulator.record(people.target.table, sys_id) or {})
+
+    def split(self, rule: str) -> None:
+        """Somebody sees that it should not have been taken in."""
+        world = self.world
+        with world.store.transaction() as tx:
+            for one in queries.find_correlations(tx, rule):
+                try:
+                    joins.split(tx, one.row_id, actor="test", now=world.store.now(tx))
+                except (Permanent, Transient) as error:
+                    world.tell(f"a person cannot take {rule} out: {error.code}")
+                else:
+                    world.tell(f"a person takes {rule} out of its incident")
+        world.scheduler.wake_parked(one=world.chance)
+
+    def release(self) -> None:
+        world = self.world
+        with world.store.transaction() as tx:
+            problems, twins = brake.release(
+                tx, "itsm", instance="test", table=world.target.table, actor="test", now=world.store.now(tx)
+            )
+        world.released = world.released or problems > 0
+        world.tell(f"a person releases {problems} problems and {twins} twins")
+        world.scheduler.wake_parked(one=world.chance)
 
     def ask_sync(self, *, refusals_too: bool = False) -> None:
         world = self.world

@@ -1,6 +1,7 @@
-"""What must hold when a bridge has come to rest, whatever went wrong before: one function for every test that attacks.
+"""What must hold, whatever went wrong before: one function for every test of the sync half.
 
 It looks at what is outside of the bridge (answers to senders, records of ServiceNow, what people did) and at its store.
+Some of it holds at every moment between two rounds; the rest once the bridge has come to rest.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from typing import Any
 import msgspec
 from sqlalchemy import Table, select
 
-from bridge.alert import key_of
+from bridge.alert import OWN_SOURCE, key_of
 from bridge.correlation.policy import End, Episode
 from bridge.store import tables
 from bridge.store.engine import Store
+from bridge.store.held import GONE, Part
 from bridge.store.reconciler_tables import strays
 from bridge.store.work import decode
 from bridge.sync.reading import ENDED_STATES
 from simulation.people import Facts, People
 
 Row = Mapping[str, str]
+UNTOLD = (Part.JOINING.value, Part.LEAVING.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +38,16 @@ class Evidence:
     records: Sequence[Row]
     journal: Callable[[str], Iterable[Row]]
     violations: Sequence[object]  # of ServiceNow's contract
-    accepted: Collection[str]  # ids of alerts that were answered 2xx
+    at_rest: bool = True  # nothing goes wrong any more, and there was time for all that was to be done
+    accepted: Collection[str] = ()  # ids of alerts that were answered 2xx
     deliveries: int | None = None  # how many different ones were sent; None: not counted
     people: People | None = None  # None: nobody touched anything
     attachments: Sequence[Row] = ()
+    links: Sequence[Row] = ()  # of observables
+    events: Sequence[Row] = ()
+    written: int | None = None  # writes of records that ServiceNow took or refused; None: not counted
+    beside: int | None = None  # writes of anything else; None: not counted
+    not_ours: Collection[str] = ()  # numbers of records that a test made in our name
     wrongs: Sequence[str] = ()  # what was seen to go wrong while it happened
     twins: bool = (
         False  # some were made beyond what is promised: at most one of a problem may stand, or people were told
@@ -53,8 +62,11 @@ def check_invariants(evidence: Evidence) -> None:
     """Raises AssertionError that lists all that is wrong."""
     wrong = [*evidence.wrongs, *(f"contract: {violation}" for violation in evidence.violations)]
     wrong += _senders(evidence)
-    wrong += _sync(evidence)
+    wrong += _standing(evidence)
     wrong += _books(evidence)
+    wrong += _beside(evidence)
+    if evidence.at_rest:
+        wrong += _sync(evidence)
     assert not wrong, "\n".join(wrong)
 
 
@@ -64,38 +76,122 @@ def check_invariants(evidence: Evidence) -> None:
 def _senders(evidence: Evidence) -> list[str]:
     stored = {f"{row.delivery_id}-{row.position}" for row in _rows(evidence.store, tables.alerts)}
     wrong = [f"alert {one} was answered 2xx and is lost" for one in sorted(set(evidence.accepted) - stored)]
-    deliveries = _rows(evidence.store, tables.deliveries)
+    deliveries = [row for row in _rows(evidence.store, tables.deliveries) if row.source != OWN_SOURCE]
     if evidence.deliveries is not None and len(deliveries) != evidence.deliveries:
         wrong.append(f"{evidence.deliveries} different deliveries were sent, {len(deliveries)} are stored")
     return wrong
 
 
-# --- each correlation has exactly the incident that it should
+# --- no problem has two incidents, whatever is still to be done
+
+
+def _standing(evidence: Evidence) -> list[str]:
+    wrong: list[str] = []
+    store = evidence.store
+    ours = [row for row in evidence.records if _is_ours(evidence, row) and row["number"] not in evidence.not_ours]
+    known = {row.sys_id: row for row in _rows(store, tables.incidents) if row.sys_id is not None}
+    asked_of = {row.sys_id for row in _rows(store, strays)}
+    newest = {(row.correlation, row.number): row.incident for row in _rows(store, tables.episodes)}
+    correlations = _rows(store, tables.correlations)
+    for one in correlations:
+        mine = newest.get((one.id, one.episode))
+        opened_for = [row for row in known.values() if row.correlation_id == one.correlation_id and row.state == "open"]
+        its = [sys_id for sys_id, row in known.items() if row.state == "open" and row.id == mine]
+        if len(its) != int(one.open):
+            wrong.append(f"{one.correlation_id}: open is {one.open}, and {len(its)} incidents are")
+        if left := [row.number for row in opened_for if row.sys_id not in its]:
+            wrong.append(f"{one.correlation_id} has left {left}, open and made for it")
+        if gone := [sys_id for sys_id in its if sys_id not in {row["sys_id"] for row in ours}]:
+            wrong.append(f"{one.correlation_id}: {gone} is open, and is no record of ours")
+        strangers = [row["number"] for row in ours if _is_strange(row, one, known, asked_of)]
+        if strangers and one.failure is None:
+            wrong.append(f"{one.correlation_id}: twins, or records that the store has lost: {strangers}")
+    creates = [intent for intent in _rows(store, tables.intents) if intent.operation == "create"]
+    made = [one for one in creates if one.sys_id and one.outcome != "permanent"]  # what that made was none of ours
+    if len({one.incident for one in made}) != len({one.sys_id for one in made}):
+        wrong.append("an incident is two records, or a record two incidents")
+    ids = {one.correlation_id for one in correlations}
+    many = sum(row["correlation_id"] in ids for row in ours)
+    if many > len({one.incident for one in creates}) + len(asked_of):
+        wrong.append(f"{many} records, and fewer episodes")
+    return wrong
+
+
+def _is_ours(evidence: Evidence, row: Row) -> bool:
+    return row["correlation_display"].endswith(f" · {evidence.installation}")
+
+
+def _is_strange(row: Row, correlation: Any, known: Mapping[str, Any], asked_of: Collection[str]) -> bool:
+    mine = row["correlation_id"] == correlation.correlation_id
+    return mine and row["sys_id"] not in known and row["sys_id"] not in asked_of
+
+
+# --- what goes with an incident is what was asked for
+
+
+def _beside(evidence: Evidence) -> list[str]:
+    wrong = []
+    planned = _rows(evidence.store, tables.additions)
+    if evidence.beside and not planned:
+        wrong.append("something was written beside the records that nobody asked for")
+    begun = {row.id for row in _rows(evidence.store, tables.incidents) if row.episode is not None}
+    for one in planned:
+        waits = one.incident in begun and one.outcome is None
+        if (one.due_at is not None) != waits:
+            wrong.append(f"the {one.kind} of incident {one.incident} is to be due from the create on, until it is over")
+        if evidence.at_rest and one.outcome == "added":
+            wrong += _there(evidence, one)
+        if evidence.at_rest and waits:
+            wrong.append(f"the {one.kind} of incident {one.incident} is not at rest: {one.outcome_code}")
+    return wrong
+
+
+def _there(evidence: Evidence, addition: Any) -> list[str]:
+    """What counts as done was done, for a record that nobody has deleted. An output may have been sent again."""
+    incidents = {row.id: row for row in _rows(evidence.store, tables.incidents)}
+    sys_id = incidents[addition.incident].sys_id
+    if evidence.people is None or sys_id in evidence.people.deleted:
+        return []
+    found = {
+        "attachment": [row for row in evidence.attachments if row["table_sys_id"] == sys_id],
+        "observables": [row for row in evidence.links if row["task"] == sys_id],
+    }.get(addition.kind, [row for row in evidence.events if sys_id in row["additional_info"]])
+    return [] if found else [f"the {addition.kind} of {incidents[addition.incident].number} is not there"]
+
+
+# --- at rest each correlation has exactly the incident that it should
 
 
 def _sync(evidence: Evidence) -> list[str]:
     wrong: list[str] = []
     ours: dict[str, list[Row]] = defaultdict(list)
     for row in evidence.records:
-        if row["correlation_display"].endswith(f" · {evidence.installation}"):
+        if _is_ours(evidence, row):
             ours[key_of(row["correlation_id"])].append(row)
     incidents = _rows(evidence.store, tables.incidents)
-    links = _rows(evidence.store, tables.episodes)
+    links = [row for row in _rows(evidence.store, tables.episodes) if row.part not in GONE]
     of = {row.id: row for row in incidents}
     known = {row.sys_id: row for row in incidents if row.sys_id is not None}
     newest = _newest(evidence.store)
-    for correlation in _rows(evidence.store, tables.correlations):
+    correlations = _rows(evidence.store, tables.correlations)
+    episode_of = {row.id: row.episode for row in correlations}
+    for correlation in correlations:
         if correlation.correlation_id in evidence.given_up:
             continue
-        mine = [of[link.incident] for link in links if link.correlation == correlation.id]
+        parts = sorted((link.number, link.incident) for link in links if link.correlation == correlation.id)
+        mine = [of[incident] for _number, incident in parts]  # the newest last
         its = {row.sys_id for row in mine}
         records = [row for row in evidence.records if row["sys_id"] in its or row in ours.get(correlation.key, [])]
-        shared = [link.correlation for link in links if link.incident == max((row.id for row in mine), default=0)]
+        now_there = [link for link in links if mine and link.incident == mine[-1].id]
+        shared = [link.correlation for link in now_there if link.number == episode_of[link.correlation]]
         named = correlation.correlation_id
         wrong += [
             f"{named}: {problem}"
             for problem in _correlation(evidence, correlation, mine, records, known, newest, shared)
         ]
+    open_ids = {row.id for row in incidents if row.state == "open"}
+    untold = [link for link in _rows(evidence.store, tables.episodes) if link.part in UNTOLD]
+    wrong += [f"incident {link.incident} never told of one {link.part}" for link in untold if link.incident in open_ids]
     return wrong
 
 
@@ -116,10 +212,7 @@ def _correlation(
     strangers = [row["number"] for row in records if row["sys_id"] not in known]
     if strangers and not evidence.twins:
         wrong.append(f"twins, or records that the store does not know: {strangers}")
-    open_rows = [row for row in mine if row.state == "open"]
-    if len(open_rows) != int(correlation.open):
-        wrong.append(f"open is {correlation.open}, and {len(open_rows)} incidents are")
-    latest = max(mine, key=lambda row: row.id, default=None)
+    latest = mine[-1] if mine else None
     standing = [row for row in records if _stands(evidence, row, latest)]
     if len(standing) > 1 and not _told_of(evidence.store, standing):
         wrong.append(f"{len(standing)} incidents stand open: {[row['number'] for row in standing]}")
@@ -200,7 +293,10 @@ def _books(evidence: Evidence) -> list[str]:
     intended = sum(row.action == "intended" and "intent" in entry.get("detail", {}) for row, entry in entries)
     if intended != len(intents):
         wrong.append(f"{len(intents)} intents and {intended} entries of them")
-    if broken := [entry for _row, entry in entries if entry.get("reason") == "internal_error"]:
+    told = sum(row.action == "intended" for row, _entry in entries)
+    if evidence.written is not None and evidence.written > told:
+        wrong.append(f"{evidence.written} writes, and {told} intents in the log")
+    if evidence.at_rest and (broken := [entry for _row, entry in entries if entry.get("reason") == "internal_error"]):
         wrong.append(f"a fault of the engine's own: {broken[0].get('detail')}")
     wrong += _order(store, intents)
     made: dict[str, set[int]] = defaultdict(set)
@@ -213,6 +309,8 @@ def _books(evidence: Evidence) -> list[str]:
         wrong += [f"{row['number']}: the note [{ref}] stands there {n} times" for ref, n in refs.items() if n > 1]
     files = Counter((row["table_sys_id"], row["file_name"]) for row in evidence.attachments)
     wrong += [f"{name} is attached {n} times to {sys_id[:6]}" for (sys_id, name), n in files.items() if n > 1]
+    linked = Counter((row["task"], row["observable"]) for row in evidence.links)
+    wrong += [f"an observable is linked {n} times to {sys_id[:6]}" for (sys_id, _one), n in linked.items() if n > 1]
     return wrong
 
 

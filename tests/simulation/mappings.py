@@ -9,6 +9,7 @@ extract:
   rule: .rule
   level: .level
   kind: .kind
+  host: .host
 time: .at
 severity:
   from: level
@@ -54,5 +55,27 @@ MAPPINGS = {
   reopen: {within: 0s}
   after_person: {closed: 1h, false_positive: 2h}""",
         more="",
+    ),
+    "joining": _TEXT.format(
+        times="""update_every: [1m, 5m]
+  reopen: {within: 30m}
+  after_person: {closed: 20m, false_positive: 1h}
+  join:
+    - {same: [host], within: 2h}""",
+        more="",
+    ),
+    "rich": _TEXT.format(
+        times="""update_every: [5m]
+  reopen: {within: 5m}
+  after_person: {closed: 20m, false_positive: 1h}""",
+        more="""attach: true
+observables: {ip: .ips}
+outputs:
+  alarm:
+    event:
+      node: host
+      description: "{{ rule }}, see {{ incident_number }}"
+      additional_info: {level: "{{ level }}"}
+""",
     ),
 }

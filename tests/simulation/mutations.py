@@ -117,7 +117,7 @@ def all_is_ours() -> None:
 def no_read() -> None:
     """A record is changed without a look at what people did to it."""
     Worker._read = lambda _worker, _sight, _sys_id: None  # type: ignore[method-assign]
-    Worker._notice = lambda _worker, sight, _record: sight  # type: ignore[method-assign]
+    worker.notice = lambda _store, sight, _record: sight  # type: ignore[assignment]
 
 
 def nothing_known() -> None:
@@ -129,8 +129,9 @@ def no_mark() -> None:
     """Of what goes with an incident nothing is kept that it may have been sent."""
     real = additions.again
 
-    def again(tx: Any, held: Any, due_at: Any, *, sent_until: Any, code: str) -> None:
-        real(tx, held, due_at, sent_until=None, code=code)
+    def again(tx: Any, held: Any, due_at: Any, error: Any, *, tries: int, sent_until: Any) -> None:
+        del sent_until
+        real(tx, held, due_at, error, tries=tries, sent_until=None)
 
     additions.about_to_send = lambda *_given: True  # type: ignore[assignment]
     additions.again = again

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import random
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import func, select, update
 
 from bridge.settings import AuthScheme
 from bridge.store import tables
 from simulation import fake
-from simulation.actors import Persons, Senders
+from simulation.actors import HOSTS, Persons, Senders
 from simulation.fake import Wire
 from simulation.invariants import Evidence, check_invariants
 from simulation.mappings import IMPACT, MAPPINGS
 from simulation.people import foreign_changed
 from simulation.world import INSTALLATION, Engine, Trouble, World, simulated
 
-LEVELS = ("table", "table", "table", "import_set", "unique")
+LEVELS = ("table", "table", "security", "import_set", "unique")
 DAY = 86_400.0
+HOUR = timedelta(hours=1)
 REST_SECONDS_MAX = 3 * DAY
 NOTICED_SECONDS = 150.0  # a close is due by then, and with it the record is read
 
@@ -39,8 +41,19 @@ class Outcome:
 def run(engine: Engine, seed: int) -> Outcome:
     chance = random.Random(f"world {seed}")
     level, mapping = chance.choice(LEVELS), chance.choice(list(MAPPINGS))
+    if level == "security" and chance.random() < 0.5:
+        mapping = "rich"  # nothing else has observables
     scheme = chance.choice((AuthScheme.BASIC, AuthScheme.OAUTH_CLIENT_CREDENTIALS))
-    world = World(engine, seed, level, mapping, processes=chance.choice((1, 2, 2, 3)), scheme=scheme)
+    world = World(
+        engine,
+        seed,
+        level,
+        mapping,
+        processes=chance.choice((1, 2, 2, 3)),
+        scheme=scheme,
+        creates_max=1 if chance.random() < 0.1 else None,
+        lit=chance.random() < 0.15,
+    )
     problem = ""
     with simulated(world):
         try:
@@ -57,9 +70,12 @@ def run(engine: Engine, seed: int) -> Outcome:
 
 
 def _live(world: World, chance: random.Random) -> None:
-    rules = [f"r{number}" for number in range(1, chance.choice((1, 2, 2, 3)) + 1)]
+    mapping = world.mapping
+    many = chance.choice((2, 3)) if mapping == "joining" else chance.choice((1, 1, 2, 3))
+    rules = [f"r{number}" for number in range(1, many + 1)]
     span = chance.choice((30.0, 300.0, 1800.0, 7200.0))
     senders, persons = Senders(world, rules), Persons(world, rules)
+    world.news = senders.something
     senders.plan(chance.randint(2, 8), span)
     persons.plan(chance.choice((0, 0, 1, 3, 5)), span)
     _trouble(world, chance)
@@ -74,6 +90,14 @@ def _live(world: World, chance: random.Random) -> None:
         world.scheduler.at(chance.uniform(0, span), world.look)
     for minutes in range(5, int(span // 60), 10):
         world.scheduler.at(minutes * 60.0, persons.ask_sync)
+        if world.lit:
+            world.scheduler.at(minutes * 60.0, world.look_at_lamps)
+    if mapping == "joining":
+        for _ in range(chance.choice((0, 1, 3))):
+            rule = chance.choice(rules)
+            world.scheduler.at(chance.uniform(span / 3, span), lambda rule=rule: persons.split(rule))  # type: ignore[misc]
+    if world.target.max_creates_per_hour == 1 and chance.random() < 0.5:
+        world.scheduler.at(chance.uniform(0, span), persons.release)
     world.start()
     world.scheduler.run(span)
     come_to_rest(world, senders, persons, chance)
@@ -91,6 +115,7 @@ def _trouble(world: World, chance: random.Random) -> None:
     world.trouble = Trouble(
         dies=some(0, 0, 0.01, 0.04), pauses=some(0, 0, 0.01, 0.05), refuses=some(0, 0, 0.01), forgets=some(0, 0, 0.01)
     )
+    world.trouble.lags = some(0, 0, 0.3)
 
 
 def _power_cut(world: World) -> None:
@@ -131,6 +156,8 @@ def come_to_rest(world: World, senders: Senders, persons: Persons, chance: rando
         noticed = False
         for state in states:
             alert = {"rule": rule, "state": state, "level": chance.choice(("low", "critical"))}
+            if world.mapping == "joining" and state == "firing":
+                alert["host"] = chance.choice(HOSTS)
             senders.deliver([senders.new((rule,), [alert])])
             if state == "firing":
                 levels[rule] = alert["level"]
@@ -142,6 +169,9 @@ def come_to_rest(world: World, senders: Senders, persons: Persons, chance: rando
     persons.ask_sync(refusals_too=True)
     world.look()
     _rest(world)
+    if world.lit:  # nothing is wrong any more, and the bridge says so
+        world.look_at_lamps()
+        _rest(world)
     check_invariants(_evidence(world, must_come_back))
     if chance.random() < 0.3:
         _wake(world)
@@ -204,6 +234,7 @@ def _evidence(world: World, must_come_back: set[str]) -> Evidence:
         if len({answer.delivery for answer in sent.answers}) > 1
     ]
     arrived = sum(len(sent.answers) for sent in world.sent.values())
+    wrongs += _too_many_creates(world)
     for rule, refused in world.fake.refusals.items():
         if refused > arrived + world.asks.get(rule, 0) + 2:
             wrongs.append(f"{rule}: refused for good {refused} times, and tried again each time")
@@ -219,9 +250,28 @@ def _evidence(world: World, must_come_back: set[str]) -> Evidence:
         deliveries=len(world.sent),
         people=world.people,
         attachments=simulator.records("sys_attachment"),
+        links=simulator.records("sn_ti_m2m_task_observable"),
+        events=simulator.records("em_event"),
         wrongs=wrongs,
         must_come_back=must_come_back,
     )
+
+
+def _too_many_creates(world: World) -> list[str]:
+    """The brake holds exactly, unless somebody let go what it held, or the clock was set."""
+    most = world.target.max_creates_per_hour
+    if world.released or world.timeline.offset:
+        return []
+    intents, incidents = tables.intents, tables.incidents
+    made = select(func.max(intents.c.started_at)).join(incidents, incidents.c.id == intents.c.incident)
+    applied = intents.c.operation == "create", intents.c.outcome == "applied", incidents.c.mapping == "probe"
+    with world.store.reading() as tx:
+        at = sorted(tx.execute(made.where(*applied).group_by(incidents.c.id)).scalars())
+    return [
+        f"more than {most} creates in the hour after {one}"
+        for one, later in zip(at, at[most:], strict=False)
+        if later - one < HOUR
+    ]
 
 
 def _rounds(world: World) -> int:

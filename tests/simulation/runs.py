@@ -13,7 +13,7 @@ COLUMNS = ("date", "commit", "run", "of", "found", "held")
 
 
 def append(run: str, of: str, found: str, failed: bool) -> None:
-    """`run`: simulate, chaos or soak; `of`: which seeds, or on what and how long."""
+    """`run`: simulate, chaos or soak; `of`: on which engine, and which seeds or how long."""
     day = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")  # noqa: TID251 (a run is dated)
     row = (day, commit(), run, of, " ".join(found.split()), "no" if failed else "yes")
     with FILE.open("a", encoding="utf-8", newline="") as file:
@@ -23,9 +23,9 @@ def append(run: str, of: str, found: str, failed: bool) -> None:
         writer.writerow(row)
 
 
-def simulated_to(revision: str) -> int:
+def simulated_to(revision: str, engine: str) -> int:
     """The seed after the last one that was run at this commit: where a run that was broken off goes on."""
-    told = [row["of"] for row in rows("simulate") if row["commit"] == revision]
+    told = [row["of"] for row in rows("simulate") if row["commit"] == revision and row["of"].startswith(engine)]
     return max((int(one.rpartition("-")[2]) + 1 for one in told), default=0)
 
 

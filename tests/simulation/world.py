@@ -6,8 +6,8 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
 from bridge import crashpoint
+from bridge.attention import attention_mapping
 from bridge.dictionary.reading import Reading
 from bridge.errors import Transient
 from bridge.library import Library, Published
@@ -27,11 +28,14 @@ from bridge.servicenow.client import Client
 from bridge.servicenow.table import TableApi
 from bridge.settings import (
     CALLS_PER_HOUR_DEFAULT,
+    Attention,
     AuthScheme,
     Close,
     Instance,
     InstanceAuth,
     Secret,
+    Source,
+    SourceAuth,
     Staging,
     Target,
     Write,
@@ -46,6 +50,7 @@ from bridge.store.revisions import register
 from bridge.store.start import void_leases
 from bridge.store.writer import Writer
 from bridge.sync.alert import Alerts
+from bridge.sync.lamps import Lamps
 from bridge.sync.reconciler import Reconciler
 from bridge.sync.worker import Worker
 from simulation import fake
@@ -74,7 +79,15 @@ TARGETS: dict[str, Target] = {
     "unique": Target(
         name="itsm", instance="test", table="incident", close=CLOSE, write=Write.UNIQUE, key_field=fake.KEY
     ),
+    "security": Target(
+        name="itsm",
+        instance="test",
+        table="sn_si_incident",
+        close=Close(state="3", code="102", notes="The source reports this resolved."),
+    ),
 }
+SOURCES = {"probe": Source(name="probe", mapping="probe", auth=SourceAuth(scheme="none"))}
+ATTENTION = Attention(target="itsm", assignment_group="", after=timedelta(minutes=15))
 
 
 class Engine:
@@ -98,6 +111,10 @@ class Engine:
             with self.store.transaction() as tx:
                 revision = register(tx, mapping="probe", digest=mapping.digest, files=mapping.files, now=BEGIN)
             self.published[name] = Published(mapping=mapping, revision_id=revision)
+        own = attention_mapping(["itsm"])
+        with self.store.transaction() as tx:
+            revision = register(tx, mapping=own.name, digest=own.digest, files=own.files, now=BEGIN)
+        self.own = {own.name: Published(mapping=own, revision_id=revision)}
         self._emptied = [
             f"DELETE FROM {table.name}"
             for table in reversed(tables.metadata.sorted_tables)
@@ -143,6 +160,7 @@ class Trouble:
     pauses: float = 0.0  # longer than its lease
     refuses: float = 0.0  # the store, before the commit
     forgets: float = 0.0  # the store's answer to a commit that happened
+    lags: float = 0.0  # it stands still with ServiceNow's answer in its hands, and there is news meanwhile
 
 
 @dataclass(slots=True)
@@ -167,14 +185,28 @@ class Sent:
 
 
 class World:
-    def __init__(self, engine: Engine, seed: int, level: str, mapping: str, *, processes: int, scheme: AuthScheme):
+    def __init__(
+        self,
+        engine: Engine,
+        seed: int,
+        level: str,
+        mapping: str,
+        *,
+        processes: int,
+        scheme: AuthScheme,
+        creates_max: int | None = None,  # an hour
+        lit: bool = False,  # the bridge tells of its own troubles
+    ) -> None:
         self.chance = random.Random(seed)
         self.timeline = Timeline()
         self.scheduler = Scheduler(self.timeline)
         self.store = engine.fresh(self.timeline)
         self.published = engine.published[mapping]
-        self.level = level
+        self.level, self.mapping = level, mapping
         self.target = TARGETS[level]
+        if creates_max is not None:
+            self.target = replace(self.target, max_creates_per_hour=creates_max)
+        self.lit, self.released = lit, False
         self.story: list[str] = []
         self.trouble = Trouble()
         self.wrongs: list[str] = []
@@ -192,12 +224,13 @@ class World:
             simulator=simulator,
         )
         fake.instance(simulator, self.target)
-        self.library = Library({"probe": self.published})
+        self.library = Library({"probe": self.published}, engine.own)
         self.writer = Writer(
             self.store, on_commit=self.scheduler.wake_parked, observe_queue=_ignore, observe_commit=_ignore
         )
         self._scheme = scheme
         self.size = processes
+        self.news: Callable[[], None] = self.scheduler.wake_parked  # something happens at a sender
         self.looks = 0  # that the reconciler is to take; by itself it would, every 45 seconds, for days
         self.processes: list[Process] = []
 
@@ -287,6 +320,18 @@ class World:
         self.looks += 1
         self.scheduler.wake_parked(one=self.chance)
 
+    def look_at_lamps(self) -> None:
+        """Any process would, every half minute."""
+        Lamps(
+            store=self.store,
+            library=self.library,
+            targets={"itsm": self.target},
+            sources=SOURCES,
+            attention=ATTENTION,
+            monotonic=self.timeline.monotonic,
+        ).look()
+        self.scheduler.wake_parked(one=self.chance)
+
     def _until_due(self) -> float:
         with self.store.reading() as tx:
             found = tx.exec_driver_sql(NEXT_DUE).scalar()
@@ -314,6 +359,8 @@ class World:
             return
         if task.doomed:
             raise Died
+        if name == "write:answered" and self.chance.random() < self.trouble.lags:
+            self._lag()
         trouble, roll = self.trouble, self.chance.random()
         if name == "claim:committed":
             task.round_began = self.timeline.seconds
@@ -337,6 +384,14 @@ class World:
             self.scheduler.sleep(seconds)
         else:
             self.scheduler.sleep(self.chance.uniform(0.0005, 0.02))
+
+    def _lag(self) -> None:
+        """Longer than its lease: what it has learned is old by then."""
+        seconds = self.chance.uniform(150.0, 900.0)
+        self.tell(f"stands still with the answer for {seconds:.0f} s")
+        self.scheduler.after(self.chance.uniform(1.0, seconds - 10.0), self.news)
+        self.scheduler.wake_parked()
+        self.scheduler.sleep(seconds)
 
     def _at_intake(self, name: str) -> None:
         if not name.startswith("intake:"):
