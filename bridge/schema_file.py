@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 from bridge.dictionary.reading import Reading
 from bridge.errors import Misconfigured, Problem
 from bridge.settings import Settings
+from bridge.typed import decode
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def save(path: Path, reading: Reading) -> None:
 def load(path: Path) -> Reading | None:
     """None when there is none. Raises Misconfigured when it cannot be read."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Reading)
+        return decode(path.read_bytes(), Reading)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:

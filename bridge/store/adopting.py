@@ -21,7 +21,8 @@ from bridge.log.entries import Action, Entry, append
 from bridge.store import strays
 from bridge.store.strays import Outcome, Stray
 from bridge.store.tables import correlation_keys, correlations, episodes, incidents
-from bridge.store.work import decode, doubt_of, encode, plan
+from bridge.store.work import doubt_of, encode, plan
+from bridge.typed import decode
 
 
 class Adopted(StrEnum):

@@ -22,7 +22,8 @@ from bridge.log.entries import Action, Entry, append
 from bridge.store.held import GONE, Held, Part
 from bridge.store.settle import decided, entry, fence, release
 from bridge.store.tables import correlations, episodes, incidents, intents, join_keys
-from bridge.store.work import decode, doubt_of, encode, plan
+from bridge.store.work import doubt_of, encode, plan
+from bridge.typed import decode
 
 # Each dialect spells "insert, or leave it" for itself.
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}

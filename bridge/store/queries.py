@@ -45,6 +45,7 @@ from bridge.store.tables import (
     revisions,
     target_states,
 )
+from bridge.typed import decode
 
 INCIDENTS_PER_STATEMENT = 1_000  # SQLite's parameters are bounded
 ROWS_MAX = 2**62  # "no maximum" as both databases can count
@@ -392,4 +393,4 @@ def _log(tx: Connection, conditions: Sequence[ColumnElement[bool]], *, limit: in
     if before is not None:
         query = query.where(log_entries.c.id < before)
     query = query.order_by(log_entries.c.id.desc()).limit(min(limit, ROWS_MAX))
-    return [LogRow(id=row.id, entry=msgspec.json.decode(row.entry, type=Entry)) for row in tx.execute(query)]
+    return [LogRow(id=row.id, entry=decode(row.entry, Entry)) for row in tx.execute(query)]

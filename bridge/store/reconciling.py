@@ -22,7 +22,7 @@ from bridge.store.held import Seen
 from bridge.store.reconciler_tables import reconciled_tables, reconcilers
 from bridge.store.removal import LET_GO
 from bridge.store.tables import correlations, episodes, incidents, installation
-from bridge.store.work import decode
+from bridge.typed import decode
 
 LEASE = timedelta(seconds=240)
 SWEEP_EVERY = timedelta(hours=1)

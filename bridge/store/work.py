@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from sqlalchemy import BindParameter, ColumnElement, Connection, Row, and_, bindparam, func, or_, select, update
@@ -34,8 +34,8 @@ from bridge.store.held import (
 )
 from bridge.store.pending import pending_of
 from bridge.store.tables import alerts, correlations, delivered, deliveries, episodes, incidents, intents, target_states
+from bridge.typed import decode
 
-T = TypeVar("T")
 LEASE = timedelta(seconds=120)
 
 # Statements of every round are made once: making one takes longer than running it.
@@ -252,10 +252,6 @@ def _counts(target: str, since: datetime, but: int | None) -> ColumnElement[bool
 
 def encode(value: object) -> bytes:
     return msgspec.json.encode(value)
-
-
-def decode(raw: bytes, kind: type[T]) -> T:
-    return msgspec.json.decode(raw, type=kind)
 
 
 def _newest_incident(tx: Connection, correlation: int) -> int | None:

@@ -15,8 +15,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
-import msgspec
-
 from bridge.alert import Observable
 from bridge.correlation.retry import backoff
 from bridge.errors import Ambiguous, BridgeError, Misconfigured, Permanent, Transient, Unmappable
@@ -33,6 +31,7 @@ from bridge.store.work import LEASE
 from bridge.sync.alert import Alerts
 from bridge.sync.outcomes import again_at, window_end
 from bridge.sync.outputs import TRIES_MAX, sending_of, tried_enough, was_sent
+from bridge.typed import decode
 
 LOOK_SECONDS_MAX = 15.0
 SEND_SECONDS_MAX = 60.0  # of one try, all its calls together; what is left after it goes on with the next
@@ -156,7 +155,7 @@ class Additions:
             return sending_of(held, api=api, table=target.table, alerts=self._alerts)
         if held.kind == ATTACHMENT:
             return _Attachment(api=api, table=target.table, held=held, document=self._document(held))
-        wanted = msgspec.json.decode(held.content or b"[]", type=list[Observable])
+        wanted = decode(held.content or b"[]", list[Observable])
         app = target.staging.app if target.staging is not None else None
         return _Linking(observables=self._observables[target.instance], held=held, wanted=wanted, app=app)
 

@@ -20,6 +20,7 @@ from bridge.servicenow.table import TableApi
 from bridge.store.additions import OUTPUT, Addition
 from bridge.sync.alert import Alerts
 from bridge.sync.fields import find_records
+from bridge.typed import decode
 
 TRIES_MAX = 6  # of what was sent: where the service itself says that it failed, within a minute
 PASSES = frozenset(failure.code for failure in outputs.FAILURES.values() if failure.passes)
@@ -38,7 +39,7 @@ def tried_enough(error: BridgeError, tries: int) -> Permanent:
 
 def sending_of(held: Addition, *, api: TableApi, table: str, alerts: Alerts) -> Sending:
     """Worded by the revision that planned it, with the facts of then and the incident of now. Raises Permanent."""
-    facts = msgspec.json.decode(held.content or b"", type=Facts)
+    facts = decode(held.content or b"", Facts)
     facts = replace(
         facts,
         incident_number=held.number or "",

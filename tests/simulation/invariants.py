@@ -20,8 +20,8 @@ from bridge.store import tables
 from bridge.store.engine import Store
 from bridge.store.held import GONE, Part
 from bridge.store.reconciler_tables import strays
-from bridge.store.work import decode
 from bridge.sync.reading import ENDED_STATES
+from bridge.typed import decode
 from simulation.people import Facts, People
 
 Row = Mapping[str, str]

@@ -18,6 +18,7 @@ MODULES = sorted((ROOT / "bridge").rglob("*.py"))
 
 PURE = (
     "bridge.alert",
+    "bridge.typed",
     "bridge.errors",
     "bridge.yamlfile",
     "bridge.correlation",

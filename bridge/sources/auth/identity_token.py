@@ -14,6 +14,7 @@ import msgspec
 from bridge.settings import TOLERANCE_DEFAULT, TokenIssuer
 from bridge.sources.auth.verifier import refusal
 from bridge.sources.outside import Outside
+from bridge.typed import decode
 
 ALGORITHMS = ["RS256", "ES256"]  # asymmetric ones alone: a public key must never serve as an HMAC's secret
 TOKEN_CHARACTERS_MAX = 16 * 1024
@@ -106,7 +107,7 @@ class _KeySet(msgspec.Struct):
 def keys_in(jwks: bytes) -> dict[str, jwt.PyJWK]:
     """The keys of a JWKS that can sign, by their ids; one that is strange is none, and takes no other with it."""
     try:
-        found = msgspec.json.decode(jwks, type=_KeySet).keys
+        found = decode(jwks, _KeySet).keys
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return {}
     keys = {}
