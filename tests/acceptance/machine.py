@@ -137,8 +137,8 @@ class Machine:
             http.delete(f"{self.simulator}/simulator/faults", timeout=10).raise_for_status()
             http.post(f"{self.simulator}/simulator/faults", json={"faults": given}, timeout=10).raise_for_status()
 
-    def wait_for(self, true: Callable[[], bool]) -> None:
-        until = time.monotonic() + WAIT_SECONDS_MAX
+    def wait_for(self, true: Callable[[], bool], *, seconds: float = WAIT_SECONDS_MAX) -> None:
+        until = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < until, self.logs()
             time.sleep(0.05)
