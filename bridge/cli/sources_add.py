@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bridge.settings import Settings, Source
     from bridge.store.arrivals import TurnedAway
 
+REACH_SECONDS = 3.0
+
 
 @click.command(
     epilog=example(
@@ -78,6 +80,7 @@ def add(
     else:
         _show(made, settings, wanted.way)
     if wait:
+        _warn_if_nobody_listens(url)
         _wait(config, made.source, after, as_json=as_json)
 
 
@@ -194,6 +197,19 @@ def _newest(config: Path) -> int:
 
     with opened(config) as (_, store), store.reading() as tx:
         return newest_delivery(tx)
+
+
+def _warn_if_nobody_listens(url: str) -> None:
+    """A warning, no more: the product may see a name that this machine does not."""
+    import requests
+
+    try:
+        with requests.Session() as http:
+            http.trust_env = False
+            http.get(f"{url.rstrip('/')}/livez", timeout=REACH_SECONDS, allow_redirects=False)
+    except requests.RequestException:
+        told = f"warning: nothing answers at {url}, as seen from here. Is `bridge serve` running, and --url right?"
+        click.echo(told, err=True)
 
 
 def _wait(config: Path, source: Source, after: int, *, as_json: bool) -> None:

@@ -186,6 +186,19 @@ def test_whoever_stops_waiting_keeps_the_source(
     assert "doorman" in load_settings(folder / "bridge.yaml").sources
 
 
+def test_whoever_waits_where_nobody_listens_is_warned(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sources_watch, "wait_for_first", interrupted)
+    with running(folder) as url:
+        pass
+    told = said(capsys, "add", "doorman", "--wait", "--url", url, status=130)
+    assert f"warning: nothing answers at {url}" in told
+
+
 def test_what_is_turned_away_while_one_waits_is_told(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
