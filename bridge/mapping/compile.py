@@ -23,11 +23,13 @@ from bridge.mapping.product import Product
 from bridge.mapping.render import Field, Fields, Finder, Output
 from bridge.mapping.rendered import Facts, Rendered, RenderedOutput
 from bridge.mapping.suppression import Suppression
+from bridge.mapping.values import is_nothing
 from bridge.yamlfile import YamlFile
 
 # Asking an enumeration for a member costs a tenth of a microsecond.
 CREATE, UPDATE, REOPEN = Kind.CREATE, Kind.UPDATE, Kind.REOPEN
 FIRING, RESOLVED = Status.FIRING, Status.RESOLVED
+MISSING_MAX = 5  # parts of a delivery that are named as missing
 NO_ROUTE = "no_route"  # stands for the place of the route when none matched: the alert is dropped
 
 
@@ -69,6 +71,7 @@ class Mapping:
     suppressions: tuple[Suppression, ...]
     routes: tuple[Route, ...]
     matches: Condition | None
+    matched: tuple[tuple[str, Getter], ...]  # the paths that `match` looks at, as they are written
     each: Each | None
     blank: list[Json]  # one UNSET for all that is worked out once; copied for every alert
     event_time: Getter | None
@@ -91,7 +94,7 @@ class Mapping:
         """The alerts of a delivery, at most `each.limit`, and whether there were more."""
         scope = Scope(document, self.name, [])
         if self.matches is not None and not self.matches(scope):
-            raise Unmappable("no_match", f"the delivery does not match the mapping {self.name}: see its `match`")
+            raise Unmappable("no_match", self._no_match(scope))
         if self.each is None:
             return [document], False
         elements = self.each.elements(scope)
@@ -105,6 +108,11 @@ class Mapping:
             beside = {key: value for key, getter in self.each.beside if (value := getter(scope)) is not None}
             taken = [{**element, **beside} if element.__class__ is dict else element for element in taken]
         return taken, more
+
+    def _no_match(self, scope: Scope) -> str:
+        missing = [text for text, getter in self.matched if is_nothing(getter(scope))][:MISSING_MAX]
+        why = f"it has no {' and no '.join(missing)}" if missing else "what that looks at is there with other values"
+        return f"the delivery does not match the mapping {self.name}: {why}; see its `match`"
 
     def map(self, element: Json, *, now: datetime | None = None) -> MappedAlert:
         """What intake needs to know of one alert.

@@ -78,6 +78,7 @@ class Names:
         self.extracts: dict[str, Getter] = {}
         self.lookups = lookups
         self.watch = watch
+        self.paths: dict[Path, Getter] = {}  # looked at so far
 
     def getter(self, name: str, known: frozenset[str]) -> Getter:
         if name in self.extracts:
@@ -101,7 +102,7 @@ def compile_expression(tree: Expression, names: Names, known: frozenset[str]) ->
 
 def _expression(tree: Expression, names: Names, known: frozenset[str]) -> Getter:
     if isinstance(tree, Path):
-        return compile_path(tree)
+        return names.paths.setdefault(tree, compile_path(tree))
     if isinstance(tree, Literal):
         text = tree.text
         return lambda _: text

@@ -17,7 +17,7 @@ from bridge.mapping.evaluate import (
     compile_expression,
     compile_path,
 )
-from bridge.mapping.language import LanguageError, Path, nearest, parse_expression
+from bridge.mapping.language import LanguageError, Path, nearest, parse_expression, path_text
 from bridge.mapping.lookups import Lookups
 from bridge.mapping.model import (
     ALERTS_PER_DELIVERY_MAX,
@@ -58,6 +58,7 @@ def compile_mapping(
     compiler = Compiler(report, lookups, watch)
     _check_head(root, name, report)
     matches = _when(root.get("match"), compiler, BEFORE_SEVERITY)  # before the extracts: paths only
+    matched = tuple((path_text(path), getter) for path, getter in compiler.names.paths.items())
     each = _each(root.get("each"), compiler)
     if (extract := root.get("extract")) is not None:
         compiler.extracts(extract)
@@ -96,6 +97,7 @@ def compile_mapping(
         suppressions=suppressions,
         routes=routes,
         matches=matches,
+        matched=matched,
         each=each,
         blank=[UNSET] * compiler.slots,
         event_time=event_time,

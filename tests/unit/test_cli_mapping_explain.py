@@ -152,7 +152,7 @@ def test_a_quarantined_alert_is_explained_all_the_same(shell: Shell) -> None:
     Path(SAMPLE).write_text("{}", "utf-8")
     lines = shell.run("explain", "doors", SAMPLE).splitlines()
     assert lines[0].startswith("doors: quarantined (no_match), as of")
-    assert lines[1] == "the delivery does not match the mapping doors: see its `match`"
+    assert lines[1] == "the delivery does not match the mapping doors: it has no .site; see its `match`"
 
 
 def test_an_alert_is_read_from_standard_input(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,3 +86,19 @@ def test_an_id_whose_parts_may_all_be_empty_is_refused(text: str) -> None:
     (problem,) = problems(correlation=text)
     assert "m.yaml:5:" in problem
     assert "each part of the ID may be empty" in problem
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"b": {"c": 1}}, "m: it has no .a and no .d[].e; see its `match`"),
+        ({"a": "", "b": {"c": 1}, "d": [{"e": 1}]}, "it has no .a; see"),
+        ({"a": "x", "b": {"c": 1}, "d": [{"e": 1}]}, "what that looks at is there with other values; see"),
+        ([], "it has no .a and no .b.c and no .d[].e"),
+    ],
+)
+def test_a_delivery_that_does_not_match_is_told_what_it_lacks(document: Json, words: str) -> None:
+    compiled = mapping(match="{.a: [y, z], any: [{.b.c|exists: false}, {'.d[].e': 2}]}")
+    with pytest.raises(Unmappable) as caught:
+        compiled.split(document)
+    assert words in caught.value.message

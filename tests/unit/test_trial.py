@@ -204,7 +204,7 @@ FAILING = {
             "action",
             "create",
             "quarantine",
-            "the delivery does not match the mapping doors: see its `match`",
+            "the delivery does not match the mapping doors: it has no .door; see its `match`",
         ),
     ),
     "a field": (

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from bridge.alert import SEVERITY_OF, Json
-from bridge.mapping.language import Path, names_in
+from bridge.mapping.language import Path, names_in, path_text
 from bridge.mapping.lint.subject import SHOWN_CHARS, Finding, Subject, takes
-from bridge.mapping.lint.uses import leaves, path_text
+from bridge.mapping.lint.uses import leaves
 from bridge.mapping.values import cut, is_nothing, number_of, text_of
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.alert import key_of
-from bridge.mapping.language import Call, Coalesce, Literal, Name, Path, Pipe, Text, without_empty
+from bridge.mapping.language import Call, Coalesce, Literal, Name, Path, Pipe, Text, path_text, without_empty
 from bridge.mapping.lint.subject import SHOWN_CHARS, Alert, Finding, Subject
-from bridge.mapping.lint.uses import Tree, leaves, path_text
+from bridge.mapping.lint.uses import Tree, leaves
 from bridge.mapping.model import Node
 from bridge.mapping.values import cut, is_nothing, text_of
 

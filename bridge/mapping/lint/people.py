@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from bridge.correlation.policy import Kind
-from bridge.mapping.language import Coalesce, Name, Path, Pipe, Text
+from bridge.mapping.language import Coalesce, Name, Path, Pipe, Text, path_text
 from bridge.mapping.lint.subject import Finding, Subject
-from bridge.mapping.lint.uses import Extracts, Tree, columns_of, field_uses, leaves, path_text, scalar
+from bridge.mapping.lint.uses import Extracts, Tree, columns_of, field_uses, leaves, scalar
 
 _SYS_ID = re.compile(r"(?<![0-9a-fA-F])[0-9a-f]{32}(?![0-9a-fA-F])")
 _URL = re.compile(r"https?://[^\s\"'{}<>]+")

@@ -192,20 +192,6 @@ def leaves(tree: Tree, extracts: Extracts) -> Iterator[Path | Literal | Name | C
             yield from leaves(extracts[tree.name], extracts)
 
 
-def path_text(path: Path) -> str:
-    """A path as a person writes it."""
-    return "".join(_step_text(step) for step in path.steps) or "."
-
-
-def _step_text(step: str | int | None) -> str:
-    if step is None:
-        return "[]"
-    if isinstance(step, int):
-        return f"[{step}]"
-    plain = all(letter.isalnum() or letter in "_@$-" for letter in step) and step[:1] not in ("", "-")
-    return f".{step}" if plain else f'."{step}"'
-
-
 def node_is_map(node: Node) -> bool:
     return isinstance(node.value, dict)
 
