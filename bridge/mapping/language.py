@@ -145,7 +145,8 @@ def names_in(tree: Expression | Text) -> set[str]:
 
 def path_text(path: Path) -> str:
     """A path as a person writes it."""
-    return "".join(_step_text(step) for step in path.steps) or "."
+    text = "".join(_step_text(step) for step in path.steps)
+    return text if text.startswith(".") else f".{text}"
 
 
 def _step_text(step: str | int | None) -> str:

@@ -160,6 +160,16 @@ BAD = {
 }  # fmt: skip
 
 
+def test_what_graph_lets_through_without_a_secret_goes_to_its_own_envelope_alone(tmp_path: Path) -> None:
+    file = tmp_path / "bridge.yaml"
+    source = "{mapping: m, envelope: ENVELOPE, auth: {scheme: graph, secret: {env: S}}}"
+    file.write_text(f"sources: {{s: {source.replace('ENVELOPE', 'graph')}}}", encoding="utf-8")
+    assert load_settings(file).sources["s"].auth.scheme == "graph"
+    file.write_text(f"sources: {{s: {source.replace('ENVELOPE', 'ndjson')}}}", encoding="utf-8")
+    with pytest.raises(Misconfigured, match="`ndjson` does not go with the scheme `graph`"):
+        load_settings(file)
+
+
 @pytest.mark.parametrize(("text", "expected"), BAD.values(), ids=BAD)
 def test_a_wrong_key_is_told_with_its_place_and_a_remedy(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(Misconfigured) as caught:
