@@ -35,9 +35,9 @@ bench: $(VENV)/.installed-dev ## speed and memory, as ratios to a no-op view on 
 bench-growth: $(VENV)/.installed-dev ## what grows with the store, on PostgreSQL (ARGS="--correlations 10000 10000000")
 	$(BIN)/python tests/bench/bench_growth.py $(ARGS)
 
-simulate: $(VENV)/.installed-dev ## the engine against every fault, by chance (SEEDS=1000; SEED=n tells one's story)
+simulate: $(VENV)/.installed-dev ## the engine against every fault, by chance (SEEDS=1000 ENGINE=sqlite; SEED=n tells a story)
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) \
-		$(if $(FIRST),--first $(FIRST))
+		$(if $(FIRST),--first $(FIRST)) --engine $(or $(ENGINE),sqlite)
 
 mutate: $(VENV)/.installed-dev ## each safeguard taken away in turn: how many seeds until that is seen
 	@PYTHONPATH=tests $(BIN)/python -m simulation.mutations

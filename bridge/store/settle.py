@@ -364,7 +364,7 @@ def _begins(held: Held, settlement: Settlement) -> bool:
 def fence(tx: Connection, held: Held, *, but_also: Collection[int] = ()) -> None:
     """Lock the rows, correlations also those named, and hold the epoch against ours. Raises LeaseLost."""
     tx.execute(_LOCKED, {"these": sorted({*but_also, *(member.correlation for member in held.all)})})
-    if tx.execute(_EPOCH, {"of": held.incident.id}).scalar_one() != held.epoch:
+    if tx.execute(_EPOCH, {"of": held.incident.id}).scalar() != held.epoch:  # None: a plan that was given up
         raise LeaseLost("lease_lost", "another holder has taken this incident over")
 
 

@@ -123,8 +123,8 @@ def hold(tx: Connection, lease: Lease) -> Held | None:
     Raises msgspec.DecodeError for a row it cannot read.
     """
     rows = tx.execute(_MEMBERS, {"of": lease.incident}).all()
-    row = tx.execute(_INCIDENT, {"of": lease.incident}).one()
-    if row.epoch != lease.epoch:  # whose correlations may be of other incidents since
+    row = tx.execute(_INCIDENT, {"of": lease.incident}).one_or_none()  # None: a plan that was given up
+    if row is None or row.epoch != lease.epoch:  # whose correlations may be of other incidents since
         return None
     incident = _incident(row, next((one.number for one in rows if one.part == Part.OPENED), 1))
     members = [_member(tx, one) for one in rows if one.number == one.episode and one.part not in GONE]

@@ -12,6 +12,7 @@ from intake_world import library_of, rows
 from sqlalchemy import select, update
 from sync_world import OBSERVE, PROBE, World, itsm
 
+from bridge import crashpoint
 from bridge.alert import JoinKey
 from bridge.correlation.policy import (
     CORRELATIONS_PER_INCIDENT_MAX,
@@ -98,6 +99,42 @@ def test_what_shares_a_value_with_an_open_incident_is_taken_in_and_told(joining_
     assert [(entry["correlation_id"], entry["number"]) for entry in world.log("joined")] == [
         ("r2", world.record()["number"])
     ]
+
+
+def test_a_join_whose_commit_was_not_heard_of_is_a_join(joining_anywhere: World) -> None:
+    """What had been planned for it is gone with the commit: there is nothing to fail."""
+    world = joining_anywhere
+    world.fire("r1", host="web-1")
+    world.idle()
+    world.fire("r2", host="web-1")
+
+    def unheard(point: str) -> None:
+        if point == "joined:committed":
+            crashpoint.listen(None)
+            raise Transient("store_unavailable", "the connection broke at the commit", retry_after=2)
+
+    crashpoint.listen(unheard)
+    try:
+        world.idle()
+    finally:
+        crashpoint.listen(None)
+    world.idle()
+    assert parts(world) == {"r1": "opened", "r2": "joined"}
+    assert world.writes() == ["POST", "PATCH"]
+
+
+def test_who_stood_still_until_another_had_given_its_plan_up_holds_nothing(joining: World) -> None:
+    joining.fire("r1", host="web-1")
+    joining.idle()
+    joining.fire("r2", host="web-1")
+    with joining.store.transaction() as tx:
+        lease = work.claim(tx, joining.store.now(tx), paused=())
+    assert lease is not None
+    joining.clock.advance(seconds=work.LEASE.total_seconds() + 1)
+    joining.idle()
+    assert parts(joining) == {"r1": "opened", "r2": "joined"}
+    with joining.store.reading() as tx:
+        assert work.hold(tx, lease) is None
 
 
 @pytest.mark.parametrize(

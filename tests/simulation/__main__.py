@@ -9,14 +9,15 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 
-from simulation import runs
+from simulation import database, runs
 from simulation.runner import Outcome, run
 from simulation.world import Engine
 
 CHUNK = 10
 PART = 500  # seeds; a run that is broken off goes on after the last whole part
-ENGINE = "sqlite"
+_url = database.SQLITE
 _engine: Engine | None = None
 
 
@@ -25,9 +26,17 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000, help="how many, those run at this commit before included")
     parser.add_argument("--first", type=int, help="begin with this one, whatever was run before")
     parser.add_argument("--seed", type=int, help="this one alone, with its story")
+    parser.add_argument("--engine", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
+    with ExitStack() as stack:
+        url = database.SQLITE if given.engine == "sqlite" else stack.enter_context(database.postgresql())
+        return _run(given, url)
+
+
+def _run(given: argparse.Namespace, url: str) -> int:
     if given.seed is not None:
+        store_in(url)
         outcome = one(given.seed)
         print("\n".join(outcome.story))
         print(f"seed {outcome.seed}: {outcome.problem or 'all holds'} ({outcome.digest})")
@@ -35,42 +44,48 @@ def main() -> int:
     if given.first is not None:
         first, end = given.first, given.first + given.seeds
     else:
-        first, end = runs.simulated_to(runs.commit(), ENGINE), given.seeds
+        first, end = runs.simulated_to(runs.commit(), given.engine), given.seeds
         print(f"{first} seeds were run at this commit before", flush=True)
     failed = 0
     for begin in range(first, end, PART):
-        failed += _part(range(begin, min(begin + PART, end)), given.workers)
+        failed += _part(range(begin, min(begin + PART, end)), given.workers, given.engine, url)
     return 1 if failed else 0
 
 
-def _part(seeds: range, workers: int) -> int:
+def _part(seeds: range, workers: int, engine: str, url: str) -> int:
     """Run and note them: what is noted need not be run again. How many failed."""
     began = time.monotonic()
     failed = 0
-    for outcome in many(seeds, workers=workers):
+    for outcome in many(seeds, workers=workers, url=url):
         if outcome.problem:
             failed += 1
             print(f"seed {outcome.seed} ({outcome.story[0]}):\n{outcome.problem}\n", flush=True)
     spent = time.monotonic() - began
     found = f"{len(seeds)} seeds, {failed} failed, {spent:.0f} s"
     print(f"{seeds[0]}-{seeds[-1]}: {found}", flush=True)
-    runs.append("simulate", f"{ENGINE}, {seeds[0]}-{seeds[-1]}", found, bool(failed))
+    runs.append("simulate", f"{engine}, {seeds[0]}-{seeds[-1]}", found, bool(failed))
     return failed
+
+
+def store_in(url: str) -> None:
+    """What this process stores its worlds in; said before the first."""
+    global _url
+    _url = url
 
 
 def one(seed: int) -> Outcome:
     global _engine
     logging.disable(logging.CRITICAL)
     if _engine is None:
-        _engine = Engine()
+        _engine = Engine(_url)
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
     return run(_engine, seed)
 
 
-def many(seeds: range, *, workers: int) -> Iterator[Outcome]:
+def many(seeds: range, *, workers: int, url: str = database.SQLITE) -> Iterator[Outcome]:
     """Their outcomes in order; stories only of those that failed."""
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=store_in, initargs=(url,)) as pool:
         yield from pool.map(_brief, seeds, chunksize=CHUNK)
 
 

@@ -101,13 +101,15 @@ def _standing(evidence: Evidence) -> list[str]:
             wrong.append(f"{one.correlation_id}: open is {one.open}, and {len(its)} incidents are")
         if left := [row.number for row in opened_for if row.sys_id not in its]:
             wrong.append(f"{one.correlation_id} has left {left}, open and made for it")
-        if gone := [sys_id for sys_id in its if sys_id not in {row["sys_id"] for row in ours}]:
-            wrong.append(f"{one.correlation_id}: {gone} is open, and is no record of ours")
+        if lost := [sys_id for sys_id in its if sys_id not in {row["sys_id"] for row in ours}]:
+            wrong.append(f"{one.correlation_id}: {lost} is open, and is no record of ours")
         strangers = [row["number"] for row in ours if _is_strange(row, one, known, asked_of)]
         if strangers and one.failure is None:
             wrong.append(f"{one.correlation_id}: twins, or records that the store has lost: {strangers}")
     creates = [intent for intent in _rows(store, tables.intents) if intent.operation == "create"]
-    made = [one for one in creates if one.sys_id and one.outcome != "permanent"]  # what that made was none of ours
+    gone = evidence.people.deleted if evidence.people is not None else ()
+    made = [one for one in creates if one.sys_id and one.sys_id not in gone]
+    made = [one for one in made if one.outcome != "permanent"]  # what that made was none of ours
     if len({one.incident for one in made}) != len({one.sys_id for one in made}):
         wrong.append("an incident is two records, or a record two incidents")
     ids = {one.correlation_id for one in correlations}
@@ -150,6 +152,8 @@ def _there(evidence: Evidence, addition: Any) -> list[str]:
     """What counts as done was done, for a record that nobody has deleted. An output may have been sent again."""
     incidents = {row.id: row for row in _rows(evidence.store, tables.incidents)}
     sys_id = incidents[addition.incident].sys_id
+    if sys_id is None:
+        return [f"the {addition.kind} of incident {addition.incident} counts as done, and there is no record"]
     if evidence.people is None or sys_id in evidence.people.deleted:
         return []
     found = {

@@ -27,6 +27,7 @@ from bridge.sync.worker import Worker
 from simulation.__main__ import one
 
 SEEDS_MAX = 2_000
+PATCHED: tuple[Any, ...] = (Call, Worker, Writer, additions, prepare, settling, worker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,10 @@ MUTATIONS: dict[str, Callable[[], None]] = {
 
 def hunt(name: str, seeds: int) -> Found:
     """Seeds with this safeguard taken away, until one fails. In a process of its own: nothing is put back."""
+    names = [set(vars(owner)) for owner in PATCHED]
     MUTATIONS[name]()
+    if [set(vars(owner)) for owner in PATCHED] != names:
+        raise LookupError(f"{name}: what it patches is not there any more, so nothing is taken away")
     for seed in range(seeds):
         if problem := one(seed).problem:
             return Found(name, seed + 1, problem.partition("\n")[0])

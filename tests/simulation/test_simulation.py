@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from simulation import database
 from simulation.__main__ import many, one
+from simulation.runner import run
+from simulation.world import Engine
 
 SEEDS = 2_000  # of as many as one likes: `make simulate`
+SEEDS_ON_POSTGRESQL = 20
 TESTS = Path(__file__).parents[1]
 
 
@@ -37,3 +41,14 @@ def test_a_seed_is_the_same_story_in_another_process(seed: int) -> None:
     for other in (1, 2, 5):  # what ran before it in this process is no part of it
         one(other)
     assert one(seed).digest in told.stdout.splitlines()[-1]
+
+
+def test_on_postgresql_what_must_hold_holds_and_a_seed_is_the_same_story_again() -> None:
+    seeds = range(SEEDS_ON_POSTGRESQL)
+    with database.postgresql() as url:
+        failed = {one.seed: one.problem for one in many(seeds, workers=os.cpu_count() or 1, url=url) if one.problem}
+        engine = Engine(url)
+        told = {seed: [run(engine, seed).digest for _ in range(2)] for seed in (10, 13)}
+        engine.store.close()
+    assert failed == {}, "tell a story with: make simulate ENGINE=postgresql SEED=…"
+    assert [seed for seed, (first, again) in told.items() if first != again] == []

@@ -7,14 +7,10 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event
-from sqlalchemy import Engine as SqlEngine
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import StaticPool
 
 from bridge import crashpoint
 from bridge.attention import attention_mapping
@@ -28,21 +24,14 @@ from bridge.servicenow.client import Client
 from bridge.servicenow.table import TableApi
 from bridge.settings import (
     CALLS_PER_HOUR_DEFAULT,
-    Attention,
     AuthScheme,
-    Close,
     Instance,
     InstanceAuth,
     Secret,
-    Source,
-    SourceAuth,
-    Staging,
-    Target,
-    Write,
 )
 from bridge.simulator import records as simulated_records
 from bridge.simulator.state import Simulator
-from bridge.store import reconciler_tables, tables
+from bridge.store import reconciler_tables
 from bridge.store import settle as settling
 from bridge.store.columns import from_us
 from bridge.store.engine import Store
@@ -53,58 +42,26 @@ from bridge.sync.alert import Alerts
 from bridge.sync.lamps import Lamps
 from bridge.sync.reconciler import Reconciler
 from bridge.sync.worker import Worker
-from simulation import fake
+from simulation import database, fake
 from simulation.fake import Fake
 from simulation.mappings import MAPPINGS
 from simulation.people import People
 from simulation.scheduler import BEGIN, Died, Scheduler, Task, Timeline
+from simulation.targets import ATTENTION, SOURCES, TARGETS
 
 INSTALLATION = "0a1b2c3d"
 PASSWORD_VARIABLE = "SIMULATION_PASSWORD"
 SECRET_VARIABLE = "SIMULATION_SECRET"
 POLL_SECONDS = (0.5, 60.0)
-CLOSE = Close(state="6", code="Solution provided", notes="The source reports this resolved.")
-
-TARGETS: dict[str, Target] = {
-    "table": Target(name="itsm", instance="test", table="incident", close=CLOSE),
-    "import_set": Target(
-        name="itsm",
-        instance="test",
-        table="incident",
-        close=CLOSE,
-        write=Write.IMPORT_SET,
-        key_field=fake.KEY,
-        staging=Staging(table=fake.STAGING),
-    ),
-    "unique": Target(
-        name="itsm", instance="test", table="incident", close=CLOSE, write=Write.UNIQUE, key_field=fake.KEY
-    ),
-    "security": Target(
-        name="itsm",
-        instance="test",
-        table="sn_si_incident",
-        close=Close(state="3", code="102", notes="The source reports this resolved."),
-    ),
-}
-SOURCES = {"probe": Source(name="probe", mapping="probe", auth=SourceAuth(scheme="none"))}
-ATTENTION = Attention(target="itsm", assignment_group="", after=timedelta(minutes=15))
 
 
 class Engine:
-    """One database in memory for all seeds of a process: statements are compiled once. Emptied before each."""
+    """One database for all seeds of a process: statements are compiled once. Emptied before each."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str = database.SQLITE) -> None:
         self.timeline = Timeline()
-        engine = create_engine(
-            "sqlite://",
-            poolclass=StaticPool,
-            pool_reset_on_return=None,  # whoever begins ends it
-            connect_args={"check_same_thread": False, "cached_statements": 1024},
-        )
-        event.listen(engine, "connect", _prepare)
-        event.listen(engine, "begin", _begin)
-        self.store = OneConnection(engine, lambda: self.timeline.wall())
-        reconciler_tables.metadata.create_all(engine)
+        self.store = database.opened(url, lambda: self.timeline.wall())
+        reconciler_tables.metadata.create_all(self.store.engine)
         self.published: dict[str, Published] = {}
         for name, text in MAPPINGS.items():
             mapping = compile_files("probe", {"probe.yaml": text})
@@ -115,11 +72,7 @@ class Engine:
         with self.store.transaction() as tx:
             revision = register(tx, mapping=own.name, digest=own.digest, files=own.files, now=BEGIN)
         self.own = {own.name: Published(mapping=own, revision_id=revision)}
-        self._emptied = [
-            f"DELETE FROM {table.name}"
-            for table in reversed(tables.metadata.sorted_tables)
-            if table.name != "revisions"
-        ]
+        self._emptied = database.emptying(self.store)
 
     def fresh(self, timeline: Timeline) -> Store:
         self.timeline = timeline
@@ -127,29 +80,6 @@ class Engine:
             for statement in self._emptied:
                 tx.exec_driver_sql(statement)
         return self.store
-
-
-class OneConnection(Store):
-    """Reads do without a transaction of their own: nobody writes while one is under way."""
-
-    def __init__(self, engine: SqlEngine, clock: Callable[[], datetime]) -> None:
-        super().__init__(engine, clock)
-        self._reads = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        yield self._reads
-
-
-def _prepare(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _begin(connection: Connection) -> None:
-    if "isolation_level" not in connection.get_execution_options():  # not the one that reads
-        driver: Any = connection.connection.driver_connection
-        driver.execute("BEGIN")
 
 
 @dataclass(slots=True)
@@ -334,7 +264,7 @@ class World:
 
     def _until_due(self) -> float:
         with self.store.reading() as tx:
-            found = tx.exec_driver_sql(NEXT_DUE).scalar()
+            found = tx.exec_driver_sql(NEXT_DUE.format(later="max" if self.store.is_sqlite else "greatest")).scalar()
         if found is None:
             return float("inf")
         return (from_us(found) - self.timeline.wall()).total_seconds()
@@ -346,8 +276,9 @@ class World:
             if process.task is not None and process.task.alive:
                 self.scheduler.kill(process.task)
         self.timeline.offset += step
-        with self.store.transaction() as tx:
-            void_leases(tx)
+        if self.store.is_sqlite:  # elsewhere others may go on
+            with self.store.transaction() as tx:
+                void_leases(tx)
         self.scheduler.wake_parked()
 
     # --- points
@@ -406,11 +337,11 @@ class World:
 
 NEXT_DUE = """
 SELECT min(at) FROM (
-  SELECT max(c.due_at, coalesce(i.lease_until, 0)) AS at FROM correlations c
+  SELECT {later}(c.due_at, coalesce(i.lease_until, 0)) AS at FROM correlations c
     LEFT JOIN episodes e ON e.correlation = c.id AND e.number = c.episode
     LEFT JOIN incidents i ON i.id = e.incident WHERE c.due_at IS NOT NULL
   UNION ALL
-  SELECT max(due_at, coalesce(lease_until, 0)) FROM additions WHERE due_at IS NOT NULL)
+  SELECT {later}(due_at, coalesce(lease_until, 0)) FROM additions WHERE due_at IS NOT NULL) due
 """
 
 

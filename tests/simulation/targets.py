@@ -1,0 +1,34 @@
+"""Where the simulation's incidents go: each way of writing, and Security Incident Response."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bridge.settings import Attention, Close, Source, SourceAuth, Staging, Target, Write
+from simulation import fake
+
+CLOSE = Close(state="6", code="Solution provided", notes="The source reports this resolved.")
+
+TARGETS: dict[str, Target] = {
+    "table": Target(name="itsm", instance="test", table="incident", close=CLOSE),
+    "import_set": Target(
+        name="itsm",
+        instance="test",
+        table="incident",
+        close=CLOSE,
+        write=Write.IMPORT_SET,
+        key_field=fake.KEY,
+        staging=Staging(table=fake.STAGING),
+    ),
+    "unique": Target(
+        name="itsm", instance="test", table="incident", close=CLOSE, write=Write.UNIQUE, key_field=fake.KEY
+    ),
+    "security": Target(
+        name="itsm",
+        instance="test",
+        table="sn_si_incident",
+        close=Close(state="3", code="102", notes="The source reports this resolved."),
+    ),
+}
+SOURCES = {"probe": Source(name="probe", mapping="probe", auth=SourceAuth(scheme="none"))}
+ATTENTION = Attention(target="itsm", assignment_group="", after=timedelta(minutes=15))
