@@ -88,7 +88,8 @@ def _senders(evidence: Evidence) -> list[str]:
 def _standing(evidence: Evidence) -> list[str]:
     wrong: list[str] = []
     store = evidence.store
-    ours = [row for row in evidence.records if _is_ours(evidence, row) and row["number"] not in evidence.not_ours]
+    marked = [row for row in evidence.records if _is_ours(evidence, row)]
+    ours = [row for row in marked if row["number"] not in evidence.not_ours]
     known = {row.sys_id: row for row in _rows(store, tables.incidents) if row.sys_id is not None}
     asked_of = {row.sys_id for row in _rows(store, strays)}
     newest = {(row.correlation, row.number): row.incident for row in _rows(store, tables.episodes)}
@@ -101,7 +102,7 @@ def _standing(evidence: Evidence) -> list[str]:
             wrong.append(f"{one.correlation_id}: open is {one.open}, and {len(its)} incidents are")
         if left := [row.number for row in opened_for if row.sys_id not in its]:
             wrong.append(f"{one.correlation_id} has left {left}, open and made for it")
-        if lost := [sys_id for sys_id in its if sys_id not in {row["sys_id"] for row in ours}]:
+        if lost := [sys_id for sys_id in its if sys_id not in {row["sys_id"] for row in marked}]:
             wrong.append(f"{one.correlation_id}: {lost} is open, and is no record of ours")
         strangers = [row["number"] for row in ours if _is_strange(row, one, known, asked_of)]
         if strangers and one.failure is None:
