@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
 from sqlalchemy import Connection, func, select
 
 from bridge.store.queries import list_alerts
 from bridge.store.reconciler_tables import callers
 from bridge.store.rows import AlertRow
 from bridge.store.tables import deliveries
+from bridge.typed import decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,4 +56,4 @@ def turned_away(tx: Connection, source: str) -> TurnedAway | None:
     row = tx.execute(select(callers).where(callers.c.source == source)).one_or_none()
     if row is None or row.refused_at is None:
         return None
-    return TurnedAway(at=row.refused_at, reasons=msgspec.json.decode(row.reasons, type=dict[str, int]))
+    return TurnedAway(at=row.refused_at, reasons=decode(row.reasons, dict[str, int]))

@@ -20,6 +20,7 @@ from bridge.errors import Transient
 from bridge.log.entries import Action, Entry, append
 from bridge.store.engine import Store
 from bridge.store.reconciler_tables import callers
+from bridge.typed import decode
 
 STREAK = timedelta(hours=1)  # refusals further apart, with a delivery taken between them, are not of one trouble
 FLUSH_EVERY = timedelta(minutes=1)
@@ -120,7 +121,7 @@ def troubles(
         if row is None:
             continue
         if _lasts(row, after, now):
-            reasons = msgspec.json.decode(row.reasons, type=dict[str, int])
+            reasons = decode(row.reasons, dict[str, int])
             found.append(Trouble(source=source, kind=Kind.REFUSED, reasons=reasons))
         if every is not None and now - (row.came_at or row.known_since) > every:
             found.append(Trouble(source=source, kind=Kind.SILENT, reasons={}))
@@ -142,7 +143,7 @@ def _over(row: Row[Any], now: datetime) -> bool:
 def _streak(row: Row[Any], refused: _Refused) -> dict[str, object]:
     """One that goes on, or a new one."""
     anew = row.refused_at is None or _over(row, refused.last)
-    before = {} if anew else msgspec.json.decode(row.reasons, type=dict[str, int])
+    before = {} if anew else decode(row.reasons, dict[str, int])
     reasons = {word: before.get(word, 0) + refused.reasons.get(word, 0) for word in {*before, *refused.reasons}}
     since = refused.first if anew else row.refused_since
     last = refused.last if anew else max(row.refused_at, refused.last)

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.errors import Permanent
 from bridge.store.tables import publications, revisions
+from bridge.typed import decode
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 LOCK_KEY = 0x7075626C  # "publ": the advisory lock of a PostgreSQL database while something is published
@@ -161,4 +162,4 @@ def _publication(row: Row[tuple[object, ...]]) -> Publication:
 
 
 def _files(raw: bytes) -> dict[str, str]:
-    return msgspec.json.decode(raw, type=dict[str, str])
+    return decode(raw, dict[str, str])

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from endurance import PROCESSES, fleet_of, judged, load_on
-from fleet import Fleet
+from fleet import START_SECONDS_MAX, Fleet
 from machine import answers
 from simulation.runs import append, rows
 from sqlalchemy import func, select
@@ -36,7 +36,6 @@ KILLS_PER_RUN = 100
 PAUSE_SECONDS = 0.3  # of each sender: most of the machine is for starting what was killed
 LATENCY_SECONDS = 0.1  # of ServiceNow: calls are under way when somebody dies
 IN_FLIGHT_SECONDS_MAX = 2.0  # that a kill waits for one
-BACK_SECONDS_MAX = 300.0  # of a process that was killed, on a machine that has much else to do
 START_SECONDS = 1.5  # within them, a process that starts is killed
 DRAIN_SECONDS = 0.7  # within them, one that was told to stop
 # What ServiceNow does meanwhile to one call of the next few. Late is within the window of doubt, which is 2 s here.
@@ -102,7 +101,7 @@ class Reaper:
         self._wait_for_a_call()
         time.sleep(self._chance.uniform(0, 2 * LATENCY_SECONDS))
         self._chance.choice(ways)(name)
-        self._fleet.wait_for(lambda: answers(f"{self._fleet.url_of(name)}/readyz"), seconds=BACK_SECONDS_MAX)
+        self._fleet.wait_for(lambda: answers(f"{self._fleet.url_of(name)}/readyz"), seconds=START_SECONDS_MAX)
         if self._chance.random() < 0.5:
             self._fleet.let_leases_run_out()  # also of those that live: then two hold what one did
 

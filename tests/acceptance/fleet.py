@@ -22,6 +22,7 @@ from bridge.wiring import utc_now
 SOURCES = "  try: {mapping: try, envelope: cloudevents, auth: {scheme: none}}\n"
 SENDERS = 4
 PAUSE_SECONDS = 0.05
+START_SECONDS_MAX = 300.0  # on a machine that has much else to do
 
 
 class Fleet(Machine):
@@ -39,7 +40,7 @@ class Fleet(Machine):
         """All at once; returns when all are ready."""
         self.begin(*names)
         for name in names:
-            self.wait_for(lambda name=name: answers(f"{self.url_of(name)}/readyz"))  # type: ignore[misc]
+            self.wait_for(lambda name=name: answers(f"{self.url_of(name)}/readyz"), seconds=START_SECONDS_MAX)  # type: ignore[misc]
 
     def begin(self, *names: str) -> None:
         for name in names:

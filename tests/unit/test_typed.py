@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,12 @@ print("done")
 def test_threads_may_be_the_first_to_decode_a_type_together() -> None:
     done = subprocess.run([sys.executable, "-c", TOGETHER], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+def test_nothing_else_decodes_into_types() -> None:
+    package = Path(__file__).parents[2] / "bridge"
+    typed = re.compile(r"json\.decode\([^\n]*type=|json\.Decoder\(|msgspec\.convert\(")
+    assert [path.name for path in package.rglob("*.py") if typed.search(path.read_text("utf-8"))] == ["typed.py"]
 
 
 def test_what_is_no_such_type_is_said() -> None:
