@@ -26,6 +26,7 @@ from typing import Any
 
 from sqlalchemy import event, update
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
 from intake_world import alert, delivery
