@@ -122,9 +122,9 @@ def database_of(engine: str, folder: Path) -> Iterator[str]:
 def judged(fleet: Fleet, load: Load) -> str:
     """What is wrong once all has come to rest; "": nothing was lost, and nothing is there twice."""
     until = time.monotonic() + SETTLE_SECONDS_MAX
-    while not _at_rest(fleet.store):
+    while restless := _restless(fleet.store):
         if time.monotonic() > until:
-            return "it does not come to rest"
+            return f"it does not come to rest: {restless}"
         time.sleep(REST_SECONDS)
     notes = defaultdict(list)
     for note in fleet.records("sys_journal_field"):
@@ -147,13 +147,19 @@ def judged(fleet: Fleet, load: Load) -> str:
     return ""
 
 
-def _at_rest(store: Store) -> bool:
-    """Nothing is due, but for what waits for its time to be told."""
-    waits = tables.correlations.c.applied_seq < tables.correlations.c.last_seq
+def _restless(store: Store) -> str:
+    """What is still to be done; "": nothing, but for what waits for its time to be told."""
+    correlations, intents = tables.correlations.c, tables.intents.c
+    counted = {
+        "problems with alerts to be settled": select(correlations.id).where(
+            correlations.applied_seq < correlations.last_seq
+        ),
+        "problems whose last round failed": select(correlations.id).where(correlations.failure.is_not(None)),
+        "writes in doubt": select(intents.id).where(intents.outcome.is_(None)),
+    }
     with store.reading() as tx:
-        failing = select(tables.correlations.c.id).where(tables.correlations.c.failure.is_not(None) | waits).limit(1)
-        doubted = select(tables.intents.c.id).where(tables.intents.c.outcome.is_(None)).limit(1)
-        return tx.execute(failing).first() is None and tx.execute(doubted).first() is None
+        many = {name: len(tx.execute(query).all()) for name, query in counted.items()}
+    return ", ".join(f"{count} {name}" for name, count in many.items() if count)
 
 
 def _installation(store: Store) -> str:
