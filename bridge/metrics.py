@@ -23,6 +23,7 @@ class Backlog:
     due: int  # correlations that are due now
     oldest_unapplied_seconds: float  # since the oldest alert that is yet to be settled was received; 0: there is none
     quarantined: int  # alerts
+    troubles: tuple[tuple[str, str], ...] = ()  # (source, correlation.lamps.Kind), where `attention` is configured
 
 
 class Metrics:
@@ -111,3 +112,9 @@ class _BacklogCollector(Collector):
             backlog.oldest_unapplied_seconds,
         )
         yield GaugeMetricFamily("bridge_quarantined_alerts", "Alerts in quarantine.", backlog.quarantined)
+        troubles = GaugeMetricFamily(
+            "bridge_source_troubles", "What is wrong with a source: 1 while it is.", labels=("source", "kind")
+        )
+        for labels in backlog.troubles:
+            troubles.add_metric(labels, 1)
+        yield troubles

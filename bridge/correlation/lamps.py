@@ -16,6 +16,7 @@ class Kind(StrEnum):
     QUARANTINE = "quarantine"  # alerts that could not be mapped
     FAILURES = "failures"  # problems that wait for a person
     REFUSED = "refused"  # deliveries that were turned away
+    VANISHED = "vanished"  # fields that were always there are missing
     SILENT = "silent"  # nothing came for longer than `expect_every`
 
 
@@ -59,6 +60,11 @@ SAID = {
         "Compare what the sender is set to with the source in bridge.yaml: secret, scheme, size. `bridge log show` has "
         "the reasons. It is over when a delivery was taken and none refused for an hour.",
     ),
+    Kind.VANISHED: (
+        "fields that were always there are missing",
+        "The product sends something else than before: compare a new alert (`bridge alerts list`) with the mapping "
+        "{mapping}. It is over when they are back, or when the mapping reads them no more.",
+    ),
     Kind.SILENT: (
         "nothing arrives",
         "Its webhook is off, or points elsewhere: send a test from there, and look at `bridge alerts list`.",
@@ -80,12 +86,12 @@ def attention(
 ) -> Lamp | None:
     """The incident about a source; None while nothing has lasted for `after`. `since`: by the name of a trouble.
 
-    A silence, and refusals, have lasted long enough by what they are.
+    A silence, refusals and fields that have vanished have lasted long enough by what they are.
     """
     lasting = [
         trouble
         for trouble in sorted(troubles, key=lambda one: one.kind)
-        if trouble.kind in (Kind.SILENT, Kind.REFUSED) or now - since.get(trouble.name, now) >= after
+        if trouble.kind in (Kind.SILENT, Kind.REFUSED, Kind.VANISHED) or now - since.get(trouble.name, now) >= after
     ]
     if not lasting:
         return None
@@ -125,6 +131,8 @@ def flood(*, target: str, tenant: str, mapping: str, owner: str, problems: int) 
 def _counted(trouble: Trouble, what: str) -> str:
     if not trouble.reasons:
         return f"{trouble.source}: {what}."
+    if trouble.kind is Kind.VANISHED:
+        return f"{trouble.source}: {what}: {', '.join(sorted(trouble.reasons))}."
     reasons = ", ".join(f"{reason}: {many}" for reason, many in _sorted(trouble))
     return f"{trouble.source}: {sum(trouble.reasons.values())} {what} ({reasons})."
 

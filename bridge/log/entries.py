@@ -22,6 +22,7 @@ class Action(StrEnum):
     DELIVERED = "delivered"  # one per delivery, listing its alerts and their outcomes
     QUARANTINED = "quarantined"
     REFUSED = "refused"  # deliveries turned away: of a source, or `unknown`, one a minute for each reason
+    FIELD_VANISHED = "field_vanished"  # of a source's alerts: it was always there
     REPLAYED = "replayed"
     DISCARDED = "discarded"  # taken out of quarantine by a person
     DECIDED = "decided"

@@ -71,6 +71,7 @@ class Mapping:
     suppressions: tuple[Suppression, ...]
     routes: tuple[Route, ...]
     matches: Condition | None
+    reads: tuple[tuple[str, Getter], ...]  # the paths that it looks at in an alert, as they are written
     matched: tuple[tuple[str, Getter], ...]  # the paths that `match` looks at, as they are written
     each: Each | None
     blank: list[Json]  # one UNSET for all that is worked out once; copied for every alert
@@ -108,6 +109,11 @@ class Mapping:
             beside = {key: value for key, getter in self.each.beside if (value := getter(scope)) is not None}
             taken = [{**element, **beside} if element.__class__ is dict else element for element in taken]
         return taken, more
+
+    def present(self, element: Json) -> frozenset[str]:
+        """Those of `reads` that are there."""
+        scope = Scope(element, self.name, [])
+        return frozenset([text for text, getter in self.reads if not is_nothing(getter(scope))])
 
     def _no_match(self, scope: Scope) -> str:
         missing = [text for text, getter in self.matched if is_nothing(getter(scope))][:MISSING_MAX]

@@ -60,6 +60,7 @@ def compile_mapping(
     matches = _when(root.get("match"), compiler, BEFORE_SEVERITY)  # before the extracts: paths only
     matched = tuple((path_text(path), getter) for path, getter in compiler.names.paths.items())
     each = _each(root.get("each"), compiler)
+    compiler.names.paths.clear()  # until here they look into the delivery
     if (extract := root.get("extract")) is not None:
         compiler.extracts(extract)
     time = root.get("time")
@@ -97,6 +98,7 @@ def compile_mapping(
         suppressions=suppressions,
         routes=routes,
         matches=matches,
+        reads=tuple((path_text(path), getter) for path, getter in compiler.names.paths.items()),
         matched=matched,
         each=each,
         blank=[UNSET] * compiler.slots,

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 from bridge.alert import Outcome
 from bridge.correlation.policy import Kind, Reason
 from bridge.metrics import Backlog
+from bridge.store import lamps
 from bridge.store.brake import BRAKED
 from bridge.store.due import is_due
 from bridge.store.tables import alerts, correlations
@@ -26,6 +27,7 @@ def backlog(tx: Connection, now: datetime) -> Backlog:
         due=due,
         oldest_unapplied_seconds=(now - oldest).total_seconds() if oldest is not None else 0.0,
         quarantined=tx.execute(held).scalar_one(),
+        troubles=lamps.present(tx),
     )
 
 

@@ -15,15 +15,18 @@ import msgspec
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from bridge.correlation.fields import Look
 from bridge.correlation.lamps import Kind, Trouble
 from bridge.errors import Transient
 from bridge.log.entries import Action, Entry, append
+from bridge.store import fields
 from bridge.store.engine import Store
 from bridge.store.reconciler_tables import callers
 from bridge.typed import decode
 
 STREAK = timedelta(hours=1)  # refusals further apart, with a delivery taken between them, are not of one trouble
 FLUSH_EVERY = timedelta(minutes=1)
+LOOKED_AT_ENOUGH = 5  # alerts of a source in a minute, whose fields are looked at
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -44,11 +47,25 @@ class Callers:
         self._lock = threading.Lock()
         self._came: dict[str, datetime] = {}
         self._refused: dict[str, _Refused] = {}
+        self._looks: dict[str, Look] = {}
         self._flushed_at: datetime | None = None
 
     def came(self, source: str, now: datetime) -> None:
         with self._lock:
             self._came[source] = now
+
+    def wants_look(self, source: str) -> bool:
+        """Whether fewer alerts than are enough for a minute were looked at."""
+        with self._lock:
+            look = self._looks.get(source)
+            return look is None or look.alerts < LOOKED_AT_ENOUGH
+
+    def looked(self, source: str, reads: Collection[str], seen: Collection[frozenset[str]]) -> None:
+        """What some alerts had of the fields that their mapping reads."""
+        with self._lock:
+            look = self._looks.setdefault(source, Look())
+            for present in seen:
+                look.add(reads, present)
 
     def refused(self, source: str, reason: str, now: datetime) -> None:
         """`source` as it is configured, or the word for all that are not."""
@@ -71,10 +88,11 @@ class Callers:
         with self._lock:
             came, self._came = self._came, {}
             refused, self._refused = self._refused, {}
+            looks, self._looks = self._looks, {}
         if not came and not refused:
             return
         try:
-            self._store.in_transaction(lambda tx: self._note(tx, came, refused, now))
+            self._store.in_transaction(lambda tx: self._note(tx, came, refused, looks, now))
         except Transient:
             self._put_back(came, refused)
             raise
@@ -92,8 +110,14 @@ class Callers:
                 self._refused[source] = one
 
     def _note(
-        self, tx: Connection, came: Mapping[str, datetime], refused: Mapping[str, _Refused], now: datetime
+        self,
+        tx: Connection,
+        came: Mapping[str, datetime],
+        refused: Mapping[str, _Refused],
+        looks: Mapping[str, Look],
+        now: datetime,
     ) -> None:
+        vanished: list[Entry] = []
         for source in sorted({*self._sources} & {*came, *refused}):
             row = _row(tx, source, now)
             times = [at for at in (came.get(source), row.came_at) if at is not None]  # another process may know later
@@ -101,13 +125,20 @@ class Callers:
             if source in refused:
                 values |= _streak(row, refused[source])
             tx.execute(update(callers).where(callers.c.source == source).values(**values))
+            look = looks.get(source)
+            gone = fields.note(tx, source, look) if look is not None and look.alerts else []
+            vanished += [
+                Entry(at=now, action=Action.FIELD_VANISHED, actor=f"source:{source}", source=source, detail=detail)
+                for path in gone
+                for detail in [{"field": path}]
+            ]
         entries = [
             Entry(at=now, action=Action.REFUSED, actor=f"source:{source}", source=source, reason=reason, detail=detail)
             for source, one in sorted(refused.items())
             for reason, many in sorted(one.reasons.items())
             for detail in [{"deliveries": many}]
         ]
-        append(tx, *entries)
+        append(tx, *entries, *vanished)
 
 
 def troubles(

@@ -36,6 +36,12 @@ def troubles(tx: Connection, sources: Collection[str]) -> list[Trouble]:
     return [Trouble(source=source, kind=kind, reasons=reasons) for (source, kind), reasons in found.items()]
 
 
+def present(tx: Connection) -> tuple[tuple[str, str], ...]:
+    """(source, kind) of the troubles that were there at the last look."""
+    rows = tx.execute(select(lamps.c.name).where(lamps.c.target.is_(None)).order_by(lamps.c.name)).scalars()
+    return tuple([(name.rpartition("/")[0], name.rpartition("/")[2]) for name in rows])
+
+
 def since(tx: Connection, names: Collection[str], now: datetime) -> Mapping[str, datetime]:
     """Since when each of these troubles is there. Those that are new begin now, those that are over are forgotten."""
     rows = tx.execute(select(lamps).where(lamps.c.target.is_(None))).all()

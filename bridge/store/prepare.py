@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bridge.alert import Json, MappedAlert
+from bridge.alert import Json, MappedAlert, Status
 from bridge.errors import Unmappable
 from bridge.mapping.compile import Mapping
 from bridge.sources.document import Document, decode, refuse_beyond_limits
 
 ALERTS_MAX = 1_000  # taken of one delivery; the rest is quarantined as one remainder
+LOOKED_AT_MAX = 5  # alerts of one delivery
 FINGERPRINT_BYTES = 16
 NOTHING = b""  # the content of a delivery out of whose envelope nothing could be taken
 UNSTORABLE = Unmappable(
@@ -80,6 +82,21 @@ def map_document(mapping: Mapping, document: Document, *, now: datetime) -> tupl
     except Unmappable as error:
         return (_quarantined(0, error, covers_rest=True),)
     return _map_from(mapping, 0, elements, more=more, checked=document.within_limits, now=now)
+
+
+def seen_in(mapping: Mapping, content: bytes) -> list[frozenset[str]]:
+    """Which of the fields that the mapping reads are there, of some alerts that say that something is wrong."""
+    try:
+        elements, _more = mapping.split(decode(content).value)
+    except Unmappable:
+        return []
+    seen = []
+    for element in elements[:LOOKED_AT_MAX]:
+        with suppress(Unmappable):
+            mapped = mapping.map(element)
+            if mapped.status is Status.FIRING and mapped.target is not None:  # what ends or is dropped may hold less
+                seen.append(mapping.present(element))
+    return seen
 
 
 def map_again(

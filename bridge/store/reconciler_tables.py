@@ -79,3 +79,13 @@ callers = Table(
     Column("refused_at", Instant),
     Column("reasons", Text),  # JSON: reason -> how many of the run
 )
+
+# Of each field that a source's mapping reads: correlation.fields.Run.
+fields = Table(
+    "fields",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("path", Text, primary_key=True),  # as the mapping writes it: .host.name
+    Column("there", Integer, nullable=False),
+    Column("gone", Integer, nullable=False),
+)

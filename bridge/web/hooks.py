@@ -24,7 +24,7 @@ from bridge.sources.envelope import PLAIN, Envelope, Handshake, Unwrapped, unwra
 from bridge.sources.outside import Outside
 from bridge.store.callers import Callers
 from bridge.store.intake import DeliveryAnswer
-from bridge.store.prepare import NOTHING, PreparedDelivery, fingerprint, map_content, wrapped
+from bridge.store.prepare import NOTHING, PreparedDelivery, fingerprint, map_content, seen_in, wrapped
 from bridge.store.writer import Writer
 from bridge.web.arrivals import ARRIVAL_SECONDS, leave_unread
 from bridge.web.problem import problem
@@ -88,6 +88,10 @@ def hooks(
             return problem(error)
         # The delivery is durable. If we die before the answer arrives, the sender sends it again and is given this one.
         callers.came(door.name, clock())
+        if taken.alerts and callers.wants_look(door.name):
+            mapping = library[door.mapping].mapping
+            seen = seen_in(mapping, taken.body if taken.content is None else taken.content)
+            callers.looked(door.name, [text for text, _ in mapping.reads], seen)
         metrics.delivered(door.name, _outcome(answer))
         return Response(_encoded(answer, door.envelope.answered_too), content_type="application/json")
 

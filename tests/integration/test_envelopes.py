@@ -16,7 +16,9 @@ from sqlalchemy import select
 from ways_in_world import PROBE, Door, open_door
 
 from bridge.store import bodies
+from bridge.store.callers import LOOKED_AT_ENOUGH
 from bridge.store.engine import Store
+from bridge.store.reconciler_tables import fields
 from bridge.store.replay import quarantined, replay
 from bridge.store.tables import alerts, delivered
 from bridge.store.tables import deliveries as deliveries_table
@@ -119,6 +121,17 @@ def test_a_source_may_take_less_once_it_is_decompressed(store: Store, tmp_path: 
         assert door.post(gzip.compress(right), headers, query=QUERY).status_code == 200
         assert door.post(gzip.compress(large), headers, query=QUERY).json()["code"] == "too_large"
         assert door.ids() == ["r1"]
+
+
+def test_what_fields_come_is_looked_at_in_what_came_out_of_the_envelope(store: Store, tmp_path: Path) -> None:
+    with open_door(store, tmp_path, f"envelope: pubsub, {AUTH}") as door:
+        for number in range(2 * LOOKED_AT_ENOUGH):
+            door.post(wrapped(one(), f"b{number}"), query=QUERY)
+        door.post(wrapped(b"no JSON"), query=QUERY)
+        assert not door.callers.wants_look("s")
+        door.callers.store_all()
+    with store.reading() as tx:
+        assert [tuple(row) for row in tx.execute(select(fields))] == [("s", ".rule", 1, 0)]
 
 
 def test_a_new_delivery_id_is_a_new_delivery(store: Store, tmp_path: Path) -> None:

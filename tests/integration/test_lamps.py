@@ -13,12 +13,15 @@ from sqlalchemy import update
 from sync_world import PROBE, World, itsm
 
 from bridge.attention import attention_mapping
+from bridge.correlation.fields import ALWAYS_LOOKS, SUDDENLY_LOOKS
 from bridge.errors import Transient
 from bridge.library import Library, Published
 from bridge.settings import Attention, Source, SourceAuth, Target
 from bridge.store import brake, intake, revisions
+from bridge.store.backlog import backlog
 from bridge.store.callers import Callers
 from bridge.store.engine import Store
+from bridge.store.prepare import seen_in
 from bridge.store.reconciler_tables import callers
 from bridge.store.tables import correlations
 from bridge.sync.lamps import Lamps
@@ -306,6 +309,36 @@ def test_a_source_that_is_silent_for_too_long_is_told(world: World) -> None:
     assert world.record()["short_description"] == "probe: nothing arrives"
     doors.came("probe", world.clock.now)
     doors.flush()
+    look()
+    assert world.record()["state"] == "6"
+
+
+def test_a_field_that_was_always_there_and_suddenly_is_not_is_told_until_it_is_back(world: World) -> None:
+    look = lamps_of(world, itsm())
+    doors, mapping = caller(world), world.library["probe"].mapping
+
+    def minute(body: bytes) -> None:
+        doors.came("probe", world.clock.now)
+        assert doors.wants_look("probe")
+        doors.looked("probe", [text for text, _ in mapping.reads], seen_in(mapping, body))
+        world.clock.advance(minutes=1)
+        doors.flush()
+
+    whole, less = b'{"alerts": [{"rule": "r", "level": "high"}]}', b'{"alerts": [{"rule": "r"}]}'
+    for _ in range(ALWAYS_LOOKS):
+        minute(whole)
+    for _ in range(SUDDENLY_LOOKS):
+        look()
+        assert world.records() == []
+        minute(less)
+    look()
+    record = world.record()
+    assert record["short_description"] == "probe: fields that were always there are missing"
+    assert "probe: fields that were always there are missing: .level." in record["description"]
+    assert [one["detail"] for one in world.log("field_vanished")] == [{"field": ".level"}]
+    with world.store.reading() as tx:
+        assert backlog(tx, world.clock.now).troubles == (("probe", "vanished"),)
+    minute(whole)
     look()
     assert world.record()["state"] == "6"
 

@@ -44,6 +44,7 @@ class Door:
     url: str
     store: Store
     outside: Stub
+    callers: Callers
 
     def post(
         self, body: bytes | str, headers: Mapping[str, str] | None = None, *, query: str = ""
@@ -80,20 +81,21 @@ def open_door(
     with running_writer(store) as writer:
         sources = doors_of(load_settings(file), outside)
         library = library_of(store, PROBE)
+        callers = Callers(store, sources)
         blueprint = hooks(
             sources=sources,
             library=library,
             writer=writer,
             metrics=Metrics(),
             clock=lambda: now,
-            callers=Callers(store, sources),
+            callers=callers,
             outside=outside,
         )
         server = make_server("127.0.0.1", 0, app(create_app(blueprint)), threaded=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield Door(url=f"http://127.0.0.1:{server.server_port}", store=store, outside=outside)
+            yield Door(url=f"http://127.0.0.1:{server.server_port}", store=store, outside=outside, callers=callers)
         finally:
             server.shutdown()
             thread.join()
