@@ -238,6 +238,20 @@ REAL = {
         Status.RESOLVED,
         "sir",
     ),
+    "graylog/keep_mock_aggregation_event.json": (
+        "graylog",
+        "graylog:671a28a03696bb3801a7a9f1:",
+        Severity.HIGH,
+        Status.FIRING,
+        "sir",
+    ),
+    "cloudflare/ddos_l7_alert_doc_template.json": (
+        "cloudflare",
+        "cloudflare:000eaa907ed24e78946d3a93adb2ae57",
+        Severity.HIGH,
+        Status.FIRING,
+        "sir",
+    ),
     "prometheus_alertmanager/v4_alert.json": (
         "alertmanager",
         'alertmanager:{"alertname":"thing_dead","severity":"critical"}',
