@@ -45,13 +45,12 @@ def over(source: str, problem: str) -> Real:
     return Real(source=source, problem=problem)
 
 
-BUCKET = "s3.amazonaws.com Suspicious activity detected accessing private decoy S3 bucket panther-databucket"
-SEMVER = "Dependabot in wolfy1339/pika-pack: semver vulnerable to Regular Expression Denial of Service"
 REAL = {
     "aws_security_hub/decoy_s3_asff.json": security(
         "aws-securityhub",
         "s3.amazonaws.com:arn:aws:s3:::panther-databucket",
-        f"{BUCKET}: panther-databucket (123456789012)",
+        "[High] Suspicious activity detected accessing private decoy S3 bucket panther-databucket"
+        " on panther-databucket",
     ),
     "azure_monitor/classic_metric_activated.json": incident(
         "azure-monitor",
@@ -62,6 +61,9 @@ REAL = {
         "azure-monitor",
         "azure-monitor:3f2d4487-b0fc-4125-8bd5-7ad17384221e_PipeLineAlertRG_microsoft.in~ae0882be9f60d9cc634b",
     ),
+    "cloudflare/ddos_l7_alert_doc_template.json": security(
+        "cloudflare", "cloudflare:000eaa907ed24e78946d3a93adb2ae57", "[High] Example Cloudflare Notification on string"
+    ),
     "falco/falcosidekick_test_input.json": incident(
         "falco", "falco:Test rule:test-host:falcosidekick", "[Info] Test rule on test-host"
     ),
@@ -71,12 +73,16 @@ REAL = {
     "github/code_scanning_alert.created.json": security(
         "github",
         "Codertocat/Hello-World:code-scanning:10",
-        "CodeQL in Codertocat/Hello-World: Query built from user-controlled sources",
+        "[High] Query built from user-controlled sources on Codertocat/Hello-World",
     ),
     "github/code_scanning_alert.fixed.json": over("github", "Codertocat/Hello-World:code-scanning:10"),
-    "github/dependabot_alert.created.json": incident("github", "wolfy1339/pika-pack:dependabot:20", SEMVER),
+    "github/dependabot_alert.created.json": incident(
+        "github",
+        "wolfy1339/pika-pack:dependabot:20",
+        "[Medium] semver vulnerable to Regular Expression Denial of Service on wolfy1339/pika-pack",
+    ),
     "github/repository_vulnerability_alert.create.json": incident(
-        "github", "Codertocat/Hello-World:GHSA-qqgx-2p2h-9c37:2", "Dependabot in Codertocat/Hello-World: rack"
+        "github", "Codertocat/Hello-World:GHSA-qqgx-2p2h-9c37:2", "[Medium] rack on Codertocat/Hello-World"
     ),
     "google_scc/bad_ip_scc.json": incident(
         "google-scc",
@@ -93,6 +99,9 @@ REAL = {
         "scc:organizations/154584661726/sources/2673592633662526977/findings/782e52631d61da6117a3772137c270d8",
         "[High] PUBLIC_BUCKET_ACL on this-is-public-on-purpose",
     ),
+    "graylog/keep_mock_aggregation_event.json": security(
+        "graylog", "graylog:671a28a03696bb3801a7a9f1:", "[High] Event - 1 on server"
+    ),
     "microsoft_defender_xdr/advhunting_alertinfo_sentinel.json": security(
         "defender-xdr",
         "defender:0000000000-1111-2222-3333-444444444444",
@@ -106,7 +115,7 @@ REAL = {
     "prometheus_alertmanager/v4_alert.json": incident(
         "alertmanager",
         'alertmanager:{"alertname":"thing_dead","severity":"critical"}',
-        "[Critical] thing_dead: No things for over 10 minutes",
+        "[Critical] thing_dead on an unnamed place",
     ),
     "prowler/ocsf_rc3_acm_cert.json": over(
         "ocsf-finding",
@@ -121,9 +130,7 @@ NOT_MAPPED = {
     "aws_lambda_events": "what AWS hands a function, not what it posts",
     "aws_sns": "CloudWatch alarms; what signs them is not ours to make",
     "azure_event_grid": "a question of the transport, answered below",
-    "cloudflare": "Cloudflare Notifications",
     "google_cloud_monitoring": "Google Cloud Monitoring",
-    "graylog": "Graylog",
     "orca": "Orca Security",
     "qradar": "IBM QRadar",
     "wiz": "Wiz",

@@ -115,7 +115,7 @@ def test_alertmanager_fires_while_the_bridge_is_away_and_resolves_to_a_closed_in
         bridge.start_bridge()  # Alertmanager tries again by itself
         bridge.wait_for(lambda: len(bridge.records()) == 1)
         (record,) = bridge.records()
-        assert record["short_description"] == "[Critical] DiskFull: db-07:9100"
+        assert record["short_description"] == "[Critical] DiskFull on db-07:9100"
         assert record["state"] == "1"
         tell(url, ends_at=utc_now())
         bridge.wait_for(lambda: bridge.records()[0]["state"] == "6")
