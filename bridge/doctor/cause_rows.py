@@ -33,11 +33,12 @@ PLUGINS = {
     "sn_ti_m2m_task_observable": THREAT_INTELLIGENCE,
 }
 
+ELASTIC = "/api/x_elas2_"
 APIS = (
     ("/api/now/v2/table/", "the Table API"),
     ("/api/now/import/", "the Import Set API"),
     ("/api/now/attachment/", "the Attachment API"),
-    ("/api/x_elas2_", "Elastic's app"),
+    (ELASTIC, "Elastic's app"),
 )
 
 
@@ -71,6 +72,12 @@ class Seen:
         """The API that was asked, as REST API access policies name it."""
         path = self.raw.path if self.raw is not None else ""
         return next((name for begins, name in APIS if path.startswith(begins)), f"the API at {path}")
+
+    @property
+    def app(self) -> str:
+        """The scope of Elastic's app, where it was asked; "" else."""
+        path = self.raw.path if self.raw is not None else ""
+        return path.removeprefix("/api/").partition("/")[0] if path.startswith(ELASTIC) else ""
 
     @property
     def plugin(self) -> str:

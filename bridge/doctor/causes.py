@@ -28,6 +28,7 @@ def causes_of(seen: Seen) -> tuple[Cause, ...]:
 def _filled(text: str, seen: Seen) -> str:
     return text.format(
         api=seen.api,
+        app=seen.app,
         host=seen.host,
         location=seen.location,
         plugin=seen.plugin,

@@ -203,10 +203,11 @@ RIGHTS: tuple[Row, ...] = (
         "Install it from the ServiceNow Store, or say `write: table` of the target.",
     ),
     row(
-        "app_forbidden",
-        always,
-        "The integration user lacks the app's role.",
-        "Give it the app's role `integration_user`; where a REST API access policy is on the app's API, let it in.",
+        "app_forbidden forbidden",
+        lambda seen: seen.from_servicenow and bool(seen.app),
+        "The integration user lacks the role of Elastic's app.",
+        "Give it `{app}.integration_user`; where a REST API access policy is on the app's API, let it in.",
+        by="app_role",
     ),
     row(
         "import_error",
@@ -249,14 +250,14 @@ RIGHTS: tuple[Row, ...] = (
     ),
     row(
         "forbidden",
-        lambda seen: seen.from_servicenow,
-        "The user may not use the Table API: where its access control is active, that takes a role.",
+        lambda seen: seen.from_servicenow and not seen.app,
+        "The user may not use {api}: where its access control is active, that takes a role.",
         "Give it `snc_platform_rest_api_access`.",
         by="rest_role",
     ),
     row(
         "forbidden",
-        lambda seen: seen.from_servicenow and bool(seen.table),
+        lambda seen: seen.from_servicenow and bool(seen.table) and not seen.app,
         "The table {table} is not open to web services.",
         "Tick Allow access to this table via web services: System Definition > Tables, {table}, Application Access.",
         by="web_services",

@@ -40,7 +40,10 @@ def key(inquiry: Inquiry) -> Verdict:
     what = f"The key here is not the one that would be taken: {', '.join(well)}."
     if others:
         what = f"{what.removesuffix('.')}. It is another, or one of these: {'; '.join(others)}."
-    return Verdict(left=Cause(what=what, do="Copy the Token of its record anew, without a blank at its ends."))
+    return Verdict(
+        left=Cause(what=what, do="Copy the Token of its record anew, without a blank at its ends."),
+        why=f"nothing is wrong with {', '.join(well)}; which one is here the instance does not tell",
+    )
 
 
 def key_user(inquiry: Inquiry) -> Verdict:
@@ -126,7 +129,8 @@ def policy(inquiry: Inquiry) -> Verdict:
         return Verdict(why=f"which policy is that of {path} no record that is known tells")
     scheme = inquiry.seen.scheme
     if scheme != "api_key":
-        return Verdict(why="which authentication profiles are for tokens no record that is known tells")
+        kind = "passwords" if scheme == "basic" else "tokens"
+        return Verdict(why=f"which authentication profiles are for {kind} no record that is known tells")
     profiles = _key_profiles(inquiry)
     if not profiles:
         return so(

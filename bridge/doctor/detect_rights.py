@@ -20,11 +20,12 @@ def role(inquiry: Inquiry) -> Verdict:
     name = _user(inquiry)
     has = inquiry.roles_of(name)
     table = inquiry.seen.table
-    lacking = [any_of for any_of in _usual(inquiry) if not any_of & has]
-    asked = _asked(inquiry)
-    if not lacking or (asked is not None and (asked & has or not any(any_of & asked for any_of in lacking))):
+    asked = _asked(inquiry) or frozenset()
+    usual = [any_of & asked or any_of for any_of in _usual(inquiry)]
+    lacking = [any_of for any_of in usual if not any_of & has]
+    if not lacking or (asked and (asked & has or not any(any_of & asked for any_of in lacking))):
         return NOT_SO
-    wanted = [min(any_of & (asked or any_of), key=_least) for any_of in lacking]
+    wanted = [min(any_of, key=_least) for any_of in lacking]
     said = f"The user {name} has not the role {', nor '.join(wanted)}, which {table} takes (it has: {listed(has)})."
     return so(said, _give(inquiry, name, wanted[0]))
 
@@ -112,12 +113,20 @@ def _give(inquiry: Inquiry, name: str, wanted: str) -> str:
     return f"Give it `{wanted}`."
 
 
+def app_role(inquiry: Inquiry) -> Verdict:
+    name, wanted = _user(inquiry), f"{inquiry.seen.app}.integration_user"
+    has = inquiry.roles_of(name)
+    if wanted in has:
+        return Verdict(why=f"{name} has `{wanted}`")
+    said = f"The user {name} has not the role {wanted}, which Elastic's app takes (it has: {listed(has)})."
+    return so(said, _give(inquiry, name, wanted))
+
+
 def rest_role(inquiry: Inquiry) -> Verdict:
     if REST_ROLE in inquiry.roles_of(_user(inquiry)):
         return NOT_SO
-    return Verdict(
-        why=f"{inquiry.user} has it not; no record that is known tells whether the Table API's access control is active"
-    )
+    unknown = f"no record that is known tells whether the access control of {inquiry.seen.api} is active"
+    return Verdict(why=f"{inquiry.user} has it not; {unknown}")
 
 
 def web_services(inquiry: Inquiry) -> Verdict:

@@ -31,8 +31,13 @@ def password(inquiry: Inquiry) -> Verdict:
         left=Cause(
             what=f"The password of {name} is wrong: nothing in its record or the instance's settings keeps it out.",
             do="Set its password anew, and write it where `auth.password` refers to.",
-        )
+        ),
+        why=_uncompared(name),
     )
+
+
+def _uncompared(name: str) -> str:
+    return f"there is a user {name}, and its password is compared with nothing"
 
 
 def user(inquiry: Inquiry) -> Verdict:
@@ -91,7 +96,8 @@ def client(inquiry: Inquiry) -> Verdict:
         left=Cause(
             what=f"The client secret is not that of the OAuth application '{row['name']}', which is active.",
             do=f"Copy Client Secret from its record anew: {REGISTRY}.",
-        )
+        ),
+        why=f"'{row['name']}' has the ID and is active; its secret is compared with nothing",
     )
 
 
@@ -134,7 +140,8 @@ def token(inquiry: Inquiry) -> Verdict:
         left=Cause(
             what="The token's user is well: a REST API access policy keeps its tokens from the Table API.",
             do="Add an OAuth profile to that policy: System Web Services > REST API Access Policies.",
-        )
+        ),
+        why="its user is well",
     )
 
 
@@ -153,7 +160,8 @@ def password_of_grant(inquiry: Inquiry) -> Verdict:
         left=Cause(
             what=f"The password of {name} is wrong: nothing in its record keeps it out.",
             do="Set its password anew, and write it where `auth.password` refers to.",
-        )
+        ),
+        why=_uncompared(name),
     )
 
 

@@ -12,6 +12,7 @@ from bridge.doctor.records import Unreadable
 
 # What a row of the causes names in `by`. A detector reads, and may raise Unreadable.
 DETECTORS: Mapping[str, Callable[[Inquiry], Verdict]] = {
+    "app_role": detect_rights.app_role,
     "assertion_clock": detect_users.assertion_clock,
     "assertion_user": detect_users.assertion_user,
     "basic_restriction": detect_users.basic_restriction,
@@ -43,6 +44,7 @@ def detected(finding: Finding, inquiry_of: Callable[[Cause], Inquiry]) -> Findin
     """The same, with what the records show first, and without what they show not to be so."""
     found: list[Cause] = []
     left: list[Cause] = []
+    unsure: list[Cause] = []  # those that are left, when something else may be so as well
     open_ones: list[tuple[Cause, bool]] = []  # with whether its table is not there at all
     plain = [cause for cause in finding.causes if cause.lead is None]
     led = [cause for cause in finding.causes if cause.lead is not None]
@@ -54,12 +56,14 @@ def detected(finding: Finding, inquiry_of: Callable[[Cause], Inquiry]) -> Findin
             open_ones.append((_unsure(cause, error.why), error.absent))
             continue
         found += [replace(one, certainty=Certainty.DETECTED) for one in verdict.evidence]
-        left += [verdict.left] if verdict.left is not None else []
-        open_ones += [(_unsure(cause, verdict.why), False)] if verdict.why else []
+        if verdict.left is not None:
+            left.append(verdict.left)
+            unsure.append(_unsure(cause, verdict.why))
+        elif verdict.why:
+            open_ones.append((_unsure(cause, verdict.why), False))
     kept = [cause for cause, absent in open_ones if not (found and absent)]
     if not found and not kept and len(left) == 1:  # by elimination
-        found, left = [replace(left[0], certainty=Certainty.DETECTED)], []
-    unsure = [replace(cause, certainty=Certainty.NOT_DETECTED) for cause in left]
+        found, unsure = [replace(left[0], certainty=Certainty.DETECTED)], []
     causes = list(dict.fromkeys([*found, *plain, *unsure, *kept]))
     return replace(finding, causes=tuple(causes) or ((NONE,) if led else ()))
 

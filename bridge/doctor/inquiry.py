@@ -20,7 +20,7 @@ class Verdict:
 
     evidence: tuple[Cause, ...] = ()  # it is so
     why: str = ""  # the records do not tell
-    left: Cause | None = None  # what cannot be compared, and so is found by what the others are not
+    left: Cause | None = None  # what cannot be compared, and so is found by what the others are not; else `why` is told
 
 
 NOT_SO = Verdict()

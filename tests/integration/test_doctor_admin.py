@@ -127,6 +127,10 @@ def wants_custom_role(simulator: Simulator) -> None:
     simulator.needs["incident"] = Needs(read=ENOUGH, write=roles)
 
 
+def wants_the_wider_role(simulator: Simulator) -> None:
+    simulator.needs["incident"] = Needs(read=ENOUGH, write=frozenset({"itil"}))
+
+
 def left_the_group(simulator: Simulator) -> None:
     simulator.access.groups["Platform"] = Group(roles=ENOUGH, members=frozenset({"fred"}))
     user_is(roles=frozenset())(simulator)
@@ -258,6 +262,12 @@ RIGHTS: dict[str, tuple[Change, str, str, str]] = {
         f"The access control rules of incident for create let in rad_security_integration, and the user {USER} has "
         "none of them (it has: sn_incident_write).",
         "Give it `rad_security_integration`.",
+    ),
+    "ACL not properly configured": (
+        wants_the_wider_role,
+        "write itsm",
+        f"The user {USER} has not the role itil, which incident takes (it has: sn_incident_write).",
+        "Give it `itil`.",
     ),
     "User removed from necessary groups": (
         left_the_group,
@@ -449,6 +459,28 @@ def test_several_secrets_that_are_left_are_not_told_apart(patient: Patient, serv
     patient.is_at(servicenow.url, auth=PASSWORD)
     listed = admin(patient)
     assert (detected(listed), len(listed)) == ([], 3)
+
+
+def test_what_is_detected_is_not_gainsaid_by_a_secret_that_nobody_can_compare(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    access_is(basic_restricted=True)(servicenow.simulator)
+    patient.is_at(servicenow.url, auth=BASIC)
+    listed = admin(patient)
+    assert [cause["certainty"] for cause in listed] == ["detected", "not_detected"]
+    assert listed[1]["what"] == (
+        f"The user name or the password is wrong (there is a user {USER}, and its password is compared with nothing)."
+    )
+
+
+def test_the_role_of_elastics_app_that_is_lacking_is_detected(patient: Patient, servicenow: SimulatorServer) -> None:
+    user_is(roles=ENOUGH | {"import_set_loader", "import_transformer"})(servicenow.simulator)
+    target = "  itsm: {instance: prod, table: incident, write: import_set, preset: elastic}\n"
+    patient.is_at(servicenow.url, auth=KEY, targets=target)
+    told = f"The user {USER} has not the role x_elas2_inc_int.integration_user, which Elastic's app takes (it has: "
+    for step in ("import set x_elas2_inc_int_elastic_incident", "write itsm"):
+        (found,) = detected(admin(patient, "--write-probe", step=step))
+        assert found.startswith(told)
 
 
 # --- JWT

@@ -104,7 +104,10 @@ def test_an_app_whose_role_is_lacking_is_told_from_one_that_is_not_there(
     roles = frozenset({"sn_incident_write", "import_set_loader", "import_transformer"})
     servicenow.simulator.add_user(User(name="bridge", password="bridge", roles=roles))
     patient.is_at(servicenow.url, targets=ELASTIC)
-    assert first_cause(patient.wrong()) == "The integration user lacks the app's role."
+    found = patient.findings("--write-probe", status=1)
+    for step in (f"import set {STAGING}", "write itsm"):
+        assert first_cause(found[step]) == "The integration user lacks the role of Elastic's app."
+        assert found[step]["causes"][0]["do"].startswith("Give it `x_elas2_inc_int.integration_user`")
 
 
 def test_a_staging_table_that_is_mistyped_is_wrong(patient: Patient, servicenow: SimulatorServer) -> None:
