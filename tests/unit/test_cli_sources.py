@@ -80,9 +80,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 def test_products_are_listed_with_their_evidence_and_what_closes_them(place: Place) -> None:
     rows = {row["product"]: row for row in place.json("list")}
-    assert {name: rows[name]["evidence"] for name in ("doorman", "github", "splunk")} == {
+    assert {name: rows[name]["evidence"] for name in ("doorman", "falco", "splunk")} == {
         "doorman": "unconfirmed",
-        "github": "confirmed",
+        "falco": "confirmed",
         "splunk": "partly",
     }
     assert rows["alertmanager"]["closes_when"] == ".status: resolved"
