@@ -154,6 +154,7 @@ def _with_this_alone(settings: Settings, instance: Instance) -> Settings:
 def _of_mappings(settings: Settings, targets: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Of the mappings on disk that sources use for these targets: what they send beside incidents, and the tables that
     they look records up in."""
+    from bridge.doctor.outputs import ATTACHMENT
     from bridge.errors import Misconfigured
     from bridge.mapping.finds import tables_found
     from bridge.mapping.load import load_mappings
@@ -167,9 +168,9 @@ def _of_mappings(settings: Settings, targets: set[str]) -> tuple[tuple[str, ...]
         except Misconfigured:
             continue  # `bridge check` tells it
         if mapping.targets & targets:
-            outputs |= {output.kind for output in mapping.outputs}
+            outputs |= {output.kind for output in mapping.outputs} | ({ATTACHMENT} if mapping.attach else set())
             found |= tables_found(mapping.tree)
-    return tuple(kind for kind in KINDS if kind in outputs), tuple(sorted(found))
+    return tuple(kind for kind in (*KINDS, ATTACHMENT) if kind in outputs), tuple(sorted(found))
 
 
 def _permitted(instance: Instance) -> None:

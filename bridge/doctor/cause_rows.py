@@ -37,7 +37,7 @@ ELASTIC = "/api/x_elas2_"
 APIS = (
     ("/api/now/v2/table/", "the Table API"),
     ("/api/now/import/", "the Import Set API"),
-    ("/api/now/attachment/", "the Attachment API"),
+    ("/api/now/v1/attachment", "the Attachment API"),
     (ELASTIC, "Elastic's app"),
 )
 

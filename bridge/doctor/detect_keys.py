@@ -19,7 +19,7 @@ OLD_RELEASES = (
 )
 KEYS_FORM = "System Web Services > API Access Policies > REST API Key"
 POLICIES_FORM = "System Web Services > REST API Access Policies"
-PATHS = {"/api/now/import/": "now/import", "/api/now/attachment/": "now/attachment"}  # else the Table API's
+PATHS = {"/api/now/import/": "now/import", "/api/now/v1/attachment": "now/attachment"}  # else the Table API's
 NAMES = {"now/table": "Table API", "now/import": "Import Set API", "now/attachment": "Attachment API"}
 
 

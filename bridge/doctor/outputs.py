@@ -7,16 +7,32 @@ from bridge.doctor.finding import Cause, Finding, not_tested, wrong
 from bridge.doctor.visit import Visit
 from bridge.errors import BridgeError, Permanent
 from bridge.mapping.outputs import EVENT
+from bridge.servicenow import attachments as attachment_api
 from bridge.servicenow.outputs import EVENTS, EVENTS_PATH, NOT_PUBLISHED, TABLES
 
 ONLY_AN_OUTPUT = "whether this user may post to it, only an output can show"
 TELLING = frozenset({400, 403, 404, 405, *range(200, 300)})  # statuses that say something of the path
 ROLES = {EVENT: "evt_mgmt_integration"}
+ATTACHMENT = "attachment"  # among Visit.outputs
 API_WRITE = "sn_sec_cmn.api_write"
+NO_RECORD = "0" * 32  # a sys_id that no record has
 
 
 def parts(visit: Visit) -> tuple[str, ...]:
-    return visit.outputs
+    return tuple(kind for kind in visit.outputs if kind != ATTACHMENT)
+
+
+def attachment_parts(visit: Visit) -> tuple[str, ...]:
+    return ("",) if ATTACHMENT in visit.outputs else ()
+
+
+def attachments(visit: Visit, _part: str) -> Finding:
+    """Whether the API takes these credentials; a file is not put on any record."""
+    try:
+        attachment_api.has_attachment(visit.client, visit.tables[0], NO_RECORD, "none.json", deadline=visit.deadline())
+    except Permanent as error:
+        return visit.failed(error, attachment_api.TABLE)
+    return not_tested("The Attachment API answers; whether this user may attach a file, only an attachment can show.")
 
 
 def output(visit: Visit, kind: str) -> Finding:

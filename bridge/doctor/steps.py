@@ -27,6 +27,7 @@ STEPS: tuple[Step, ...] = (
     Step(name="observables", look=access.observables),
     Step(name="find", look=access.find, parts=access.finds),
     Step(name="output", look=outputs.output, parts=outputs.parts),
+    Step(name="attachments", look=outputs.attachments, parts=outputs.attachment_parts),
     Step(name="rate limits", look=environment.rate_limits, recalls=True),
     Step(name="people", look=environment.people, recalls=True),
     Step(name="clock", look=environment.clock, recalls=True),

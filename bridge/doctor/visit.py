@@ -48,7 +48,7 @@ class Visit:
     say: Callable[[str], None] = field(default=_silent)  # what a step tells before it has a finding
     administrator: Basic | None = None  # who reads why something is refused, in the instance's own records
     detects: str = ""  # the command that makes one of the list of causes, where there is no administrator
-    outputs: tuple[str, ...] = ()  # mapping.outputs.KINDS that mappings send to the instance
+    outputs: tuple[str, ...] = ()  # that mappings send beside incidents: mapping.outputs.KINDS, attachment
     finds: tuple[str, ...] = ()  # tables that mappings look records up in
     heard: list[Heard] = field(default_factory=list)  # every answer, oldest first
     timed: list[Heard] = field(default_factory=list)  # those that the administrator got

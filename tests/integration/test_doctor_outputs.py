@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from doctor_world import ITSM, Patient
 
-from bridge.simulator.access import ApiKey
+from bridge.simulator.access import ApiKey, Policy, User
 from bridge.simulator.enrichment_maps import PATH_DEFAULT
 from bridge.simulator.server import SimulatorServer
 from bridge.wiring import utc_now
@@ -52,6 +53,43 @@ def told(
 
 def test_without_outputs_nothing_is_asked(patient: Patient, servicenow: SimulatorServer) -> None:
     assert told(patient, servicenow, "") == {}
+
+
+def attaching(patient: Patient, servicenow: SimulatorServer, *words: str, status: int) -> dict[str, dict[str, Any]]:
+    (patient.folder / "mappings/probe.yaml").write_text(MAPPING + "attach: true\n")
+    (patient.folder / "var/key").write_text("right\n")
+    auth, sources = "{scheme: api_key, key: {file: var/key}}", "{probe: {mapping: probe, auth: {scheme: none}}}"
+    servicenow.simulator.access.api_keys["right"] = ApiKey(user="bridge")
+    patient.is_at(servicenow.url, targets=ITSM, sources=sources, auth=auth)
+    return patient.findings(*words, status=status)
+
+
+def test_where_a_mapping_attaches_its_api_is_asked_and_nothing_is_attached(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    found = attaching(patient, servicenow, status=0)["attachments"]
+    assert found["outcome"] == "not_tested"
+    assert found["said"].startswith("The Attachment API answers")
+    assert {method for method, _path, _status in servicenow.simulator.calls} == {"GET"}
+
+
+def test_an_attachment_api_whose_policy_lacks_the_scheme_is_wrong_by_its_name(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    servicenow.simulator.access.policies["Attachment API"] = Policy(api="attachment", profiles=frozenset({"basic"}))
+    found = attaching(patient, servicenow, status=1)["attachments"]
+    assert "the REST API access policy of the Attachment API does not take them" in found["causes"][0]["what"]
+
+
+def test_its_policy_is_detected_by_an_administrator(
+    patient: Patient, servicenow: SimulatorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADMIN", "words")
+    servicenow.simulator.add_user(User(name="ada", password="words", roles=frozenset({"admin"})))
+    servicenow.simulator.access.policies["Attachment API"] = Policy(api="attachment", profiles=frozenset({"basic"}))
+    words = ("--admin", "ada", "--admin-password", "env:ADMIN")
+    (cause,) = attaching(patient, servicenow, *words, status=1)["attachments"]["causes"]
+    assert (cause["certainty"], "of the Attachment API names an API-key profile" in cause["what"]) == ("detected", True)
 
 
 def test_a_path_where_something_is_is_told_and_a_post_is_not_tried(
