@@ -285,10 +285,16 @@ RIGHTS: tuple[Row, ...] = (
 LOAD: tuple[Row, ...] = (
     # --- how much
     row(
-        "rate_limited",
-        always,
+        "rate_limited call_budget",
+        lambda seen: seen.code == "rate_limited" or "rate limit rule" in seen.message,
         "The hour's calls that a rate limit rule allows are used up.",
         "Raise the rule for the integration user, or lower limits.calls_per_hour of the instance.",
+    ),
+    row(
+        "call_budget",
+        lambda seen: "rate limit rule" not in seen.message,
+        "A visit takes more calls than limits.calls_per_hour of the instance allows.",
+        "Raise it, if ServiceNow allows more calls.",
     ),
     row(
         "server_error timed_out connection_lost answer_too_large",

@@ -122,7 +122,7 @@ class Breaker:
             if self._until is None:
                 return ""
             spared = "; incidents are written all the same" if self._spares_incidents else ""
-            return f"{self._named} is left alone for now{spared}. {self._last}"
+            return f"{self._named} is left alone for now{spared}. {self._last.rstrip('.')}."
 
     @property
     def refused(self) -> bool:

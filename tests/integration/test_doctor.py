@@ -252,6 +252,22 @@ def test_a_rate_limit_below_our_own_is_wrong(patient: Patient) -> None:
     assert found["said"] == "The rule r1 allows 1000 calls an hour, the bridge takes at most 20000."
 
 
+def test_a_step_for_which_a_rule_leaves_no_call_has_its_cause(patient: Patient) -> None:
+    spent = answer(200, b'{"result":[]}', "X-RateLimit-Limit: 2", "X-RateLimit-Rule: r1", keep=True)
+    with ScriptedServer(*[spent] * 9) as server:
+        patient.is_at(server.url)
+        found = patient.findings(status=1)["schema sys_user_group"]
+    assert first_cause(found) == "The hour's calls that a rate limit rule allows are used up."
+
+
+def test_a_step_for_which_the_bridge_s_own_limit_leaves_no_call_has_its_cause(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    patient.is_at(servicenow.url, more="limits: {calls_per_hour: 2}")
+    found = patient.findings(status=1)["schema sys_user_group"]
+    assert first_cause(found) == "A visit takes more calls than limits.calls_per_hour of the instance allows."
+
+
 def test_a_rate_limit_that_is_no_number_is_not_compared(patient: Patient) -> None:
     limited = answer(200, b'{"result":[]}', "X-RateLimit-Limit: plenty", keep=True)
     with ScriptedServer(limited, *[EMPTY] * 9) as server:

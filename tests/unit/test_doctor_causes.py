@@ -33,7 +33,16 @@ CODES = sorted(
     {code for _, _, code, _ in PERMANENT}
     | set(OPEN_4XX.values())
     | {code for _, code, _ in NOT_SENT}
-    | {"unauthenticated", "rate_limited", "hibernating", "redirected", "server_error", "html_answer", "connection_lost"}
+    | {
+        "unauthenticated",
+        "rate_limited",
+        "call_budget",
+        "hibernating",
+        "redirected",
+        "server_error",
+        "html_answer",
+        "connection_lost",
+    }
 )
 
 

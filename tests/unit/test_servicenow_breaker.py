@@ -155,6 +155,13 @@ def test_the_probe_of_refused_credentials_comes_every_five_minutes_at_last() -> 
     assert waits == [60, 120, 240, 300, 300]
 
 
+def test_what_it_says_ends_as_a_sentence_for_another_may_follow() -> None:
+    breaker = Breaker("acme.example", monotonic=lambda: 1000.0)
+    for _ in range(FAILURES_MAX):
+        breaker.noticed(Transient("unauthenticated", "It said: User Not Authenticated"))
+    assert breaker.problem.endswith("It said: User Not Authenticated.")
+
+
 def test_it_says_what_is_wrong_until_nothing_is() -> None:
     world = World()
     world.fail(times=FAILURES_MAX - 1)
