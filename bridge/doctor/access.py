@@ -112,6 +112,9 @@ def find(visit: Visit, table: str) -> Finding:
         # A condition, for an empty answer alone does not tell an empty table from a hidden one.
         rows, total = first_rows(visit, table, ("sys_id",), query="sys_idISNOTEMPTY")
     except Permanent as error:
+        if error.code == "invalid_table":
+            said = f"There is no table {table} on this instance: {without}."
+            return wrong(said, *causes_of(visit.seen("nothing_to_find_in", table=table)))
         found = visit.failed(error, table)
         return replace(found, said=f"{found.said.rstrip('.')}: {without}.")
     if not rows and total:

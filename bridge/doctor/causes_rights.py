@@ -197,6 +197,12 @@ RIGHTS: tuple[Row, ...] = (
         "Make the table, install the app that brings it, or correct the name in bridge.yaml.",
     ),
     row(
+        "nothing_to_find_in",
+        always,
+        "The app that brings {table} is not installed, or the name is mistyped.",
+        "Install the app that brings it, or correct `find` in the mapping.",
+    ),
+    row(
         "app_not_installed",
         always,
         "The app is not installed, or an older one without this API is.",

@@ -11,7 +11,7 @@ from bridge.doctor.inquiry import NOT_SO, Inquiry, Verdict, listed, so
 from bridge.doctor.records import Unreadable
 
 REST_ROLE = "snc_platform_rest_api_access"
-OBSERVABLES = frozenset({"sn_ti.observable.write", *roles.TABLE["sn_si_incident"].any_of})
+OBSERVABLES = ("sn_ti.observable.write", *roles.TABLE["sn_si_incident"].any_of)
 RULES_FORM = "System Security > Access Control (ACL)"
 
 
@@ -21,11 +21,11 @@ def role(inquiry: Inquiry) -> Verdict:
     has = inquiry.roles_of(name)
     table = inquiry.seen.table
     asked = _asked(inquiry) or frozenset()
-    usual = [any_of & asked or any_of for any_of in _usual(inquiry)]
-    lacking = [any_of for any_of in usual if not any_of & has]
-    if not lacking or (asked and (asked & has or not any(any_of & asked for any_of in lacking))):
+    usual = [tuple(one for one in any_of if one in asked) or any_of for any_of in _usual(inquiry)]
+    lacking = [any_of for any_of in usual if not has.intersection(any_of)]
+    if not lacking or (asked and (asked & has or not any(asked.intersection(any_of) for any_of in lacking))):
         return NOT_SO
-    wanted = [min(any_of, key=_least) for any_of in lacking]
+    wanted = [any_of[0] for any_of in lacking]
     said = f"The user {name} has not the role {', nor '.join(wanted)}, which {table} takes (it has: {listed(has)})."
     return so(said, _give(inquiry, name, wanted[0]))
 
@@ -54,23 +54,16 @@ def _user(inquiry: Inquiry) -> str:
     return inquiry.user
 
 
-def _usual(inquiry: Inquiry) -> list[frozenset[str]]:
+def _usual(inquiry: Inquiry) -> list[tuple[str, ...]]:
+    """Of each tuple any one role is enough; the least comes first."""
     table = inquiry.seen.table
     if inquiry.seen.staging:
-        return [frozenset(need.any_of) for need in roles.IMPORT]
+        return [need.any_of for need in roles.IMPORT]
     if table in roles.TABLE:
-        return [frozenset(roles.TABLE[table].any_of)]
+        return [roles.TABLE[table].any_of]
     if roles.is_ci(table):
-        return [frozenset(roles.CMDB.any_of)]
+        return [roles.CMDB.any_of]
     return [OBSERVABLES] if table.startswith("sn_ti_") else []
-
-
-def _least(name: str) -> int:
-    """Its place in the lists of roles, which begin with the least."""
-    places = [
-        need.any_of.index(name) for need in (*roles.TABLE.values(), *roles.IMPORT, roles.CMDB) if name in need.any_of
-    ]
-    return min(places, default=0)
 
 
 def _operation(inquiry: Inquiry) -> str:

@@ -473,6 +473,26 @@ def test_what_is_detected_is_not_gainsaid_by_a_secret_that_nobody_can_compare(
     )
 
 
+FINDING = """\
+mapping: probe
+version: 1
+owner: tests@corp.example
+correlation: {id: "{{ .rule }}"}
+route: [{to: itsm}]
+fields: {create: {short_description: x, cmdb_ci: {find: cmdb_ci_server, by: {name: "{{ .host }}"}, else: none}}}
+"""
+
+
+def test_of_the_roles_that_would_let_look_up_the_least_is_told(
+    patient: Patient, servicenow: SimulatorServer, tmp_path: Path
+) -> None:
+    (tmp_path / "mappings").mkdir()
+    (tmp_path / "mappings" / "probe.yaml").write_text(FINDING)
+    patient.is_at(servicenow.url, auth=KEY, sources="{probe: {mapping: probe, auth: {scheme: none}}}")
+    (cause,) = admin(patient, step="find cmdb_ci_server")
+    assert (cause["certainty"], cause["do"]) == ("detected", "Give it `cmdb_read`.")
+
+
 def test_the_role_of_elastics_app_that_is_lacking_is_detected(patient: Patient, servicenow: SimulatorServer) -> None:
     user_is(roles=ENOUGH | {"import_set_loader", "import_transformer"})(servicenow.simulator)
     target = "  itsm: {instance: prod, table: incident, write: import_set, preset: elastic}\n"

@@ -293,6 +293,16 @@ def test_a_table_that_a_find_names_and_that_may_not_be_read_is_wrong_with_its_ro
     assert found["causes"][0]["do"] == "Give it `cmdb_read` (or `itil`)."
 
 
+def test_a_table_that_a_find_names_and_that_is_not_there_is_to_be_mended_in_the_mapping(
+    finding: Patient, servicenow: SimulatorServer
+) -> None:
+    text = finding.folder / "mappings" / "m.yaml"
+    text.write_text(text.read_text().replace("find: cmdb_ci_computer", "find: cmdb_ci_nowhere"))
+    found = finding.findings(status=1)["find cmdb_ci_nowhere"]
+    assert found["said"].startswith("There is no table cmdb_ci_nowhere on this instance: what mappings look up in")
+    assert found["causes"][0]["do"] == "Install the app that brings it, or correct `find` in the mapping."
+
+
 def test_what_a_find_names_may_be_read_with_the_role_that_is_told(
     finding: Patient, servicenow: SimulatorServer
 ) -> None:
