@@ -40,8 +40,11 @@ def key(inquiry: Inquiry) -> Verdict:
     what = f"The key here is not the one that would be taken: {', '.join(well)}."
     if others:
         what = f"{what.removesuffix('.')}. It is another, or one of these: {'; '.join(others)}."
+    do = (
+        "Copy the Token of the integration user's own key anew, without a blank at its ends; where none of these is its"
+    )
     return Verdict(
-        left=Cause(what=what, do="Copy the Token of its record anew, without a blank at its ends."),
+        left=Cause(what=what, do=f"{do} key, make one: {KEYS_FORM} > New."),
         why=f"nothing is wrong with {', '.join(well)}; which one is here the instance does not tell",
     )
 

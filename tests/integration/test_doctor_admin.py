@@ -425,7 +425,9 @@ def test_of_several_keys_it_is_not_said_which_is_ours(patient: Patient, servicen
     token_mistyped(servicenow.simulator)
     servicenow.simulator.access.api_keys["old"] = ApiKey(user="fred", name="Old", active=False)
     patient.is_at(servicenow.url, auth=KEY)
-    assert detected(admin(patient)) == [
+    listed = admin(patient)
+    assert listed[0]["do"].startswith("Copy the Token of the integration user's own key anew")
+    assert detected(listed) == [
         f"The key here is not the one that would be taken: {OF_USER}. It is another, or one of these: The REST API key "
         "'Old' of user fred was revoked: it is inactive."
     ]
