@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.correlation.fields import Look
 from bridge.correlation.lamps import Kind, Trouble
@@ -22,13 +21,12 @@ from bridge.log.entries import Action, Entry, append
 from bridge.store import fields
 from bridge.store.engine import Store
 from bridge.store.reconciler_tables import callers
+from bridge.store.upsert import insert_into
 from bridge.typed import decode
 
 STREAK = timedelta(hours=1)  # refusals further apart, with a delivery taken between them, are not of one trouble
 FLUSH_EVERY = timedelta(minutes=1)
 LOOKED_AT_ENOUGH = 5  # alerts of a source in a minute, whose fields are looked at
-
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @dataclass(slots=True)
@@ -182,6 +180,6 @@ def _streak(row: Row[Any], refused: _Refused) -> dict[str, object]:
 
 
 def _row(tx: Connection, source: str, now: datetime) -> Row[Any]:
-    new = _INSERT[tx.dialect.name](callers).values(source=source, known_since=now)
+    new = insert_into(tx, callers).values(source=source, known_since=now)
     tx.execute(new.on_conflict_do_nothing())
     return tx.execute(select(callers).where(callers.c.source == source).with_for_update()).one()

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.alert import JoinKey, Status
 from bridge.correlation.policy import CORRELATIONS_PER_INCIDENT_MAX, Decision, Episode, Kind, Taker
@@ -22,11 +21,9 @@ from bridge.log.entries import Action, Entry, append
 from bridge.store.held import GONE, Held, Part
 from bridge.store.settle import decided, entry, fence, release
 from bridge.store.tables import correlations, episodes, incidents, intents, join_keys
+from bridge.store.upsert import insert_into
 from bridge.store.work import doubt_of, encode, plan
 from bridge.typed import decode
-
-# Each dialect spells "insert, or leave it" for itself.
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Taken(BridgeError):
@@ -92,7 +89,7 @@ def hold_keys(
         {"target": target, "digest": digest, "incident": held.incident.id, "since": now}
         for digest in sorted({key.digest for key in keys})
     ]
-    tx.execute(_INSERT[tx.dialect.name](join_keys).values(rows).on_conflict_do_nothing())  # waits for one who has begun
+    tx.execute(insert_into(tx, join_keys).values(rows).on_conflict_do_nothing())  # waits for one who has begun
     theirs = _these(target, keys)
     tx.execute(select(join_keys.c.digest).where(theirs).order_by(join_keys.c.digest).with_for_update())
     if taker_of(tx, held, target, keys, now, observing=observing) is not None:

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.log.entries import Action, Entry, append
 from bridge.store import additions
 from bridge.store.rows import CorrelationRow
 from bridge.store.tables import correlations, target_states
+from bridge.store.upsert import insert_into
 
 PAUSED = "paused"  # the failure of a round that met the pause half-way
-
-# Each dialect spells "insert or update" for itself.
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def pause(tx: Connection, target: str, *, actor: str, now: datetime) -> bool:
     """Hold all writes to the target; its work stays due. False when it was paused already."""
     row = {"paused_at": now, "paused_by": actor}
     statement = (
-        _INSERT[tx.dialect.name](target_states)
+        insert_into(tx, target_states)
         .values(name=target, **row)
         .on_conflict_do_update(index_elements=["name"], set_=row, where=target_states.c.paused_at.is_(None))
         .returning(target_states.c.name)

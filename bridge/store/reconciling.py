@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, and_, case, func, insert, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.correlation.reconcile import is_news
 from bridge.errors import BridgeError
@@ -22,12 +21,11 @@ from bridge.store.held import Seen
 from bridge.store.reconciler_tables import reconciled_tables, reconcilers
 from bridge.store.removal import LET_GO
 from bridge.store.tables import correlations, episodes, incidents, installation
+from bridge.store.upsert import insert_into
 from bridge.typed import decode
 
 LEASE = timedelta(seconds=240)
 SWEEP_EVERY = timedelta(hours=1)
-
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class TurnLost(BridgeError):
@@ -71,7 +69,7 @@ def anything_due(tx: Connection, instance: str, now: datetime) -> bool:
 def claim(tx: Connection, instance: str, tables: Collection[str], now: datetime) -> Turn | None:
     """None: it is not due, or another process has it."""
     begun = {"epoch": 0, "due_at": now, "sweep_at": now + SWEEP_EVERY, "swept_to": 0, "failures": 0}
-    new = _INSERT[tx.dialect.name](reconcilers).values(instance=instance, **begun)
+    new = insert_into(tx, reconcilers).values(instance=instance, **begun)
     tx.execute(new.on_conflict_do_nothing())
     free = or_(reconcilers.c.lease_until.is_(None), reconcilers.c.lease_until <= now)
     row = tx.execute(

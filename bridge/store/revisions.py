@@ -7,17 +7,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, Select, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.errors import Permanent
 from bridge.store.tables import publications, revisions
+from bridge.store.upsert import insert_into
 from bridge.typed import decode
 
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 LOCK_KEY = 0x7075626C  # "publ": the advisory lock of a PostgreSQL database while something is published
 
 
@@ -72,7 +70,7 @@ def register(tx: Connection, *, mapping: str, digest: str, files: dict[str, str]
         "files": msgspec.json.encode(files, order="sorted"),
         "first_used_at": now,
     }
-    new = _INSERT[tx.dialect.name](revisions).values(row).on_conflict_do_nothing()
+    new = insert_into(tx, revisions).values(row).on_conflict_do_nothing()
     if (made := tx.execute(new.returning(revisions.c.id)).scalar()) is None:  # another process was quicker
         made = tx.execute(known).scalar_one()
     return int(made)
