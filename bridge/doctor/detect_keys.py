@@ -149,7 +149,8 @@ def policy(inquiry: Inquiry) -> Verdict:
     mapped = inquiry.records.rows("sys_auth_profile_mapping", "api_access_policy inbound_auth_profile")
     taking = {row["api_access_policy"] for row in mapped if row["inbound_auth_profile"] in profiles}
     if any(row["active"] == "true" and row["sys_id"] in taking for row in policies):
-        return NOT_SO
+        scope = "one that takes keys is active, and whether the key's scope has this API no record that is known tells"
+        return Verdict(why=scope) if inquiry.seen.taken else NOT_SO
     inactive = [row["name"] for row in policies if row["active"] != "true" and row["sys_id"] in taking]
     active = [row["name"] for row in policies if row["active"] == "true"]
     so_far = f"of it are active: {listed(active)}"

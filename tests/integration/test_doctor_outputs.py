@@ -55,11 +55,13 @@ def test_without_outputs_nothing_is_asked(patient: Patient, servicenow: Simulato
     assert told(patient, servicenow, "") == {}
 
 
-def attaching(patient: Patient, servicenow: SimulatorServer, *words: str, status: int) -> dict[str, dict[str, Any]]:
+def attaching(
+    patient: Patient, servicenow: SimulatorServer, *words: str, status: int, apis: frozenset[str] = frozenset()
+) -> dict[str, dict[str, Any]]:
     (patient.folder / "mappings/probe.yaml").write_text(MAPPING + "attach: true\n")
     (patient.folder / "var/key").write_text("right\n")
     auth, sources = "{scheme: api_key, key: {file: var/key}}", "{probe: {mapping: probe, auth: {scheme: none}}}"
-    servicenow.simulator.access.api_keys["right"] = ApiKey(user="bridge")
+    servicenow.simulator.access.api_keys["right"] = ApiKey(user="bridge", apis=apis)
     patient.is_at(servicenow.url, targets=ITSM, sources=sources, auth=auth)
     return patient.findings(*words, status=status)
 
@@ -90,6 +92,17 @@ def test_its_policy_is_detected_by_an_administrator(
     words = ("--admin", "ada", "--admin-password", "env:ADMIN")
     (cause,) = attaching(patient, servicenow, *words, status=1)["attachments"]["causes"]
     assert (cause["certainty"], "of the Attachment API names an API-key profile" in cause["what"]) == ("detected", True)
+
+
+def test_where_the_policy_of_an_api_takes_keys_the_scope_of_the_key_is_left(
+    patient: Patient, servicenow: SimulatorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADMIN", "words")
+    servicenow.simulator.add_user(User(name="ada", password="words", roles=frozenset({"admin"})))
+    words = ("--admin", "ada", "--admin-password", "env:ADMIN")
+    found = attaching(patient, servicenow, *words, status=1, apis=frozenset({"table"}))["attachments"]
+    (cause,) = found["causes"]
+    assert (cause["certainty"], "whether the key's scope has this API" in cause["what"]) == ("not_detected", True)
 
 
 def test_a_path_where_something_is_is_told_and_a_post_is_not_tried(
