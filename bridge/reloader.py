@@ -76,6 +76,7 @@ class Reloader:
                 self._replay()
         except Transient as error:  # the store is away; nobody saves the file a second time because of that
             self._tell("store", error.message)
+            self._refused = None  # that refused no sources: they are tried again, too
             _log.warning("mappings not looked at, trying again: %s", error.message)
         except Exception:  # noqa: BLE001 (the loop's edge: a bug must not end reloading unseen)
             self._tell("store", "the mappings could not be looked at: see the service's log")
@@ -172,11 +173,12 @@ class Reloader:
         found = in_use(wanted, self._store, known=self._library.current)
         # Published. If we die here, a start finds the same bridge.yaml and takes the sources from there.
         self._use(found)
-        before, self._settings = self._settings.sources, wanted
+        with self._store.transaction() as tx:
+            append(tx, _sources_loaded(self._settings.sources, wanted, self._store.now(tx)))
+        # Told, and nothing can keep the doors shut any more but our death: a start opens the same ones.
+        self._settings = wanted
         self._seen |= {name: mapping.digest for name, mapping in mappings.items()}
         open_doors()
-        with self._store.transaction() as tx:
-            append(tx, _sources_loaded(before, wanted, self._store.now(tx)))
         _log.info("sources in use: %s", ", ".join(sorted(wanted.sources)) or "none")
 
     def _replay(self) -> None:

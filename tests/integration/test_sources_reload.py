@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from intake_world import PROBE
 from publishing_world import OTHER, Place, Process
 
+from bridge import reloader
 from bridge.cli import main
 from bridge.doors import doors_of
+from bridge.errors import Transient
 from bridge.library import Library
 from bridge.publishing import in_use
 from bridge.sources_file import still_there
@@ -137,6 +140,28 @@ def test_nothing_is_told_while_the_file_stays(place: Place, process: Process) ->
     process.look(files=False)
     process.look(files=False)
     assert place.log("sources_loaded") == []
+
+
+@only_auto
+@pytest.mark.parametrize("fails", ["publish_found", "append"])
+def test_a_source_that_met_a_store_that_was_away_is_taken_at_the_next_look_and_told(
+    place: Place, process: Process, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    real, away = getattr(reloader, fails), iter([True])
+
+    def once_away(*given: Any, **named: Any) -> Any:
+        if next(away, False):
+            raise Transient("store_away", "The store is away.")
+        return real(*given, **named)
+
+    monkeypatch.setattr(reloader, fails, once_away)
+    place.write(SECOND_MAPPING, "second")
+    add_second(place)
+    process.look(files=False)
+    assert (process.doors, process.library.refused) == ({"probe"}, "The store is away.")
+    process.look(files=False)
+    assert (process.doors, process.library.refused) == ({"probe", "second"}, "")
+    assert [entry["detail"]["added"] for entry in place.log("sources_loaded")] == [["second"]]
 
 
 @only_auto
