@@ -85,8 +85,10 @@ def _refuse_to_overwrite(path: Path, stored: Path, raw: bytes) -> None:
 
 
 def _sample(raw: bytes, shown: str, stored: str, each: str | None) -> Sample:
+    from bridge.mapping.language import Path
     from bridge.mapping.likely import likely_each
-    from bridge.mapping.skeleton import Sample, path_text
+    from bridge.mapping.skeleton import Sample
+    from bridge.mapping.written import written
     from bridge.sources.document import decode
 
     try:
@@ -96,7 +98,7 @@ def _sample(raw: bytes, shown: str, stored: str, each: str | None) -> Sample:
     if each is not None:
         elements = _elements(document, each, shown)
     elif (guessed := likely_each(document)) is not None:
-        each, elements = path_text((*guessed[0], None)), guessed[1]
+        each, elements = written(Path((*guessed[0], None))), guessed[1]
     else:
         each, elements = "", [document]
     if not elements or not isinstance(elements[0], dict) or not elements[0]:

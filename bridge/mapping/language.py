@@ -143,21 +143,6 @@ def names_in(tree: Expression | Text) -> set[str]:
     return {tree.name} if isinstance(tree, Name) else set()
 
 
-def path_text(path: Path) -> str:
-    """A path as a person writes it."""
-    text = "".join(_step_text(step) for step in path.steps)
-    return text if text.startswith(".") else f".{text}"
-
-
-def _step_text(step: str | int | None) -> str:
-    if step is None:
-        return "[]"
-    if isinstance(step, int):
-        return f"[{step}]"
-    plain = all(letter.isalnum() or letter in "_@$-" for letter in step) and step[:1] not in ("", "-")
-    return f".{step}" if plain else f'."{step}"'
-
-
 def without_empty(tree: Expression) -> Expression | None:
     """What stands before `?? ""`, by which a part of an ID says that it may be empty; None for one that does not."""
     if not isinstance(tree, Coalesce) or tree.alternatives[-1] != Literal(""):

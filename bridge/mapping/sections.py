@@ -17,7 +17,7 @@ from bridge.mapping.evaluate import (
     compile_expression,
     compile_path,
 )
-from bridge.mapping.language import LanguageError, Path, nearest, parse_expression, path_text
+from bridge.mapping.language import LanguageError, Path, nearest, parse_expression
 from bridge.mapping.lookups import Lookups
 from bridge.mapping.model import (
     ALERTS_PER_DELIVERY_MAX,
@@ -34,6 +34,7 @@ from bridge.mapping.severity import compile_severity
 from bridge.mapping.shape import check_tests
 from bridge.mapping.suppression import compile_suppressions
 from bridge.mapping.watch import Watch
+from bridge.mapping.written import written
 from bridge.yamlfile import YamlFile
 
 
@@ -58,7 +59,7 @@ def compile_mapping(
     compiler = Compiler(report, lookups, watch)
     _check_head(root, name, report)
     matches = _when(root.get("match"), compiler, BEFORE_SEVERITY)  # before the extracts: paths only
-    matched = tuple((path_text(path), getter) for path, getter in compiler.names.paths.items())
+    matched = tuple((written(path), getter) for path, getter in compiler.names.paths.items())
     each = _each(root.get("each"), compiler)
     compiler.names.paths.clear()  # until here they look into the delivery
     if (extract := root.get("extract")) is not None:
@@ -98,7 +99,7 @@ def compile_mapping(
         suppressions=suppressions,
         routes=routes,
         matches=matches,
-        reads=tuple((path_text(path), getter) for path, getter in compiler.names.paths.items()),
+        reads=tuple((written(path), getter) for path, getter in compiler.names.paths.items()),
         matched=matched,
         each=each,
         blank=[UNSET] * compiler.slots,

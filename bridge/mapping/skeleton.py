@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bridge.alert import Json
 from bridge.errors import Misconfigured
+from bridge.mapping.language import Path
 from bridge.mapping.likely import (
     OCSF,
     OPEN,
@@ -23,6 +23,7 @@ from bridge.mapping.likely import (
     likely,
 )
 from bridge.mapping.values import cut, number_of, text_of
+from bridge.mapping.written import written
 from bridge.yamlfile import parse_yaml
 
 SHOWN_CHARS_MAX = 40  # of a value in a comment
@@ -32,7 +33,6 @@ PARTS = (90, 70, 40)  # of a hundred: from where a number is one of BOUNDS
 BOUNDS = ("critical", "high", "medium")
 TOPS = (10, 100, SCORE_MAX)  # where scales end
 
-_PLAIN_KEY = re.compile(r"[\w@$][\w@$-]*")
 _OWN_FIELDS = {
     "itsm": "{impact: 2, urgency: {by: severity, table: {critical: 1, high: 1, medium: 2}, default: 3}}",
     "sir": "{priority: {by: severity, table: {critical: 1, high: 2, medium: 3}, default: 4}}",
@@ -85,22 +85,6 @@ def skeleton(name: str, sample: Sample, target: Target) -> str:
         *_tests(found, sample, target),
     ]
     return "\n".join(lines) + "\n"
-
-
-def path_text(steps: tuple[str | int | None, ...]) -> str:
-    """A path as the language writes it; None is every element of a list."""
-    parts = []
-    for step in steps:
-        if isinstance(step, str):
-            parts.append(f".{step if _PLAIN_KEY.fullmatch(step) else _quoted_key(step)}")
-        else:
-            parts.append("[]" if step is None else f"[{step}]")
-    text = "".join(parts)
-    return text if text.startswith(".") else f".{text}"
-
-
-def _quoted_key(key: str) -> str:
-    return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _line(text: str, comment: str) -> str:
@@ -157,7 +141,7 @@ def _elements(each: str) -> str:
 
 
 def _join(before: str, steps: Steps) -> str:
-    path = path_text(steps)
+    path = written(Path(steps))
     if not before:
         return path
     return before + (path.removeprefix(".") if path.startswith(".[") else path)
@@ -174,7 +158,7 @@ def _extract_section(extracts: Mapping[str, Leaf]) -> Iterator[str]:
         yield ""
         yield _line("extract:", ".x looks into the alert; a bare word is an earlier line here")
     for name, leaf in extracts.items():
-        path = path_text(leaf.steps) + (" | truncate(1000)" if name == "message" else "")
+        path = written(Path(leaf.steps)) + (" | truncate(1000)" if name == "message" else "")
         yield _line(f"  {name}: {_yaml(path)}", _shown(leaf.value))
 
 
@@ -183,7 +167,8 @@ def _time(leaf: Leaf | None) -> Iterator[str]:
         yield "# time: .updated_at                    # nothing looks like a time: alerts are ordered as they arrive"
     else:
         yield _line(
-            f"time: {_yaml(path_text(leaf.steps))}", f"when it happened, by the source's clock: {_shown(leaf.value)}"
+            f"time: {_yaml(written(Path(leaf.steps)))}",
+            f"when it happened, by the source's clock: {_shown(leaf.value)}",
         )
 
 
@@ -191,7 +176,7 @@ def _severity(leaf: Leaf | None) -> Iterator[str]:
     if leaf is None:
         yield _line("severity: {default: medium}", "nothing in the sample says how bad it is")
         return
-    source, value = f"  from: {_yaml(path_text(leaf.steps))}", f"{_shown(leaf.value)} in the sample"
+    source, value = f"  from: {_yaml(written(Path(leaf.steps)))}", f"{_shown(leaf.value)} in the sample"
     yield "severity:"
     if table := _table(leaf):
         words, comment = table
@@ -219,9 +204,9 @@ def _table(leaf: Leaf) -> tuple[Mapping[str, str], str] | None:
 
 def _scale(value: str) -> Mapping[str, str]:
     """The scale that has the word, written as the sample writes it."""
-    written = str.upper if value.isupper() else str.capitalize if value[:1].isupper() else str.lower
+    spelt = str.upper if value.isupper() else str.capitalize if value[:1].isupper() else str.lower
     scale = next(scale for scale in SCALES if value.lower() in scale)
-    return {written(word): ours for word, ours in scale.items()}
+    return {spelt(word): ours for word, ours in scale.items()}
 
 
 def _ranges(leaf: Leaf) -> tuple[int, str]:
@@ -261,8 +246,8 @@ def _closing(leaf: Leaf | None) -> Iterator[str]:
         return
     value = str(leaf.value)
     words = [value.lower(), *OPEN.get(value.lower(), ())][(1 if value.lower() in OPEN else 0) :]
-    written = str.upper if value.isupper() else str.lower
-    listed = ", ".join(_yaml(written(word)) for word in words)
+    spelt = str.upper if value.isupper() else str.lower
+    listed = ", ".join(_yaml(spelt(word)) for word in words)
     yield _line(f"  close_when: {{state: [{listed}]}}", f"{_shown(value)} in the sample")
 
 
@@ -296,7 +281,7 @@ def _fields(found: Likely, extracts: Mapping[str, Leaf], target: Target) -> Iter
 
 
 def _observables(found: Likely) -> Iterator[str]:
-    kinds = {kind: [_yaml(path_text(path)) for path in paths] for kind, paths in found.observables.items()}
+    kinds = {kind: [_yaml(written(Path(path))) for path in paths] for kind, paths in found.observables.items()}
     if found.user:
         kinds["user"] = ["user"]
     if kinds:

@@ -102,3 +102,10 @@ def test_a_delivery_that_does_not_match_is_told_what_it_lacks(document: Json, wo
     with pytest.raises(Unmappable) as caught:
         compiled.split(document)
     assert words in caught.value.message
+
+
+def test_what_a_delivery_lacks_is_named_as_a_mapping_writes_it() -> None:
+    compiled = mapping(match="""{'."a \\"b\\"".c': x}""")
+    with pytest.raises(Unmappable) as caught:
+        compiled.split({})
+    assert """it has no ."a \\"b\\"".c; see""" in caught.value.message

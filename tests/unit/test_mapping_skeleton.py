@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.cli.mapping_new import tried
-from bridge.mapping.language import parse_path
+from bridge.mapping import language
 from bridge.mapping.likely import likely, likely_each
 from bridge.mapping.load import compile_files
-from bridge.mapping.skeleton import Sample, Target, path_text, skeleton
+from bridge.mapping.skeleton import Sample, Target, skeleton
 from bridge.mapping.trial import TABLES, try_mapping
+from bridge.mapping.written import written
 from bridge.yamlfile import parse_yaml
 
 ITSM = Target(name="itsm", kind="itsm")
@@ -181,12 +182,12 @@ FOUND: dict[str, tuple[Any, dict[str, str | None]]] = {
 def test_what_is_likely(alert: Any, paths: dict[str, str | None]) -> None:
     found = likely(alert)
     leaves = {role: getattr(found, role) for role in paths}
-    assert {role: leaf and path_text(leaf.steps) for role, leaf in leaves.items()} == paths
+    assert {role: leaf and written(language.Path(leaf.steps)) for role, leaf in leaves.items()} == paths
 
 
 def test_observables_are_told_by_their_values() -> None:
     found = likely(EDR | {"cve": "CVE-2026-12345", "digest": "x", "mail": "j.doe@corp.example", "uuid": "0" * 32})
-    assert {kind: [path_text(path) for path in paths] for kind, paths in found.observables.items()} == {
+    assert {kind: [written(language.Path(path)) for path in paths] for kind, paths in found.observables.items()} == {
         "cve": [".cve"],
         "email": [".mail"],
         "ip": [".evidence[].ipInterfaces[]"],
@@ -312,7 +313,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_a_path_is_read_back(steps: list[str | int]) -> None:
-    assert parse_path(path_text(tuple(steps))).steps == tuple(steps)
+    assert language.parse_path(written(language.Path(tuple(steps)))).steps == tuple(steps)
 
 
 KEYS = st.sampled_from(

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from bridge.alert import SEVERITY_OF, Json
-from bridge.mapping.language import Path, names_in, path_text
+from bridge.mapping.language import Path, names_in
 from bridge.mapping.lint.subject import SHOWN_CHARS, Finding, Subject, takes
 from bridge.mapping.lint.uses import leaves
 from bridge.mapping.values import cut, is_nothing, number_of, text_of
+from bridge.mapping.written import written
 
 
 def path_in_no_sample(subject: Subject) -> Iterator[Finding]:
@@ -23,7 +24,7 @@ def path_in_no_sample(subject: Subject) -> Iterator[Finding]:
                 continue
             if not any(_there(document, leaf.steps) for document in documents):
                 told.add((use.of_delivery, leaf))
-                message = f"no alert of the tests has {path_text(leaf)}"
+                message = f"no alert of the tests has {written(leaf)}"
                 yield Finding(use.node, message, _near(leaf, documents), at_key=use.at_key)
 
 
@@ -47,7 +48,7 @@ def _near(path: Path, documents: list[Json]) -> str:
         if isinstance(step, str) and not any(_there(document, path.steps[: at + 1]) for document in documents):
             keys = {key for document in documents for key in _keys(document, path.steps[:at])}
             if close := get_close_matches(step, sorted(keys), 1, 0.7):
-                return f"did you mean {path_text(Path((*path.steps[:at], close[0], *path.steps[at + 1 :])))}?"
+                return f"did you mean {written(Path((*path.steps[:at], close[0], *path.steps[at + 1 :])))}?"
             break
     return "add a sample that has it, or a test that sets it with `change`"
 

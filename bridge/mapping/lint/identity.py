@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.alert import key_of
-from bridge.mapping.language import Call, Coalesce, Literal, Name, Path, Pipe, Text, path_text, without_empty
+from bridge.mapping.language import Call, Coalesce, Literal, Name, Path, Pipe, Text, without_empty
 from bridge.mapping.lint.subject import SHOWN_CHARS, Alert, Finding, Subject
 from bridge.mapping.lint.uses import Tree, leaves
 from bridge.mapping.model import Node
 from bridge.mapping.values import cut, is_nothing, text_of
+from bridge.mapping.written import written
 
 _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _TIME_WORDS = frozenset({"time", "timestamp", "date", "datetime", "ts", "at", "seen", "epoch"})
@@ -131,11 +132,11 @@ def _time_like(leaf: Path | Literal | Name | Call, times: set[Path | Literal | N
     if not isinstance(leaf, Path):
         return ""
     if leaf in times:
-        return f"is made of {path_text(leaf)}, as `time` is"
+        return f"is made of {written(leaf)}, as `time` is"
     keys = [step for step in leaf.steps if isinstance(step, str)]
     words = [word.lower() for word in _WORDS.findall(keys[-1])] if keys else []
     looks = bool(words) and words[-1] in _TIME_WORDS and words != ["at"]
-    return f"looks like a time ({path_text(leaf)})" if looks else ""
+    return f"looks like a time ({written(leaf)})" if looks else ""
 
 
 def _time_in(part: Part, subject: Subject) -> Alert | None:

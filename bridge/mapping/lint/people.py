@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 
 from bridge.correlation.policy import Kind
-from bridge.mapping.language import Coalesce, Name, Path, Pipe, Text, path_text
+from bridge.mapping.language import Coalesce, Name, Path, Pipe, Text
 from bridge.mapping.lint.subject import Finding, Subject
 from bridge.mapping.lint.uses import Extracts, Tree, columns_of, field_uses, leaves, scalar
+from bridge.mapping.written import written
 
 _SYS_ID = re.compile(r"(?<![0-9a-fA-F])[0-9a-f]{32}(?![0-9a-fA-F])")
 _URL = re.compile(r"https?://[^\s\"'{}<>]+")
@@ -45,7 +46,7 @@ def _personal(tree: Tree, subject: Subject) -> str:
         if isinstance(leaf, Name) and leaf.name in names:
             return f"`{leaf.name}`"
         if isinstance(leaf, Path) and any(_overlap(leaf, path) for path in paths):
-            return f"`{path_text(leaf)}`"
+            return f"`{written(leaf)}`"
     return ""
 
 
@@ -72,10 +73,10 @@ def _overlap(one: Path, other: Path) -> bool:
 
 def not_portable(subject: Subject) -> Iterator[Finding]:
     """Of the texts that go to ServiceNow. Conditions may name such things: they are about the alert."""
-    written = [use.node for use in subject.uses if use.section in WRITTEN]
+    nodes = [use.node for use in subject.uses if use.section in WRITTEN]
     correlation = subject.root.get("correlation")
     display = correlation.get("display") if correlation is not None else None
-    for node in [*written, *([display] if display is not None else [])]:
+    for node in [*nodes, *([display] if display is not None else [])]:
         if what := _bound_to(scalar(node.value) or "", subject.against.hosts):
             hint = "name groups and records; take links from the alert; `defaults` of a target are its instance's own"
             yield Finding(node, f"{what}: this mapping is for one instance only", hint)
