@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from bridge.doctor import detect_keys, detect_rights, detect_users
-from bridge.doctor.finding import Cause, Certainty, Finding
+from bridge.doctor.finding import Cause, Certainty, Finding, Lead
 from bridge.doctor.inquiry import Inquiry, Verdict
 from bridge.doctor.records import Unreadable
 
@@ -40,18 +40,18 @@ NONE = Cause(
 )
 
 
-def detected(finding: Finding, inquiry_of: Callable[[Cause], Inquiry]) -> Finding:
+def detected(finding: Finding, inquiry_of: Callable[[Lead], Inquiry]) -> Finding:
     """The same, with what the records show first, and without what they show not to be so."""
     found: list[Cause] = []
     left: list[Cause] = []
     unsure: list[Cause] = []  # those that are left, when something else may be so as well
     open_ones: list[tuple[Cause, bool]] = []  # with whether its table is not there at all
     plain = [cause for cause in finding.causes if cause.lead is None]
-    led = [cause for cause in finding.causes if cause.lead is not None]
-    for cause in led:
-        assert cause.lead is not None  # noqa: S101
+    for cause in finding.causes:
+        if cause.lead is None:
+            continue
         try:
-            verdict = DETECTORS[cause.lead.by](inquiry_of(cause))
+            verdict = DETECTORS[cause.lead.by](inquiry_of(cause.lead))
         except Unreadable as error:
             open_ones.append((_unsure(cause, error.why), error.absent))
             continue
@@ -65,7 +65,7 @@ def detected(finding: Finding, inquiry_of: Callable[[Cause], Inquiry]) -> Findin
     if not found and not kept and len(left) == 1:  # by elimination
         found, unsure = [replace(left[0], certainty=Certainty.DETECTED)], []
     causes = list(dict.fromkeys([*found, *plain, *unsure, *kept]))
-    return replace(finding, causes=tuple(causes) or ((NONE,) if led else ()))
+    return replace(finding, causes=tuple(causes) or ((NONE,) if finding.causes else ()))
 
 
 def _unsure(cause: Cause, why: str) -> Cause:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from bridge.dictionary.reading import Reading
 from bridge.doctor.causes import Seen, causes_of
 from bridge.doctor.detection import detected
-from bridge.doctor.finding import Cause, Finding, Outcome, not_tested, wrong
+from bridge.doctor.finding import Finding, Lead, Outcome, not_tested, wrong
 from bridge.doctor.inquiry import Inquiry
 from bridge.doctor.records import Records
 from bridge.errors import BridgeError, Misconfigured, Transient
@@ -131,14 +132,12 @@ class Visit:
             return finding
         if self.records is None:
             return replace(finding, detects=self.detects)
-        return detected(finding, self._inquiry)
+        return detected(finding, partial(self._inquiry, self.records))
 
-    def _inquiry(self, cause: Cause) -> Inquiry:
-        if self.records is None or cause.lead is None:
-            raise ValueError("there is nobody to ask")
+    def _inquiry(self, records: Records, lead: Lead) -> Inquiry:
         return Inquiry(
-            records=self.records,
-            seen=cause.lead.seen,
+            records=records,
+            seen=lead.seen,
             auth=self.instance.auth,
             named=self.named,
             user=self.user or self.named("username"),
