@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, select, update
 
-from bridge.correlation.fields import Look
 from bridge.correlation.lamps import Kind, Trouble
+from bridge.correlation.vanishing import Look
 from bridge.errors import Transient
 from bridge.log.entries import Action, Entry, append
-from bridge.store import fields
+from bridge.store import vanishing
 from bridge.store.engine import Store
 from bridge.store.reconciler_tables import callers
 from bridge.store.upsert import insert_into
@@ -92,7 +92,7 @@ class Callers:
         try:
             self._store.in_transaction(lambda tx: self._note(tx, came, refused, looks, now))
         except Transient:
-            self._put_back(came, refused)
+            self._put_back(came, refused)  # not the looks: the next minute has others
             raise
 
     def _put_back(self, came: Mapping[str, datetime], refused: Mapping[str, _Refused]) -> None:
@@ -124,7 +124,7 @@ class Callers:
                 values |= _streak(row, refused[source])
             tx.execute(update(callers).where(callers.c.source == source).values(**values))
             look = looks.get(source)
-            gone = fields.note(tx, source, look) if look is not None and look.alerts else []
+            gone = vanishing.note(tx, source, look) if look is not None and look.alerts else []
             vanished += [
                 Entry(at=now, action=Action.FIELD_VANISHED, actor=f"source:{source}", source=source, detail=detail)
                 for path in gone

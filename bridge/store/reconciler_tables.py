@@ -80,7 +80,7 @@ callers = Table(
     Column("reasons", Text),  # JSON: reason -> how many of the run
 )
 
-# Of each field that a source's mapping reads: correlation.fields.Run.
+# Of each field that a source's mapping reads: correlation.vanishing.Run.
 fields = Table(
     "fields",
     metadata,

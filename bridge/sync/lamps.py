@@ -19,7 +19,7 @@ from bridge.alert import OWN_MAPPING, OWN_SOURCE
 from bridge.correlation.lamps import Lamp, Trouble, attention, flood
 from bridge.library import Library
 from bridge.settings import Attention, Mode, Source, Target
-from bridge.store import advisory, brake, callers, fields, intake, lamps
+from bridge.store import advisory, brake, callers, intake, lamps, vanishing
 from bridge.store.engine import Store
 from bridge.store.prepare import PreparedDelivery, fingerprint, map_content
 
@@ -86,7 +86,7 @@ class Lamps:
         sources = dict(self._sources)  # may change meanwhile
         expected = {name: source.expect_every for name, source in sources.items()}
         called = callers.troubles(tx, expected, after=wanted.after, now=now)
-        gone = fields.troubles(tx, sources)
+        gone = vanishing.troubles(tx, sources)
         found = sorted([*lamps.troubles(tx, sources), *called, *gone], key=_source)
         since = lamps.since(tx, [trouble.name for trouble in found], now)
         for source, troubles in groupby(found, key=_source):

@@ -13,7 +13,7 @@ from sqlalchemy import update
 from sync_world import PROBE, World, itsm
 
 from bridge.attention import attention_mapping
-from bridge.correlation.fields import ALWAYS_LOOKS, SUDDENLY_LOOKS
+from bridge.correlation.vanishing import ALWAYS_LOOKS, SUDDENLY_LOOKS
 from bridge.errors import Transient
 from bridge.library import Library, Published
 from bridge.settings import Attention, Source, SourceAuth, Target

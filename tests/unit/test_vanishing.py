@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.correlation.fields import ALWAYS_LOOKS, SUDDENLY_LOOKS, Look, Run
+from bridge.correlation.vanishing import ALWAYS_LOOKS, SUDDENLY_LOOKS, Look, Run
 
 ALL, SOME, NONE = (3, 3), (1, 3), (0, 3)
 ALWAYS = [ALL] * ALWAYS_LOOKS

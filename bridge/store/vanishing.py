@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from bridge.correlation.fields import SUDDENLY_LOOKS, Look, Run
 from bridge.correlation.lamps import Kind, Trouble
+from bridge.correlation.vanishing import SUDDENLY_LOOKS, Look, Run
 from bridge.store.reconciler_tables import fields
 
 
