@@ -239,7 +239,7 @@ def _rendered(
     """All that a write would carry, as text; a record that is looked up, by the values that name it."""
     if step.writes is None or step.facts is None or step.mapped is None:
         return {}
-    element = mapping.split(document.value)[0][position]
+    element = mapping.split(document.value, position, 1)[0][0]
     table = tables.get(step.target or "", "")
     rendered = mapping.render(element, step.writes, step.facts, table, severity_rose=step.severity_rose)
     found = rendered.fields | {column: _named(find) for column, find in rendered.finds.items()}

@@ -43,7 +43,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Each:
-    elements: Getter  # yields one element more than `limit`, when there are more
+    elements: Getter  # yields them all; `limit` are taken at once
     limit: int
     source: str
     beside: tuple[tuple[str, Getter], ...] = ()  # of the delivery, seen at these keys of each element
@@ -91,20 +91,20 @@ class Mapping:
     def __hash__(self) -> int:
         return hash((self.name, self.digest))
 
-    def split(self, document: Json) -> tuple[list[Json], bool]:
-        """The alerts of a delivery, at most `each.limit`, and whether there were more."""
+    def split(self, document: Json, begin: int = 0, most: int | None = None) -> tuple[list[Json], bool]:
+        """The alerts of a delivery from `begin` on, at most `each.limit` or `most`, and whether more come after."""
         scope = Scope(document, self.name, [])
         if self.matches is not None and not self.matches(scope):
             raise Unmappable("no_match", self._no_match(scope))
         if self.each is None:
-            return [document], False
+            return [document][begin:], False
         elements = self.each.elements(scope)
         if elements is None:
             raise Unmappable("each_not_a_list", f"there is nothing at {self.each.source}: see `each` of {self.name}")
         if elements.__class__ is not list:
             elements = [elements]
-        limit = self.each.limit
-        taken, more = elements[:limit], len(elements) > limit
+        end = begin + (most or self.each.limit)
+        taken, more = elements[begin:end], len(elements) > end
         if self.each.beside:
             beside = {key: value for key, getter in self.each.beside if (value := getter(scope)) is not None}
             taken = [{**element, **beside} if element.__class__ is dict else element for element in taken]

@@ -72,12 +72,16 @@ AFTER_CREATE = frozenset(FACTS)
 
 
 class Names:
-    """The names that an expression may use: the extracts compiled so far, the facts of its stage, look-up tables."""
+    """The names that an expression may use: the extracts compiled so far, the facts of its stage, look-up tables.
 
-    def __init__(self, lookups: Lookups, watch: Watch = UNWATCHED) -> None:
+    `most` bounds what a fan-out yields.
+    """
+
+    def __init__(self, lookups: Lookups, watch: Watch = UNWATCHED, *, most: int = LIST_ITEMS_MAX) -> None:
         self.extracts: dict[str, Getter] = {}
         self.lookups = lookups
         self.watch = watch
+        self.most = most
         self.paths: dict[Path, Getter] = {}  # looked at so far
 
     def getter(self, name: str, known: frozenset[str]) -> Getter:
@@ -102,7 +106,7 @@ def compile_expression(tree: Expression, names: Names, known: frozenset[str]) ->
 
 def _expression(tree: Expression, names: Names, known: frozenset[str]) -> Getter:
     if isinstance(tree, Path):
-        return names.paths.setdefault(tree, compile_path(tree))
+        return names.paths.setdefault(tree, compile_path(tree, names.most))
     if isinstance(tree, Literal):
         text = tree.text
         return lambda _: text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date
 
 from bridge.mapping.compile import Each, Mapping, Route, digest_of
@@ -14,10 +15,10 @@ from bridge.mapping.evaluate import (
     BEFORE_SEVERITY,
     UNSET,
     Getter,
+    Names,
     compile_expression,
-    compile_path,
 )
-from bridge.mapping.language import LanguageError, Path, nearest, parse_expression
+from bridge.mapping.language import LanguageError, nearest, parse_expression
 from bridge.mapping.lookups import Lookups
 from bridge.mapping.model import (
     ALERTS_PER_DELIVERY_MAX,
@@ -149,12 +150,9 @@ def _each(node: Node | None, compiler: Compiler) -> Each | None:
     if source is None:
         return None
     try:
-        tree = parse_expression(str(source.value))
-        getter = (
-            compile_path(tree, most=limit + 1)
-            if isinstance(tree, Path)
-            else compile_expression(tree, compiler.names, BEFORE_SEVERITY)
-        )
+        # All of them: one that is cut off here would be lost, and nobody told.
+        names = Names(compiler.names.lookups, compiler.names.watch, most=sys.maxsize)
+        getter = compile_expression(parse_expression(str(source.value)), names, BEFORE_SEVERITY)
     except LanguageError as error:
         report.error(source, error.message, error.hint)
         return None

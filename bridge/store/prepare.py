@@ -105,17 +105,16 @@ def map_again(
     """For each that waits of a delivery, given as (position, covers_rest), what it comes to: one alert, or the rest."""
     try:
         document = decode(content)
-        elements, more = mapping.split(document.value)
+        windows = [mapping.split(document.value, position, None if rest else 1) for position, rest in waiting]
     except Unmappable as error:
         return [(_quarantined(position, error, covers_rest=rest),) for position, rest in waiting]
     mapped: list[tuple[PreparedAlert, ...]] = []
-    for position, covers_rest in waiting:
+    for (position, covers_rest), (elements, more) in zip(waiting, windows, strict=True):
         if covers_rest:
             found = _map_from(mapping, position, elements, more=more, checked=document.within_limits, now=now)
             mapped.append(found or (_quarantined(position, NO_ELEMENT, covers_rest=True),))
-        elif position < len(elements):
-            element = elements[position]
-            mapped.append((_map_element(mapping, position, element, checked=document.within_limits, now=now),))
+        elif elements:
+            mapped.append((_map_element(mapping, position, elements[0], checked=document.within_limits, now=now),))
         else:
             mapped.append((_quarantined(position, NO_ELEMENT),))
     return mapped
@@ -129,16 +128,17 @@ def unstorable(position: int, *, covers_rest: bool) -> PreparedAlert:
 def _map_from(
     mapping: Mapping, start: int, elements: Sequence[Json], *, more: bool, checked: bool, now: datetime
 ) -> tuple[PreparedAlert, ...]:
-    more = more or len(elements) > ALERTS_MAX
-    elements = elements[:ALERTS_MAX]
     mapped = [
-        _map_element(mapping, position, elements[position], checked=checked, now=now)
-        for position in range(start, len(elements))
+        _map_element(mapping, position, element, checked=checked, now=now)
+        for position, element in enumerate(elements, start)
     ]
     if more:
-        code, limit = "too_many_alerts", len(elements)
-        message = f"The delivery holds more than {limit} alerts; those after the first {limit} wait here."
-        mapped.append(_quarantined(max(start, limit), Unmappable(code, message), covers_rest=True))
+        end = start + len(elements)
+        message = (
+            f"The delivery holds more than {end} alerts, and those after the first {end} wait here: "
+            "`bridge quarantine replay` takes the next; let the sender send fewer at once."
+        )
+        mapped.append(_quarantined(end, Unmappable("too_many_alerts", message), covers_rest=True))
     return tuple(mapped)
 
 

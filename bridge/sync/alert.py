@@ -65,8 +65,8 @@ class Alerts:
         old = self._recorded(revision_id)
         if body is None or old is None:
             raise Permanent("alert_erased", "The alert's body was erased.")
-        elements, _more = old.mapping.split(_decoded(body))
-        return old.mapping, elements[position]
+        elements, _more = old.mapping.split(_decoded(body), position, 1)
+        return old.mapping, elements[0]
 
     def _current(self, mapping: str) -> Published | None:
         try:
@@ -96,10 +96,9 @@ def _decoded(body: bytes) -> Json:
 
 def _speaker(document: Json, source: AlertSource, published: Published, held: Held) -> Speaker | None:
     try:
-        elements, _more = published.mapping.split(document)
-        element = elements[source.position]
+        (element,), _more = published.mapping.split(document, source.position, 1)
         mapped = published.mapping.map(element)
-    except (Unmappable, IndexError):
+    except (Unmappable, ValueError):  # the latter: there is no such element
         return None
     right = {key_of(held.correlation_id), key_of(source.correlation_id)}  # they differ when it was carried over
     if right.isdisjoint(map(key_of, (mapped.correlation_id, *mapped.former_ids))):

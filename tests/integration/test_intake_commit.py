@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from intake_world import alert, body_of, delivery, delivery_of, library_of, rows
+from intake_world import PROBE, alert, body_of, delivery, delivery_of, library_of, rows
 from sqlalchemy import update
 
 from bridge.library import Library
@@ -190,7 +190,9 @@ def test_the_log_lists_every_alert_of_a_delivery(store: Store, library: Library)
     ]
 
 
-def test_a_thousand_alerts_are_taken_and_the_rest_waits_as_one(store: Store, library: Library) -> None:
+@pytest.mark.parametrize("place", [".alerts[]", ".alerts", ".alerts[] ?? .[]"])
+def test_a_thousand_alerts_are_taken_and_the_rest_waits_as_one(store: Store, place: str) -> None:
+    library = library_of(store, PROBE.replace('in: ".alerts[]"', f'in: "{place}"'))
     body = body_of(*[alert(rule=f"r{number}") for number in range(1_100)])
     (answer,) = take(store, delivery_of(library, body))
     assert len(answer.alerts) == 1_001

@@ -80,6 +80,16 @@ def test_a_remainder_is_taken_from_where_it_began(store: Store) -> None:
     assert [row.correlation_id for row in rows(store, alerts)] == [f"r{n}" for n in range(5)]
 
 
+def test_of_more_than_are_taken_at_once_each_replay_takes_the_next(store: Store) -> None:
+    library = library_of(store, PROBE.replace('in: ".alerts[]"', 'in: ".alerts[]", limit: 2'))
+    five = [alert(rule=f"r{n}") if n != 3 else {"name": "r3"} for n in range(5)]
+    take(store, delivery_of(library, body_of(*five)))
+    assert replay_all(store, library) == Replayed(mapped=1, waiting=2)  # r2; the broken one, and what is after it
+    assert replay_all(store, library) == Replayed(mapped=1, waiting=1)  # r4; the broken one as before
+    assert replay_all(store, library_of(store, FIXED)) == Replayed(mapped=1, waiting=0)
+    assert [row.correlation_id for row in rows(store, alerts)] == [f"r{n}" for n in range(5)]
+
+
 def test_only_what_is_still_quarantined_is_discarded(store: Store) -> None:
     take(store, delivery(library_of(store), {"name": "r9"}))
     with store.reading() as connection:
