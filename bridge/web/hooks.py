@@ -110,6 +110,9 @@ def hooks(
 
 
 def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime) -> PreparedDelivery | Handshake:
+    if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        # So speaks nginx to what is behind it, and unless told to it says no more of the request that it passes on.
+        request.environ.setdefault("HTTP_VIA", "1.0")
     headers = cast("Mapping[str, str]", request.headers)
     query = _taken_query(request.environ)
     verify = partial(door.verifier.verify, headers, remote=request.remote_addr or "", query=query, now=now)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import socket
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -219,6 +221,16 @@ def test_where_keys_cannot_be_had_the_sender_shall_try_again(store: Store, tmp_p
 def test_none_is_never_for_a_request_that_was_passed_on(store: Store, tmp_path: Path, header: str) -> None:
     with open_door(store, tmp_path, "auth: {scheme: none}") as door:
         assert door.post(BODY, {header: "127.0.0.1"}).status_code == 401
+
+
+def test_none_is_not_for_what_nginx_passes_on_as_it_comes_installed(store: Store, tmp_path: Path) -> None:
+    """It speaks HTTP/1.0 to what is behind it, names that in `Host`, and adds nothing that tells of the client."""
+    with open_door(store, tmp_path, "auth: {scheme: none}") as door:
+        place = urlsplit(door.url)
+        asked = f"POST /hooks/s HTTP/1.0\r\nHost: {place.netloc}\r\nContent-Length: {len(BODY)}\r\n\r\n"
+        with socket.create_connection((str(place.hostname), place.port), timeout=20) as passed_on:
+            passed_on.sendall(asked.encode() + BODY)
+            assert passed_on.makefile("rb").readline().split()[1] == b"401"
 
 
 def test_a_secret_in_the_url_is_nowhere_afterwards(
