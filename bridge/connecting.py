@@ -103,16 +103,16 @@ def connection(settings: Settings, wanted: Wanted) -> Connection:
     )
 
 
-def write(connection: Connection) -> None:
+def write(made: Connection) -> None:
     """All but bridge.yaml. Raises OSError."""
-    for path, content in connection.files.items():
+    for path, content in made.files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    if connection.secret_file is not None:
-        connection.secret_file.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(connection.secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    if made.secret_file is not None:
+        made.secret_file.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(made.secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(f"{connection.secret}\n" if connection.secret else "")
+            stream.write(f"{made.secret}\n" if made.secret else "")
 
 
 def _check_name(file: YamlFile, settings: Settings, wanted: Wanted) -> None:

@@ -115,10 +115,13 @@ def _way(offer: Offer, named: str | None) -> Way:
 
 
 def _own(given: tuple[str, ...]) -> dict[str, str]:
+    found = {}
     for one in given:
-        if "=" not in one or not all(one.partition("=")[::2]):
+        key, _, value = one.partition("=")
+        if not key or not value:
             raise click.BadParameter(f"{one!r} is not KEY=VALUE", param_hint="--set")
-    return {one.partition("=")[0]: one.partition("=")[2] for one in given}
+        found[key] = value
+    return found
 
 
 def _base(url: str) -> str:

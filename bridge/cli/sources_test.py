@@ -7,7 +7,7 @@ import uuid
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import click
 
@@ -17,6 +17,7 @@ from bridge.cli.options import config_option, example, json_option
 if TYPE_CHECKING:
     import requests
 
+    from bridge.mapping.compile import Mapping
     from bridge.settings import Settings, Source
     from bridge.sources.signing import Proof
 
@@ -42,13 +43,15 @@ def test(name: str, url: str, config: Path, *, yes: bool, as_json: bool) -> None
     from bridge.cli.opening import opened
     from bridge.cli.output import show_json
     from bridge.cli.sources_watch import ALERTS_SHOWN, as_object, show, wait_until_settled
+    from bridge.mapping.load import load_mappings
     from bridge.settings.load import load
     from bridge.store.arrivals import delivery
 
     settings = load(config)
     source = _source(settings, name)
-    _ask(settings, source, yes=yes)
-    sample, body = _sample(settings, source)
+    mapping = load_mappings(settings.mappings_path, [source.mapping])[source.mapping]
+    _ask(settings, mapping, yes=yes)
+    sample, body = _sample(settings, mapping)
     answer = _post(f"{url.rstrip('/')}/hooks/{name}", source, body, settings)
     if not as_json:
         click.echo(f"Posted {sample}: {answer.status_code}.")
@@ -76,12 +79,10 @@ def _source(settings: Settings, name: str) -> Source:
     return settings.sources[name]
 
 
-def _ask(settings: Settings, source: Source, *, yes: bool) -> None:
+def _ask(settings: Settings, mapping: Mapping, *, yes: bool) -> None:
     """Before an incident is opened where people work."""
-    from bridge.mapping.load import load_mappings
     from bridge.settings import Environment, Mode
 
-    mapping = load_mappings(settings.mappings_path, [source.mapping])[source.mapping]
     targets = [settings.targets[target] for target in sorted(mapping.targets) if target in settings.targets]
     real = [
         target.name
@@ -96,23 +97,19 @@ def _ask(settings: Settings, source: Source, *, yes: bool) -> None:
 
 def _is_here(url: str) -> bool:
     """The simulator, which says nothing of its environment."""
-    from urllib.parse import urlsplit
-
     from bridge.settings.instance import is_loopback
 
     return is_loopback(urlsplit(url).hostname or "")
 
 
-def _sample(settings: Settings, source: Source) -> tuple[str, bytes]:
-    """(its path, the first sample that a test of the mapping names). Raises Misconfigured, UsageError."""
-    from bridge.mapping.load import load_mappings
-
-    mapping = load_mappings(settings.mappings_path, [source.mapping])[source.mapping]
+def _sample(settings: Settings, mapping: Mapping) -> tuple[str, bytes]:
+    """(its path, the first sample that a test of the mapping names). Raises UsageError."""
     if not mapping.tests:
-        raise click.UsageError(f"the mapping {source.mapping} has no test, and so no sample to post")
-    path = settings.mappings_path / str(mapping.tests[0]["alert"])
+        raise click.UsageError(f"the mapping {mapping.name} has no test, and so no sample to post")
+    sample = str(mapping.tests[0]["alert"])
+    path = settings.mappings_path / sample
     try:
-        return str(mapping.tests[0]["alert"]), path.read_bytes()
+        return sample, path.read_bytes()
     except OSError as error:
         raise click.UsageError(f"{path} cannot be read: {error.strerror}") from error
 

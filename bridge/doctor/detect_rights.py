@@ -12,7 +12,6 @@ from bridge.doctor.records import Unreadable
 
 REST_ROLE = "snc_platform_rest_api_access"
 OBSERVABLES = ("sn_ti.observable.write", *roles.TABLE["sn_si_incident"].any_of)
-RULES_FORM = "System Security > Access Control (ACL)"
 
 
 def role(inquiry: Inquiry) -> Verdict:

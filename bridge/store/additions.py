@@ -17,7 +17,7 @@ from bridge.store.columns import Instant
 from bridge.store.held import Held
 from bridge.store.rows import AdditionRow
 from bridge.store.tables import additions, correlations, delivered, deliveries, incidents
-from bridge.store.work import LEASE, PAUSED
+from bridge.store.work import LEASE, PAUSED_TARGETS
 
 ATTACHMENT, OBSERVABLES = "attachment", "observables"
 OUTPUT = "output:"  # before the name of an output of the mapping
@@ -29,7 +29,9 @@ _SILENT: BindParameter[list[str]] = bindparam("silent", expanding=True)
 # A subquery, for a join might begin with the incidents, which are many more.
 _TARGET = select(incidents.c.target).where(incidents.c.id == additions.c.incident).scalar_subquery()
 _DUE = (
-    select(additions.c.kind).where(additions.c.due_at <= _NOW, _TARGET.not_in(_SILENT), _TARGET.not_in(PAUSED)).limit(1)
+    select(additions.c.kind)
+    .where(additions.c.due_at <= _NOW, _TARGET.not_in(_SILENT), _TARGET.not_in(PAUSED_TARGETS))
+    .limit(1)
 )
 
 
@@ -106,7 +108,7 @@ def claim(tx: Connection, now: datetime, *, silent: Collection[str]) -> Addition
         select(additions.c.incident, additions.c.kind)
         .join(incidents, incidents.c.id == additions.c.incident)
         .where(additions.c.due_at <= now, free)
-        .where(incidents.c.target.not_in(list(silent)), incidents.c.target.not_in(PAUSED))
+        .where(incidents.c.target.not_in(list(silent)), incidents.c.target.not_in(PAUSED_TARGETS))
         .order_by(additions.c.due_at)
         .limit(1)
         .with_for_update(skip_locked=True, of=additions)

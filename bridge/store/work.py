@@ -41,7 +41,7 @@ LEASE = timedelta(seconds=120)
 # Statements of every round are made once: making one takes longer than running it.
 _OF: BindParameter[int] = bindparam("of")
 _NOW = bindparam("now", type_=Instant())
-PAUSED = select(target_states.c.name).where(target_states.c.paused_at.is_not(None))
+PAUSED_TARGETS = select(target_states.c.name).where(target_states.c.paused_at.is_not(None))
 _DUE = select(correlations.c.id).where(is_due(_NOW)).limit(1)
 _LEASE = (
     update(incidents)
@@ -83,7 +83,7 @@ _ALERT = (
 
 
 def paused_targets(tx: Connection) -> frozenset[str]:
-    return frozenset(tx.execute(PAUSED).scalars())
+    return frozenset(tx.execute(PAUSED_TARGETS).scalars())
 
 
 def anything_due(tx: Connection, now: datetime) -> bool:
