@@ -232,7 +232,10 @@ def world(folder: Path, *, stored: bool) -> Iterator[Player]:
 
 LIMITS = [
     ("extracts of a mapping; how deep they build on one another", f"{EXTRACTS_MAX}; {EXTRACT_DEPTH_MAX}"),
-    ("alerts of one delivery (`each.limit`)", f"{ALERTS_PER_DELIVERY_MAX:,}"),
+    (
+        "alerts of one delivery at once (`each.limit`); the rest waits, and each replay takes the next",
+        f"{ALERTS_PER_DELIVERY_MAX:,}",
+    ),
     ("elements that a `[]` or a `split` yields", f"{LIST_ITEMS_MAX:,}"),
     ("characters that a pattern looks at", f"{PATTERN_CHARS_MAX:,}"),
     ("rendered for one alert, fields and observables together", f"{OUTPUT_BYTES_MAX // 1024} KB"),
