@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bridge.servicenow.auth import Basic
     from bridge.settings import Instance, Settings
 
-CERTAINTY = {"probable": "", "detected": "DETECTED: ", "not_detected": "NOT DETECTED: "}
+CERTAINTY = {"probable": "", "detected": "DETECTED: ", "left": "LEFT: ", "not_detected": "NOT DETECTED: "}
 WORDS = {"ok": ("ok", "green"), "wrong": ("WRONG", "bold red"), "not_tested": ("NOT TESTED", "yellow")}
 
 

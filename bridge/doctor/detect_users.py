@@ -29,7 +29,7 @@ def password(inquiry: Inquiry) -> Verdict:
         return _no_user(name)
     return Verdict(
         left=Cause(
-            what=f"The password of {name} is wrong: nothing in its record or the instance's settings keeps it out.",
+            what=f"The password of {name} is wrong.",
             do="Set its password anew, and write it where `auth.password` refers to.",
         ),
         why=_uncompared(name),
@@ -158,7 +158,7 @@ def password_of_grant(inquiry: Inquiry) -> Verdict:
     name = inquiry.named("username")
     return Verdict(
         left=Cause(
-            what=f"The password of {name} is wrong: nothing in its record keeps it out.",
+            what=f"The password of {name} is wrong.",
             do="Set its password anew, and write it where `auth.password` refers to.",
         ),
         why=_uncompared(name),

@@ -62,11 +62,15 @@ def detected(finding: Finding, inquiry_of: Callable[[Lead], Inquiry]) -> Finding
         elif verdict.why:
             open_ones.append((_unsure(cause, verdict.why), False))
     kept = [cause for cause, absent in open_ones if not (found and absent)]
-    if not found and not kept and len(left) == 1:  # by elimination
-        found, unsure = [replace(left[0], certainty=Certainty.DETECTED)], []
+    if not found and not plain and not kept and len(left) == 1:  # by elimination
+        unsure = [_told(left[0], "all else that is known was ruled out", Certainty.LEFT)]
     causes = list(dict.fromkeys([*found, *plain, *unsure, *kept]))
     return replace(finding, causes=tuple(causes) or ((NONE,) if finding.causes else ()))
 
 
 def _unsure(cause: Cause, why: str) -> Cause:
-    return replace(cause, what=f"{cause.what.rstrip('.')} ({why}).", certainty=Certainty.NOT_DETECTED)
+    return _told(cause, why, Certainty.NOT_DETECTED)
+
+
+def _told(cause: Cause, why: str, certainty: Certainty) -> Cause:
+    return replace(cause, what=f"{cause.what.rstrip('.')} ({why}).", certainty=certainty)

@@ -11,6 +11,7 @@ from bridge.doctor.cause_rows import Seen
 class Certainty(StrEnum):
     PROBABLE = "probable"  # it fits what was seen
     DETECTED = "detected"  # the instance's own records show it
+    LEFT = "left"  # compared with nothing, and all else that is known was ruled out: what is not known may be it
     NOT_DETECTED = "not_detected"  # its records do not tell, or may not be read
 
 

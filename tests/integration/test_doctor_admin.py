@@ -68,7 +68,11 @@ def admin(patient: Patient, *words: str, step: str = "") -> list[dict[str, Any]]
 
 
 def detected(listed: list[dict[str, Any]]) -> list[str]:
-    return [cause["what"] for cause in listed if cause["certainty"] == "detected"]
+    return told_as("detected", listed)
+
+
+def told_as(certainty: str, listed: list[dict[str, Any]]) -> list[str]:
+    return [cause["what"] for cause in listed if cause["certainty"] == certainty]
 
 
 def key_is(**changed: Any) -> Change:
@@ -149,7 +153,6 @@ NO_POLICY = "No REST API access policy of the Table API names an API-key profile
 # What RAD Security lists: its heading and cause -> how it comes about here, by which scheme, and what is detected.
 REFUSALS: dict[str, tuple[Change, str, str]] = {
     # Authentication Failed; Token Expired or Revoked
-    "API token is incorrect": (token_mistyped, KEY, f"The key here is not the one that would be taken: {OF_USER}."),
     "API token is expired": (
         key_is(expires="2020-10-01 00:00:00"),
         KEY,
@@ -204,11 +207,6 @@ REFUSALS: dict[str, tuple[Change, str, str]] = {
         "or its licence lacks it.",
     ),
     # The same of the other ways in
-    "password is wrong": (
-        user_is(password="another"),
-        BASIC,
-        f"The password of {USER} is wrong: nothing in its record or the instance's settings keeps it out.",
-    ),
     "user of a password is inactive": (user_is(active=False), BASIC, f"The user {USER} is inactive."),
     "user of a password is locked out": (user_is(locked_out=True), BASIC, f"The user {USER} is locked out."),
     "password is to be changed": (
@@ -227,11 +225,6 @@ REFUSALS: dict[str, tuple[Change, str, str]] = {
         "The instance restricts Basic (glide.authenticate.basic_auth.restriction.enforce is true), and "
         f"{USER} is neither Web service access only, nor has it `snc_basic_auth_api_access`.",
     ),
-    "client secret is wrong": (
-        client_is(secret="another"),
-        CLIENT,
-        "The client secret is not that of the OAuth application 'c1', which is active.",
-    ),
     "client ID is wrong": (access_is(clients={}), CLIENT, "No OAuth application has the client ID c1."),
     "application is inactive": (client_is(active=False), CLIENT, "The OAuth application 'c1' is inactive."),
     "grant is switched off": (
@@ -241,12 +234,32 @@ REFUSALS: dict[str, tuple[Change, str, str]] = {
     ),
     "application names no user": (client_is(user=""), CLIENT, "The OAuth application 'c1' names no user."),
     "application's user is inactive": (user_is(active=False), CLIENT, f"The user {USER} is inactive."),
+    "user of a password grant is inactive": (user_is(active=False), PASSWORD, f"The user {USER} is inactive."),
+}
+# What is compared with nothing, and is found by what nothing else is.
+ELSE = "(all else that is known was ruled out)."
+LEFT: dict[str, tuple[Change, str, str]] = {
+    "API token is incorrect": (
+        token_mistyped,
+        KEY,
+        f"The key here is not the one that would be taken: {OF_USER} {ELSE}",
+    ),
+    "password is wrong": (user_is(password="another"), BASIC, f"The password of {USER} is wrong {ELSE}"),
+    "client secret is wrong": (
+        client_is(secret="another"),
+        CLIENT,
+        f"The client secret is not that of the OAuth application 'c1', which is active {ELSE}",
+    ),
+    "application does not take the grant": (  # no record that is known tells of it: what is said is not so
+        client_is(grants=frozenset({"password"})),
+        CLIENT,
+        f"The client secret is not that of the OAuth application 'c1', which is active {ELSE}",
+    ),
     "policy keeps tokens out": (
         policy_is(profiles=frozenset({"basic", "api_key"})),
         CLIENT,
-        "The token's user is well: a REST API access policy keeps its tokens from the Table API.",
+        f"The token's user is well: a REST API access policy keeps its tokens from the Table API {ELSE}",
     ),
-    "user of a password grant is inactive": (user_is(active=False), PASSWORD, f"The user {USER} is inactive."),
 }
 RIGHTS: dict[str, tuple[Change, str, str, str]] = {
     # Insufficient Permissions; Cannot Create Incidents
@@ -295,6 +308,17 @@ def test_what_rad_security_lists_for_a_refusal_is_detected(
     listed = admin(patient)
     assert detected(listed) == [told]
     assert listed[0]["what"] == told
+
+
+@pytest.mark.parametrize("cause", LEFT)
+def test_what_no_record_shows_and_nothing_else_explains_is_not_called_detected(
+    patient: Patient, servicenow: SimulatorServer, cause: str
+) -> None:
+    change, auth, told = LEFT[cause]
+    change(servicenow.simulator)
+    patient.is_at(servicenow.url, auth=auth)
+    listed = admin(patient)
+    assert [(cause["certainty"], cause["what"]) for cause in listed] == [("left", told)]
 
 
 @pytest.mark.parametrize("cause", RIGHTS)
@@ -427,9 +451,9 @@ def test_of_several_keys_it_is_not_said_which_is_ours(patient: Patient, servicen
     patient.is_at(servicenow.url, auth=KEY)
     listed = admin(patient)
     assert listed[0]["do"].startswith("Copy the Token of the integration user's own key anew")
-    assert detected(listed) == [
+    assert told_as("left", listed) == [
         f"The key here is not the one that would be taken: {OF_USER}. It is another, or one of these: The REST API key "
-        "'Old' of user fred was revoked: it is inactive."
+        f"'Old' of user fred was revoked: it is inactive {ELSE}"
     ]
 
 
@@ -461,6 +485,15 @@ def test_several_secrets_that_are_left_are_not_told_apart(patient: Patient, serv
     patient.is_at(servicenow.url, auth=PASSWORD)
     listed = admin(patient)
     assert (detected(listed), len(listed)) == ([], 3)
+
+
+def test_a_secret_is_not_all_that_is_left_when_a_blank_is_sent_with_it(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    (patient.folder / "var" / "key").write_text(" right\n")
+    patient.is_at(servicenow.url, auth=BASIC)
+    listed = admin(patient)
+    assert [cause["certainty"] for cause in listed] == ["probable", "not_detected"]
 
 
 def test_what_is_detected_is_not_gainsaid_by_a_secret_that_nobody_can_compare(
@@ -563,6 +596,13 @@ def test_what_is_detected_is_marked_for_people(patient: Patient, servicenow: Sim
     told = patient.doctor("--admin", "ada", "--admin-password", "env:ADMIN", status=1)
     assert f"1. DETECTED: The REST API key {OF_USER} was revoked" in told
     assert "Which of them it is" not in told
+
+
+def test_what_is_left_is_marked_for_people(patient: Patient, servicenow: SimulatorServer) -> None:
+    token_mistyped(servicenow.simulator)
+    patient.is_at(servicenow.url, auth=KEY)
+    told = patient.doctor("--admin", "ada", "--admin-password", "env:ADMIN", status=1)
+    assert f"1. LEFT: The key here is not the one that would be taken: {OF_USER} {ELSE}" in told
 
 
 def test_it_only_reads_and_asks_an_instance_that_is_well_for_nothing(
