@@ -18,6 +18,8 @@ from bridge.errors import Problem
 BODY_BYTES_MAX_DEFAULT = 1 << 20
 DECODED_BYTES_MAX_DEFAULT = 8 << 20
 CREATES_PER_HOUR_DEFAULT = 200
+LATE_COMMIT_LEAST = timedelta(minutes=5)  # as below; an instance at a loopback address is a simulated one
+LATE_COMMIT_MOST = timedelta(hours=1)  # for so long an incident whose write had no answer is not sent again
 LATE_COMMIT_DEFAULT = timedelta(seconds=310)  # its load balancer cuts at 5 minutes; a write may land until then
 CORRELATION_ID = "correlation_id"
 ATTENTION_AFTER_DEFAULT = timedelta(minutes=15)

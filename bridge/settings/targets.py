@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from bridge.correlation.policy import CloseWhen
 from bridge.mapping.model import NEVER_WRITTEN
@@ -11,12 +13,16 @@ from bridge.settings import (
     CORRELATION_ID,
     CREATES_PER_HOUR_DEFAULT,
     LATE_COMMIT_DEFAULT,
+    LATE_COMMIT_LEAST,
+    LATE_COMMIT_MOST,
     Close,
+    Instance,
     Mode,
     Staging,
     Target,
     Write,
 )
+from bridge.settings.instance import is_loopback
 from bridge.settings.section import Section
 
 CLOSE_STATE = {"incident": "6", "sn_si_incident": "3"}  # Resolved; Closed. The tables we know, too
@@ -77,6 +83,22 @@ def target_of(name: str, section: Section, root: Section) -> Target:
     )
     section.finish()
     return target
+
+
+def refuse_late_commits(targets: Mapping[str, Target], instances: Mapping[str, Instance], root: Section) -> None:
+    """Windows within which a write may land all the same (twins), or that hold up what had no answer for too long."""
+    for target in targets.values():
+        place = ("targets", target.name, "late_commit")
+        instance = instances.get(target.instance)
+        simulated = instance is None or is_loopback(urlsplit(instance.url).hostname or "")
+        if target.late_commit < LATE_COMMIT_LEAST and not simulated:
+            why = (
+                "a write that was cut off may land until 5m later, and sent again before it would make a second record"
+            )
+            root.refuse(place, f"`late_commit` is too short: {why}", "write 5m or more; 310s when left out")
+        elif target.late_commit > LATE_COMMIT_MOST:
+            why = "a write without an answer waits so long before it is sent again, and its incident with it"
+            root.refuse(place, f"`late_commit` is too long: {why}", "write 1h or less; 310s when left out")
 
 
 def _staging(section: Section, table: str, write: Write) -> Staging | None:

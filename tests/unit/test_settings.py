@@ -55,7 +55,7 @@ targets:
     reopen_state: 2
     false_positive_codes: [Known error, 17]
     max_creates_per_hour: 40
-    late_commit: 90s
+    late_commit: 15m
     adopt: any
   security: {instance: local, table: sn_si_incident, close: {code: 102}}
 sources:
@@ -114,7 +114,7 @@ def test_a_target_is_read_with_all_its_keys(good: Settings) -> None:
     assert (target.mode, target.tenant, target.adopt_any) == (Mode.OBSERVE, "blue", True)
     assert target.defaults == (("caller_id", "svc.bridge"), ("impact", "2"))
     assert (target.reopen_state, target.false_positive_codes) == ("2", ("Known error", "17"))
-    assert (target.max_creates_per_hour, target.late_commit) == (40, timedelta(seconds=90))
+    assert (target.max_creates_per_hour, target.late_commit) == (40, timedelta(minutes=15))
     assert target.close is not None
     assert (target.close.state, target.close.code, target.close.when) == ("6", "Resolved by caller", CloseWhen.ALWAYS)
 
@@ -292,6 +292,8 @@ IN_TARGET = {
     "adopt": ("instance: corp, table: incident, adopt: all", "`all` is not a word for `adopt`"),
     "duration": ("instance: corp, table: incident, late_commit: 310", "`late_commit` must be a duration"),
     "duration too short": ("instance: corp, table: incident, late_commit: 0s", "`late_commit` must be at least 1s"),
+    "late commit too short": ("instance: corp, table: incident, late_commit: 299s", "a write that was cut off may land until 5m"),
+    "late commit too long": ("instance: corp, table: incident, late_commit: 3601s", "a write without an answer waits so long"),
     "creates": ("instance: corp, table: incident, max_creates_per_hour: 0", "must be a whole number of at least 1"),
     "defaults": ("instance: corp, table: incident, defaults: {Caller: x}", "`Caller` is not a field's name"),
     "a field for people": ("instance: corp, table: incident, defaults: {watch_list: x}", "`watch_list` is never written by the bridge"),
@@ -305,6 +307,21 @@ def test_a_target_is_checked(tmp_path: Path, keys: str, expected: str) -> None:
     auth = "{scheme: basic, username: a, password: {env: P}}"
     corp = f"instances: {{corp: {{url: 'https://x.example', auth: {auth}}}}}"
     assert expected in told(tmp_path, f"{corp}\ntargets: {{t: {{{keys}}}}}")
+
+
+@pytest.mark.parametrize("window", ["300s", "1h"])
+def test_the_bounds_of_a_late_commit_are_taken(tmp_path: Path, window: str) -> None:
+    auth = "{scheme: basic, username: a, password: {env: P}}"
+    corp = f"instances: {{corp: {{url: 'https://x.example', auth: {auth}}}}}"
+    settings = load(tmp_path, f"{corp}\ntargets: {{t: {{instance: corp, table: incident, late_commit: {window}}}}}")
+    assert settings.targets["t"].late_commit in (timedelta(minutes=5), timedelta(hours=1))
+
+
+def test_a_simulated_instance_may_have_a_short_late_commit(tmp_path: Path) -> None:
+    auth = "{scheme: basic, username: a, password: {env: P}}"
+    local = f"instances: {{local: {{url: 'http://127.0.0.1:8180', auth: {auth}}}}}"
+    settings = load(tmp_path, f"{local}\ntargets: {{t: {{instance: local, table: incident, late_commit: 2s}}}}")
+    assert settings.targets["t"].late_commit == timedelta(seconds=2)
 
 
 WAYS = {
