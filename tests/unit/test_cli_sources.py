@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from bridge.cli import main
+from bridge.connecting import Wanted, connection
+from bridge.products import names_of, offers
 from bridge.settings import load_settings
 
 CONFIG = """\
@@ -136,21 +138,27 @@ def test_the_files_of_a_shipped_mapping_come_along_and_none_is_overwritten(place
     assert shared.read_text() == before
 
 
-def test_every_product_can_be_added_in_each_of_its_ways(place: Place) -> None:
-    own = {
-        "sns": ["topics=arn:aws:sns:eu-central-1:123456789012:a"],
-        "oidc": ["issuer=https://accounts.google.com", "audience=a", "subject=s"],
+def test_every_product_can_be_connected_in_each_of_its_ways(place: Place) -> None:
+    known = {
+        "sns": {"topics": "arn:aws:sns:eu-central-1:123456789012:a"},
+        "oidc": {"issuer": "https://accounts.google.com", "audience": "a", "subject": "s"},
     }
-    for row in place.json("list"):
-        for way in row["auth"]:
-            scheme = way["auth"]["scheme"]
-            given = [one for one in own.get(scheme, []) if one.partition("=")[0] not in way["auth"]]
-            sets = [word for one in given for word in ("--set", one)]
-            name = f"{row['product']}-{way['name']}"
-            made = place.json("add", row["product"], "--auth", way["name"], "--name", name, *sets)
-            assert made["url"].startswith(f"http://127.0.0.1:8080/hooks/{name}")
-    names = load_settings(place.folder / "bridge.yaml").sources
-    assert len(names) > 20
+    settings = load_settings(place.folder / "bridge.yaml")
+    found, problems = offers(names_of(settings.mappings_path), settings.mappings_path)
+    assert problems == []
+    for offer in found:
+        for way in offer.ways:
+            own = {key: value for key, value in known.get(str(way.auth["scheme"]), {}).items() if key not in way.auth}
+            wanted = Wanted(offer=offer, name=f"{offer.name}-{way.name}", way=way, own=own, base="https://b.example")
+            made = connection(settings, wanted)
+            assert (made.source.mapping, made.source.auth.scheme) == (offer.name, way.auth["scheme"])
+
+
+def test_a_way_and_a_name_may_be_chosen(place: Place) -> None:
+    made = place.json("add", "alertmanager", "--auth", "basic", "--name", "alertmanager-eu")
+    assert made["url"] == "http://127.0.0.1:8080/hooks/alertmanager-eu"
+    source = load_settings(place.folder / "bridge.yaml").sources["alertmanager-eu"]
+    assert (source.mapping, source.auth.scheme) == ("alertmanager", "basic")
 
 
 def test_a_way_by_header_prints_the_header_and_one_by_url_the_whole_url(place: Place) -> None:
