@@ -147,7 +147,11 @@ def _defaults(section: Section) -> tuple[tuple[str, str], ...]:
             )
         elif field in NEVER_WRITTEN:
             defaults.refuse(field, f"`{field}` is never written by the bridge", "leave it to people", at_key=True)
-    return tuple((field, defaults.text(field)) for field in defaults.names())
+    filled = {field: defaults.text(field) for field in defaults.names()}
+    if "risk_score" in filled and filled.get("risk_score_override") != "true":  # the instance works its own out
+        message = '`risk_score` is not written without `risk_score_override: "true"`'
+        defaults.refuse("risk_score", message, "add that beside it, or remove it", at_key=True)
+    return tuple(filled.items())
 
 
 def _close(section: Section, table: str) -> Close | None:

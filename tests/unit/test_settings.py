@@ -297,6 +297,7 @@ IN_TARGET = {
     "creates": ("instance: corp, table: incident, max_creates_per_hour: 0", "must be a whole number of at least 1"),
     "defaults": ("instance: corp, table: incident, defaults: {Caller: x}", "`Caller` is not a field's name"),
     "a field for people": ("instance: corp, table: incident, defaults: {watch_list: x}", "`watch_list` is never written by the bridge"),
+    "a risk score": ("instance: corp, table: sn_si_incident, defaults: {risk_score: 5}", "`risk_score` is not written without `risk_score_override: \"true\"`"),
     "close": ("instance: corp, table: incident, close: {cod: x}", "unknown key `cod` (did you mean `code`?"),
     "tenant": ("instance: corp, table: incident, tenant: a/b", "`a/b` cannot be a name"),
 }  # fmt: skip
@@ -307,6 +308,13 @@ def test_a_target_is_checked(tmp_path: Path, keys: str, expected: str) -> None:
     auth = "{scheme: basic, username: a, password: {env: P}}"
     corp = f"instances: {{corp: {{url: 'https://x.example', auth: {auth}}}}}"
     assert expected in told(tmp_path, f"{corp}\ntargets: {{t: {{{keys}}}}}")
+
+
+def test_a_default_risk_score_with_its_override_is_taken(tmp_path: Path) -> None:
+    auth = "{scheme: basic, username: a, password: {env: P}}"
+    target = "{instance: i, table: sn_si_incident, defaults: {risk_score: 5, risk_score_override: 'true'}}"
+    settings = load(tmp_path, f"instances: {{i: {{url: 'https://x.example', auth: {auth}}}}}\ntargets: {{t: {target}}}")
+    assert dict(settings.targets["t"].defaults) == {"risk_score": "5", "risk_score_override": "true"}
 
 
 @pytest.mark.parametrize("window", ["300s", "1h"])
