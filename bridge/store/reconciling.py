@@ -174,17 +174,17 @@ def end_turn(
 
 
 def unreconciled(tx: Connection) -> str:
-    """A sentence on what people change and is not seen, and on the records that wait for them; empty: all is well."""
+    """Sentences on what people change and is not seen, and on the records that wait for them; empty: all is well."""
     failing = select(reconcilers.c.instance, reconcilers.c.failure).where(reconcilers.c.failure.is_not(None))
     said = [
-        f"what people change at {row.instance} is not seen: {row.failure}"
+        f"What people change at {row.instance} is not seen: {row.failure.rstrip('.')}."
         for row in tx.execute(failing.order_by(reconcilers.c.instance))
     ]
     waiting = strays.count_reported(tx)
     if waiting:
         counts = ", ".join(f"{outcome}: {count}" for outcome, count in waiting.items())
-        said.append(f"records with our mark wait for a person ({counts}): see `bridge incidents strays`")
-    return "; ".join(said)
+        said.append(f"Records with our mark wait for a person ({counts}): see `bridge incidents strays`.")
+    return " ".join(said)
 
 
 def fence(tx: Connection, turn: Turn) -> None:

@@ -261,6 +261,18 @@ def test_times_that_a_query_does_not_mean_as_utc_are_told(
         assert "set the integration user's time zone to GMT" in reconciling.unreconciled(tx)
 
 
+def test_what_is_not_seen_of_several_instances_is_told_in_whole_sentences(opened: World) -> None:
+    opened.watch(minutes=1)
+    with opened.store.transaction() as tx:
+        row = dict(tx.execute(reconcilers.select()).mappings().one())
+        tx.execute(reconcilers.update().values(failure="It is refused."))
+        tx.execute(reconcilers.insert().values(row | {"instance": "zz", "failure": "It is away"}))
+    with opened.store.reading() as tx:
+        told = reconciling.unreconciled(tx)
+    first = f"What people change at {row['instance']} is not seen: It is refused."
+    assert told == f"{first} What people change at zz is not seen: It is away."
+
+
 def test_the_record_that_changed_last_may_be_deleted(opened: World) -> None:
     opened.fire("r2")
     opened.idle()
