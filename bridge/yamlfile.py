@@ -73,7 +73,7 @@ def parse_yaml(raw: bytes, name: str) -> YamlFile:
         raise Misconfigured([Problem(name, 0, 0, f"is {len(raw)} bytes long; at most {YAML_BYTES_MAX} are read")])
     try:
         text = raw.decode("utf-8-sig")
-        reader = YAML(typ="rt", pure=True)
+        reader = YAML(typ="safe", pure=True)  # "rt" marks the folds of a `>` with U+0007, and stumbles over comments
         node = reader.compose(io.StringIO(text))
     except UnicodeDecodeError as error:
         raise Misconfigured([Problem(name, 0, 0, f"is not UTF-8 (byte {error.start})")]) from error
@@ -102,7 +102,7 @@ def parse_yaml(raw: bytes, name: str) -> YamlFile:
 def _too_deep(text: str) -> tuple[int, int]:
     """Where the first level begins that is one too many: the parser, unlike the composer, does not go deeper itself."""
     depth = 0
-    for event in YAML(typ="rt", pure=True).parse(io.StringIO(text)):
+    for event in YAML(typ="safe", pure=True).parse(io.StringIO(text)):
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > YAML_DEPTH_MAX + 1:
             return event.start_mark.line + 1, event.start_mark.column + 1

@@ -44,6 +44,8 @@ def refusal(raw: bytes) -> str:
         pytest.param("a: 1_000", {"a": "1_000"}, id="an underscore makes it text"),
         pytest.param("a: 15m", {"a": "15m"}, id="a duration is text"),
         pytest.param("a: |\n  x\n  y\n", {"a": "x\ny\n"}, id="a block of text"),
+        pytest.param("a: >\n  x\n  y\n\n  z\n", {"a": "x y\nz\n"}, id="a folded text has blanks where lines were"),
+        pytest.param("a:  # why\n|\n\n", {"a": ""}, id="a comment before an empty block of text"),
         pytest.param("1: a\ntrue: b", {"1": "a", "true": "b"}, id="keys are text whatever they look like"),
         pytest.param("a: [1, x, {b: c}]", {"a": [1, "x", {"b": "c"}]}, id="lists and maps in one line"),
         pytest.param("a: .list[].x", {"a": ".list[].x"}, id="a path is text"),
