@@ -20,6 +20,7 @@ from ruamel.yaml.reader import ReaderError
 
 from bridge.alert import Json
 from bridge.errors import Misconfigured, Problem
+from bridge.yamlquick import read_quickly
 
 YAML_BYTES_MAX = 256 * 1024
 YAML_DEPTH_MAX = 32
@@ -73,6 +74,9 @@ def parse_yaml(raw: bytes, name: str) -> YamlFile:
         raise Misconfigured([Problem(name, 0, 0, f"is {len(raw)} bytes long; at most {YAML_BYTES_MAX} are read")])
     try:
         text = raw.decode("utf-8-sig")
+        if (quick := read_quickly(text, _plain, YAML_DEPTH_MAX)) is not None:
+            value, places, key_places = quick
+            return YamlFile(name=name, value=value, places=places, key_places=key_places, source=text)
         reader = YAML(typ="safe", pure=True)  # "rt" marks the folds of a `>` with U+0007, and stumbles over comments
         node = reader.compose(io.StringIO(text))
     except UnicodeDecodeError as error:
@@ -97,6 +101,28 @@ def parse_yaml(raw: bytes, name: str) -> YamlFile:
     if walk.problems:
         raise Misconfigured(walk.problems)
     return YamlFile(name=name, value=value, places=walk.places, key_places=walk.key_places, source=text)
+
+
+def _plain(text: str) -> Json:
+    """What a scalar without quotes is. Raises ValueError with a sentence where it is a number that cannot be used.
+
+    A number that is not written as it would be written back stays the text that it is: an account 012345678901, a
+    version 1.10. What wants a number reads it from the text.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        try:
+            number: int | float = int(text)
+        except ValueError as error:
+            raise ValueError("the number has too many digits") from error
+    elif _FRACTION.fullmatch(text):
+        number = float(text if text[-1] in "0123456789." else "inf")  # .inf and .nan: neither can be used
+        if not math.isfinite(number):
+            raise ValueError(f"{text} is not a number that can be used")
+    else:
+        return text
+    return number if str(number) == text else text
 
 
 def _too_deep(text: str) -> tuple[int, int]:
@@ -157,22 +183,11 @@ class _Walk:
         text: str = node.value
         if node.style in ("'", '"', "|", ">") or str(node.tag) == STANDARD + "str":
             return text
-        if text in _WORDS:
-            return _WORDS[text]
-        # A number that is not written as it would be written back stays the text that it is: an account 012345678901, a
-        # version 1.10. What wants a number reads it from the text.
         try:
-            if _INTEGER.fullmatch(text):
-                return int(text) if str(int(text)) == text else text
-        except ValueError:
-            self._refuse(node, "the number has too many digits", "quote it if it is text")
+            return _plain(text)
+        except ValueError as error:
+            self._refuse(node, str(error), "quote it if it is text")
             return None
-        if not _FRACTION.fullmatch(text):
-            return text
-        number = float(text if text[-1] in "0123456789." else "inf")  # .inf and .nan: neither can be used
-        if not math.isfinite(number):
-            self._refuse(node, f"{text} is not a number that can be used", "quote it if it is text")
-        return number if str(number) == text else text
 
     def _refuse(self, node: Node, message: str, hint: str = "") -> None:
         self.problems.append(Problem(self.name, node.start_mark.line + 1, node.start_mark.column + 1, message, hint))

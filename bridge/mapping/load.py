@@ -120,7 +120,7 @@ class _Folder:
             raise Misconfigured([Problem(str(file), 0, 0, f"cannot be read: {error.strerror}")]) from error
 
 
-@lru_cache(FILES_REMEMBERED)  # nine tenths of compiling is YAML; a reload reads all files, and few have changed
+@lru_cache(FILES_REMEMBERED)  # a reload reads all files, and few have changed
 def _parse(raw: bytes, name: str) -> YamlFile:
     try:
         return parse_yaml(raw, name)

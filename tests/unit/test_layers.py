@@ -21,13 +21,14 @@ PURE = (
     "bridge.typed",
     "bridge.errors",
     "bridge.yamlfile",
+    "bridge.yamlquick",
     "bridge.correlation",
     "bridge.sources",
     "bridge.mapping",
     "bridge.dictionary",
 )
 # JSON, patterns in linear time, YAML with its places; signatures and tokens, which are only computed with.
-PURE_MAY_IMPORT = {"msgspec", "re2", "ruamel", "cryptography", "jwt"}
+PURE_MAY_IMPORT = {"msgspec", "re2", "ruamel", "yaml", "cryptography", "jwt"}
 VALUES = (
     "bridge.settings",
 )  # frozen values a pure module may be given; that they were read from a file is not its matter
