@@ -190,11 +190,15 @@ class Persons:
             if tx.execute(known).scalar() == "ended":
                 return
         facts = self.world.people.facts(row["sys_id"])
+        if facts.unseen:  # nor while it is not told yet that our close was applied
+            facts.taken_at = None
+            return
         facts.ended_at, facts.reopened = self.world.timeline.seconds, False
 
     def _reopen(self, row: dict[str, str]) -> None:
         self._edited(row, state=IN_WORK[self.world.target.table])
         facts = self.world.people.facts(row["sys_id"])
+        facts.unseen = facts.ended_at is None
         facts.ended_at, facts.reopened, facts.taken_at = None, True, self.world.timeline.seconds
 
     def _take(self, row: dict[str, str]) -> None:

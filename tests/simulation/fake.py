@@ -224,7 +224,9 @@ class Fake:
 
     def _served(self, asked: ApiRequest, began: float) -> Reply:
         if asked.method == "GET" or asked.place.api == "token":
-            return _reply(serve(self.simulator, asked, now=self.simulator.clock()))
+            seen = serve(self.simulator, asked, now=self.simulator.clock())
+            self.people.read(seen.body)
+            return _reply(seen)
         self.writes += 1
         before = {row["sys_id"]: dict(row) for row in self.simulator.rows.rows(self.target.table)}
         answer = serve(self.simulator, asked, now=self.simulator.clock())

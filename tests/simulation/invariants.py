@@ -150,18 +150,22 @@ def _beside(evidence: Evidence) -> list[str]:
 
 
 def _there(evidence: Evidence, addition: Any) -> list[str]:
-    """What counts as done was done, for a record that nobody has deleted. An output may have been sent again."""
-    incidents = {row.id: row for row in _rows(evidence.store, tables.incidents)}
-    sys_id = incidents[addition.incident].sys_id
-    if sys_id is None:
+    """What counts as done was done, for a record that nobody has deleted. An output may have been sent again. It stays
+    at the record that the incident had: where a twin was taken instead, at that twin's other.
+    """
+    incident = {row.id: row for row in _rows(evidence.store, tables.incidents)}[addition.incident]
+    if incident.sys_id is None:
         return [f"the {addition.kind} of incident {addition.incident} counts as done, and there is no record"]
-    if evidence.people is None or sys_id in evidence.people.deleted:
+    if evidence.people is None or incident.sys_id in evidence.people.deleted:
         return []
+    had = {incident.sys_id}
+    if evidence.twins:
+        had |= {row["sys_id"] for row in evidence.records if row["correlation_id"] == incident.correlation_id}
     found = {
-        "attachment": [row for row in evidence.attachments if row["table_sys_id"] == sys_id],
-        "observables": [row for row in evidence.links if row["task"] == sys_id],
-    }.get(addition.kind, [row for row in evidence.events if sys_id in row["additional_info"]])
-    return [] if found else [f"the {addition.kind} of {incidents[addition.incident].number} is not there"]
+        "attachment": [row for row in evidence.attachments if row["table_sys_id"] in had],
+        "observables": [row for row in evidence.links if row["task"] in had],
+    }.get(addition.kind, [row for row in evidence.events if any(one in row["additional_info"] for one in had)])
+    return [] if found else [f"the {addition.kind} of {incident.number} is not there"]
 
 
 # --- at rest each correlation has exactly the incident that it should

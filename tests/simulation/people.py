@@ -25,6 +25,7 @@ class Facts:
     taken_at: float | None = None  # assigned, or moved to another state
     fields: dict[str, tuple[str, float]] = field(default_factory=dict)  # what they wrote into fields of ours
     reopened: bool = False
+    unseen: bool = False  # opened it after we had closed it, and nobody has read it since
     edited: set[str] = field(default_factory=set)  # every field that a person ever changed
 
 
@@ -39,6 +40,12 @@ class People:
 
     def facts(self, sys_id: str) -> Facts:
         return self.of.setdefault(sys_id, Facts())
+
+    def read(self, answer: object) -> None:
+        """By the bridge: of what stands in an answer it knows what people did."""
+        for sys_id, facts in self.of.items():
+            if facts.unseen and sys_id in str(answer):
+                facts.unseen = False
 
     def is_ours(self, row: Row) -> bool:
         return row["correlation_display"].endswith(f" · {self.installation}")
