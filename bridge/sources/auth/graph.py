@@ -15,7 +15,7 @@ from bridge.alert import Json
 from bridge.errors import Unmappable
 from bridge.sources.auth.verifier import matches, refusal
 from bridge.sources.document import decode
-from bridge.sources.validation import validation_token
+from bridge.sources.graph_question import validation_token
 
 NOTIFICATIONS_MAX = 5_000
 

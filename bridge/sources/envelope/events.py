@@ -21,7 +21,7 @@ from bridge.sources.envelope.shape import (
     media_type,
     member,
 )
-from bridge.sources.validation import TOKEN_CHARACTERS_MAX, validation_token
+from bridge.sources.graph_question import TOKEN_CHARACTERS_MAX, validation_token
 
 EVENTS_IN_ID_MAX = 5_000
 
