@@ -52,10 +52,9 @@ def test(name: str, url: str, config: Path, *, yes: bool, as_json: bool) -> None
     mapping = load_mappings(settings.mappings_path, [source.mapping])[source.mapping]
     _ask(settings, mapping, yes=yes)
     sample, body = _sample(settings, mapping)
-    answer = _post(f"{url.rstrip('/')}/hooks/{name}", source, body, settings)
+    told = _post(f"{url.rstrip('/')}/hooks/{name}", source, body, settings)
     if not as_json:
-        click.echo(f"Posted {sample}: {answer.status_code}.")
-    told = answer.json()
+        click.echo(f"Posted {sample}: 200.")
     with opened(config) as (_, store):
         with store.reading() as tx:
             arrival = delivery(tx, int(told["delivery"]), limit=ALERTS_SHOWN)
@@ -114,8 +113,8 @@ def _sample(settings: Settings, mapping: Mapping) -> tuple[str, bytes]:
         raise click.UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _post(url: str, source: Source, body: bytes, settings: Settings) -> requests.Response:
-    """Raises Permanent: nobody answers, or what answers does not take it."""
+def _post(url: str, source: Source, body: bytes, settings: Settings) -> dict[str, Any]:
+    """The answer's document. Raises Permanent: nobody answers, or what answers does not take it."""
     import requests
 
     from bridge.errors import Permanent
@@ -139,8 +138,7 @@ def _post(url: str, source: Source, body: bytes, settings: Settings) -> requests
         ) from error
     except requests.RequestException as error:
         raise Permanent("no_answer", f"{url} gave no answer: {type(error).__name__}") from error
-    _check(answer, url, source)
-    return answer
+    return _taken(answer, url, source)
 
 
 def _asked(url: str, body: bytes, headers: dict[str, str]) -> requests.Response:
@@ -152,7 +150,7 @@ def _asked(url: str, body: bytes, headers: dict[str, str]) -> requests.Response:
         return http.post(url, data=body, headers=encoded, timeout=ANSWER_SECONDS, allow_redirects=False)
 
 
-def _check(answer: requests.Response, url: str, source: Source) -> None:
+def _taken(answer: requests.Response, url: str, source: Source) -> dict[str, Any]:
     from bridge.errors import Permanent
 
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
@@ -163,9 +161,12 @@ def _check(answer: requests.Response, url: str, source: Source) -> None:
             + (why or f"it has another secret of {source.name} than this bridge.yaml names, or another bridge.yaml"),
         )
     told = _document(answer)
-    if answer.status_code != HTTPStatus.OK or "delivery" not in told:
+    delivery = told.get("delivery")
+    numbered = isinstance(delivery, str) and delivery.isascii() and delivery.isdigit() and "duplicate" in told
+    if answer.status_code != HTTPStatus.OK or not numbered:
         said = told.get("message", "what answers is no bridge")
         raise Permanent("not_taken", f"{url} answered {answer.status_code}: {said}")
+    return told
 
 
 def _kept_out(base: str) -> str:

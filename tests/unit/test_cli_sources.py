@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from bridge.cli import main
 from bridge.connecting import Wanted, connection
@@ -263,3 +264,14 @@ def test_nothing_is_posted_to_a_production_instance_unasked(
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert main(["sources", "test", "d"]) == 130
     assert "This may open an incident at itsm, a production instance" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("delivery", ['"x"', "null", "true", "[1]"])
+def test_an_answer_without_the_number_of_a_delivery_is_not_a_bridge_s(
+    place: Place, monkeypatch: pytest.MonkeyPatch, delivery: str
+) -> None:
+    answer = requests.Response()
+    answer.status_code, answer._content = 200, f'{{"delivery": {delivery}, "duplicate": false}}'.encode()
+    monkeypatch.setattr("bridge.cli.sources_test._asked", lambda *_: answer)
+    place.run("add", "alert")
+    assert "answered 200: what answers is no bridge" in place.run("test", "alert", "--yes", status=1)
