@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bridge.errors import Misconfigured, Problem
 from bridge.register import Register
-from bridge.settings import Settings, Source
+from bridge.settings import Secret, Settings, Source
+from bridge.settings.secrets import not_there
 from bridge.sources.auth import verifier_for
 from bridge.sources.envelope import envelope_for
 from bridge.sources.outside import Outside
@@ -32,14 +34,14 @@ class Doors:
 
 
 def doors_of(settings: Settings, outside: Outside | None) -> dict[str, SourceDoor]:
-    """None: to see whether they can be built."""
+    """None: to see whether they can be built. Raises Misconfigured, also for a secret that went away meanwhile."""
     return {
         source.name: SourceDoor(
             name=source.name,
             tenant=source.tenant,
             mapping=source.mapping,
             verifier=verifier_for(
-                source.name, source.auth, tuple(secret.read() for secret in source.auth.secrets), outside
+                source.name, source.auth, tuple(_read(secret, source) for secret in source.auth.secrets), outside
             ),
             envelope=envelope_for(source.envelope, source.auth),
             body_bytes_max=source.body_bytes_max,
@@ -47,3 +49,11 @@ def doors_of(settings: Settings, outside: Outside | None) -> dict[str, SourceDoo
         )
         for source in settings.sources.values()
     }
+
+
+def _read(secret: Secret, source: Source) -> bytes:
+    try:
+        return secret.read()
+    except (KeyError, OSError) as error:
+        wrong, remedy = not_there(secret, error)
+        raise Misconfigured([Problem(f"source {source.name}", 0, 0, wrong, remedy)]) from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from watchfiles import watch
@@ -156,8 +156,10 @@ class Reloader:
             if wanted is None:
                 self._refused = None
             elif news or self._refused is None or wanted.sources != self._refused.sources:
+                self._refused = None  # a secret that went away meanwhile is looked for again at the next look
+                open_doors = self._sources_file.opening(wanted)
                 self._refused = wanted
-                self._take_sources(wanted)
+                self._take_sources(wanted, open_doors)
                 self._refused = None
         except Misconfigured as error:
             self._refuse("sources", error)
@@ -165,9 +167,8 @@ class Reloader:
             if self._refused is None:
                 self._tell("sources", "")
 
-    def _take_sources(self, wanted: Settings) -> None:
+    def _take_sources(self, wanted: Settings, open_doors: Callable[[], None]) -> None:
         """Their mappings first: no door opens before what is behind it is in use."""
-        open_doors = self._sources_file.opening(wanted)
         mappings = load(wanted, self._store.moment().date()) if self._auto else {}
         publish_found(wanted, self._store, mappings, seen=self._seen, actor="reload")
         found = in_use(wanted, self._store, known=self._library.current)

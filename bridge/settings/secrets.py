@@ -165,13 +165,18 @@ def _wrong_with(secret: Secret) -> tuple[str, str] | None:
     """(what is wrong, what to do)"""
     try:
         value = secret.read()
-    except KeyError:
-        return f"the environment variable {secret.name} is not set", f"export {secret.name}=…"
-    except OSError as error:
-        return f"{secret.name} cannot be read: {error.strerror}", "write the secret into it, mode 0600"
+    except (KeyError, OSError) as error:
+        return not_there(secret, error)
     if not value.strip():
         return f"{_shown(secret)} is empty", "an empty secret protects nothing: put its value there"
     return None
+
+
+def not_there(secret: Secret, error: KeyError | OSError) -> tuple[str, str]:
+    """(what is wrong, what to do), of a secret whose `read` raised this."""
+    if isinstance(error, OSError):
+        return f"{secret.name} cannot be read: {error.strerror}", "write the secret into it, mode 0600"
+    return f"the environment variable {secret.name} is not set", f"export {secret.name}=…"
 
 
 def _shown(secret: Secret) -> str:

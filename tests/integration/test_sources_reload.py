@@ -13,7 +13,7 @@ from publishing_world import OTHER, Place, Process
 from bridge import reloader
 from bridge.cli import main
 from bridge.doors import doors_of
-from bridge.errors import Transient
+from bridge.errors import Misconfigured, Transient
 from bridge.library import Library
 from bridge.publishing import in_use
 from bridge.sources_file import still_there
@@ -110,6 +110,28 @@ def test_a_source_whose_secret_is_empty_waits_until_it_is_filled(place: Place, p
     assert process.doors == {"probe", "second"}
 
 
+@only_auto
+def test_a_secret_that_goes_away_after_it_was_checked_is_told_and_looked_for_again(
+    place: Place, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = place.folder / "second.secret"
+    place.write(SECOND_MAPPING, "second")
+    add_second(place)
+
+    def checked_and_gone(_settings: Any) -> list[Any]:
+        secret.unlink()
+        return []
+
+    monkeypatch.setattr("bridge.sources_file.check_secrets", checked_and_gone)
+    process.look(files=False)
+    assert process.doors == {"probe"}
+    assert "second.secret cannot be read" in process.library.refused
+    secret.write_text("s3cret")
+    process.look(files=False)
+    assert process.doors == {"probe", "second"}
+    assert process.library.refused == ""
+
+
 def test_a_source_that_is_removed_is_shut_and_the_others_stay(place: Place, process: Process) -> None:
     edit(place, lambda text: text.replace("  probe:", "  renamed:"))
     process.look(files=False)
@@ -181,7 +203,7 @@ def test_who_takes_the_place_of_a_process_that_died_needs_no_secret_of_a_source_
     started = place.settings
     edit(place, lambda text: text.replace(SECOND, ""))
     (place.folder / "second.secret").unlink()
-    with pytest.raises(OSError, match=r"second\.secret"):
+    with pytest.raises(Misconfigured, match=r"second\.secret"):
         doors_of(started, None)
     assert set(doors_of(still_there(started), None)) == {"probe"}
     assert Library(in_use(still_there(started), place.store).current)["probe"]
