@@ -57,12 +57,12 @@ def a_return_reopens(world: World, now: datetime) -> str:
 
 def a_person_is_heeded(world: World, now: datetime) -> str:
     world.post("aws-securityhub", _bucket(now, "FAILED"))
-    world.wait_for("the incident", lambda: len(world.records("incident", "S3.8")) == 1)
-    record = world.records("incident", "S3.8")[0]
+    world.wait_for("the incident", lambda: len(world.records("incident", "S3 buckets")) == 1)
+    record = world.records("incident", "S3 buckets")[0]
     world.person("incident", record["sys_id"], assigned_to="analyst", state="2")
     world.post("aws-securityhub", _bucket(now + timedelta(seconds=1), "PASSED"))
-    world.wait_for("the note", lambda: "left to you" in world.records("incident", "S3.8")[0]["work_notes"])
-    _must(world.state("incident", "S3.8") == "In Progress", "the bridge closed what a person works on")
+    world.wait_for("the note", lambda: "left to you" in world.records("incident", "S3 buckets")[0]["work_notes"])
+    _must(world.state("incident", "S3 buckets") == "In Progress", "the bridge closed what a person works on")
     return (
         f"an analyst has taken {record['number']}: the resolve is told in a work note, the incident is theirs to close"
     )
