@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -42,6 +42,8 @@ class Metrics:
             ["instance"],
             registry=self.registry,
         )
+        self._apart = _ApartCollector()
+        self.registry.register(self._apart)
         self._decisions = self._counter("bridge_decisions", "Decisions settled.", "kind", "reason")
         self._additions = self._counter("bridge_additions", "What goes with an incident, once.", "kind", "outcome")
         self.queue_seconds = self._histogram("bridge_intake_queue_seconds", "Wait of a delivery for its batch.")
@@ -80,9 +82,14 @@ class Metrics:
         )
         gauge.set_function(lambda: float(refused()))
 
-    def watch_instance(self, instance: str, held: Callable[[], float]) -> None:
-        """Ask `held` at every scrape: 1 while the instance is left alone, 0.5 while it is tried again, else 0."""
+    def watch_instance(
+        self, instance: str, held: Callable[[], float], apart: Callable[[], Mapping[str, float]]
+    ) -> None:
+        """Ask `held` at every scrape: 1 while the instance is left alone, 0.5 while it is tried again, else 0. `apart`:
+        the same of each API that is left alone by itself.
+        """
         self._breakers.labels(instance).set_function(held)
+        self._apart.of[instance] = apart
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
@@ -92,6 +99,27 @@ class Metrics:
 
     def _histogram(self, name: str, what: str) -> Histogram:
         return Histogram(name, what, registry=self.registry, buckets=COMMIT_BUCKETS)
+
+
+class _ApartCollector(Collector):
+    """The APIs of an instance are known once they are called."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, Callable[[], Mapping[str, float]]] = {}  # by instance
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "bridge_servicenow_api_held",
+            "1 while an API of an instance is left alone by itself, 0.5 while it is tried again, else 0.",
+            labels=("instance", "api"),
+        )
+        for instance, apart in self.of.items():
+            for api, held in apart().items():
+                family.add_metric((instance, api), held)
+        yield family
 
 
 class _BacklogCollector(Collector):

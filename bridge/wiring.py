@@ -297,8 +297,8 @@ def _clients(settings: Settings, store: Store, metrics: Metrics, closing: contex
     def counter(instance: str) -> Callable[[str, float], None]:
         return lambda outcome, _seconds: metrics.called(instance, outcome)
 
-    def state(client: Client) -> Callable[[], float]:
-        return lambda: HELD[client.breaker.state]
+    def watch_client(name: str, client: Client) -> None:
+        metrics.watch_instance(name, lambda: HELD[client.breaker.state], lambda: client.held_apart)
 
     clients = {
         name: Client(instance, clock=utc_now, on_call=counter(name), share=share(instance))
@@ -306,7 +306,7 @@ def _clients(settings: Settings, store: Store, metrics: Metrics, closing: contex
     }
     for name, client in clients.items():
         closing.callback(client.close)
-        metrics.watch_instance(name, state(client))
+        watch_client(name, client)
     return clients
 
 

@@ -294,7 +294,8 @@ LOAD: tuple[Row, ...] = (
         "rate_limited call_budget",
         lambda seen: seen.code == "rate_limited" or "rate limit rule" in seen.message,
         "The hour's calls that a rate limit rule allows are used up.",
-        "Raise the rule for the integration user, or lower limits.calls_per_hour of the instance.",
+        "Raise the rule for the integration user, or lower limits.calls_per_hour of the instance. A bridge that runs "
+        "goes on once the time is over that the answer named.",
     ),
     row(
         "call_budget",

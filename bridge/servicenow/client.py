@@ -20,7 +20,7 @@ from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.servicenow import outcome, token
 from bridge.servicenow.access import Access
 from bridge.servicenow.auth import Grant, Header, credentials, secrets_in
-from bridge.servicenow.breaker import REACH, Breaker, State
+from bridge.servicenow.breaker import HELD, REACH, Breaker, State
 from bridge.servicenow.connection import Call, Session, deadline_passed
 from bridge.servicenow.limits import Alone, Gate, Share, api_of
 from bridge.servicenow.outcome import Answer, Raw
@@ -111,6 +111,12 @@ class Client:
         """What is left alone, and why, in sentences; empty when all is well."""
         problems = (breaker.problem for breaker in self._breakers())
         return " ".join(dict.fromkeys(problem for problem in problems if problem))  # of several tables it may be one
+
+    @property
+    def held_apart(self) -> dict[str, float]:
+        """Of each API, or table, that is left alone by itself where it must be: as `HELD` has it."""
+        breakers = self._breakers_apart.copy()
+        return {_named(api, table): HELD[breaker.state] for (api, table), breaker in breakers.items()}
 
     def _breakers(self) -> list[Breaker]:
         return [self.breaker, *list(self._breakers_apart.values())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage, to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from signing import NOW
 from standardwebhooks.webhooks import Webhook
 from svix.webhooks import Webhook as SvixWebhook
@@ -70,6 +73,30 @@ def test_cloudevents_own_package_sends_a_structured_event(store: Store, tmp_path
     event = CloudEvent(ATTRIBUTES, {"a": [1, "ü"]})
     mark, structured = posted(store, tmp_path, to_structured_event(event))
     assert (mark, structured["data"]) == ("/x y c 1", {"a": [1, "ü"]})
+
+
+def test_events_that_cloudevents_own_package_wrote_come_in_a_batch(store: Store, tmp_path: Path) -> None:
+    """The package knows no batches: one is a list of what it writes of each event."""
+    events = [CloudEvent(ATTRIBUTES | {"id": f"c {n}", "rule": f"r{n}"}, {"n": n}) for n in range(3)]
+    batch = b"[" + b",".join(bytes(to_structured_event(event).body) for event in events) + b"]"
+    with open_door(store, tmp_path, "envelope: cloudevents, auth: {scheme: none}") as door:
+        assert door.post(batch, {"Content-Type": "application/cloudevents-batch+json"}).status_code == 200
+        assert door.ids() == ["r0", "r1", "r2"]
+
+
+def test_a_standard_webhook_that_a_private_key_signed_is_taken_once_the_body_is_right(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    monkeypatch.setenv("S", "whpk_" + base64.b64encode(public).decode())
+    body, sent = '{"rule": "r1"}', str(int(NOW.timestamp()))
+    signature = base64.b64encode(key.sign(f"msg_1.{sent}.{body}".encode())).decode()
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": sent, "webhook-signature": f"v1a,{signature}"}
+    with open_door(store, tmp_path, "auth: {scheme: standard_webhooks, secret: {env: S}}") as door:
+        assert door.post(body, headers).status_code == 200
+        assert door.post(body + " ", headers).status_code == 401
+        assert door.ids() == ["r1"]
 
 
 @pytest.mark.parametrize("headers", ["webhook", "svix"])

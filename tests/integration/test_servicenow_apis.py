@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,8 @@ import pytest
 from ways_world import simulated, staged
 
 from bridge.errors import Ambiguous, Transient
-from bridge.servicenow.breaker import FAILURES_MAX
+from bridge.metrics import Metrics
+from bridge.servicenow.breaker import FAILURES_MAX, HELD
 from bridge.servicenow.client import Client
 from bridge.servicenow.import_set import ImportSetWay
 from bridge.servicenow.table import TableApi
@@ -82,6 +84,19 @@ def test_what_is_told_of_it_blames_the_policy_of_that_api_and_not_the_credential
     assert told.startswith("/api/now/import at 127.0.0.1:")
     assert "the Table API takes the same credentials" in told
     assert "incidents are written all the same" not in told
+
+
+def test_the_metrics_name_it_beside_an_instance_that_is_well(way: Way) -> None:
+    key_is_for(way, "table")
+    metrics = Metrics()
+    metrics.watch_instance("acme", lambda: HELD[way.client.breaker.state], lambda: way.client.held_apart)
+    for _ in range(2):
+        way.imports()
+    told = metrics.text().decode()
+    assert 'bridge_servicenow_held{instance="acme"} 0.0' in told
+    assert re.findall(r'bridge_servicenow_api_held\{api="(.*)",instance="acme"\} (.*)', told) == [
+        ("/api/now/import", "1.0")
+    ]
 
 
 def test_it_is_tried_again_by_one_import_when_its_time_is_over(way: Way) -> None:
