@@ -9,6 +9,7 @@ from bridge.register import Register
 from bridge.settings import Secret, Settings, Source
 from bridge.settings.secrets import not_there
 from bridge.sources.auth import verifier_for
+from bridge.sources.auth.graph import ClientState
 from bridge.sources.envelope import envelope_for
 from bridge.sources.outside import Outside
 from bridge.web.hooks import SourceDoor
@@ -35,20 +36,22 @@ class Doors:
 
 def doors_of(settings: Settings, outside: Outside | None) -> dict[str, SourceDoor]:
     """None: to see whether they can be built. Raises Misconfigured, also for a secret that went away meanwhile."""
-    return {
-        source.name: SourceDoor(
-            name=source.name,
-            tenant=source.tenant,
-            mapping=source.mapping,
-            verifier=verifier_for(
-                source.name, source.auth, tuple(_read(secret, source) for secret in source.auth.secrets), outside
-            ),
-            envelope=envelope_for(source.envelope, source.auth),
-            body_bytes_max=source.body_bytes_max,
-            decoded_bytes_max=source.decoded_bytes_max,
-        )
-        for source in settings.sources.values()
-    }
+    return {source.name: _door(source, outside) for source in settings.sources.values()}
+
+
+def _door(source: Source, outside: Outside | None) -> SourceDoor:
+    secrets = tuple(_read(secret, source) for secret in source.auth.secrets)
+    verifier = verifier_for(source.name, source.auth, secrets, outside)
+    return SourceDoor(
+        name=source.name,
+        tenant=source.tenant,
+        mapping=source.mapping,
+        verifier=verifier,
+        envelope=envelope_for(source.envelope, source.auth),
+        body_bytes_max=source.body_bytes_max,
+        decoded_bytes_max=source.decoded_bytes_max,
+        masked=verifier.masked if isinstance(verifier, ClientState) else None,
+    )
 
 
 def _read(secret: Secret, source: Source) -> bytes:

@@ -278,6 +278,15 @@ def test_graph_writes_our_secret_into_each_notification(store: Store, tmp_path: 
             assert door.post(body, query="validationToken=").status_code == 401
         assert door.post(notification("s3cret", "s3cret")).status_code == 200
         assert [row.sender_id for row in door.kept()] == ["n0 n1"]
+        assert door.kept()[0].body == notification("***", "***"), "no row holds our secret"
+
+
+def test_graphs_secret_in_a_spelling_that_could_not_be_taken_out_is_not_let_in(store: Store, tmp_path: Path) -> None:
+    with open_door(store, tmp_path, "auth: {scheme: graph, secret: {env: S}}") as door:
+        spelt = {"state": rb'"clientState": "s3\u0063ret"', "key": rb'"client\u0053tate": "s3cret"'}
+        assert door.post(b'{"rule": "r1", "value": [{"id": "n", ' + spelt["state"] + b"}]}").status_code == 200
+        assert b"***" in door.kept()[0].body
+        assert door.post(b'{"rule": "r1", "value": [{"id": "m", ' + spelt["key"] + b"}]}").status_code == 401
 
 
 def test_oktas_challenge_is_answered(store: Store, tmp_path: Path) -> None:
