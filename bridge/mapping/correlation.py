@@ -12,11 +12,11 @@ from bridge.correlation.identity import identify
 from bridge.correlation.policy import Policy
 from bridge.errors import Unmappable
 from bridge.mapping.compiler import Compiler
-from bridge.mapping.evaluate import BEFORE_SEVERITY, FACTS, Getter, Scope, compile_text
-from bridge.mapping.language import Hole, LanguageError, Text, names_in, without_empty
+from bridge.mapping.evaluate import BEFORE_SEVERITY, FACTS, Getter, Scope, compile_expression
+from bridge.mapping.language import LanguageError, names_in, without_empty
 from bridge.mapping.model import JOIN_RULES_MAX, JOIN_VALUES_MAX, Node, Report
 from bridge.mapping.origin import IsLiteral, Origins, always
-from bridge.mapping.values import clean, is_nothing, text_of
+from bridge.mapping.values import TEXT_CHARS_MAX, clean, is_nothing, text_of
 
 JOIN_DIGITS = 32  # hex digits of a join key's digest
 
@@ -25,7 +25,7 @@ Steps = tuple[str | tuple[Getter, str, bool], ...]
 
 
 def compile_identity(node: Node | None, compiler: Compiler) -> Callable[[Scope], str]:
-    """The text of the correlation ID. A part that is empty sends the alert to quarantine: there is never an ID ":"."""
+    """The text of the correlation ID. A part that is empty or no single value sends the alert to quarantine."""
     steps = _steps(node, compiler)
 
     def identity(scope: Scope) -> str:
@@ -35,8 +35,11 @@ def compile_identity(node: Node | None, compiler: Compiler) -> Callable[[Scope],
                 texts.append(step)
                 continue
             getter, source, may_be_empty = step
-            text = getter(scope)
-            if text and clean(text):
+            value = getter(scope)
+            text = _one_text(value)
+            if text is None:
+                raise Unmappable("identity_not_one_value", _not_one_value(source, value))
+            if clean(text):
                 texts.append(text)
             elif not may_be_empty:
                 raise Unmappable(
@@ -48,8 +51,25 @@ def compile_identity(node: Node | None, compiler: Compiler) -> Callable[[Scope],
     return identity
 
 
+def _one_text(value: Json) -> str | None:
+    """The text of one value, or of a list of one; "" of nothing; None of an object and of several values."""
+    if value.__class__ is list and len(value) == 1:
+        value = value[0]
+    if value.__class__ is dict or value.__class__ is list:
+        return "" if is_nothing(value) else None
+    return text_of(value)[:TEXT_CHARS_MAX]
+
+
+def _not_one_value(source: str, value: Json) -> str:
+    kind, whole = ("an object", "json") if value.__class__ is dict else ("a list, not one value,", "join")
+    return (
+        f"the part {{{{ {source} }}}} of correlation.id is {kind} in this alert: name one value of it, "
+        f"or write `| {whole}` if the whole of it is the identity"
+    )
+
+
 def compile_formers(node: Node | None, compiler: Compiler) -> tuple[Callable[[Scope], str | None], ...]:
-    """`formerly`: the correlation IDs that earlier mappings gave; each None where one of its parts is empty."""
+    """`formerly`: the correlation IDs that earlier mappings gave; None where a part is empty or no single value."""
     return tuple(_former(child, compiler) for child in node.elements()) if node is not None else ()
 
 
@@ -59,11 +79,13 @@ def _former(node: Node, compiler: Compiler) -> Callable[[Scope], str | None]:
     def former(scope: Scope) -> str | None:
         texts = []
         for step in steps:
-            text = step if isinstance(step, str) else step[0](scope)
-            if isinstance(step, str) or (text and clean(text)):
-                texts.append(text)
-            elif not step[2]:
+            if isinstance(step, str):
+                texts.append(step)
+                continue
+            text = _one_text(step[0](scope))
+            if text is None or not (clean(text) or step[2]):
                 return None
+            texts.append(text)
         return identify("".join(texts))
 
     return former
@@ -85,9 +107,8 @@ def _steps(node: Node | None, compiler: Compiler) -> Steps:
             steps.append(part)
             continue
         rest = without_empty(part.expression)
-        hole = part if rest is None else Hole(rest, part.source)
         try:
-            getter = compile_text(Text((hole,)), compiler.names, BEFORE_SEVERITY)
+            getter = compile_expression(rest or part.expression, compiler.names, BEFORE_SEVERITY)
             steps.append((compiler.watch.part("value", node, getter), part.source, rest is not None))
         except LanguageError as error:
             compiler.report.error(node, error.message, error.hint)

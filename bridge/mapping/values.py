@@ -50,7 +50,7 @@ def text_of(value: Json) -> str:
         return ", ".join(part for part in parts if part)[:TEXT_CHARS_MAX]
     if kind is datetime:
         return time_text(value)
-    return json_text(value)
+    return json_text(value) if value else ""
 
 
 def _number_text(value: int | float) -> str:

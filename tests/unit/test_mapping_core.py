@@ -150,6 +150,34 @@ def test_an_empty_part_of_the_id_is_named(host: object) -> None:
     assert "{{ .host }}" in caught.value.message
 
 
+@pytest.mark.parametrize("host", [{"name": "h"}, ["a", "b"], [{"name": "h"}], [["a"]]])
+def test_a_part_of_the_id_that_is_no_single_value_is_named(host: object) -> None:
+    with pytest.raises(Unmappable) as caught:
+        mapping().map({"rule": "r", "host": host})
+    assert caught.value.code == "identity_not_one_value"
+    assert "{{ .host }}" in caught.value.message
+
+
+def test_an_empty_object_is_no_part_of_an_id() -> None:
+    with pytest.raises(Unmappable) as caught:
+        mapping().map({"rule": "r", "host": {}})
+    assert caught.value.code == "empty_identity"
+
+
+def test_a_list_of_one_value_is_that_value_in_the_id() -> None:
+    assert mapping().map({"rule": "r", "host": ["h"]}).correlation_id == "r:h"
+
+
+def test_a_list_is_a_part_of_the_id_where_the_mapping_joins_it() -> None:
+    joined = mapping(correlation="{id: '{{ .rule }}:{{ .host | join(\",\") }}'}")
+    assert joined.map({"rule": "r", "host": ["a", "b"]}).correlation_id == "r:a,b"
+
+
+def test_a_former_id_with_a_part_that_is_no_single_value_is_none() -> None:
+    formerly = mapping(correlation="{id: '{{ .rule }}', formerly: '{{ .host }}'}")
+    assert formerly.map({"rule": "r", "host": ["a", "b"]}).former_ids == ()
+
+
 def test_the_id_keeps_its_full_text_beside_the_short_form() -> None:
     mapped = mapping().map({"rule": "r" * 200, "host": "h"})
     assert (mapped.correlation_text, len(mapped.correlation_id)) == ("r" * 200 + ":h", 100)

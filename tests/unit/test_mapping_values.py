@@ -34,6 +34,7 @@ def test_these_are_something(value: object) -> None:
         (["a", None, "", 2], "a, 2"),
         (["a", {"b": 1}, ["c"]], 'a, {"b":1}, ["c"]'),
         ({"a": "ü"}, '{"a":"ü"}'),
+        ({}, ""),
         (MOMENT, "2024-06-19T11:42:41Z"),
     ],
     ids=lambda value: str(value)[:40] if not isinstance(value, int) else "int",
