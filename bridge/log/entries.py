@@ -51,6 +51,7 @@ class Action(StrEnum):
     MAPPINGS_REFUSED = "mappings_refused"
     SOURCES_LOADED = "sources_loaded"  # a process has taken what changed in `sources` of bridge.yaml
     SOURCES_REFUSED = "sources_refused"
+    KEY_CHANGED = "key_changed"  # the log's checkpoints are signed by other keys from here on
     STARTED = "started"
     STOPPED = "stopped"
 

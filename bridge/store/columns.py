@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, Dialect, Integer, TypeDecorator
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -35,3 +37,19 @@ class Instant(TypeDecorator[datetime]):
 
 # SQLite hands out rowids only for INTEGER; PostgreSQL needs the eight bytes.
 Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+class ThisTransaction(FunctionElement[int]):
+    """A column's default on PostgreSQL: the number of the transaction that writes the row. NULL on SQLite."""
+
+    inherit_cache = True
+
+
+@compiles(ThisTransaction)
+def _null(*_: object, **__: object) -> str:
+    return "NULL"
+
+
+@compiles(ThisTransaction, "postgresql")
+def _current_transaction(*_: object, **__: object) -> str:
+    return "(pg_current_xact_id()::text::bigint)"

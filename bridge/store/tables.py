@@ -30,7 +30,7 @@ from sqlalchemy import (
     text,
 )
 
-from bridge.store.columns import Id, Instant
+from bridge.store.columns import Id, Instant, ThisTransaction
 
 metadata = MetaData()
 
@@ -289,6 +289,9 @@ intents = Table(
     Column("digest", LargeBinary, nullable=False),  # SHA-256 of fields
     Column("fields", LargeBinary, nullable=False),  # JSON, as sent
     Column("read_seq", BigInteger, nullable=False),  # alerts up to here are told by this write
+    # Erasable, as `fields`: the log holds their salted digests alone.
+    Column("salt", LargeBinary),  # 16 random bytes; NULL: erased, or written before there were digests
+    Column("before", LargeBinary),  # JSON: field written -> what was read of it before; NULL as `salt`
     Column("settlement", LargeBinary, nullable=False),  # JSON of held.Settlement: what is true once it was applied
     Column("revision_id", Id, ForeignKey("revisions.id")),  # the mapping revision that rendered it
     Column("started_at", Instant, nullable=False),
@@ -371,7 +374,9 @@ log_entries = Table(
     Column("correlation", Id),  # correlations.id, for `incidents show`
     Column("incident", Id),  # incidents.id
     Column("delivery", Id),
-    Column("entry", LargeBinary, nullable=False),  # canonical JSON; what the log's later sealing covers
+    Column("entry", LargeBinary, nullable=False),  # canonical JSON: a leaf of the log's tree, once it is sealed
+    # PostgreSQL: the transaction that wrote it; 0 of what is older than this column. NULL on SQLite, which needs none.
+    Column("xact", BigInteger, server_default=ThisTransaction()),
 )
 Index(
     "log_entries_by_correlation",
