@@ -134,7 +134,10 @@ def is_ours_by_now(tx: Connection, stray: Stray, targets: Collection[str]) -> bo
 
 
 def twin_of(tx: Connection, stray: Stray, targets: Collection[str]) -> Twin | None:
-    """The incident whose create it follows: by the newest intent before it; None: this store intended none."""
+    """The incident whose create it follows. None: this store intended none.
+
+    One whose create is not settled, for the stray is probably what it made; else by the newest intent before it.
+    """
     columns = (incidents, episodes.c.correlation, func.min(intents.c.started_at, type_=Instant()).label("began"))
     query = (
         select(*columns)
@@ -150,7 +153,8 @@ def twin_of(tx: Connection, stray: Stray, targets: Collection[str]) -> Twin | No
         return None
     created = created_at(stray.created_on)
     before = [row for row in rows if created is None or row.began <= created + CLOCKS_APART_MAX]
-    row = (before or rows[:1])[-1]
+    unsettled = [row for row in rows if row.sys_id is None and _is_unsettled(tx, row.id)]
+    row = (unsettled or before or rows[:1])[-1]
     return Twin(
         incident=row.id,
         correlation=row.correlation,
@@ -161,6 +165,11 @@ def twin_of(tx: Connection, stray: Stray, targets: Collection[str]) -> Twin | No
         number=row.number,
         record_state=row.record_state,
     )
+
+
+def _is_unsettled(tx: Connection, incident: int) -> bool:
+    doubt = doubt_of(tx, incident)
+    return doubt is not None and not doubt.known
 
 
 def wake(tx: Connection, twin: Twin, now: datetime) -> None:

@@ -10,9 +10,11 @@ again. A crash anywhere leaves a stray that is still due.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
+
+from sqlalchemy import Connection
 
 from bridge.correlation.policy import CloseWhen
 from bridge.correlation.reconcile import CLOSES_PER_HOUR_MAX, HOUR, Merge, Side, merge
@@ -76,8 +78,7 @@ class Twins:
         with self._store.transaction("stray") as tx:
             reconciling.fence(tx, turn)
             now = self._store.now(tx)
-            if strays.is_ours_by_now(tx, stray, here):
-                strays.forget(tx, stray)
+            if _is_no_stray(tx, stray, here):
                 return
             twin = strays.twin_of(tx, stray, here)
             if twin is None:
@@ -91,11 +92,11 @@ class Twins:
                 strays.later(tx, stray, now + AGAIN)
                 return
         try:
-            self._merge(turn, stray, twin, targets[twin.target], burst)
+            self._merge(turn, stray, twin, targets[twin.target], burst, here)
         except Permanent as error:  # what must be asked first may not be read: the other strays go on
             self._report(turn, stray, twin, f"{_two(stray, twin)} {error.message}")
 
-    def _merge(self, turn: Turn, stray: Stray, twin: Twin, target: Target, burst: Burst) -> None:
+    def _merge(self, turn: Turn, stray: Stray, twin: Twin, target: Target, burst: Burst, here: Collection[str]) -> None:
         table = self._tables[turn.instance]
         other = table.read(target.table, stray.sys_id, deadline=burst.call())
         kept = table.read(target.table, twin.sys_id or "", deadline=burst.call())
@@ -109,20 +110,22 @@ class Twins:
         if decided is Merge.CLOSE and table.has_open_children(target.table, stray.sys_id, deadline=burst.call()):
             decided = merge(ours, replace(theirs, touched=True) if theirs is not None else None)
         if decided is Merge.CLOSE:
-            self._close(turn, stray, twin, target, burst)
+            self._close(turn, stray, twin, target, burst, here)
             return
         with self._store.transaction("merged") as tx:
             reconciling.fence(tx, turn)
             now = self._store.now(tx)
+            if _is_no_stray(tx, stray, here):
+                return
             if decided is Merge.OVER:
                 outcome = Outcome.CLOSED if stray.sent_until is not None and other is not None else Outcome.OVER
                 strays.settle(tx, stray, twin, outcome, now)
             elif decided is Merge.REPORT:
-                strays.settle(tx, stray, twin, Outcome.TWO, now, said=_two(stray, twin))
+                strays.settle(tx, stray, twin, Outcome.TWO, now, said=(_alone if kept is None else _two)(stray, twin))
             elif not strays.swap(tx, stray, twin, FIRST_STATE[target.table], now, late_commit=target.late_commit):
                 strays.later(tx, stray, now + AGAIN)
 
-    def _close(self, turn: Turn, stray: Stray, twin: Twin, target: Target, burst: Burst) -> None:
+    def _close(self, turn: Turn, stray: Stray, twin: Twin, target: Target, burst: Burst, here: Collection[str]) -> None:
         close = target.close
         if close is None or close.when is CloseWhen.NEVER or not closes(target, self._reading_of(target.instance)):
             self._report(turn, stray, twin, f"{_two(stray, twin)} The target {target.name} does not say how to close.")
@@ -130,6 +133,8 @@ class Twins:
         with self._store.transaction("twin_intent") as tx:
             reconciling.fence(tx, turn)
             now = self._store.now(tx)
+            if _is_no_stray(tx, stray, here):
+                return
             made = strays.closes_since(tx, stray.instance, now - HOUR)
             if not stray.released and (made >= CLOSES_PER_HOUR_MAX or strays.any_held(tx, stray.instance)):
                 strays.settle(tx, stray, twin, Outcome.HELD, now, said=_held(stray, twin))
@@ -159,6 +164,14 @@ class Twins:
             strays.settle(tx, stray, twin, Outcome.TWO, self._store.now(tx), said=said)
 
 
+def _is_no_stray(tx: Connection, stray: Stray, targets: Collection[str]) -> bool:
+    """Asked again in each transaction: while records are read, the store may learn that it is an incident's own."""
+    if not strays.is_ours_by_now(tx, stray, targets):
+        return False
+    strays.forget(tx, stray)
+    return True
+
+
 def _side(record: Record | None, target: Target, our_state: str | None) -> Side | None:
     if record is None:
         return None
@@ -175,6 +188,13 @@ def _ever_changed(record: Record | None) -> bool:
 
 def _two(stray: Stray, twin: Twin) -> str:
     return f"{stray.number} and {twin.number} are the same problem: close one of them in ServiceNow."
+
+
+def _alone(stray: Stray, twin: Twin) -> str:
+    return (
+        f"{stray.number} is open, and {twin.number}, of the same problem, is deleted or may not be read: close it in "
+        "ServiceNow where nobody needs it."
+    )
 
 
 def _held(stray: Stray, twin: Twin) -> str:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from intake_world import rows
-from reconciler_world import states, twin
+from reconciler_world import CLOSES, states, twin
+from sqlalchemy import update
 from sync_world import World, itsm
 
+from bridge import crashpoint
 from bridge.servicenow.table import TableApi
 from bridge.simulator.faults import FaultKind
 from bridge.simulator.seed import fixed_id
 from bridge.store import reconciling
 from bridge.store.reconciler_tables import strays
+from bridge.store.tables import incidents
 
 FRED = fixed_id("sys_user", "fred")
+
+
+class Crash(BaseException):
+    """The process dies."""
 
 
 @pytest.fixture
@@ -116,3 +124,60 @@ def test_a_create_that_waits_for_a_person_is_looked_up_ever_less_often_for_a_rec
     world.watch(hours=3)
     looked = [path for _method, path, _status in world.simulator.calls if "sysparm_query=correlation_id=" in path]
     assert 1 < len(looked) < 20
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_a_record_whose_create_is_not_settled_is_no_twin_of_the_incident_before_whatever_the_clocks_say(
+    world: World, hours: int
+) -> None:
+    world.simulator.offset = timedelta(hours=hours)
+    world.fire()
+    world.idle()
+    world.person(**CLOSES)
+    world.resolve()
+    world.watch(minutes=5)
+
+    def dies(point: str) -> None:
+        if point == "write:answered":
+            raise Crash
+
+    world.fire()
+    crashpoint.listen(dies)
+    try:
+        with pytest.raises(Crash):
+            world.idle()
+    finally:
+        crashpoint.listen(None)
+    world.turn()
+    world.watch(minutes=10)
+    assert (states(world), world.row().open) == (["7", "1"], True)
+
+
+def test_a_record_that_became_an_incident_while_it_was_read_is_not_closed_as_a_twin(
+    opened: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here of another problem; the store learns of it between the reconciler's reading and its writing."""
+    other = twin(opened)
+    reads = TableApi.read
+
+    def taken(api: TableApi, *args: Any, **more: Any) -> Any:
+        with opened.store.transaction() as tx:
+            tx.execute(update(incidents).values(sys_id=other["sys_id"]))
+        return reads(api, *args, **more)
+
+    monkeypatch.setattr(TableApi, "read", taken)
+    opened.turn()
+    assert (states(opened), rows(opened.store, strays)) == (["1", "1"], [])
+    opened.made_for_us = {opened.records()[0]["number"]}
+
+
+def test_a_twin_of_a_record_that_is_gone_is_told_as_that(opened: World) -> None:
+    twin(opened)
+    opened.simulator.person_deletes("incident", opened.records()[0]["sys_id"])
+    opened.turn()
+    (stray,) = rows(opened.store, strays)
+    assert stray.outcome_text == (
+        "INC0010002 is open, and INC0010001, of the same problem, is deleted or may not be read: close it in "
+        "ServiceNow where nobody needs it."
+    )
+    opened.turn(sweeps=True)

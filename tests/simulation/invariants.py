@@ -218,10 +218,12 @@ def _correlation(
         wrong.append(f"it is not at rest: {correlation.failure}: {correlation.failure_text}")
     if correlation.applied_seq != correlation.last_seq:
         wrong.append(f"alerts up to {correlation.last_seq} came, up to {correlation.applied_seq} are applied")
+    latest = mine[-1] if mine else None
+    if _was_deleted(evidence, latest):
+        records = _not_asked_about(evidence.store, records)
     strangers = [row["number"] for row in records if row["sys_id"] not in known]
     if strangers and not evidence.twins:
         wrong.append(f"twins, or records that the store does not know: {strangers}")
-    latest = mine[-1] if mine else None
     standing = [row for row in records if _stands(evidence, row, latest)]
     if len(standing) > 1 and not _told_of(evidence.store, standing):
         wrong.append(f"{len(standing)} incidents stand open: {[row['number'] for row in standing]}")
@@ -237,8 +239,17 @@ def _correlation(
 
 def _told_of(store: Store, standing: list[Row]) -> bool:
     """People were asked which of two stays."""
+    return len(_not_asked_about(store, standing)) == 1
+
+
+def _not_asked_about(store: Store, records: list[Row]) -> list[Row]:
     asked = {row.sys_id for row in _rows(store, strays) if row.outcome is not None}
-    return len([row for row in standing if row["sys_id"] not in asked]) == 1
+    return [row for row in records if row["sys_id"] not in asked]
+
+
+def _was_deleted(evidence: Evidence, incident: Any) -> bool:
+    """By a person: a unique index does not keep another from coming after it, and only people know what is to stay."""
+    return incident is not None and evidence.people is not None and incident.sys_id in evidence.people.deleted
 
 
 def _stands(evidence: Evidence, row: Row, latest: Any) -> bool:
@@ -260,8 +271,7 @@ def _firing(evidence: Evidence, correlation: Any, latest: Any, standing: list[Ro
     if episode.end is End.BY_US:
         return [f"it fires, and its incident {latest.number} was closed by us"]
     facts = _facts(evidence, latest.sys_id)
-    gone = evidence.people is not None and latest.sys_id in evidence.people.deleted
-    if gone or (facts is not None and facts.ended_at is not None):
+    if _was_deleted(evidence, latest) or (facts is not None and facts.ended_at is not None):
         return []
     return [f"it fires, and no incident is open (last: {latest.number}, {episode.end}), though no person ended it"]
 
