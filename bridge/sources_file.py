@@ -43,7 +43,7 @@ class SourcesFile:
 
     def _read(self) -> None:
         found = load_settings(self._started.file)
-        problems = check_secrets(replace(found, instances={}, signing_key=None))
+        problems = check_secrets(replace(found, instances={}, signing_keys=(), anchors=()))
         if problems:
             raise Misconfigured(problems)
         self._sources = found.sources

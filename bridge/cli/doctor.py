@@ -148,7 +148,7 @@ def _warn(settings: Settings, instance: Instance) -> None:
 def _with_this_alone(settings: Settings, instance: Instance) -> Settings:
     from dataclasses import replace
 
-    return replace(settings, instances={instance.name: instance}, sources={}, signing_key=None)
+    return replace(settings, instances={instance.name: instance}, sources={}, signing_keys=(), anchors=())
 
 
 def _of_mappings(settings: Settings, targets: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -248,6 +248,25 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorFile:
+    """A file of ours that checkpoints of the log are appended to."""
+
+    name: str  # `file:` and the path as bridge.yaml has it
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorSyslog:
+    """A collector that checkpoints of the log are sent to."""
+
+    name: str  # `syslog:` and HOST:PORT
+    host: str
+    port: int
+    transport: str  # "udp", "tcp", or "tls": TLS over TCP
+    ca: Path | None = None  # with TLS: PEM certificates, trusted instead of the public ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attention:
     """Whom the bridge tells what is wrong with its sources."""
 
@@ -266,11 +285,13 @@ class Settings:
     server_proxy: Secret | str | None = (
         None  # for what intake asks the network for; a Secret where the URL holds a password
     )
-    signing_key: Path | None  # Ed25519 private key of the correlation log
+    # Ed25519 private keys of the correlation log: one, or two during rotation, newest first; empty: it is not sealed
+    signing_keys: tuple[Path, ...]
     instances: dict[str, Instance]
     targets: dict[str, Target]
     sources: dict[str, Source]
     attention: Attention | None = None  # None: there are no incidents about sources
+    anchors: tuple[AnchorFile | AnchorSyslog, ...] = ()  # where the log's checkpoints go besides the database
 
 
 def load_settings(path: Path) -> Settings:

@@ -61,7 +61,7 @@ def _url(section: Section) -> str:
         return ""
     url, host, port = _split(text)
     origin = _origin(host, port)
-    if not _is_host(host) or port == 0 or url.scheme not in ("https", "http") or re.search(r"[\s\\]", text):
+    if not is_host(host) or port == 0 or url.scheme not in ("https", "http") or re.search(r"[\s\\]", text):
         section.refuse("url", "is not the URL of an instance", _fix(text))
     elif url.username or url.password:
         section.refuse("url", "holds credentials: they belong under `auth`, as references", EXAMPLE)
@@ -84,7 +84,7 @@ def _split(text: str) -> tuple[SplitResult, str, int | None]:
     return url, host, port
 
 
-def _is_host(host: str) -> bool:
+def is_host(host: str) -> bool:
     """What a request can name: another letter than these is written as DNS has it, xn--…"""
     if ":" in host:
         return "%" not in host  # an address of one link alone, which a certificate cannot name
@@ -259,7 +259,7 @@ def is_proxy(text: str) -> bool:
         return False
     return (
         url.scheme in ("http", "https")
-        and _is_host(host)
+        and is_host(host)
         and port != 0
         and url.path in ("", "/")
         and re.search(r"[\s\\?#\x00-\x1f\x7f]", text) is None

@@ -19,7 +19,8 @@ from bridge.settings import (
     Settings,
 )
 from bridge.settings.instance import instance_of, proxy_of
-from bridge.settings.references import file_of
+from bridge.settings.log import anchors_of
+from bridge.settings.references import files_of
 from bridge.settings.section import NAME, Section
 from bridge.settings.sources import source_of
 from bridge.settings.targets import refuse_late_commits, target_of
@@ -30,7 +31,6 @@ SERVER_THREADS_MAX = 512
 # Keys and words of CONTRACT that a later version will honour. They are refused: ignoring one would break its promise.
 LATER_KEYS = {
     "": ("retention",),
-    "log": ("anchors",),
 }
 
 T = TypeVar("T")
@@ -76,8 +76,9 @@ def _settings(root: Section, path: Path) -> Settings:
     server_proxy = proxy_of(server, folder)
     server.finish()
     log = root.section("log")
-    signing_key = file_of(log, "signing_key", folder)
-    log.finish(later=LATER_KEYS["log"])
+    signing_keys = files_of(log, "signing_key", folder)
+    anchors = anchors_of(log, folder)
+    log.finish()
     instances = _named(root, "instances", lambda name, section: instance_of(name, section, folder))
     targets = _named(root, "targets", lambda name, section: target_of(name, section, root))
     refuse_late_commits(targets, instances, root)
@@ -95,11 +96,12 @@ def _settings(root: Section, path: Path) -> Settings:
         reload=reload,
         server_threads=threads,
         server_proxy=server_proxy,
-        signing_key=signing_key,
+        signing_keys=signing_keys,
         instances=instances,
         targets=targets,
         sources=sources,
         attention=attention,
+        anchors=anchors,
     )
 
 

@@ -13,14 +13,12 @@ SECRETS_MAX = 2  # the new and the old one, during rotation
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def file_of(section: Section, key: str, folder: Path) -> Path | None:
-    """`{file: PATH}` where only a file will do: the log's key is two files, private and public."""
-    if not section.has(key):
-        return None
-    secret = secret_of(section, key, folder)
-    if secret is not None and secret.kind != "file":
+def files_of(section: Section, key: str, folder: Path) -> tuple[Path, ...]:
+    """As `secrets_of`, where only files will do: a key of the log is two of them, private and public."""
+    found = secrets_of(section, folder, key) if section.has(key) else ()
+    if any(secret.kind != "file" for secret in found):
         section.refuse(key, "must be a file", "{file: var/log.key}")
-    return Path(secret.name) if secret is not None else None
+    return tuple(Path(secret.name) for secret in found)
 
 
 def text_or_secret(section: Section, key: str, folder: Path) -> Secret | str:
@@ -29,15 +27,15 @@ def text_or_secret(section: Section, key: str, folder: Path) -> Secret | str:
     return section.text(key)
 
 
-def secrets_of(section: Section, folder: Path) -> tuple[Secret, ...]:
-    value = section.peek("secret")
+def secrets_of(section: Section, folder: Path, key: str = "secret") -> tuple[Secret, ...]:
+    value = section.peek(key)
     if not isinstance(value, list):
-        secret = secret_of(section, "secret", folder)
+        secret = secret_of(section, key, folder)
         return (secret,) if secret is not None else ()
-    section.take("secret")
+    section.take(key)
     if not 1 <= len(value) <= SECRETS_MAX:
-        section.refuse("secret", f"holds {len(value)} references; one is used, or two during rotation", "newest first")
-    found = (_reference(section, ("secret", index), item, folder) for index, item in enumerate(value))
+        section.refuse(key, f"holds {len(value)} references; one is used, or two during rotation", "newest first")
+    found = (_reference(section, (key, index), item, folder) for index, item in enumerate(value))
     return tuple(secret for secret in found if secret is not None)
 
 

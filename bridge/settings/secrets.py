@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bridge.errors import Misconfigured, Problem
-from bridge.settings import AuthScheme, InstanceAuth, Secret, Settings, Transport
+from bridge.settings import AuthScheme, InstanceAuth, Secret, Settings, AnchorSyslog, Transport
 from bridge.settings.instance import is_proxy, wrong_with_username
 from bridge.yamlfile import YamlFile, load_yaml, type_path
 
@@ -27,8 +27,8 @@ def problems_of(settings: Settings) -> list[Problem]:
             problems.append(file.problem(path, f"{'.'.join(map(str, path))}: {wrong[0]}", wrong[1]))
     for path, wrong in _wrong_with_instances(settings):
         problems.append(file.problem(path, f"{'.'.join(map(str, path))}: {wrong[0]}", wrong[1]))
-    if settings.signing_key is not None and (wrong := _wrong_with_key(settings.signing_key)) is not None:
-        problems.append(file.problem(("log", "signing_key"), f"log.signing_key: {wrong[0]}", wrong[1]))
+    for path, wrong in _wrong_with_log(settings):
+        problems.append(file.problem(path, f"{'.'.join(map(str, path))}: {wrong[0]}", wrong[1]))
     return problems
 
 
@@ -95,6 +95,17 @@ def _wrong_with_instances(settings: Settings) -> Iterator[tuple[type_path, tuple
             yield ("instances", name, "transport", key), wrong
 
 
+def _wrong_with_log(settings: Settings) -> Iterator[tuple[type_path, tuple[str, str]]]:
+    """What signs the log, and what its anchors are verified with. Whether they answer is told while serving."""
+    several = len(settings.signing_keys) > 1
+    for index, key in enumerate(settings.signing_keys):
+        if (wrong := _wrong_with_key(key)) is not None:
+            yield ("log", "signing_key", *((index,) if several else ())), wrong
+    for index, anchor in enumerate(settings.anchors):
+        if isinstance(anchor, AnchorSyslog) and anchor.ca is not None and (wrong := _wrong_with_ca(anchor.ca)):
+            yield ("log", "anchors", index, "ca"), wrong
+
+
 def _wrong_with_username(auth: InstanceAuth) -> tuple[str, str] | None:
     if auth.scheme is not AuthScheme.BASIC or not isinstance(auth.username, Secret):
         return None
@@ -119,21 +130,14 @@ def _wrong_with_private_key(auth: InstanceAuth) -> tuple[str, str] | None:
 
 
 def _wrong_with_transport(transport: Transport) -> Iterator[tuple[str, tuple[str, str]]]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if transport.ca is not None:
-        try:
-            context.load_verify_locations(transport.ca)
-        except ssl.SSLError:
-            yield "ca", (f"{transport.ca} holds no certificate", "PEM, as in -----BEGIN CERTIFICATE-----")
-        except OSError as error:
-            yield (
-                "ca",
-                (f"{transport.ca} cannot be read: {error.strerror}", "give your authority's file"),
-            )
+    if transport.ca is not None and (wrong := _wrong_with_ca(transport.ca)) is not None:
+        yield "ca", wrong
     if transport.client_cert is not None:
         try:
             # A key with a password would be asked for on the terminal.
-            context.load_cert_chain(transport.client_cert, transport.client_key, password="")
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
+                transport.client_cert, transport.client_key, password=""
+            )
         except ssl.SSLError:
             where = f"{transport.client_key}" if transport.client_key else "the same file"
             hint = "PEM without a password; the key must be the certificate's"
@@ -141,6 +145,16 @@ def _wrong_with_transport(transport: Transport) -> Iterator[tuple[str, tuple[str
         except OSError as error:
             what = f"{transport.client_cert} or its key cannot be read: {error.strerror}"
             yield "client_cert", (what, "correct the paths, or let the bridge's user read them")
+
+
+def _wrong_with_ca(ca: Path) -> tuple[str, str] | None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(ca)
+    except ssl.SSLError:
+        return f"{ca} holds no certificate", "PEM, as in -----BEGIN CERTIFICATE-----"
+    except OSError as error:
+        return f"{ca} cannot be read: {error.strerror}", "give your authority's file"
+    return None
 
 
 def proxy_url(proxy: Secret) -> str:

@@ -35,7 +35,10 @@ class Section:
         self._asked: list[str] = []
         value: Json = file.value
         for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
+            if isinstance(value, list) and isinstance(key, int):
+                value = value[key]
+            else:
+                value = value.get(key) if isinstance(value, dict) and isinstance(key, str) else None
         self._values: dict[str, Json] = value if isinstance(value, dict) else {}
 
     def names(self) -> list[str]:
@@ -62,6 +65,26 @@ class Section:
         # One mistake, one problem: what a section that is not there lacks is not told as well.
         problems = self._problems if isinstance(value, dict) else []
         return Section(self._file, (*self._path, key), problems)
+
+    def sections(self, key: str) -> list[Section]:
+        """A list of sections, each with its keys; empty when it is left out."""
+        value = self.take(key)
+        if key in self._values and not isinstance(value, list):
+            self.refuse(key, f"`{key}` must be a list")
+        found = []
+        for index, item in enumerate(value if isinstance(value, list) else []):
+            if isinstance(item, dict):
+                found.append(Section(self._file, (*self._path, key, index), self._problems))
+            else:
+                self.refuse((key, index), f"each of `{key}` must hold `key: value` lines")
+        return found
+
+    def switch(self, key: str) -> bool:
+        """True or false; false when it is left out."""
+        value = self.take(key)
+        if key in self._values and not isinstance(value, bool):
+            self.refuse(key, f"`{key}` must be true or false")
+        return value is True
 
     def name(self, key: str, default: str) -> str:
         """A name that stands in URLs and logs."""
@@ -153,14 +176,18 @@ class Section:
 
     def missing(self, key: str, hint: str = "") -> None:
         self._know(key)
-        self._problems.append(self._file.problem(self._path, f"`{key}` is missing here", hint, at_key=bool(self._path)))
+        self._problems.append(self._file.problem(self._path, f"`{key}` is missing here", hint, at_key=self._has_key()))
 
     def refuse(self, key: str | type_path, message: str, hint: str = "", *, at_key: bool = False) -> None:
         path = (key,) if isinstance(key, str) else key
         self._problems.append(self._file.problem((*self._path, *path), message, hint, at_key=at_key))
 
     def refuse_whole(self, message: str, hint: str = "") -> None:
-        self._problems.append(self._file.problem(self._path, message, hint, at_key=True))
+        self._problems.append(self._file.problem(self._path, message, hint, at_key=self._has_key()))
+
+    def _has_key(self) -> bool:
+        """Neither the whole file nor an element of a list has one."""
+        return bool(self._path) and isinstance(self._path[-1], str)
 
     def _know(self, key: str) -> None:
         if key not in self._asked:

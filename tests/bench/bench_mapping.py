@@ -173,7 +173,7 @@ def reloading(folder: Path, names: list[str]) -> Iterator[float]:
         mappings_path=folder,
         reload=Reload.AUTO,
         server_threads=1,
-        signing_key=None,
+        signing_keys=(),
         instances={},
         targets={name: Target(name=name, instance="none", table=table) for name, table in TABLES.items()},
         sources={name: Source(name=name, mapping=name, auth=SourceAuth(scheme="none")) for name in names},

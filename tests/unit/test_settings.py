@@ -15,6 +15,7 @@ from bridge.mapping.model import ENRICHMENTS
 from bridge.settings import (
     Attention,
     AuthScheme,
+    AnchorFile,
     Instance,
     InstanceAuth,
     Limits,
@@ -22,6 +23,7 @@ from bridge.settings import (
     Secret,
     Settings,
     Staging,
+    AnchorSyslog,
     Transport,
     Write,
     load_settings,
@@ -34,6 +36,11 @@ mappings: {path: maps, reload: auto}
 server: {threads: 12}
 log:
   signing_key: {file: keys/log.key}
+  anchors:
+    - {file: var/anchors.log}
+    - {syslog: "tcp://Logs.example", tls: true, ca: ca.pem}
+    - {syslog: "tcp://[::1]:1514"}
+    - {syslog: "udp://10.1.2.3"}
 instances:
   corp:
     url: https://Corp.service-now.example/
@@ -91,8 +98,29 @@ def good(tmp_path: Path) -> Settings:
 def test_relative_paths_are_relative_to_the_file(good: Settings, tmp_path: Path) -> None:
     assert good.database == f"sqlite:///{tmp_path}/var/store.db"
     assert good.mappings_path == tmp_path / "maps"
-    assert good.signing_key == tmp_path / "keys/log.key"
+    assert good.signing_keys == (tmp_path / "keys/log.key",)
     assert good.instances["corp"].auth.password == Secret(kind="file", name=f"{tmp_path}/keys/corp")
+
+
+def test_anchors_are_files_and_collectors_each_with_a_name(good: Settings, tmp_path: Path) -> None:
+    assert good.anchors == (
+        AnchorFile(name="file:var/anchors.log", path=tmp_path / "var/anchors.log"),
+        AnchorSyslog(
+            name="syslog:logs.example:6514", host="logs.example", port=6514, transport="tls", ca=tmp_path / "ca.pem"
+        ),
+        AnchorSyslog(name="syslog:[::1]:1514", host="::1", port=1514, transport="tcp"),
+        AnchorSyslog(name="syslog:10.1.2.3:514", host="10.1.2.3", port=514, transport="udp"),
+    )
+
+
+def test_the_log_has_no_anchor_unless_one_is_named(tmp_path: Path) -> None:
+    assert load(tmp_path, "log: {signing_key: {file: k}, anchors: []}\n").anchors == ()
+    assert load(tmp_path, "log: {signing_key: {file: k}}\n").anchors == ()
+
+
+def test_two_keys_sign_during_rotation_the_newest_first(tmp_path: Path) -> None:
+    settings = load(tmp_path, "log: {signing_key: [{file: new.key}, {file: old.key}]}\n")
+    assert settings.signing_keys == (tmp_path / "new.key", tmp_path / "old.key")
 
 
 def test_an_absolute_path_stays(good: Settings) -> None:
@@ -149,7 +177,7 @@ def test_each_scheme_of_a_source_has_what_it_needs(good: Settings) -> None:
 def test_an_almost_empty_file_means_the_defaults(tmp_path: Path) -> None:
     settings = load(tmp_path, "sources: {}\n")
     assert settings.database == f"sqlite:///{tmp_path}/var/bridge.db"
-    assert (settings.mappings_path, settings.server_threads, settings.signing_key) == (tmp_path / "mappings", 32, None)
+    assert (settings.mappings_path, settings.server_threads, settings.signing_keys) == (tmp_path / "mappings", 32, ())
 
 
 def test_attention_waits_a_quarter_of_an_hour_unless_it_is_told_otherwise(tmp_path: Path) -> None:
@@ -166,7 +194,7 @@ def test_attention_waits_a_quarter_of_an_hour_unless_it_is_told_otherwise(tmp_pa
 
 def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = GOOD.replace("threads: 12", "threads: none").replace("mode: observe", "mode: look").replace("none}", "non}")
-    assert [(problem.line, problem.column) for problem in problems(tmp_path, text)] == [(3, 19), (20, 11), (31, 38)]
+    assert [(problem.line, problem.column) for problem in problems(tmp_path, text)] == [(3, 19), (25, 11), (36, 38)]
 
 
 MISTAKES = {
@@ -176,7 +204,6 @@ MISTAKES = {
     "attention needs a target": ("attention: {}", "1:1: `target` is missing here"),
     "attention goes to a target that is there": ("attention: {target: x}", "there is no `x` under `targets`"),
     "attention knows no more": ("attention: {mail: x}", "1:13: unknown key `mail`"),
-    "anchors are for later": ("log: {anchors: []}", "`anchors` is not yet honoured"),
     "reload knows two words": ("mappings: {reload: never}", "`never` is not a word for `reload` (one of auto, publish_only)"),
     "a section is not a word": ("server: fast", "1:9: `server` must hold `key: value` lines"),
     "a list is no file": ("- a", "1:1: must hold `key: value` lines"),
@@ -198,6 +225,43 @@ MISTAKES = {
 @pytest.mark.parametrize(("text", "expected"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in told(tmp_path, text)
+
+
+KEYED = "log:\n  signing_key: {file: k}\n  anchors:\n    - "  # what follows begins at 4:7
+IN_ANCHORS = {
+    "a list": ("log: {signing_key: {file: k}, anchors: {file: x}}", "1:40: `anchors` must be a list"),
+    "each a section": (KEYED + "var/anchors.log", "4:7: each of `anchors` must hold `key: value` lines"),
+    "a kind that we do not know": (
+        KEYED + "{s3: bucket}",
+        "4:7: is no anchor that we know ({file: var/anchors.log} or {syslog: tcp://host:6514, tls: true})",
+    ),
+    "two in one": (KEYED + "{file: x, syslog: udp://h}", "4:17: an anchor is a file or a syslog collector, not both (write two)"),
+    "a key that is not a file's": (KEYED + "{file: x, tls: true}", "4:17: unknown key `tls` (known here: file, syslog)"),
+    "a path that is none": (KEYED + "{file: [x]}", "4:14: `file` must be a text"),
+    "a scheme": (KEYED + "{syslog: http://h}", "4:16: is not the address of a syslog collector (udp://host:514, tcp://host:514, or"),
+    "a host alone": (KEYED + "{syslog: h}", "4:16: is not the address of a syslog collector"),
+    "tls as a scheme": (KEYED + "{syslog: tls://h:6514}", "4:16: `tls` is written as tcp with `tls: true`"),
+    "a user": (KEYED + "{syslog: udp://u:canary@h}", "4:16: must end after the port: syslog has no user and no path"),
+    "a path": (KEYED + "{syslog: udp://h/x}", "4:16: must end after the port"),
+    "no host": (KEYED + '{syslog: "udp://:514"}', "4:16: names no host that can be reached"),
+    "port 0": (KEYED + '{syslog: "udp://h:0"}', "4:16: names no host that can be reached"),
+    "a port that is none": (KEYED + '{syslog: "udp://h:99999"}', "4:16: is not the address of a syslog collector"),
+    "a line break": (KEYED + '{syslog: "udp://h\\n"}', "4:16: names no host that can be reached"),
+    "tls over udp": (KEYED + "{syslog: udp://h, tls: true}", "4:25: goes with tcp (syslog: tcp://host:6514)"),
+    "a switch": (KEYED + "{syslog: tcp://h, tls: 6514}", "4:30: `tls` must be true or false"),
+    "a ca without tls": (KEYED + "{syslog: tcp://h, ca: x}", "4:25: goes with `tls: true` (without TLS nothing is verified)"),
+    "twice": (KEYED + "{file: x}\n    - {file: x}", "5:7: this anchor stands here twice (once is enough: remove one)"),
+    "without a key": ("log: {anchors: [{file: x}]}", "1:7: `anchors` goes with `signing_key`"),
+    "three keys": ("log: {signing_key: [{file: a}, {file: b}, {file: c}]}", "1:20: holds 3 references; one is used, or two"),
+    "no key": ("log: {signing_key: []}", "1:20: holds 0 references"),
+    "a key of the environment among two": ("log: {signing_key: [{file: a}, {env: B}]}", "must be a file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), IN_ANCHORS.values(), ids=IN_ANCHORS)
+def test_a_mistake_in_the_logs_section_is_told_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in told(tmp_path, text)
+    assert "canary" not in told(tmp_path, text)
 
 
 IN_INSTANCE = {

@@ -215,3 +215,26 @@ def test_the_files_of_a_transport_are_looked_at(tmp_path: Path, keys: str, place
     assert place in text
     assert expected in text
     assert "canary" not in text
+
+
+def test_of_two_keys_of_the_log_the_wrong_one_is_named(tmp_path: Path) -> None:
+    write_key(tmp_path, pem(Ed25519PrivateKey.generate()))
+    text = told(tmp_path, "log: {signing_key: [{file: log.key}, {file: old.key}]}\n")
+    assert f"1:38: log.signing_key.1: {tmp_path / 'old.key'} cannot be read: No such file or directory" in text
+    assert "log.signing_key.0" not in text
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (None, "cannot be read: No such file or directory (give your authority's file)"),
+        (b"x", "holds no certificate (PEM"),
+    ],
+)
+def test_an_authority_of_an_anchor_must_be_there(tmp_path: Path, raw: bytes | None, expected: str) -> None:
+    write_key(tmp_path, pem(Ed25519PrivateKey.generate()))
+    if raw is not None:
+        (tmp_path / "ca.pem").write_bytes(raw)
+    anchors = "[{syslog: tcp://h, tls: true, ca: ca.pem}]"
+    text = told(tmp_path, f"log: {{signing_key: {{file: log.key}}, anchors: {anchors}}}\n")
+    assert f"log.anchors.0.ca: {tmp_path / 'ca.pem'} {expected}" in text
