@@ -53,6 +53,7 @@ soak: $(VENV)/.installed-dev ## real processes under load for long: losses, twin
 pages: $(VENV)/.installed-dev ## docs/sources/, from the mappings, and the outputs shown in docs/mapping-guide.md
 	@PYTHONPATH=tests $(BIN)/python tests/source_pages.py
 	@PYTHONPATH=. $(BIN)/python tests/mapping_guide.py
+	@cp bridge/log/verify.py deploy/verify_log.py
 
 lock: $(VENV)/.installed-dev ## requirements*.txt from pyproject.toml (UPGRADE=1: to the newest)
 	$(LOCK) --group build -o requirements.txt pyproject.toml

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.log_verify import verify_command
 from bridge.cli.opening import opened
 from bridge.cli.options import config_option, example, json_option, limit_option
 from bridge.cli.output import show_json, show_table
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 @click.group(epilog=example("bridge log show --limit 20"))
 def log() -> None:
     """Read the correlation log."""
+
+
+for command in (verify_command,):
+    log.add_command(command)
 
 
 @log.command("show", epilog=example("bridge log show --limit 20", "bridge log show --action failed --json"))

@@ -16,6 +16,7 @@ SMALL = {
     "bench_postgres": ("--requests 40 --rounds 1", 2),
     "bench_sync": ("--engine postgresql --problems 10 --probes 2", 2),
     "bench_storm": ("--alerts 2000 --problems 10 --engine sqlite", 2),
+    "bench_verify": ("--entries 600", 2),
     "bench_growth": ("--correlations 100 200 --steps 5 --engine sqlite", 1),
 }
 

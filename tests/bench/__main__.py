@@ -20,6 +20,7 @@ import bench_plan
 import bench_postgres
 import bench_storm
 import bench_sync
+import bench_verify
 import requests
 
 BRIDGE = (sys.executable, "-m", "bridge.cli")
@@ -42,6 +43,8 @@ def main() -> None:
     bench(bench_mapping)
     print("\n## bridge mapping plan, over stored alerts of ten thousand problems", flush=True)
     bench(bench_plan, "--alerts", "5000")
+    print("\n## bridge log verify", flush=True)
+    bench(bench_verify, "--entries", "50000")
     print("\n## Start (median of five)", flush=True)
     floor = median(lambda: run(sys.executable, "-c", "pass"))
     print(f"python -c pass         {floor:6.2f} s   the floor")
