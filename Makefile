@@ -50,10 +50,11 @@ soak: $(VENV)/.installed-dev ## real processes under load for long: losses, twin
 	@PYTHONPATH=tests:tests/acceptance $(BIN)/python tests/acceptance/endurance.py --engine $(or $(ENGINE),sqlite) \
 		--hours $(or $(HOURS),1)
 
-pages: $(VENV)/.installed-dev ## docs/sources/, from the mappings, and the outputs shown in docs/mapping-guide.md
+pages: $(VENV)/.installed-dev ## docs/sources/, from the mappings; what the guides show; deploy/verify_log.py
 	@PYTHONPATH=tests $(BIN)/python tests/source_pages.py
 	@PYTHONPATH=. $(BIN)/python tests/mapping_guide.py
 	@cp bridge/log/verify.py deploy/verify_log.py
+	@PYTHONPATH=.:tests:tests/unit $(BIN)/python tests/auditors_guide.py
 
 lock: $(VENV)/.installed-dev ## requirements*.txt from pyproject.toml (UPGRADE=1: to the newest)
 	$(LOCK) --group build -o requirements.txt pyproject.toml

@@ -182,16 +182,20 @@ def _verdict(header: dict[str, Any], body: Whole, signed: Checkpoint, kept: Sequ
         "not_checked": signed.others,  # key IDs of signatures by keys that were not given
         "entries": body.entries,
         "pruned": body.pruned,
+        "indices": body.indices,  # the first and the last
         "earliest": body.earliest,
         "latest": body.latest,
         "from": kept[-1].size if kept else None,  # the newest that was given
     }
     log, has = bare(signed.origin), counted(body.entries, "entry", "entries")
+    if body.pruned:
+        has += f" and the hashes of {body.pruned} that were pruned"
+    if body.indices:
+        has += f", index {body.indices[0]} to {body.indices[1]}"
     if header["kind"] == "whole":
-        pruned = f", and the hashes of {body.pruned} that were pruned" if body.pruned else ""
-        says = [f"The whole log of {log} up to its checkpoint of {signed.size}: {has}{pruned}; none is missing."]
+        says = [f"The whole log of {log} up to its checkpoint of {signed.size}: {has}; none is missing."]
     else:
-        says = [f"A selection of the log of {log}: {has}, each in the checkpoint of {signed.size}."]
+        says = [f"A selection of the log of {log}: {has}, each in its checkpoint of {signed.size}."]
         says.append(f"Not proven is that none is left out of what was asked for: {shown(header['filter'])}.")
     if body.earliest is not None:
         says.append(f"Times of the entries: {bare(body.earliest)} to {bare(body.latest)}.")
@@ -312,6 +316,11 @@ class Whole:
         """The index of the next entry, where there is one, and it is known."""
         return self._tree.size if self.signed is None or self._tree.size < self.signed.size else None
 
+    @property
+    def indices(self) -> tuple[int, int] | None:
+        """The first and the last that is here."""
+        return (0, self._tree.size - 1) if self._tree.size else None
+
     def _count(self, entry: Any) -> None:
         if type(entry) is not dict:
             raise Bad("its entry is no object")
@@ -360,7 +369,7 @@ class Whole:
 class Selection(Whole):
     """Some entries, in order, each with the proof that it is in the log."""
 
-    _next = 0
+    indices: tuple[int, int] | None = None
     due = None
 
     def take(self, line: bytes, value: dict[str, Any]) -> None:
@@ -376,9 +385,10 @@ class Selection(Whole):
     def _select(self, line: bytes, value: dict[str, Any]) -> None:
         self._count(value["entry"])
         index = value["index"]
-        if type(index) is not int or index < self._next:
-            raise Bad(f"index {shown(index)} where {self._next} or more is due", index=self._next)
-        self._next = index + 1
+        first, last = self.indices or (index, -1)
+        if type(index) is not int or index <= last:
+            raise Bad(f"index {shown(index)} where {last + 1} or more is due", index=last + 1)
+        self.indices = first, index
         if self.signed is None:
             return  # it will end as a bad one anyway
         tail = _encode({"index": index, "proof": value["proof"]})
@@ -555,8 +565,8 @@ def opened(note: Any, keys: Sequence[Key], what: str) -> Checkpoint:
         good.append(ours[by])
     if not good:
         given = ", ".join(key.id_for(key.name or origin) for key in keys)
-        who = f"by key {', '.join(others)}, and not by {given}, which was given"
-        raise Unsigned(f"{what}, of {shown(origin)}, is signed {who}")
+        who = f"signed by key {', '.join(others)}, and not by what was given: {given}"
+        raise Unsigned(f"{what}, of {shown(origin)}, is {who}")
     return Checkpoint(origin, int(body[2]), root, tuple(good), tuple(others))
 
 

@@ -66,7 +66,7 @@ def test_the_verdict_tells_what_was_verified() -> None:
     says = verdict_on(WHOLE, since=LOG.checkpoint(3)).says
     key = key_of(KEY)
     assert says == (
-        f"The whole log of {ORIGIN} up to its checkpoint of 7: 7 entries; none is missing.",
+        f"The whole log of {ORIGIN} up to its checkpoint of 7: 7 entries, index 0 to 6; none is missing.",
         "Times of the entries: 2026-11-24T21:00:00.000000Z to 2026-11-24T21:00:06.000000Z.",
         f"Signed by key {key.id_for(ORIGIN)}: SHA-256 {key.fingerprint}.",
         "It goes on from the checkpoint given by --from: the first 3 entries are the same.",
@@ -219,7 +219,7 @@ def test_a_key_that_did_not_sign_is_told_with_both_ids() -> None:
     other = key_of(OLD_KEY)
     assert said_of(WHOLE, other) == (
         f'The checkpoint in the last line, of "{ORIGIN}", is signed by key {key_of(KEY).id_for(ORIGIN)}, '
-        f"and not by {other.id_for(ORIGIN)}, which was given."
+        f"and not by what was given: {other.id_for(ORIGIN)}."
     )
 
 
@@ -230,7 +230,7 @@ def test_a_last_line_that_was_forged_without_the_key_is_found() -> None:
     with_our_id = checkpoint.replace(theirs, encoded(bytes.fromhex(key_of(KEY).id_for(ORIGIN)) + b"\0" * 64) + "\n")
     assert ours != theirs
     lines = lines_of(forged.whole())[:-1]
-    assert "is signed by key" in said_of(closed(lines, checkpoint))
+    assert "signed by key" in said_of(closed(lines, checkpoint))
     assert "forged, or changed" in said_of(closed(lines, with_our_id))
 
 
@@ -244,7 +244,7 @@ def test_an_export_of_another_bridge_is_found_although_it_has_the_same_key() -> 
     other = Log(LOG.entries, origin="incident-bridge/other")
     assert verdict_on(other.whole()).facts["origin"] == "incident-bridge/other"
     assert "is of another log" in said_of(other.whole(), since=LOG.checkpoint(3))
-    assert "is signed by key" in said_of(other.whole(), key_of(KEY, ORIGIN))
+    assert "signed by key" in said_of(other.whole(), key_of(KEY, ORIGIN))
     lines = [LOG.header("whole", {}), *lines_of(other.whole())[1:]]
     assert "with a checkpoint of" in said_of(closed_anew(b"".join(lines)))
 
