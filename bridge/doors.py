@@ -47,6 +47,7 @@ def _door(source: Source, outside: Outside | None) -> SourceDoor:
         tenant=source.tenant,
         mapping=source.mapping,
         verifier=verifier,
+        scheme=source.auth.scheme,
         envelope=envelope_for(source.envelope, source.auth),
         body_bytes_max=source.body_bytes_max,
         decoded_bytes_max=source.decoded_bytes_max,

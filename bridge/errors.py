@@ -23,6 +23,17 @@ class BridgeError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+        self.http_status: int | None = None  # of the answer that it was made of
+
+    @property
+    def answered_with(self) -> int | None:
+        """The HTTP status of the answer from which this error, or the one that it was made of, has come; None: none."""
+        error: BaseException | None = self
+        while error is not None:
+            if isinstance(error, BridgeError) and error.http_status is not None:
+                return error.http_status
+            error = error.__cause__
+        return None
 
 
 class Rejected(BridgeError):

@@ -18,6 +18,7 @@ from bridge.errors import Misconfigured, Permanent, Problem
 from bridge.library import REVISION_DIGITS, Library, Published
 from bridge.log.entries import Action, Entry, append
 from bridge.mapping.compile import Mapping
+from bridge.mapping.difference import difference, digest_of_lines
 from bridge.mapping.load import compile_files, load_mappings
 from bridge.mapping.trial import TABLES, Trial, try_mapping
 from bridge.settings import Reload, Settings
@@ -61,6 +62,7 @@ class Change:
     mapping: str
     old: str | None
     new: str | None
+    diff: str = ""  # digest of how the files differ, as `bridge mapping diff` prints it
     let_go: int = 0  # correlations that a removal let go
 
 
@@ -205,10 +207,22 @@ def put_into_use(
                 now=now,
             )
             new = mapping.digest if mapping is not None else None
-            changes.append(Change(mapping=name, old=_digest(last), new=new, let_go=let_go))
+            diff = _diff(tx, last, mapping)
+            changes.append(Change(mapping=name, old=_digest(last), new=new, diff=diff, let_go=let_go))
         append(tx, *(_entry(change, signed, now) for change in changes))
     # Committed: this is what is in use. Every process takes it at its next look, those that start from now on at once.
     return changes
+
+
+def _diff(tx: Connection, last: Publication | None, mapping: Mapping | None) -> str:
+    old = revisions.load(tx, last.revision_id)[1] if last is not None and last.revision_id is not None else {}
+    new = mapping.files if mapping is not None else {}
+    labels = {"old_label": _shown(_digest(last)), "new_label": _shown(mapping.digest if mapping is not None else None)}
+    return digest_of_lines(difference(old, new, **labels))
+
+
+def _shown(digest: str | None) -> str:
+    return (digest or "")[:REVISION_DIGITS]
 
 
 def _let_go(tx: Connection, name: str, now: datetime, *, release: bool) -> int:
@@ -228,7 +242,10 @@ def _entry(change: Change, signed: Signed, now: datetime) -> Entry:
         "author_known_by": signed.author.known_by.value,
         "author_verified": signed.author.known_by.verified,
         "note": signed.note,
-        "old_revision": (change.old or "")[:REVISION_DIGITS],
+        "old_revision": _shown(change.old),
+        "old_digest": change.old or "",
+        "new_digest": change.new or "",
+        "diff_digest": change.diff,
     }
     if change.let_go:
         detail["let_go"] = change.let_go
@@ -238,7 +255,7 @@ def _entry(change: Change, signed: Signed, now: datetime) -> Entry:
         actor=signed.actor,
         outcome=signed.what if change.new is not None else "removed",
         mapping=change.mapping,
-        revision=change.new[:REVISION_DIGITS] if change.new is not None else None,
+        revision=_shown(change.new) or None,
         detail=detail,
     )
 

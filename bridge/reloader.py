@@ -227,8 +227,9 @@ class Reloader:
             (Action.SOURCES_REFUSED, "sources") if what == "sources" else (Action.MAPPINGS_REFUSED, "mappings")
         )
         with self._store.transaction() as tx:
-            detail = {"problems": [str(problem) for problem in error.problems]}
-            append(tx, Entry(at=self._store.now(tx), action=action, actor="reload", detail=detail))
+            places = [f"{problem.file}:{problem.line}" for problem in error.problems]
+            entry = Entry(at=self._store.now(tx), action=action, actor="reload", detail={"problems": places})
+            append(tx, entry, said=error.message)  # it quotes the file
         self._tell(what, error.message)
         _log.warning("%s refused, the old ones stay in use: %s", named, error.message)
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from bridge.errors import BridgeError, Misconfigured, Problem, Transient
-from bridge.settings import Instance, Mode, Settings, Target, check_secrets, open_secrets
+from bridge.settings import Instance, Settings, Target, check_secrets, open_secrets
 from bridge.store.engine import Store, open_store
 from bridge.store.schema import problem as schema_problem
 from bridge.store.schema import upgrade_store
@@ -159,6 +159,7 @@ class Running:
 
 def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     """Build and start everything in this process. `stop` drains: what was taken is answered, calls in flight finish."""
+    from bridge.beginning import begin, tell_stop
     from bridge.doors import Doors
     from bridge.library import Library
     from bridge.metrics import Metrics
@@ -166,7 +167,6 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     from bridge.reloader import Reloader
     from bridge.sources_file import SourcesFile, still_there
     from bridge.store.callers import Callers
-    from bridge.store.writer import Writer
     from bridge.sync.watch import Watch
     from bridge.watching import own_mappings, watch
     from bridge.web.app import create_app
@@ -181,20 +181,13 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     metrics = Metrics()
     taken = in_use(settings, store, known=prepared.published)
     library = Library(taken.current, own_mappings(settings, store) if role.syncs else {})
-    installation = _begin(settings, store, taken.current, role)
+    installation = begin(settings, store, taken.current, actor=_actor(role), role=role.value)
     clients = _clients(settings, store, metrics, closing) if role.syncs else {}
     loop = _sync_loop(settings, store, library, metrics, installation, clients) if role.syncs else None
     outside = Network(time.monotonic, get=partial(fetched, proxy=_proxy(settings)))
     doors = Doors(settings, outside)
     watching = watch(settings, store, library, installation, clients, doors.sources) if role.syncs else None
-    writer = None
-    if role.receives:
-        writer = Writer(
-            store,
-            on_commit=loop.notify if loop else _nobody,
-            observe_queue=metrics.queue_seconds.observe,
-            observe_commit=metrics.commit_seconds.observe,
-        )
+    writer = _writer(store, metrics, loop.notify if loop else _nobody) if role.receives else None
     metrics.watch(Patient(lambda: _backlog(store), seconds=CHECK_SECONDS_MAX))
     metrics.watch_mappings(lambda: bool(library.refused))
     reloader = Reloader(settings, store, library, taken, SourcesFile(settings, doors.opening))
@@ -215,7 +208,7 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
             if role.receives:
                 with contextlib.suppress(Transient):  # only since when a source is silent is less well known
                     callers.store_all()
-            _log_stop(store, role)
+            tell_stop(store, actor=_actor(role))
 
     parts = [health(checks=_checks(settings, store, library, writer, clients), metrics=metrics)]
     if writer is not None:
@@ -233,22 +226,15 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     return Running(app=create_app(*parts), stop=stop)
 
 
-def _begin(settings: Settings, store: Store, current: MappingType[str, Published], role: Role) -> str:
-    """What a start changes in the store, in one transaction. Returns the installation's identity."""
-    from bridge.log.entries import Action, Entry, append
-    from bridge.publishing import log_taken
-    from bridge.store.start import installation_id, void_leases, wake_observed
+def _writer(store: Store, metrics: Metrics, on_commit: Callable[[], None]) -> Writer:
+    from bridge.store.writer import Writer
 
-    with store.transaction() as tx:
-        now = store.now(tx)
-        installation = installation_id(tx, now)
-        if store.is_sqlite:  # one process serves it, and this is that process: whoever held a lease is gone
-            void_leases(tx)
-        wake_observed(tx, [name for name, target in settings.targets.items() if target.mode is Mode.WRITE], now)
-        detail = {"installation": installation, "role": role.value}
-        append(tx, Entry(at=now, action=Action.STARTED, actor=_actor(role), detail=detail))
-        log_taken(tx, current, actor="start", now=now)
-    return installation
+    return Writer(
+        store,
+        on_commit=on_commit,
+        observe_queue=metrics.queue_seconds.observe,
+        observe_commit=metrics.commit_seconds.observe,
+    )
 
 
 def _proxy(settings: Settings) -> Callable[[], str] | None:
@@ -259,13 +245,6 @@ def _proxy(settings: Settings) -> Callable[[], str] | None:
     if named is None:
         return None
     return (lambda: named) if isinstance(named, str) else partial(proxy_url, named)
-
-
-def _log_stop(store: Store, role: Role) -> None:
-    from bridge.log.entries import Action, Entry, append
-
-    with store.transaction() as tx:
-        append(tx, Entry(at=store.now(tx), action=Action.STOPPED, actor=_actor(role)))
 
 
 def _actor(role: Role) -> str:

@@ -225,7 +225,7 @@ def world(folder: Path, *, stored: bool) -> Iterator[Player]:
         patch.dict(os.environ, environment, clear=True),
         patch.object(wiring, "utc_now", lambda: player.now),
         patch.object(author, "_git", lambda *_: None),
-        patch("getpass.getuser", lambda: "ada"),
+        patch("bridge.cli.person.os_user", lambda: "ada"),
     ):
         yield player
 

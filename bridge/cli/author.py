@@ -4,11 +4,11 @@ checkout, else the operating system's user; a name that --author claims and neit
 
 from __future__ import annotations
 
-import getpass
 import os
 import subprocess
 from pathlib import Path
 
+from bridge.cli import person
 from bridge.store.revisions import Author, KnownBy
 
 GIT_SECONDS_MAX = 10
@@ -17,7 +17,7 @@ GIT_SECONDS_MAX = 10
 def author_of(folder: Path, claimed: str | None, *, of_commit: bool = True) -> Author:
     """`of_commit` False: the act is nobody's commit, a rollback."""
     committed = _commit_author(folder) if of_commit else None
-    user = _user()
+    user = person.os_user()
     if committed is not None:
         name, email = committed
         whole = f"{name} <{email}>"
@@ -49,10 +49,3 @@ def _git(folder: Path, *words: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not be in its password file
-        return str(os.getuid())

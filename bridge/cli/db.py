@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bridge.cli.opening import actor
 from bridge.cli.options import config_option, example
 
 
@@ -23,7 +24,8 @@ def upgrade_command(config: Path) -> None:
     """
     from bridge.settings import load_settings
     from bridge.store.schema import upgrade
+    from bridge.wiring import utc_now
 
     settings = load_settings(config)
-    upgrade(settings.database)
+    upgrade(settings.database, utc_now, actor=actor())
     click.echo("The schema is up to date.")

@@ -55,7 +55,7 @@ def show_command(
             row.entry.action,
             row.entry.actor,
             row.entry.correlation_id or row.entry.target or _revision(row.entry),
-            entry_text(row.entry),
+            entry_text(row.entry, row.said),
         )
         for row in found
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,13 +78,11 @@ def diff_command(name: str, revisions: tuple[str, ...], config: Path, *, as_json
     """
     if len(revisions) > 2:
         raise click.UsageError("two revisions can be compared, not more")
+    from bridge.mapping.difference import difference
+
     with opened(config) as (settings, store):
         (old, old_files), (new, new_files) = _sides(settings, store, name, revisions)
-    lines = [
-        line
-        for path in sorted(old_files.keys() | new_files.keys())
-        for line in _file_diff(path, old_files.get(path), new_files.get(path), old, new)
-    ]
+    lines = difference(old_files, new_files, old_label=old, new_label=new)
     if as_json:
         show_json({"mapping": name, "old": old, "new": new, "diff": lines})
     elif lines:
@@ -125,18 +122,6 @@ def _disk_files(settings: Settings, name: str, known: dict[str, str]) -> dict[st
     except Misconfigured:
         paths = [path for path in known if (folder / path).is_file()]
         return {path: (folder / path).read_text("utf-8", "replace") for path in paths}
-
-
-def _file_diff(path: str, old: str | None, new: str | None, old_label: str, new_label: str) -> list[str]:
-    return list(
-        difflib.unified_diff(
-            (old or "").splitlines(),
-            (new or "").splitlines(),
-            f"{path} ({old_label})" if old is not None else "(no file)",
-            f"{path} ({new_label})" if new is not None else "(no file)",
-            lineterm="",
-        )
-    )
 
 
 def _never_published(name: str) -> Permanent:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bridge.cli import person
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
@@ -28,7 +28,4 @@ def opened(config: Path) -> Iterator[tuple[Settings, Store]]:
 
 def actor() -> str:
     """Who the log names for an order given here: the operating system's user, which is all that is known."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):  # a container's user need not be in its password file
-        return f"cli:{os.getuid()}"
+    return f"cli:{person.os_user()}"

@@ -18,7 +18,6 @@ from bridge.log.entries import Action, Entry
 from bridge.store.rows import AlertRow, IntentRow, LogRow
 
 INTENT = "intent"  # of an entry's detail: the number of a row of this store, which tells a person nothing
-MESSAGE = "message"  # of an entry's detail: a sentence that ends with what to do, so it is never cut
 FIELD_CHARACTERS_MAX = 100  # of a sent value in the text; --json has all of it
 
 
@@ -41,7 +40,7 @@ def steps_of(
     """
     arrivals = [_arrival(alert) for alert in reversed(alerts)]
     by_id = {intent.id: intent for intent in intents}
-    told = [_told(row.entry, by_id, of) for row in sorted(entries, key=lambda row: row.id)]
+    told = [_told(row, by_id, of) for row in sorted(entries, key=lambda row: row.id)]
     return sorted([*arrivals, *told], key=lambda step: step.at)
 
 
@@ -61,22 +60,24 @@ def step_as_json(step: Step) -> dict[str, Json]:
 
 
 def entry_as_json(row: LogRow) -> dict[str, Json]:
-    """An entry with its number in this store; what it leaves empty is left out, as in the log itself."""
-    shown: dict[str, Json] = to_json(row.entry)
+    """An entry with its number in this store; what it leaves empty is left out, as in the log itself. What was said
+    with it stands beside it."""
+    shown: dict[str, Json] = to_json(row.entry) | {"said": row.said}
     return {"id": row.id} | {name: value for name, value in shown.items() if value not in (None, "", {})}
 
 
-def entry_text(entry: Entry, *, without: Collection[str] = ()) -> str:
-    """What an entry says beyond its action, in a line; details named in `without` are told elsewhere."""
+def entry_text(entry: Entry, said: str | None = None, *, without: Collection[str] = ()) -> str:
+    """What an entry says beyond its action, in a line, and what was said with it: a sentence that ends with what to do,
+    so it is never cut. Details named in `without` are told elsewhere."""
     alerts = entry.detail.get("alerts")
     if isinstance(alerts, list):
         return _deliveries_text(alerts)
-    said = ": ".join(part for part in (entry.outcome, entry.reason) if part)
+    what = ": ".join(part for part in (entry.outcome, entry.reason) if part)
     where = " ".join(part for part in (entry.number or "", f"at {entry.target}" if entry.target else "") if part)
     without = {INTENT, *without}
     told = {name: value for name, value in entry.detail.items() if name not in without and value not in (None, "")}
-    details = ", ".join(f"{name} {_line(value) if name == MESSAGE else _short(value)}" for name, value in told.items())
-    return "; ".join(part for part in (said, where, details) if part)
+    details = ", ".join(f"{name} {_short(value)}" for name, value in told.items())
+    return "; ".join(part for part in (what, where, details, _line(said or "")) if part)
 
 
 def _arrival(alert: AlertRow) -> Step:
@@ -93,10 +94,11 @@ def _says(alert: AlertRow) -> str:
     return f"{alert.status}, {plain(alert.severity)}: {alert.outcome} ({alert.reason})"
 
 
-def _told(entry: Entry, intents: Mapping[int, IntentRow], of: str | None) -> Step:
+def _told(row: LogRow, intents: Mapping[int, IntentRow], of: str | None) -> Step:
+    entry = row.entry
     intent = intents.get(entry.detail.get(INTENT, 0)) if entry.action is Action.INTENDED else None
     sent = intent.fields if intent is not None and isinstance(intent.fields, dict) else {}
-    text = entry_text(entry, without=("fields",) if sent else ())
+    text = entry_text(entry, row.said, without=("fields",) if sent else ())
     if of is not None and entry.correlation_id not in (None, of):
         text = "; ".join(part for part in (text, f"about {entry.correlation_id}") if part)
     return Step(at=entry.at, what=entry.action.value, actor=entry.actor, text=text, sent=sent)
@@ -127,7 +129,7 @@ def _run_rows(run: list[Step]) -> Iterator[tuple[str, str, str]]:
 
 
 def _line(value: Json) -> str:
-    words = value if isinstance(value, list) else [plain(value) if isinstance(value, bool) else value]
+    words = list(value) if isinstance(value, list | dict) else [plain(value) if isinstance(value, bool) else value]
     return " ".join(" ".join(map(str, words)).split())
 
 

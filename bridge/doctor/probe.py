@@ -74,7 +74,7 @@ class _Probe:
         cancelled = self._changed(self._cancelling())  # also where the change was refused: nothing stays open unasked
         self._over = True
         lost = [*_lost(record, self._fields), *changed.lost, *cancelled.lost]
-        others = _others([*record.beside, *changed.beside, *cancelled.beside])
+        others = _others([*map(str, record.beside), *changed.beside, *cancelled.beside])
         found = _finding(record, lost, changed, cancelled)
         if others and not found.causes:
             found = wrong(f"{found.said} It is not all that the rows have made.")
@@ -144,7 +144,7 @@ class _Probe:
                 after = self._visit.table.update(table, record.sys_id, change, deadline=self._visit.deadline())
             else:
                 after = self._way.update(record.sys_id, sent, key=key, deadline=self._visit.deadline())
-            return _Done(lost=_lost(after, change), beside=after.beside)
+            return _Done(lost=_lost(after, change), beside=tuple(map(str, after.beside)))
         except BridgeError as error:
             self._finds_no_record |= error.code == NOT_COALESCED
             causes = causes_of(self._visit.seen(error.code, error.message, _table(self._target, error, creates=False)))

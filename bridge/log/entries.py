@@ -1,13 +1,15 @@
 """Entries of the correlation log. One is written in the same transaction as the step it tells.
 
 An entry holds names, numbers and digests, never an alert's or a field's value: values sit in tables that can be erased.
+docs/log-entries.md says of each action when it is written, and what its entry holds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import socket
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 
 import msgspec
 from sqlalchemy import Connection
@@ -26,7 +28,8 @@ class Action(StrEnum):
     REPLAYED = "replayed"
     DISCARDED = "discarded"  # taken out of quarantine by a person
     DECIDED = "decided"
-    INTENDED = "intended"
+    INTENDED = "intended"  # the last step before a write
+    CALLED = "called"  # a write of which no answer said that it was applied: not_applied, ambiguous or permanent
     WRITTEN = "written"  # created, updated
     ADDED = "added"  # beside the record, once: the raw alert attached, observables linked
     CLOSED = "closed"
@@ -52,22 +55,31 @@ class Action(StrEnum):
     SOURCES_LOADED = "sources_loaded"  # a process has taken what changed in `sources` of bridge.yaml
     SOURCES_REFUSED = "sources_refused"
     KEY_CHANGED = "key_changed"  # the log's checkpoints are signed by other keys from here on
-    STARTED = "started"
+    SCHEMA_UPGRADED = "schema_upgraded"
+    STARTED = "started"  # by which version, with which configuration, and what of it is new
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+COMMAND = "cli:"  # before the user, in the actor of what a person orders by a command
+OS_USER = "os_user"  # Entry.known_by: the operating system says so
+CLAIM = "claim"  # nobody says so but the actor
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: datetime  # UTC
     action: Action
     actor: str  # "source:elastic", "sync", "cli:root"
+    known_by: str = ""  # a source's auth scheme, OS_USER, CLAIM; "": the actor is the bridge itself
+    address: str = ""  # of a delivery's sender as we saw it; of a command the host it was given on
+    forwarded_for: str = ""  # whom a proxy that we trust passed the delivery on for
     outcome: str = ""
     reason: str = ""
     tenant: str | None = None
     source: str | None = None
     mapping: str | None = None
-    revision: str | None = None  # the mapping revision's digest, first 12 hex digits
+    revision: str | None = None  # of the mapping, by which this was mapped, decided or worded: its first 12 hex digits
     correlation_id: str | None = None
+    instance: str | None = None
     target: str | None = None
     table: str | None = None
     number: str | None = None
@@ -75,21 +87,32 @@ class Entry:
     correlation: int | None = None  # row id
     incident: int | None = None  # row id
     delivery: int | None = None  # row id
-    detail: dict[str, Json] = field(default_factory=dict)
+    detail: dict[str, Json] = msgspec.field(default_factory=dict)
+
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
 
 
 def encode(entry: Entry) -> bytes:
-    """The stored bytes: JSON, keys sorted, empty fields left out, time as RFC 3339 UTC."""
-    document = {name: value for name in Entry.__slots__ if (value := getattr(entry, name)) not in (None, "", {})}
-    document["at"] = entry.at.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return msgspec.json.encode(document, order="sorted")
+    """The stored bytes: JSON, keys sorted, empty fields left out, time as RFC 3339 UTC to the microsecond."""
+    stored = _ENCODER.encode(entry)
+    if (
+        entry.at.microsecond == 0
+    ):  # the fraction was left out; nothing before it can look like it, for quotes are escaped
+        short = entry.at.strftime("%Y-%m-%dT%H:%M:%S").encode()
+        stored = stored.replace(b'"at":"%sZ"' % short, b'"at":"%s.000000Z"' % short, 1)
+    return stored
 
 
 _INSERT = log_entries.insert()
 
 
-def append(tx: Connection, *entries: Entry) -> None:
-    """Write entries in the caller's transaction: they are true if and only if the step they tell is."""
+def append(tx: Connection, *entries: Entry, said: str = "") -> None:
+    """Write entries in the caller's transaction: they are true if and only if the step they tell is.
+
+    `said`: the sentence for people that goes with them. It may quote values, so it is no part of what is sealed and
+    can be erased.
+    """
     rows = [
         {
             "at": entry.at,
@@ -98,9 +121,22 @@ def append(tx: Connection, *entries: Entry) -> None:
             "correlation": entry.correlation,
             "incident": entry.incident,
             "delivery": entry.delivery,
-            "entry": encode(entry),
+            "entry": encode(_known(entry)),
+            "said": said or None,
         }
         for entry in entries
     ]
     if rows:
         tx.execute(_INSERT, rows)
+
+
+def _known(entry: Entry) -> Entry:
+    """Whoever gives an order by a command is known by the operating system, and given on this host."""
+    if not entry.actor.startswith(COMMAND):
+        return entry
+    return msgspec.structs.replace(entry, known_by=OS_USER, address=_host())
+
+
+@cache
+def _host() -> str:
+    return socket.gethostname()

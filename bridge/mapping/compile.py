@@ -70,6 +70,7 @@ class Mapping:
     personal: frozenset[str]  # the extracts that hold personal data
     suppressions: tuple[Suppression, ...]
     routes: tuple[Route, ...]
+    quiet: dict[str, Json]  # what the log tells of each rule that keeps alerts quiet: names, reasons, ends
     matches: Condition | None
     reads: tuple[tuple[str, Getter], ...]  # the paths that it looks at in an alert, as they are written
     matched: tuple[tuple[str, Getter], ...]  # the paths that `match` looks at, as they are written

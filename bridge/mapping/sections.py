@@ -30,6 +30,7 @@ from bridge.mapping.model import (
 )
 from bridge.mapping.outputs import compile_outputs
 from bridge.mapping.product import compile_product
+from bridge.mapping.quiet import told_of
 from bridge.mapping.render import compile_fields, compile_group, compile_observables
 from bridge.mapping.severity import compile_severity
 from bridge.mapping.shape import check_tests
@@ -99,6 +100,7 @@ def compile_mapping(
         personal=_personal(root.get("personal"), compiler),
         suppressions=suppressions,
         routes=routes,
+        quiet=told_of(suppressions, routes, _scalar(root, "owner", report)),
         matches=matches,
         reads=tuple((written(path), getter) for path, getter in compiler.names.paths.items()),
         matched=matched,

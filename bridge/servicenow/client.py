@@ -269,9 +269,10 @@ class Client:
         meaning: Meaning = outcome.meaning_of,
     ) -> Answer:
         begin = self.monotonic()
-        word = "ambiguous"
+        word, status = "ambiguous", None
         try:
             raw = self._send(request, writes=writes, deadline=deadline)
+            status = raw.status
             wait = outcome.retry_after(raw)
             self._gate.learn(
                 request.path_url.partition("?")[0], raw.headers, limited=raw.status == 429, retry_after=wait
@@ -279,11 +280,12 @@ class Client:
             answer = meaning(raw, table=table, writes=writes)
             word = "applied" if writes else "read"
         except BridgeError as error:
+            error.http_status = status
             word = "read" if not writes and error.code == "record_gone" else WORD_OF[type(error)]
             raise
         finally:
             self._on_call(word, self.monotonic() - begin)
-        return answer
+        return replace(answer, status=status)
 
     def _fetch_token(self, grant: Grant, refresh: str | None, deadline: float) -> Token:
         """One request to the token endpoint, under the deadline of the call that needs it."""

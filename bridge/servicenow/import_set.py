@@ -19,7 +19,7 @@ from bridge.mapping.model import JOURNALS
 from bridge.servicenow import outcome
 from bridge.servicenow.identity import not_carried
 from bridge.servicenow.ownership import same_owner
-from bridge.servicenow.record import Record
+from bridge.servicenow.record import Beside, Record
 from bridge.servicenow.table import SYS_ID, TableApi
 from bridge.settings import Staging, Target
 
@@ -44,11 +44,14 @@ class Result:
     def written(self) -> bool:
         return self.status in WRITTEN and bool(self.sys_id)
 
-    def __str__(self) -> str:
+    @property
+    def beside(self) -> Beside:
         of = f"the transform map {self.map}" if self.map else "a transform map"
         if self.status in WRITTEN:
-            return f"{of} {self.status} {self.number or self.sys_id or 'a record'} in {self.table or 'some table'}"
-        return f"{of}{f' to {self.table}' if self.table else ''} failed: {self.said or 'it says no more'}"
+            return Beside(
+                f"{of} {self.status} {self.number or self.sys_id or 'a record'} in {self.table or 'some table'}"
+            )
+        return Beside(f"{of}{f' to {self.table}' if self.table else ''} failed", self.said or "it says no more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,8 @@ class Sent:
 
     sys_id: str | None  # of the record that it made or changed; None when the maps left it
     said: str  # by all maps, for people
-    beside: tuple[str, ...] = ()  # what other maps did
+    beside: tuple[Beside, ...] = ()  # what other maps did
+    http_status: int | None = None
 
 
 class ImportSetWay:
@@ -76,7 +80,7 @@ class ImportSetWay:
     def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Record:
         sent = self._sent(fields, {}, deadline)
         if sent.sys_id is None:
-            return replace(self._there(fields, sent.said, deadline), beside=sent.beside)
+            return replace(self._there(fields, sent.said, deadline), beside=sent.beside, http_status=sent.http_status)
         record = self._read(sent.sys_id, (*fields, *also), deadline)
         if lost := not_carried(record, fields, self._target):
             raise Permanent(
@@ -85,7 +89,7 @@ class ImportSetWay:
                 f"of {self._staging.table} carry {'it' if len(lost) == 1 else 'them'}, and close that record.",
                 made=(record.sys_id, record.number),
             )
-        return replace(record, beside=sent.beside)
+        return replace(record, beside=sent.beside, http_status=sent.http_status)
 
     def update(self, sys_id: str, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record:
         if not self._staging.coalesces:
@@ -113,7 +117,7 @@ class ImportSetWay:
                 "state_not_carried",
                 f"{record.number} kept its state: let the transform map of {self._staging.table} carry the state.",
             )
-        return replace(record, beside=sent.beside)
+        return replace(record, beside=sent.beside, http_status=sent.http_status)
 
     def _changed(self, fields: Mapping[str, str], as_they_are: Mapping[str, str], deadline: float) -> Sent:
         """Put in a row that is to change one record: one that made several has not found it."""
@@ -133,7 +137,7 @@ class ImportSetWay:
         answer = self._api.client.write("POST", staging.table, path, {}, row, deadline=deadline)
         results = _results(answer.result)
         mine = [result for result in results if result.table in (self._table, "")]
-        others = tuple(str(result) for result in results if result not in mine and result.status not in NOT_WRITTEN)
+        others = tuple(result.beside for result in results if result not in mine and result.status not in NOT_WRITTEN)
         written = {result.sys_id: result for result in mine if result.written and result.table}
         said = "; ".join(dict.fromkeys(result.said for result in results if result.said)) or "nothing more"
         if len(written) > 1:
@@ -146,12 +150,12 @@ class ImportSetWay:
                 made=(first.sys_id, first.number),
             )
         if written:
-            failed = tuple(str(result) for result in mine if result.status not in WRITTEN | NOT_WRITTEN)
-            return Sent(sys_id=next(iter(written)), said=said, beside=failed + others)
+            failed = tuple(result.beside for result in mine if result.status not in WRITTEN | NOT_WRITTEN)
+            return Sent(sys_id=next(iter(written)), said=said, beside=failed + others, http_status=answer.status)
         if any(result.status in WRITTEN for result in mine):
             raise outcome.unsure("no_sys_id", "The import wrote a record, but its answer names none.", writes=True)
         if mine and all(result.status in NOT_WRITTEN for result in mine):
-            return Sent(sys_id=None, said=said, beside=others)
+            return Sent(sys_id=None, said=said, beside=others, http_status=answer.status)
         raise Permanent("import_error", self._refusal(results, said))
 
     def _refusal(self, results: Sequence[Result], said: str) -> str:

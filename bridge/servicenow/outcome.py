@@ -46,6 +46,7 @@ class Answer:
 
     result: Json
     total: int | None  # X-Total-Count: matching rows, those hidden by an ACL too
+    status: int | None = None  # HTTP's
 
 
 REFUSED = (

@@ -6,6 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a write did beside the record, in a few words."""
+
+    told: str  # names and numbers
+    said: str = ""  # ServiceNow's own words, which may quote values
+
+    def __str__(self) -> str:
+        return f"{self.told}: {self.said}" if self.said else self.told
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One row of `incident` or `sn_si_incident`, raw values (references as sys_id), times as ServiceNow writes them."""
@@ -14,7 +25,9 @@ class Record:
     number: str
     state: str
     fields: Mapping[str, str]  # every field that was asked for, as text; absent ones are missing
-    beside: tuple[str, ...] = ()  # what the write that returned it did beside it, each in a few words
+    # --- of the write that returned it
+    beside: tuple[Beside, ...] = ()  # what it did beside it
+    http_status: int | None = None  # None: it was only read
 
     def text(self, field: str) -> str:
         return self.fields.get(field, "")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from urllib.parse import quote
 
 from bridge.alert import Json, key_of
-from bridge.errors import Permanent, Transient
+from bridge.errors import BridgeError, Permanent, Transient
 from bridge.mapping.rendered import Find
 from bridge.servicenow import outcome
 from bridge.servicenow.client import Client
@@ -105,7 +106,7 @@ class TableApi:
         answer = self.client.write("PATCH", table, _path(table, sys_id), _columns(fields), fields, deadline=deadline)
         record = _written(answer)
         if record.sys_id.lower() != sys_id.lower():
-            raise outcome.unsure("foreign_answer", "The answer shows another record than was changed.", writes=True)
+            raise _unsure("foreign_answer", "The answer shows another record than was changed.", answer)
         return record
 
     def insert(self, table: str, fields: Mapping[str, str], *, deadline: float) -> str:
@@ -197,8 +198,14 @@ def _columns(more: Iterable[str]) -> dict[str, str]:
 def _written(answer: Answer) -> Record:
     record = _record(answer.result)
     if record is None:
-        raise outcome.unsure("no_sys_id", "ServiceNow took it, but its answer names no record.", writes=True)
-    return record
+        raise _unsure("no_sys_id", "ServiceNow took it, but its answer names no record.", answer)
+    return replace(record, http_status=answer.status)
+
+
+def _unsure(code: str, message: str, answer: Answer) -> BridgeError:
+    error = outcome.unsure(code, message, writes=True)
+    error.http_status = answer.status
+    return error
 
 
 def _record(row: Json) -> Record | None:

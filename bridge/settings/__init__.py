@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from bridge.correlation.policy import CloseWhen
 from bridge.errors import Problem
+from bridge.settings.configuration import Configuration
 
 BODY_BYTES_MAX_DEFAULT = 1 << 20
 DECODED_BYTES_MAX_DEFAULT = 8 << 20
@@ -292,6 +293,7 @@ class Settings:
     sources: dict[str, Source]
     attention: Attention | None = None  # None: there are no incidents about sources
     anchors: tuple[AnchorFile | AnchorSyslog, ...] = ()  # where the log's checkpoints go besides the database
+    configuration: Configuration = field(default_factory=Configuration)  # for the log
 
 
 def load_settings(path: Path) -> Settings:

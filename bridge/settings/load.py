@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +19,7 @@ from bridge.settings import (
     Reload,
     Settings,
 )
+from bridge.settings.configuration import configuration_of
 from bridge.settings.instance import instance_of, proxy_of
 from bridge.settings.log import anchors_of
 from bridge.settings.references import files_of
@@ -61,6 +63,7 @@ def read_file(file: YamlFile, path: Path) -> tuple[Settings, list[Problem]]:
             [file.problem((), "must hold `key: value` lines", "`bridge init` writes one to start from")]
         )
     settings = _settings(Section(file, (), problems), path)
+    settings = replace(settings, configuration=configuration_of(file.value))
     return settings, list(dict.fromkeys(problems))
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bridge.errors import Misconfigured, Problem
-from bridge.settings import AuthScheme, InstanceAuth, Secret, Settings, AnchorSyslog, Transport
+from bridge.settings import AnchorSyslog, AuthScheme, InstanceAuth, Secret, Settings, Transport
 from bridge.settings.instance import is_proxy, wrong_with_username
 from bridge.yamlfile import YamlFile, load_yaml, type_path
 

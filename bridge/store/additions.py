@@ -11,8 +11,10 @@ from datetime import datetime
 
 from sqlalchemy import BindParameter, Connection, bindparam, delete, select, update
 
+from bridge.alert import Json
 from bridge.errors import BridgeError
 from bridge.log.entries import Action, Entry, append
+from bridge.store import telling
 from bridge.store.columns import Instant
 from bridge.store.held import Held
 from bridge.store.rows import AdditionRow
@@ -66,6 +68,7 @@ class Addition:
     failures: int  # in a row, of whatever kind
     tries: int  # that were sent, as far as we know
     epoch: int
+    place: tuple[str | None, str | None] = (None, None)  # instance and table of the target, for the log
 
 
 def plan(tx: Connection, held: Held, revision_id: int, planned: Sequence[Planned]) -> None:
@@ -138,15 +141,31 @@ def claim(tx: Connection, now: datetime, *, silent: Collection[str]) -> Addition
     return Addition(**tx.execute(held).one()._asdict())
 
 
-def about_to_send(tx: Connection, held: Addition, until: datetime) -> bool:
+def about_to_send(tx: Connection, held: Addition, until: datetime, now: datetime) -> bool:
     """The last commit before a write: nothing is sent after `until`. False when the lease is lost."""
-    return _change(tx, held, sent_until=until)
+    if not _change(tx, held, sent_until=until):
+        return False
+    append(tx, _entry(held, Action.INTENDED, now, outcome="add", detail=_try_of(held)))
+    return True
 
 
 def again(
-    tx: Connection, held: Addition, due_at: datetime, error: BridgeError, *, tries: int, sent_until: datetime | None
+    tx: Connection,
+    held: Addition,
+    due_at: datetime,
+    error: BridgeError,
+    *,
+    tries: int,
+    sent_until: datetime | None,
+    called: str | None,
+    now: datetime,
 ) -> None:
-    """Not done yet. `sent_until` stays while something that was sent may still happen."""
+    """Not done yet. `sent_until` stays while something that was sent may still happen.
+
+    `called`: what came of a call that was to write; None: none was made.
+    """
+    if called is not None:
+        _called(tx, held, called, error, now)
     _change(
         tx,
         held,
@@ -171,16 +190,17 @@ def added(tx: Connection, held: Addition, now: datetime, told: dict[str, object]
     append(tx, _entry(held, Action.ADDED, now, outcome=held.kind, detail=told))
 
 
-def refused(tx: Connection, held: Addition) -> None:
+def refused(tx: Connection, held: Addition, error: BridgeError, outcome: str, now: datetime) -> None:
     """What was sent was refused for certain: nothing of it is in doubt."""
+    _called(tx, held, outcome, error, now)
     _change(tx, held, sent_until=None)
 
 
 def given_up(tx: Connection, held: Addition, now: datetime, code: str, message: str) -> None:
     """It will not be there: the log says why, and the incident goes on without it."""
     _over(tx, held, now, "given_up", code, message)
-    detail: dict[str, object] = {"message": message, "addition": held.kind}
-    append(tx, _entry(held, Action.FAILED, now, outcome=GIVEN_UP, reason=code, detail=detail))
+    detail = {"addition": held.kind}
+    append(tx, _entry(held, Action.FAILED, now, outcome=GIVEN_UP, reason=code, detail=detail), said=message)
 
 
 def of_incidents(tx: Connection, numbered: Sequence[int]) -> list[AdditionRow]:
@@ -226,10 +246,20 @@ def _change(tx: Connection, held: Addition, **values: object) -> bool:
     return tx.execute(update(additions).where(*mine).values(**values)).rowcount > 0
 
 
+def _called(tx: Connection, held: Addition, outcome: str, error: BridgeError, now: datetime) -> None:
+    detail = _try_of(held) | telling.status_of(error)
+    append(tx, _entry(held, Action.CALLED, now, outcome=outcome, reason=error.code, detail=detail))
+
+
+def _try_of(held: Addition) -> dict[str, Json]:
+    return {"addition": held.kind, "attempt": held.tries + 1, "alert": f"{held.delivery_id}-{held.position}"}
+
+
 def _entry(held: Addition, action: Action, now: datetime, **more: object) -> Entry:
     told: dict[str, object] = {
         name: getattr(held, name)
         for name in ("tenant", "source", "mapping", "correlation_id", "target", "number", "sys_id")
     }
     told |= {"correlation": held.correlation, "incident": held.incident}
+    told["instance"], told["table"] = held.place
     return Entry(at=now, action=action, actor="sync", **(told | more))  # type: ignore[arg-type]

@@ -77,7 +77,16 @@ def release(tx: Connection, target: str, *, instance: str, table: str, actor: st
     twins = strays.release(tx, instance, table, now)
     if problems or twins:
         detail = {"problems": problems, "twins": twins}
-        append(tx, Entry(at=now, action=Action.RELEASED, actor=actor, target=target, detail=detail))
+        entry = Entry(
+            at=now,
+            action=Action.RELEASED,
+            actor=actor,
+            instance=instance,
+            target=target,
+            table=table,
+            detail=detail,
+        )
+        append(tx, entry)
     return problems, twins
 
 

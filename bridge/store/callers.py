@@ -6,7 +6,7 @@ A crash forgets the last minute of it, which no promise rests on.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, select, update
 
+from bridge.alert import Json
 from bridge.correlation.lamps import Kind, Trouble
 from bridge.correlation.vanishing import Look
 from bridge.errors import Transient
-from bridge.log.entries import Action, Entry, append
+from bridge.log.entries import CLAIM, Action, Entry, append
 from bridge.store import vanishing
 from bridge.store.engine import Store
 from bridge.store.reconciler_tables import callers
@@ -26,7 +27,11 @@ from bridge.typed import decode
 
 STREAK = timedelta(hours=1)  # refusals further apart, with a delivery taken between them, are not of one trouble
 FLUSH_EVERY = timedelta(minutes=1)
+ADDRESSES_MAX = 5  # that an entry names of those that were turned away for one reason in a minute
 LOOKED_AT_ENOUGH = 5  # alerts of a source in a minute, whose fields are looked at
+
+
+Key = tuple[str, bool]  # (source, whether the fault was ours)
 
 
 @dataclass(slots=True)
@@ -34,6 +39,12 @@ class _Refused:
     first: datetime
     last: datetime
     reasons: dict[str, int] = field(default_factory=dict)
+    addresses: dict[str, dict[str, None]] = field(default_factory=dict)  # reason -> some of those they came from
+
+    def add(self, reason: str, many: int, addresses: Iterable[str]) -> None:
+        self.reasons[reason] = self.reasons.get(reason, 0) + many
+        known = self.addresses.setdefault(reason, {})
+        known.update(dict.fromkeys(list(addresses)[: max(0, ADDRESSES_MAX - len(known))]))
 
 
 class Callers:
@@ -44,7 +55,7 @@ class Callers:
         self._sources = sources  # may change while we serve
         self._lock = threading.Lock()
         self._came: dict[str, datetime] = {}
-        self._refused: dict[str, _Refused] = {}
+        self._refused: dict[Key, _Refused] = {}
         self._looks: dict[str, Look] = {}
         self._flushed_at: datetime | None = None
 
@@ -65,12 +76,12 @@ class Callers:
             for present in seen:
                 look.add(reads, present)
 
-    def refused(self, source: str, reason: str, now: datetime) -> None:
-        """`source` as it is configured, or the word for all that are not."""
+    def refused(self, source: str, reason: str, now: datetime, *, address: str = "", ours: bool = False) -> None:
+        """`source` as it is configured, or the word for all that are not. `ours`: nothing was wrong with it."""
         with self._lock:
-            refused = self._refused.setdefault(source, _Refused(now, now))
+            refused = self._refused.setdefault((source, ours), _Refused(now, now))
             refused.last = now
-            refused.reasons[reason] = refused.reasons.get(reason, 0) + 1
+            refused.add(reason, 1, [address] if address else [])
 
     def flush(self) -> None:
         """Once a minute. Raises Transient as the store does; what was gathered is kept for the next time."""
@@ -95,33 +106,34 @@ class Callers:
             self._put_back(came, refused)  # not the looks: the next minute has others
             raise
 
-    def _put_back(self, came: Mapping[str, datetime], refused: Mapping[str, _Refused]) -> None:
+    def _put_back(self, came: Mapping[str, datetime], refused: Mapping[Key, _Refused]) -> None:
         with self._lock:
             for source, at in came.items():
                 self._came[source] = max(at, self._came.get(source, at))
-            for source, one in refused.items():
-                since = self._refused.get(source)
+            for key, one in refused.items():
+                since = self._refused.get(key)
                 if since is not None:
-                    words = {*one.reasons, *since.reasons}
-                    one.reasons = {word: one.reasons.get(word, 0) + since.reasons.get(word, 0) for word in words}
+                    for word, many in since.reasons.items():
+                        one.add(word, many, since.addresses.get(word, ()))
                     one.last = since.last
-                self._refused[source] = one
+                self._refused[key] = one
 
     def _note(
         self,
         tx: Connection,
         came: Mapping[str, datetime],
-        refused: Mapping[str, _Refused],
+        refused: Mapping[Key, _Refused],
         looks: Mapping[str, Look],
         now: datetime,
     ) -> None:
         vanished: list[Entry] = []
-        for source in sorted({*self._sources} & {*came, *refused}):
+        theirs = {source: one for (source, ours), one in refused.items() if not ours}
+        for source in sorted({*self._sources} & {*came, *theirs}):
             row = _row(tx, source, now)
             times = [at for at in (came.get(source), row.came_at) if at is not None]  # another process may know later
             values: dict[str, object] = {"came_at": max(times, default=None)}
-            if source in refused:
-                values |= _streak(row, refused[source])
+            if source in theirs:
+                values |= _streak(row, theirs[source])
             tx.execute(update(callers).where(callers.c.source == source).values(**values))
             look = looks.get(source)
             gone = vanishing.note(tx, source, look) if look is not None and look.alerts else []
@@ -131,12 +143,25 @@ class Callers:
                 for detail in [{"field": path}]
             ]
         entries = [
-            Entry(at=now, action=Action.REFUSED, actor=f"source:{source}", source=source, reason=reason, detail=detail)
-            for source, one in sorted(refused.items())
-            for reason, many in sorted(one.reasons.items())
-            for detail in [{"deliveries": many}]
+            _entry(key, reason, refused[key], now) for key in sorted(refused) for reason in sorted(refused[key].reasons)
         ]
         append(tx, *entries, *vanished)
+
+
+def _entry(key: Key, reason: str, refused: _Refused, now: datetime) -> Entry:
+    """Nobody has proven who it was: the name is the URL's."""
+    source, ours = key
+    detail: dict[str, Json] = {"deliveries": refused.reasons[reason], "addresses": sorted(refused.addresses[reason])}
+    return Entry(
+        at=now,
+        action=Action.REFUSED,
+        actor=f"source:{source}",
+        known_by=CLAIM,
+        source=source,
+        outcome="unavailable" if ours else "refused",
+        reason=reason,
+        detail={word: value for word, value in detail.items() if value},
+    )
 
 
 def troubles(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -161,6 +162,7 @@ class Held(Member):
     look_at: datetime | None = None  # somebody else has changed the record since: the round reads it, whatever is due
     looked: bool = False  # it has been read in this round
     leaving: tuple[tuple[int, str], ...] = ()  # (row id, ID) of those taken out of it, which it does not tell yet
+    places: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # (instance, table) of each target, for the log
 
     @property
     def all(self) -> tuple[Member, ...]:

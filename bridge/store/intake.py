@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from bridge.alert import Outcome, key_of
+from bridge.alert import Json, Outcome, key_of
 from bridge.log.entries import Action, Entry, encode
+from bridge.mapping.quiet import rule_of
 from bridge.store import intake_sql as sql
 from bridge.store.columns import to_us
 from bridge.store.correlation_state import RECEIVED_TAKEN, CorrelationState, event_time_of
@@ -22,6 +23,7 @@ from bridge.store.prepare import PreparedAlert, PreparedDelivery
 
 # Content without a sender's delivery id is the same delivery for this long; with one it is for ever.
 SAME_CONTENT = timedelta(minutes=10)
+QUIET = (Outcome.SUPPRESSED.value, Outcome.DROPPED.value)  # alerts that a rule kept from their incident
 SAME_CONTENT_US = SAME_CONTENT // timedelta(microseconds=1)
 
 
@@ -251,27 +253,41 @@ def _entry(
         at=now,
         action=action,
         actor=f"source:{delivery.source}",
+        known_by=delivery.known_by,
+        address=delivery.address,
+        forwarded_for=delivery.forwarded_for,
         tenant=delivery.tenant,
         source=delivery.source,
         mapping=delivery.mapping,
         revision=delivery.revision,
         delivery=row_id,
-        detail={
-            "fingerprint": delivery.fingerprint.hex(),
-            "alerts": [log_line(one) for one in settled],
-        },
+        detail=fates(delivery, settled),
     )
 
 
-def log_line(one: SettledAlert) -> dict[str, int | str | None]:
-    line = {
+def fates(delivery: PreparedDelivery, settled: Sequence[SettledAlert]) -> dict[str, Json]:
+    """What an entry tells of alerts: what became of each, by which rule, and of those that keep quiet, why they do."""
+    lines = [_log_line(one) for one in settled]
+    told: dict[str, Json] = {"fingerprint": delivery.fingerprint.hex(), "alerts": lines}
+    quiet = {line["rule"] for line in lines if line["outcome"] in QUIET}
+    if quiet:
+        told["rules"] = {rule: delivery.quiet.get(rule, {}) for rule in quiet}
+    return told
+
+
+def _log_line(one: SettledAlert) -> dict[str, Json]:
+    mapped = one.alert.mapped
+    line: dict[str, Json] = {
         "position": one.alert.position,
-        "correlation_id": one.alert.mapped.correlation_id if one.alert.mapped else None,
+        "correlation_id": mapped.correlation_id if mapped else None,
         "outcome": one.outcome.value,
         "reason": one.reason,
     }
-    replaced = _replaced_time(one)
-    return line | {"event_time": replaced} if replaced else line
+    if mapped is not None:
+        line["rule"] = rule_of(one.reason) if one.outcome is Outcome.SUPPRESSED else mapped.route
+    if replaced := _replaced_time(one):
+        line["event_time"] = replaced
+    return line
 
 
 def _replaced_time(one: SettledAlert) -> str:

@@ -19,8 +19,9 @@ from bridge.correlation.progress import Progress
 from bridge.errors import BridgeError, Permanent, Transient
 from bridge.log.entries import Action, Entry, append
 from bridge.store.held import GONE, Held, Part
-from bridge.store.settle import decided, entry, fence, release
+from bridge.store.settle import fence, release
 from bridge.store.tables import correlations, episodes, incidents, intents, join_keys
+from bridge.store.telling import decided, entry
 from bridge.store.upsert import insert_into
 from bridge.store.work import doubt_of, encode, plan
 from bridge.typed import decode

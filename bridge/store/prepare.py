@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bridge.alert import Json, MappedAlert, Status
@@ -48,6 +49,13 @@ class PreparedDelivery:
     content: bytes | None = None  # what the mapping was given, where that is something else than `body`
     fingerprint: bytes
     alerts: tuple[PreparedAlert, ...]  # empty: a ping
+    # --- for the log
+    known_by: str = ""  # the scheme by which the source proved itself; "": it is the bridge itself
+    address: str = ""  # the TCP peer's
+    forwarded_for: str = ""  # whom a trusted proxy passed it on for
+    quiet: MappingType[str, Json] = field(
+        default_factory=dict
+    )  # of the mapping: what the log tells of rules that keep alerts quiet
 
     def unstorable(self) -> PreparedDelivery:
         """The same delivery, kept whole for a person to look at, when what was made of it cannot be stored."""

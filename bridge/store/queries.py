@@ -389,8 +389,8 @@ def _correlation_row(row: Row[Any], sharing: Sequence[tuple[int, str]]) -> Corre
 
 
 def _log(tx: Connection, conditions: Sequence[ColumnElement[bool]], *, limit: int, before: int | None) -> list[LogRow]:
-    query = select(log_entries.c.id, log_entries.c.entry).where(*conditions)
+    query = select(log_entries.c.id, log_entries.c.entry, log_entries.c.said).where(*conditions)
     if before is not None:
         query = query.where(log_entries.c.id < before)
     query = query.order_by(log_entries.c.id.desc()).limit(min(limit, ROWS_MAX))
-    return [LogRow(id=row.id, entry=decode(row.entry, Entry)) for row in tx.execute(query)]
+    return [LogRow(id=row.id, entry=decode(row.entry, Entry), said=row.said) for row in tx.execute(query)]

@@ -22,7 +22,7 @@ from bridge.log.entries import Action, Entry, append
 from bridge.store import intake_sql as sql
 from bridge.store.columns import to_us
 from bridge.store.engine import Store, refusal
-from bridge.store.intake import SettledAlert, log_line, settle_alerts, write_states
+from bridge.store.intake import SettledAlert, fates, settle_alerts, write_states
 from bridge.store.prepare import ALERTS_MAX, NOTHING, PreparedAlert, PreparedDelivery, map_again, unstorable
 from bridge.store.rows import AlertId
 from bridge.store.tables import alerts, delivered, deliveries
@@ -197,6 +197,7 @@ def _delivery(row: Row[Any], published: Published) -> PreparedDelivery:
         content=row.content,
         fingerprint=row.fingerprint,
         alerts=(),
+        quiet=published.mapping.quiet,
     )
 
 
@@ -253,5 +254,5 @@ def _entry(
         mapping=delivery.mapping,
         revision=delivery.revision,
         delivery=delivery_id,
-        detail={"alerts": [log_line(one) for one in settled]},
+        detail=fates(delivery, settled),
     )

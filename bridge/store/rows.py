@@ -114,6 +114,7 @@ class IntentRow:
 class LogRow:
     id: int
     entry: Entry
+    said: str | None = None  # the sentence for people that goes with it; None: none, or erased
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

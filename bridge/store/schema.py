@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from bridge.errors import Misconfigured, Problem, Transient
+from bridge.log.entries import Action, Entry, append
 from bridge.store.engine import Conflict, Store, open_store
+from bridge.version import version
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 LOCK_KEY = 0x6272696467  # "bridg": the advisory lock of a PostgreSQL database during a migration
@@ -24,16 +27,16 @@ ATTEMPTS_MAX = 30
 PAUSE_SECONDS = 0.7
 
 
-def upgrade(url: str) -> None:
-    """Bring the database at `url` to this version; make it if there is none."""
-    store = open_store(url, lambda: datetime(1970, 1, 1, tzinfo=UTC))  # a migration stamps nothing
+def upgrade(url: str, clock: Callable[[], datetime], *, actor: str) -> None:
+    """Bring the database at `url` to this version; make it if there is none. The log names `actor`."""
+    store = open_store(url, clock)
     try:
-        upgrade_store(store)
+        upgrade_store(store, actor=actor)
     finally:
         store.close()
 
 
-def upgrade_store(store: Store) -> None:
+def upgrade_store(store: Store, *, actor: str = "start") -> None:
     """All in one transaction: it is done or it is not. A second process waits, and finds nothing left to do; processes
     that serve go on.
 
@@ -41,7 +44,7 @@ def upgrade_store(store: Store) -> None:
     """
     for _ in range(ATTEMPTS_MAX):
         try:
-            _upgrade(store)
+            _upgrade(store, actor)
         except Conflict:
             time.sleep(PAUSE_SECONDS)
         else:
@@ -50,7 +53,7 @@ def upgrade_store(store: Store) -> None:
     raise Transient("schema_busy", told)
 
 
-def _upgrade(store: Store) -> None:
+def _upgrade(store: Store, actor: str) -> None:
     with store.transaction() as tx:
         if not store.is_sqlite:  # on SQLite the transaction's own write lock serves
             tx.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
@@ -63,6 +66,9 @@ def _upgrade(store: Store) -> None:
         config = _config()
         config.attributes["connection"] = tx
         command.upgrade(config, "head")
+        if found is not None:  # else it was made
+            detail = {"from": found, "to": _newest(), "version": version()}
+            append(tx, Entry(at=store.now(tx), action=Action.SCHEMA_UPGRADED, actor=actor, detail=detail))
 
 
 def problem(tx: Connection) -> str:

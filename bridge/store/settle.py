@@ -11,14 +11,14 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, case, func, literal, or_, select, update
 
-from bridge.correlation.policy import Decision, Episode
+from bridge.correlation.policy import Episode
 from bridge.errors import BridgeError
-from bridge.library import REVISION_DIGITS
+from bridge.log.digest import new_salt
 from bridge.log.entries import Action, Entry, append
-from bridge.store import additions
+from bridge.store import additions, telling
 from bridge.store.columns import Instant
 from bridge.store.held import UNSETTLED, Held, Incident, Lease, Part, Seen, Settlement, Share, WrittenField
-from bridge.store.tables import alerts, correlations, episodes, incidents, intents, revisions
+from bridge.store.tables import alerts, correlations, episodes, incidents, intents
 from bridge.store.work import encode, ended_state, plan
 
 # Statements of every round are made once: making one takes longer than running it.
@@ -31,7 +31,6 @@ _EPOCH = select(incidents.c.epoch).where(incidents.c.id == _OF).with_for_update(
 _INCIDENT = update(incidents).where(incidents.c.id == _OF)
 _RELEASED = _INCIDENT.where(incidents.c.epoch == bindparam("mine")).values(lease_until=None)
 _LOOK_AT = select(incidents.c.look_at).where(incidents.c.id == _OF)
-_REVISION = select(revisions.c.digest).join(intents, intents.c.revision_id == revisions.c.id).where(intents.c.id == _OF)
 _INTENT = intents.insert().returning(intents.c.id)
 _OUTCOME = update(intents).where(
     intents.c.id == _OF,
@@ -41,25 +40,6 @@ _OUTCOME = update(intents).where(
 
 class LeaseLost(BridgeError):
     """Another holder has the incident now. What we learned is in the intent; it reads that first."""
-
-
-def entry(held: Held, action: Action, now: datetime, **more: object) -> Entry:
-    """An entry about the held correlation, with the names every one of them carries."""
-    told: dict[str, object] = {
-        "at": now,
-        "action": action,
-        "actor": "sync",
-        "tenant": held.tenant,
-        "source": held.source,
-        "mapping": held.mapping,
-        "correlation_id": held.correlation_id,
-        "target": held.incident.target or held.target,
-        "correlation": held.correlation,
-        "incident": held.incident.id,
-        "number": held.incident.number,
-        "sys_id": held.incident.sys_id,
-    }
-    return Entry(**(told | more))  # type: ignore[arg-type]
 
 
 def plan_next(tx: Connection, held: Held, target: str) -> Held:
@@ -98,17 +78,21 @@ def intend(
     settlement: Settlement,
     fields: dict[str, str],
     *,
+    before: dict[str, str],
     ref: str,
     target: str,
     revision_id: int,
     now: datetime,
     deadline: datetime,
 ) -> int:
-    """The last commit before a write. Raises LeaseLost. Returns the intent's id."""
+    """The last commit before a write. Raises LeaseLost. Returns the intent's id.
+
+    `before`: what was read of the fields that are written.
+    """
     fence(tx, held)
     if held.incident.target != target:  # a plan may still change its mind; a record may not
         tx.execute(update(incidents).where(incidents.c.id == held.incident.id).values(target=target))
-    body = msgspec.json.encode(fields, order="sorted")
+    body, salt = msgspec.json.encode(fields, order="sorted"), new_salt()
     values = {
         "incident": held.incident.id,
         "correlation": held.correlation,
@@ -119,33 +103,17 @@ def intend(
         "ref": ref,
         "digest": hashlib.sha256(body).digest(),
         "fields": body,
+        "salt": salt,
+        "before": msgspec.json.encode(before, order="sorted"),
         "read_seq": settlement.read_seq,
         "settlement": encode(settlement),
         "revision_id": revision_id,
         "started_at": now,
         "deadline": deadline,
     }
-    intent = tx.execute(_INTENT, values).scalar_one()
-    append(
-        tx,
-        entry(
-            held,
-            Action.INTENDED,
-            now,
-            outcome=settlement.kind,
-            reason=settlement.reason,
-            target=target,
-            revision=rendered_by(tx, intent),
-            detail={"intent": intent, "ref": ref, "fields": sorted(fields)},
-        ),
-    )
-    return int(intent)
-
-
-def rendered_by(tx: Connection, intent: int) -> str | None:
-    """The revision that rendered the fields of a write, as the log names it."""
-    digest = tx.execute(_REVISION, {"of": intent}).scalar()
-    return digest[:REVISION_DIGITS] if digest is not None else None
+    intent = int(tx.execute(_INTENT, values).scalar_one())
+    telling.intended(tx, held, settlement, intent, fields, before=before, salt=salt, target=target, ref=ref, now=now)
+    return intent
 
 
 def new_ref() -> str:
@@ -293,7 +261,7 @@ def fail(
         }
         tx.execute(update(correlations).where(correlations.c.id == member.correlation).values(**row))
     outcome = f"waits for {waits_for}" if due_at is None else "will be tried again"
-    append(tx, entry(held, Action.FAILED, now, outcome=outcome, reason=error.code, detail={"message": error.message}))
+    append(tx, telling.entry(held, Action.FAILED, now, outcome=outcome, reason=error.code), said=error.message)
 
 
 def unreadable(tx: Connection, lease: Lease, error: BridgeError, now: datetime) -> None:
@@ -317,20 +285,11 @@ def unreadable(tx: Connection, lease: Lease, error: BridgeError, now: datetime) 
         action=Action.FAILED,
         actor="sync",
         reason=error.code,
-        detail={"message": error.message},
         correlation=lease.correlation,
         incident=lease.incident,
         **names,
     )
-    append(tx, told)
-
-
-def decided(tx: Connection, held: Held, decision: Decision, now: datetime, **more: object) -> None:
-    append(tx, entry(held, Action.DECIDED, now, outcome=decision.kind.value, reason=decision.reason.value, **more))
-
-
-def lease_lost(tx: Connection, held: Held, now: datetime) -> None:
-    append(tx, entry(held, Action.LEASE_LOST, now))
+    append(tx, told, said=error.message)
 
 
 def known_elsewhere(tx: Connection, target: str, sys_id: str, *, but: int) -> bool:

@@ -7,15 +7,18 @@ import logging
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+import msgspec
 from sqlalchemy import Connection, Engine, select, update
 
 from bridge.errors import Misconfigured, Problem
 from bridge.store.reconciler_tables import reconcilers
 from bridge.store.tables import additions, correlations, incidents, installation
+from bridge.typed import decode
 
 LOCK_SECONDS_MAX = 10.0  # a predecessor that drains gets this long
 
@@ -32,6 +35,13 @@ def installation_id(tx: Connection, now: datetime) -> str:
         found = secrets.token_hex(4)
         tx.execute(installation.insert().values(id=found, created_at=now))
     return str(found)
+
+
+def configured_anew(tx: Connection, keys: Mapping[str, str]) -> dict[str, str] | None:
+    """The last start's configuration, key by key; this one stands in its place now. None: there was none."""
+    raw = tx.execute(select(installation.c.configuration)).scalar()
+    tx.execute(update(installation).values(configuration=msgspec.json.encode(keys, order="sorted")))
+    return decode(raw, dict[str, str]) if raw is not None else None
 
 
 def void_leases(tx: Connection) -> None:

@@ -6,18 +6,21 @@ restore. A stray is worked when it is due, and again whenever the record changes
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, literal, select, update
 
-from bridge.alert import key_of
+from bridge.alert import Json, key_of
 from bridge.correlation.policy import Kind
 from bridge.correlation.reconcile import Shown
+from bridge.errors import BridgeError
 from bridge.log.entries import Action, Entry, append
+from bridge.store import telling
 from bridge.store.columns import Instant
 from bridge.store.reconciler_tables import strays
 from bridge.store.tables import correlations, episodes, incidents, intents
@@ -25,6 +28,7 @@ from bridge.store.work import doubt_of
 
 CLOCKS_APART_MAX = timedelta(minutes=5)  # ServiceNow's and the store's, where a record's time is held against ours
 HOUR = timedelta(hours=1)
+NOTHING: Mapping[str, Json] = MappingProxyType({})
 
 
 class Outcome(StrEnum):
@@ -219,8 +223,23 @@ def about_to_close(tx: Connection, stray: Stray, twin: Twin, until: datetime, no
     append(tx, _entry(stray, twin, Action.INTENDED, now, outcome="close", reason="twin"))
 
 
-def settle(tx: Connection, stray: Stray, twin: Twin | None, outcome: Outcome, now: datetime, *, said: str = "") -> None:
-    """Told in the log when it is news."""
+def called(tx: Connection, stray: Stray, twin: Twin, outcome: str, error: BridgeError, now: datetime) -> None:
+    """A close of a twin that came to something else than applied."""
+    detail = {"operation": "close", "attempt": stray.failures + 1} | telling.status_of(error)
+    append(tx, _entry(stray, twin, Action.CALLED, now, outcome=outcome, reason=error.code, detail=detail))
+
+
+def settle(
+    tx: Connection,
+    stray: Stray,
+    twin: Twin | None,
+    outcome: Outcome,
+    now: datetime,
+    *,
+    said: str = "",
+    shows: Mapping[str, Json] = NOTHING,
+) -> None:
+    """Told in the log when it is news. `shows`: who changed the record last, and when, where it was read."""
     values: dict[str, object] = {"outcome": outcome.value, "outcome_text": said or None, "due_at": None, "failures": 0}
     values |= {"incident": twin.incident if twin is not None else None, "sent_until": None}
     if outcome is Outcome.CLOSED:
@@ -229,7 +248,7 @@ def settle(tx: Connection, stray: Stray, twin: Twin | None, outcome: Outcome, no
     if (outcome.value, said or None) == (stray.outcome, stray.outcome_text):
         return
     action = Action.ORPHAN if outcome is Outcome.ORPHAN else Action.TWIN
-    append(tx, _entry(stray, twin, action, now, outcome=outcome.value, detail={"message": said} if said else {}))
+    append(tx, _entry(stray, twin, action, now, outcome=outcome.value, detail=dict(shows)), said=said)
 
 
 def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime, *, late_commit: timedelta) -> bool:
@@ -251,8 +270,7 @@ def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime, *,
     given = {"sys_id": twin.sys_id, "number": twin.number or "", "due_at": now, "version": "", "failures": 0}
     given |= {"sent_until": None, "released": False}  # they were said of the other record
     tx.execute(update(strays).where(strays.c.id == stray.id).values(**given, incident=twin.incident, outcome=None))
-    detail = {"instead_of": twin.number or ""}
-    append(tx, _entry(stray, twin, Action.TWIN, now, outcome="taken", detail=detail))
+    append(tx, _entry(stray, twin, Action.TWIN, now, outcome="taken"))
     return True
 
 
@@ -317,9 +335,13 @@ def created_at(text: str) -> datetime | None:
         return None
 
 
-def _entry(stray: Stray, twin: Twin | None, action: Action, now: datetime, **more: Any) -> Entry:
-    about: dict[str, Any] = {"table": stray.table, "number": stray.number, "sys_id": stray.sys_id}
+def _entry(
+    stray: Stray, twin: Twin | None, action: Action, now: datetime, *, detail: Mapping[str, Json] = NOTHING, **more: Any
+) -> Entry:
+    about: dict[str, Any] = {"instance": stray.instance, "table": stray.table}
+    about |= {"number": stray.number, "sys_id": stray.sys_id, "detail": {"created_on": stray.created_on, **detail}}
     if twin is not None:
+        about["detail"] |= {"twin_of": twin.number or ""}
         about |= {"tenant": twin.tenant, "target": twin.target, "mapping": twin.mapping}
         about |= {"correlation": twin.correlation, "incident": twin.incident}
     return Entry(at=now, action=action, actor="sync", correlation_id=stray.correlation_id, **about, **more)

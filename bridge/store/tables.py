@@ -41,6 +41,7 @@ installation = Table(
     Column("created_at", Instant, nullable=False),
     # The store may lack what was written since: look before each create. NULL: it does not; a full reconcile clears it.
     Column("restored_at", Instant),
+    Column("configuration", LargeBinary),  # JSON: key of bridge.yaml -> digest of its value, at the last start
 )
 
 revisions = Table(
@@ -377,6 +378,7 @@ log_entries = Table(
     Column("entry", LargeBinary, nullable=False),  # canonical JSON: a leaf of the log's tree, once it is sealed
     # PostgreSQL: the transaction that wrote it; 0 of what is older than this column. NULL on SQLite, which needs none.
     Column("xact", BigInteger, server_default=ThisTransaction()),
+    Column("said", Text),  # the sentence for people beside it: may quote values, is not sealed. NULL: none, or erased
 )
 Index(
     "log_entries_by_correlation",

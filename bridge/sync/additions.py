@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -29,7 +30,7 @@ from bridge.store.additions import ATTACHMENT, OUTPUT, Addition
 from bridge.store.engine import Store
 from bridge.store.work import LEASE
 from bridge.sync.alert import Alerts
-from bridge.sync.outcomes import again_at, window_end
+from bridge.sync.outcomes import again_at, outcome_word, window_end
 from bridge.sync.outputs import TRIES_MAX, sending_of, tried_enough, was_sent
 from bridge.typed import decode
 
@@ -93,6 +94,8 @@ class Additions:
         if held is None:
             return False
         # The lease is durable. If we die here nothing was sent; it runs out and the next holder begins again.
+        target = self._targets.get(held.target)
+        held = replace(held, place=(target.instance, target.table)) if target is not None else held
         try:
             self._try(held)
         except (Permanent, Misconfigured) as error:
@@ -119,20 +122,21 @@ class Additions:
                 additions.look_again(tx, held, min(now + pause, until))
             return
         with self._store.transaction("addition_mark") as tx:
-            until = self._store.now(tx) + timedelta(seconds=SEND_SECONDS_MAX)
+            now = self._store.now(tx)
+            until = now + timedelta(seconds=SEND_SECONDS_MAX)
             end = self._monotonic() + SEND_SECONDS_MAX
-            if not additions.about_to_send(tx, held, until):
+            if not additions.about_to_send(tx, held, until, now):
                 return  # another holder has it
         # The mark is durable, nothing was sent. If we die from here on, the next holder looks until what may have been
         # sent can no longer happen, and only then sends.
         try:
             told = step.send(lambda: min(self._monotonic() + CALL_SECONDS_MAX, end))
         except Ambiguous as error:
-            self._try_again(held, error, sent_until=until)
+            self._try_again(held, error, sent_until=until, called=True)
         except Transient as error:
-            self._try_again(held, error, sent_until=None)
-        except Permanent:
-            self._nothing_is_in_doubt(held)
+            self._try_again(held, error, sent_until=None, called=True)
+        except Permanent as error:
+            self._nothing_is_in_doubt(held, error)
             raise
         else:
             self._added(held, told)
@@ -145,9 +149,9 @@ class Additions:
                 raise
             return False
 
-    def _nothing_is_in_doubt(self, held: Addition) -> None:
+    def _nothing_is_in_doubt(self, held: Addition, error: BridgeError) -> None:
         with self._store.transaction("addition_refused") as tx:
-            additions.refused(tx, held)
+            additions.refused(tx, held, error, outcome_word(error), self._store.now(tx))
 
     def _step(self, held: Addition, target: Target) -> Step:
         api = self._tables[target.instance]
@@ -183,11 +187,13 @@ class Additions:
         self._metrics.added(_label(held), "given_up")
         self._warn("goes without its", held, error)
 
-    def _try_again(self, held: Addition, error: BridgeError, *, sent_until: datetime | None) -> None:
+    def _try_again(
+        self, held: Addition, error: BridgeError, *, sent_until: datetime | None, called: bool = False
+    ) -> None:
         tries = held.tries + was_sent(error)
         if tries >= TRIES_MAX and held.kind.startswith(OUTPUT):
             if sent_until is None:
-                self._nothing_is_in_doubt(held)
+                self._nothing_is_in_doubt(held, error)
             self._give_up(held, tried_enough(error, tries))
             return
         if error.code not in HELD_CODES:  # what it was left alone for was told
@@ -198,7 +204,8 @@ class Additions:
         if sent_until is not None and target is not None:
             due_at = min(due_at, max(now, window_end(sent_until, target.late_commit)))
         with self._store.transaction("addition_again") as tx:
-            additions.again(tx, held, due_at, error, tries=tries, sent_until=sent_until)
+            word = outcome_word(error) if called and error.code not in HELD_CODES else None
+            additions.again(tx, held, due_at, error, tries=tries, sent_until=sent_until, called=word, now=now)
 
     def _warn(self, said: str, held: Addition, error: BridgeError) -> None:
         cause = said, held.target, held.kind, error.code

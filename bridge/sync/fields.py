@@ -21,7 +21,7 @@ from bridge.store.held import Held
 from bridge.store.work import encode
 from bridge.sync.alert import Speaker
 from bridge.sync.fit import fit
-from bridge.sync.reading import FIRST_STATE, still_ours
+from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, still_ours
 from bridge.sync.sight import Sight, joining
 from bridge.sync.speech import linked, taken_out, work_note
 
@@ -29,7 +29,9 @@ from bridge.sync.speech import linked, taken_out, work_note
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writing:
     fields: dict[str, str]
+    before: dict[str, str] = field(default_factory=dict)  # what was read of those of them that were read
     told: dict[str, Json] = field(default_factory=dict)  # for the log: what was cut, left or left out, or not found
+    said: str = ""  # the same of values, which the log does not hold
     key: dict[str, str] = field(default_factory=dict)  # by which ServiceNow can find the record itself
     watched: frozenset[str] = frozenset()  # columns to be read back besides, with a create
     additions: tuple[Planned, ...] = ()  # what goes with the record, once a create is settled
@@ -82,7 +84,26 @@ def fields_for(
     fields, unfit = fit(fields, sight.reading, target)
     watched = sight.watched - fields.keys() if decision.kind is Kind.CREATE else frozenset()
     additions = tuple(_additions(sight, decision, rendered, facts))
-    return Writing(fields=fields, told=told | unfit, key=key, watched=watched, additions=additions)
+    before = {name: record.text(name) for name in fields.keys() & record.fields.keys()} if record is not None else {}
+    return Writing(
+        fields=fields,
+        before={name: value for name, value in before.items() if name not in JOURNAL_FIELDS},
+        told=told | _names(unfit),
+        said=_values(unfit),
+        key=key,
+        watched=watched,
+        additions=additions,
+    )
+
+
+def _names(unfit: Mapping[str, Json]) -> dict[str, Json]:
+    """Without the values that are no choice: those are said beside the entry."""
+    return {word: sorted(what) if isinstance(what, dict) else what for word, what in unfit.items()}
+
+
+def _values(unfit: Mapping[str, Json]) -> str:
+    values = {name: value for what in unfit.values() if isinstance(what, dict) for name, value in what.items()}
+    return "no choice: " + ", ".join(f"{name} {value}" for name, value in sorted(values.items())) if values else ""
 
 
 def _additions(sight: Sight, decision: Decision, rendered: Rendered, facts: Facts) -> Iterator[Planned]:

@@ -129,6 +129,7 @@ class Lamps:
             body=body,
             fingerprint=fingerprint(OWN_SOURCE, sender_id, body),
             alerts=map_content(published.mapping, body, now=now),
+            quiet=published.mapping.quiet,
         )
 
 

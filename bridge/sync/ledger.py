@@ -19,7 +19,7 @@ from bridge.metrics import Metrics
 from bridge.servicenow.import_set import SEVERAL_RECORDS
 from bridge.servicenow.outcome import OPEN
 from bridge.servicenow.record import Record
-from bridge.store import joins, orders
+from bridge.store import joins, orders, telling
 from bridge.store import settle as settling
 from bridge.store.engine import Store
 from bridge.store.held import UNSETTLED, Doubt, Held, Lease, Seen, Settlement
@@ -59,7 +59,7 @@ class Ledger:
             if word != held.last_decision or (nothing and held.pending.count):
                 detail: dict[str, Json] = {} if nothing else {"mode": "observe"}
                 revision = sight.speaker.published.revision
-                settling.decided(tx, held, decision, now, revision=revision, detail=detail)
+                telling.decided(tx, held, decision, now, revision=revision, detail=detail)
             if decision.kind is Kind.CREATE:
                 self._hold_keys_observed(tx, sight, now)
             elif decision.reason is Reason.WAITS_TO_JOIN:
@@ -128,24 +128,26 @@ class Ledger:
         action = {"close": Action.CLOSED, "reopen": Action.REOPENED}.get(settlement.kind, Action.WRITTEN)
         told = replace(held, incident=incident)
         with self._store.transaction("applied") as tx:
+            about = telling.about_intent(tx, intent)
             append(
                 tx,
-                settling.entry(
+                telling.entry(
                     told,
                     action,
                     now,
                     outcome=settlement.kind,
                     reason=settlement.reason,
-                    revision=settling.rendered_by(tx, intent),
-                    detail=_detail(intent, looked_up=looked_up, record=record),
+                    revision=about.revision,
+                    detail=_detail(intent, about.attempt, looked_up=looked_up, record=record),
                 ),
+                said=_said(record),
             )
             code = "looked_up" if looked_up else ""
             try:
                 settling.settle(tx, held, settlement, incident, now, decision=f"{settlement.kind}: {settlement.reason}")
             except LeaseLost:  # the outcome is kept all the same, for the next holder to settle
                 code = UNSETTLED
-                settling.lease_lost(tx, held, now)
+                telling.lease_lost(tx, held, now)
             settling.record_outcome(
                 tx, intent, "applied", now, code=code, sys_id=incident.sys_id, number=incident.number
             )
@@ -160,7 +162,9 @@ class Ledger:
         refused = isinstance(error, Permanent) and error.code in REFUSALS and decision.kind in (Kind.CLOSE, Kind.REOPEN)
         with self._store.transaction("not_applied") as tx:
             sys_id, number = made_by(error) or (None, None)
-            settling.record_outcome(tx, intent, outcome_word(error), now, code=error.code, sys_id=sys_id, number=number)
+            word = outcome_word(error)
+            settling.record_outcome(tx, intent, word, now, code=error.code, sys_id=sys_id, number=number)
+            telling.called(tx, held, intent, word, error, now)
         if error.code == "record_gone" and decision.kind is not Kind.CREATE:  # since we read it: the next round notices
             error = Transient(error.code, error.message)
         if refused and sight.episode is not None:
@@ -189,7 +193,7 @@ class Ledger:
             try:
                 settling.fail(tx, held, error, now, due_at=due_at, waits_for=WAITS_FOR.get(error.code, "a person"))
             except LeaseLost:
-                settling.lease_lost(tx, held, now)
+                telling.lease_lost(tx, held, now)
 
     def unreadable(self, lease: Lease) -> None:
         error = Permanent(
@@ -202,7 +206,7 @@ class Ledger:
 
     def lease_lost(self, held: Held) -> None:
         with self._store.transaction("lease_lost") as tx:
-            settling.lease_lost(tx, held, self._store.now(tx))
+            telling.lease_lost(tx, held, self._store.now(tx))
 
     def _refused(self, held: Held, sight: Sight, decision: Decision, error: BridgeError) -> None:
         now, closing = self._store.moment(), decision.kind is Kind.CLOSE
@@ -218,14 +222,15 @@ class Ledger:
         with self._store.transaction("refused") as tx:
             append(
                 tx,
-                settling.entry(
+                telling.entry(
                     held,
                     Action.FAILED,
                     now,
                     outcome="refused",
                     reason=error.code,
-                    detail={"message": error.message, "operation": decision.kind.value},
+                    detail={"operation": decision.kind.value},
                 ),
+                said=error.message,
             )
             settling.settle(tx, held, settlement, held.incident, now, decision=f"{decision.kind.value}: {reason.value}")
 
@@ -242,8 +247,14 @@ def _seen(
     return seen_of(record, written)
 
 
-def _detail(intent: int, *, looked_up: bool, record: Record | None) -> dict[str, Json]:
-    detail: dict[str, Json] = {"intent": intent} | ({"looked_up": True} if looked_up else {})
+def _detail(intent: int, attempt: int, *, looked_up: bool, record: Record | None) -> dict[str, Json]:
+    detail: dict[str, Json] = {"intent": intent, "attempt": attempt} | ({"looked_up": True} if looked_up else {})
+    if record is not None and record.http_status is not None:
+        detail["status"] = record.http_status
     if record is not None and record.beside:
-        detail["beside"] = list(record.beside)
+        detail["beside"] = [one.told for one in record.beside]
     return detail
+
+
+def _said(record: Record | None) -> str:
+    return "; ".join(str(one) for one in record.beside if one.said) if record is not None else ""

@@ -8,8 +8,9 @@ from bridge.correlation.progress import together
 from bridge.log.entries import Action, append
 from bridge.servicenow.record import Record
 from bridge.store import settle as settling
+from bridge.store import telling
 from bridge.store.engine import Store
-from bridge.sync.reading import changed_since, seen, seen_of, told_of
+from bridge.sync.reading import changed_by, changed_since, seen, seen_of, told_of
 from bridge.sync.sight import Sight, noticed
 
 
@@ -32,7 +33,7 @@ def notice(store: Store, sight: Sight, record: Record | None) -> Sight | None:
     with store.transaction("noticed") as tx:
         settling.settle(tx, held, settlement, held.incident, now, decision=f"noticed: {what}")
         action = Action.REOPENED if after.open else Action.ENDED_BY_PERSON if record else Action.RECORD_GONE
-        append(tx, settling.entry(held, action, now, reason=what, detail=told))
+        append(tx, telling.entry(held, action, now, reason=what, detail=told))
     return None
 
 
@@ -46,11 +47,11 @@ def _as_read(store: Store, sight: Sight, record: Record | None) -> Sight:
     changed = changed_since(before, now_seen)
     held = replace(held, incident=replace(held.incident, seen=now_seen))
     if before is None or before.version != now_seen.version:
-        told = {"fields": changed, "by": record.text("sys_updated_by")}
+        told = {"fields": changed} | changed_by(record)
         with store.transaction("edited") as tx:
             settling.note_seen(tx, held, now_seen)
             if changed:
-                append(tx, settling.entry(held, Action.EDITED, store.now(tx), detail=told))
+                append(tx, telling.entry(held, Action.EDITED, store.now(tx), detail=told))
         # What was told is known from here on: if we die now, the next round does not tell it again. Nor is what is not
         # told, as a note, news to the reconciler any more: a write that is refused is not sent again for it.
     return replace(sight, held=held)

@@ -80,17 +80,34 @@ def seen_after(before: Seen | None, record: Record, sent: Mapping[str, str], wri
 def told_of(record: Record | None, *, over: bool) -> dict[str, Json]:
     """What the log says of a record that a person ended (`over`) or opened again, and who it was; of one gone, nothing.
 
-    A record opened again may still show how, and by whom, it was closed before.
+    `by` is the likeliest of those that ServiceNow names, and what it names stands beside it. A record opened again may
+    still show how, and by whom, it was closed before.
     """
     if record is None:
         return {}
-    last = record.text("sys_updated_by")
+    last = changed_by(record)
     if not over:
-        return {"state": record.state, "by": last}
-    name = record.text("closed_by.user_name") or record.text("resolved_by.user_name")
-    sys_id = record.text("closed_by") or record.text("resolved_by")
-    by = name or (f"a person (sys_id {sys_id})" if sys_id else last)
-    return {"state": record.state, "by": by, "close_code": record.text("close_code")}
+        return {"state": record.state} | last
+    ends: dict[str, Json] = {}
+    for word in ("closed", "resolved"):
+        ends[f"{word}_by"] = _person(record, f"{word}_by")
+        ends[f"{word}_at"] = record.text(f"{word}_at")
+    by = ends["closed_by"] or ends["resolved_by"] or last.get("by", "")
+    told = {"state": record.state} | last | ends | {"by": by, "close_code": record.text("close_code")}
+    return {word: text for word, text in told.items() if text}
+
+
+def changed_by(record: Record) -> dict[str, Json]:
+    """Who changed it last, as ServiceNow has it, and when: by ServiceNow's clock, which is UTC in the API."""
+    last = record.text("sys_updated_by")
+    told = {"by": last, "updated_by": last, "updated_on": record.text("sys_updated_on")}
+    return {word: text for word, text in told.items() if text}
+
+
+def _person(record: Record, reference: str) -> str:
+    """The user's name; where it may not be read, the sys_id."""
+    sys_id = record.text(reference)
+    return record.text(f"{reference}.user_name") or (f"a person (sys_id {sys_id})" if sys_id else "")
 
 
 def still_ours(

@@ -20,7 +20,7 @@ from bridge.correlation.policy import CloseWhen
 from bridge.correlation.reconcile import CLOSES_PER_HOUR_MAX, HOUR, Merge, Side, merge
 from bridge.correlation.retry import backoff
 from bridge.dictionary.reading import Reading
-from bridge.errors import Ambiguous, Permanent, Transient
+from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.servicenow.ownership import is_ours
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import PARENT_FIELD, TableApi
@@ -31,7 +31,8 @@ from bridge.store.reconciling import Turn
 from bridge.store.strays import Outcome, Stray, Twin
 from bridge.sync.burst import Burst
 from bridge.sync.fit import closes
-from bridge.sync.reading import ENDED_STATES, FIRST_STATE
+from bridge.sync.outcomes import outcome_word
+from bridge.sync.reading import ENDED_STATES, FIRST_STATE, told_of
 
 CALLS_PER_STRAY = 4  # both records, the twin's children, and its close
 AGAIN = timedelta(minutes=1)  # for what another part of the bridge must do first
@@ -67,11 +68,17 @@ class Twins:
             try:
                 self._work(turn, stray, targets, burst)
             except (Transient, Ambiguous) as error:
-                _log.warning("the record %s waits: %s", stray.number, error.message)
-                with self._store.transaction("stray_later") as tx:
-                    reconciling.fence(tx, turn)
-                    due_at = turn.began_at + backoff(stray.failures + 1, jitter=0.0)
-                    strays.later(tx, stray, due_at, failed=True)
+                self._later(turn, stray, error)
+
+    def _later(self, turn: Turn, stray: Stray, error: BridgeError, closing: Twin | None = None) -> None:
+        """`closing`: the error is of the call that was to close the stray."""
+        _log.warning("the record %s waits: %s", stray.number, error.message)
+        with self._store.transaction("stray_later") as tx:
+            reconciling.fence(tx, turn)
+            if closing is not None:
+                strays.called(tx, stray, closing, outcome_word(error), error, self._store.now(tx))
+            due_at = turn.began_at + backoff(stray.failures + 1, jitter=0.0)
+            strays.later(tx, stray, due_at, failed=True)
 
     def _work(self, turn: Turn, stray: Stray, targets: Mapping[str, Target], burst: Burst) -> None:
         here = [name for name, target in targets.items() if target.table == stray.table]
@@ -112,6 +119,7 @@ class Twins:
         if decided is Merge.CLOSE:
             self._close(turn, stray, twin, target, burst, here)
             return
+        shows = told_of(other, over=theirs is not None and theirs.over)
         with self._store.transaction("merged") as tx:
             reconciling.fence(tx, turn)
             now = self._store.now(tx)
@@ -119,9 +127,10 @@ class Twins:
                 return
             if decided is Merge.OVER:
                 outcome = Outcome.CLOSED if stray.sent_until is not None and other is not None else Outcome.OVER
-                strays.settle(tx, stray, twin, outcome, now)
+                strays.settle(tx, stray, twin, outcome, now, shows=shows)
             elif decided is Merge.REPORT:
-                strays.settle(tx, stray, twin, Outcome.TWO, now, said=(_alone if kept is None else _two)(stray, twin))
+                said = (_alone if kept is None else _two)(stray, twin)
+                strays.settle(tx, stray, twin, Outcome.TWO, now, said=said, shows=shows)
             elif not strays.swap(tx, stray, twin, FIRST_STATE[target.table], now, late_commit=target.late_commit):
                 strays.later(tx, stray, now + AGAIN)
 
@@ -151,17 +160,24 @@ class Twins:
         }
         try:
             self._tables[turn.instance].update(target.table, stray.sys_id, fields, deadline=deadline)
+        except (Transient, Ambiguous) as error:
+            self._later(turn, stray, error, closing=twin)
+            return
         except Permanent as error:
-            self._report(turn, stray, twin, f"{_two(stray, twin)} It could not be closed: {error.message}")
+            said = f"{_two(stray, twin)} It could not be closed: {error.message}"
+            self._report(turn, stray, twin, said, refused=error)
             return
         with self._store.transaction("twin_closed") as tx:
             reconciling.fence(tx, turn)
             strays.settle(tx, stray, twin, Outcome.CLOSED, self._store.now(tx))
 
-    def _report(self, turn: Turn, stray: Stray, twin: Twin, said: str) -> None:
+    def _report(self, turn: Turn, stray: Stray, twin: Twin, said: str, *, refused: Permanent | None = None) -> None:
         with self._store.transaction("twin_told") as tx:
             reconciling.fence(tx, turn)
-            strays.settle(tx, stray, twin, Outcome.TWO, self._store.now(tx), said=said)
+            now = self._store.now(tx)
+            if refused is not None:
+                strays.called(tx, stray, twin, outcome_word(refused), refused, now)
+            strays.settle(tx, stray, twin, Outcome.TWO, now, said=said)
 
 
 def _is_no_stray(tx: Connection, stray: Stray, targets: Collection[str]) -> bool:

@@ -27,7 +27,7 @@ from bridge.servicenow.ownership import is_ours
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import Mode, Target
-from bridge.store import additions, brake, coalescing, joins, orders, work
+from bridge.store import additions, brake, coalescing, joins, orders, telling, work
 from bridge.store import settle as settling
 from bridge.store.engine import Store
 from bridge.store.held import Doubt, Held, Lease, Part, Settlement
@@ -74,6 +74,7 @@ class Worker:
         self._store = store
         self._targets = targets
         self._tables = tables  # by instance
+        self._places = {name: (target.instance, target.table) for name, target in targets.items()}
         self._lookout = Lookout(store=store, alerts=alerts, targets=targets, tables=tables, reading_of=reading_of)
         self._installation = installation
         self._ledger = Ledger(store=store, metrics=metrics, jitter=jitter)
@@ -113,6 +114,7 @@ class Worker:
             return True
         if held is None:  # we stood still until the lease had run out: it is the next holder's
             return True
+        held = replace(held, places=self._places)
         try:
             self._round(held)
         except LeaseLost:
@@ -224,7 +226,8 @@ class Worker:
             return True
         with self._store.transaction("window_over") as tx:
             settling.record_outcome(tx, doubt.id, "not_applied", now, code="late_commit_window_over")
-            append(tx, settling.entry(held, Action.LOOKED_UP, now, outcome="not_applied", detail={"intent": doubt.id}))
+            detail = {"intent": doubt.id, "operation": doubt.operation}
+            append(tx, telling.entry(held, Action.LOOKED_UP, now, outcome="not_applied", detail=detail))
         return False
 
     def _is_known(self, target: Target, record: Record, held: Held) -> bool:
@@ -339,12 +342,14 @@ class Worker:
                 joins.hold_keys(tx, held, sight.target.name, sight.speaker.mapped.join_keys, now)
             episode = settled(sight.episode, decision, sight.progress, now)
             settlement = sight.settlement(decision, episode, wake_at=decision.wake_at)
-            settling.decided(tx, held, decision, now, revision=sight.speaker.published.revision, detail=writing.told)
+            revision = sight.speaker.published.revision
+            telling.decided(tx, held, decision, now, said=writing.said, revision=revision, detail=writing.told)
             intent = settling.intend(
                 tx,
                 held,
                 settlement,
                 writing.fields,
+                before=writing.before,
                 ref=ref,
                 target=sight.target.name,
                 revision_id=sight.speaker.published.revision_id,

@@ -19,7 +19,7 @@ from bridge.errors import Rejected, Unmappable
 from bridge.library import Library
 from bridge.metrics import UNKNOWN_SOURCE, Metrics
 from bridge.settings import BODY_BYTES_MAX_DEFAULT, DECODED_BYTES_MAX_DEFAULT
-from bridge.sources.auth import UnknownSource, Verifier
+from bridge.sources.auth import UnknownSource, Verifier, forwarded_for
 from bridge.sources.envelope import PLAIN, Envelope, Handshake, Unwrapped, unwrap
 from bridge.sources.outside import Outside
 from bridge.store.callers import Callers
@@ -44,6 +44,7 @@ class SourceDoor:
     tenant: str
     mapping: str
     verifier: Verifier
+    scheme: str = ""  # by which the source proves itself, as bridge.yaml and the log name it
     envelope: Envelope
     body_bytes_max: int
     decoded_bytes_max: int = DECODED_BYTES_MAX_DEFAULT
@@ -82,10 +83,11 @@ def hooks(
                 return _answered(door, taken, outside, metrics)
             answer = writer.submit(taken)
         except Rejected as error:
+            remote = request.remote_addr or ""
             metrics.refused(door.name, error.code)
-            if error.status < 500:  # what is our fault says nothing of the sender
-                callers.refused(door.name, error.code, clock())
-            refusals.tell(door.name, error, asked=source, remote=request.remote_addr or "", now=clock())
+            # What is our fault says nothing of the sender.
+            callers.refused(door.name, error.code, clock(), address=remote, ours=error.status >= 500)
+            refusals.tell(door.name, error, asked=source, remote=remote, now=clock())
             return problem(error)
         # The delivery is durable. If we die before the answer arrives, the sender sends it again and is given this one.
         callers.came(door.name, clock())
@@ -152,6 +154,10 @@ def _prepare(door: SourceDoor, request: Request, library: Library, now: datetime
         content=None if unwrapped.content is body else unwrapped.content,
         fingerprint=mark,
         alerts=alerts,
+        known_by=door.scheme,
+        address=request.remote_addr or "",
+        forwarded_for=forwarded_for(door.verifier, headers),
+        quiet=published.mapping.quiet,
     )
 
 

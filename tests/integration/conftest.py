@@ -104,6 +104,6 @@ def command(
         return open_store(settings.database, lambda: store.moment())
 
     monkeypatch.setattr(bridge.wiring, "open_for_command", open_it)
-    monkeypatch.setattr("getpass.getuser", lambda: "robin")
+    monkeypatch.setattr("bridge.cli.person.os_user", lambda: "robin")
     monkeypatch.setattr(author, "_git", lambda *_: None)
     return Command(Place(store, tmp_path / "place", store_url, "publish_only"), capsys)

@@ -42,7 +42,7 @@ def called(world: World, code: str, said: str) -> None:
     row = world.row()
     assert row.failure == code
     assert said in row.failure_text
-    assert world.log("failed")[-1]["detail"]["message"] == row.failure_text
+    assert world.log("failed")[-1]["said"] == row.failure_text
 
 
 def comes_again_by_itself(world: World, code: str, said: str) -> None:

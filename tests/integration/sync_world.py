@@ -288,7 +288,7 @@ class World:
 
     def log(self, action: str) -> list[dict[str, Any]]:
         entries = [row for row in rows(self.store, log_entries) if row.action == action]
-        return [msgspec.json.decode(row.entry) for row in entries]
+        return [msgspec.json.decode(row.entry) | ({"said": row.said} if row.said else {}) for row in entries]
 
     def decisions(self) -> list[str]:
         return [f"{entry['outcome']}: {entry['reason']}" for entry in self.log("decided")]

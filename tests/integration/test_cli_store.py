@@ -121,7 +121,7 @@ def bridge_(store: Store, store_url: str, tmp_path: Path, capsys: pytest.Capture
         return open_store(settings.database, lambda: NOW)
 
     monkeypatch.setattr(bridge.wiring, "open_for_command", open_it, raising=False)
-    monkeypatch.setattr("getpass.getuser", lambda: "robin")
+    monkeypatch.setattr("bridge.cli.person.os_user", lambda: "robin")
     (tmp_path / "bridge.yaml").write_text(BRIDGE % json.dumps(store_url))
     (tmp_path / "mappings").mkdir()
     (tmp_path / "mappings/probe.yaml").write_text(PROBE)

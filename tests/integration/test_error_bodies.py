@@ -149,4 +149,4 @@ def test_a_close_that_the_data_policy_refuses_is_told_in_the_incident(world: Wor
     assert "refused to close" in world.notes()[-1]
     refused = [entry for entry in world.log("failed") if entry["outcome"] == "refused"]
     assert [entry["reason"] for entry in refused] == ["data_policy"]
-    assert "Resolution code, Close notes" in refused[0]["detail"]["message"]
+    assert "Resolution code, Close notes" in refused[0]["said"]

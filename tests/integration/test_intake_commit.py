@@ -185,8 +185,8 @@ def test_the_log_lists_every_alert_of_a_delivery(store: Store, library: Library)
     entry = msgspec.json.decode(row.entry)
     assert entry["actor"] == "source:probe"
     assert entry["detail"]["alerts"] == [
-        {"position": 0, "correlation_id": "r1", "outcome": "accepted", "reason": "new"},
-        {"position": 1, "correlation_id": "r2", "outcome": "dropped", "reason": "route_drop"},
+        {"position": 0, "correlation_id": "r1", "outcome": "accepted", "reason": "new", "rule": "route[1]"},
+        {"position": 1, "correlation_id": "r2", "outcome": "dropped", "reason": "route_drop", "rule": "route[0]"},
     ]
 
 

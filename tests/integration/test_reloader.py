@@ -71,10 +71,10 @@ def test_a_refusal_that_could_not_be_told_is_told_at_the_next_look(
 ) -> None:
     real, away = reloader.append, iter([True])
 
-    def once_away(*given: Any) -> None:
+    def once_away(*given: Any, **named: Any) -> None:
         if next(away, False):
             raise Transient("store_away", "The store is away.")
-        real(*given)
+        real(*given, **named)
 
     def broken(*_given: Any, **_named: Any) -> None:
         raise Misconfigured([Problem("probe.yaml", 1, 0, "does not compile any more")])

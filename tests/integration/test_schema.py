@@ -27,7 +27,7 @@ from bridge.wiring import utc_now
 
 
 def test_the_migrated_schema_is_the_one_of_the_tables(store_url: str) -> None:
-    upgrade(store_url)
+    upgrade(store_url, utc_now, actor="test")
     store = open_store(store_url, utc_now)
     with store.reading() as tx:
         difference = compare_metadata(MigrationContext.configure(tx), metadata)
@@ -37,7 +37,10 @@ def test_the_migrated_schema_is_the_one_of_the_tables(store_url: str) -> None:
 
 def test_four_processes_may_upgrade_a_new_database_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'bridge.db'}"
-    code = f"from bridge.store.schema import upgrade; upgrade({url!r})"
+    code = (
+        "from bridge.store.schema import upgrade; from bridge.wiring import utc_now; "
+        f"upgrade({url!r}, utc_now, actor='test')"
+    )
     running = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
     assert [process.communicate(timeout=60)[1] for process in running] == [b""] * 4
 
@@ -46,7 +49,7 @@ def test_a_migration_that_finds_a_table_in_use_steps_back_and_lets_those_behind_
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it waits for is a long reader, as a backup is. Between its tries a writer gets through."""
-    upgrade(postgres_url)
+    upgrade(postgres_url, utc_now, actor="test")
     store, wrote = open_store(postgres_url, utc_now), []
     with store.transaction() as tx:
         tx.exec_driver_sql("update alembic_version set version_num = '0001'")
@@ -84,7 +87,7 @@ def test_an_empty_database_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_database_from_a_newer_version_is_refused(store_url: str) -> None:
-    upgrade(store_url)
+    upgrade(store_url, utc_now, actor="test")
     store = open_store(store_url, utc_now)
     with store.transaction() as tx:
         tx.exec_driver_sql("update alembic_version set version_num = '9999'")
@@ -127,7 +130,7 @@ def test_what_is_asked_often_is_found_by_an_index(ask: Callable[[Connection], ob
 def test_a_new_database_is_its_owners_alone(tmp_path: Path) -> None:
     folder = tmp_path / "var"
     url = f"sqlite:///{folder / 'bridge.db'}"
-    upgrade(url)
+    upgrade(url, utc_now, actor="test")
     store = open_store(url, utc_now)
     with store.reading():
         modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}

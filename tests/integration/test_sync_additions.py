@@ -406,7 +406,7 @@ def test_one_that_is_held_is_not_claimed_again_before_its_lease_is_over(anywhere
     assert after is not None
     assert (again, after.epoch - first.epoch) == (None, 1)
     with anywhere.store.transaction() as tx:
-        assert not store_additions.about_to_send(tx, first, now)  # its lease was taken over
+        assert not store_additions.about_to_send(tx, first, now, now)  # its lease was taken over
         tx.execute(update(additions).values(lease_until=None))
     anywhere.idle()
     assert len(attached(anywhere)) == 1

@@ -318,7 +318,7 @@ def test_a_refusal_is_given_up_at_once_with_its_cause_and_the_incident_goes_on(w
     assert outcomes(world) == [("given_up", code)]
     (failed,) = world.log("failed")
     assert (failed["outcome"], failed["reason"], failed["detail"]["addition"]) == ("given up", code, "output:out")
-    assert told in failed["detail"]["message"]
+    assert told in failed["said"]
     world.fire(level="critical")
     world.idle()
     assert world.record()["impact"] == "1"
@@ -353,7 +353,7 @@ def test_without_a_path_it_is_given_up_and_the_reason_says_whom_to_ask(world: Wo
     world.fire()
     world.idle()
     assert outcomes(world) == [("given_up", "no_enrichment_path")]
-    assert "Scripted REST APIs" in world.log("failed")[0]["detail"]["message"]
+    assert "Scripted REST APIs" in world.log("failed")[0]["said"]
     assert world.other_writes() == []
 
 
@@ -363,7 +363,7 @@ def test_a_path_that_leads_nowhere_is_given_up(world: World) -> None:
     world.fire()
     world.idle()
     assert outcomes(world) == [("given_up", "wrong_path")]
-    assert "/api/x/y" in world.log("failed")[0]["detail"]["message"]
+    assert "/api/x/y" in world.log("failed")[0]["said"]
 
 
 def test_without_event_management_the_event_is_given_up(world: World) -> None:
@@ -372,7 +372,7 @@ def test_without_event_management_the_event_is_given_up(world: World) -> None:
     world.fire()
     world.idle()
     assert outcomes(world) == [("given_up", "wrong_path")]
-    assert "Event Management" in world.log("failed")[0]["detail"]["message"]
+    assert "Event Management" in world.log("failed")[0]["said"]
 
 
 def test_an_output_does_not_hold_up_another(world: World) -> None:

@@ -44,7 +44,8 @@ def test_a_value_that_is_no_choice_is_left_out_and_told(world: World) -> None:
     world.fire()
     world.idle()
     assert world.record()["category"] == "inquiry"
-    assert told(world)["no_choice"] == {"category": "weather"}
+    assert told(world)["no_choice"] == ["category"]
+    assert world.log("decided")[0]["said"] == "no choice: category weather"
 
 
 def test_with_a_close_code_that_the_instance_lacks_nothing_is_closed(world: World) -> None:
@@ -123,5 +124,5 @@ def test_what_the_target_table_does_not_take_is_left_to_the_transform_map_and_to
     world.fire()
     world.idle()
     assert world.record()["category"] == "weather"
-    assert told(world)["no_choice_sent"] == {"category": "weather"}
+    assert told(world)["no_choice_sent"] == ["category"]
     assert told(world)["unknown_column_sent"] == ["u_nowhere"]

@@ -330,7 +330,9 @@ def test_what_another_map_made_or_failed_at_is_told(world: World, caplog: pytest
         f"the transform map Beside inserted {made['number']} in sn_si_incident",
         "the transform map Fails to sn_si_incident failed: B says no: Row transform ignored by onBefore script",
     ]
-    assert world.log("written")[0]["detail"]["beside"] == said
+    (written,) = world.log("written")
+    assert written["detail"]["beside"] == [said[0], "the transform map Fails to sn_si_incident failed"]
+    assert written["said"] == "; ".join(said)
     assert [one for one in said if one in caplog.text] == said
     assert world.row().failure is None
 

@@ -312,11 +312,11 @@ def _books(evidence: Evidence) -> list[str]:
     intended = sum(row.action == "intended" and "intent" in entry.get("detail", {}) for row, entry in entries)
     if intended != len(intents):
         wrong.append(f"{len(intents)} intents and {intended} entries of them")
-    told = sum(row.action == "intended" for row, _entry in entries)
+    told = sum(row.action == "intended" and "addition" not in entry.get("detail", {}) for row, entry in entries)
     if evidence.written is not None and evidence.written > told:
         wrong.append(f"{evidence.written} writes, and {told} intents in the log")
-    if evidence.at_rest and (broken := [entry for _row, entry in entries if entry.get("reason") == "internal_error"]):
-        wrong.append(f"a fault of the engine's own: {broken[0].get('detail')}")
+    if evidence.at_rest and (broken := [row for row, entry in entries if entry.get("reason") == "internal_error"]):
+        wrong.append(f"a fault of the engine's own: {broken[0].said}")
     wrong += _order(store, intents)
     made: dict[str, set[int]] = defaultdict(set)
     for intent in intents:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
 import pytest
 
-from bridge.cli import author
+from bridge.cli import author, person
 from bridge.cli.author import author_of
 from bridge.store.revisions import Author, KnownBy
 
@@ -16,7 +18,7 @@ WHOLE = "Robin Doe <robin@corp.example>"
 
 @pytest.fixture(autouse=True)
 def user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("getpass.getuser", lambda: "rdoe")
+    monkeypatch.setattr("bridge.cli.person.os_user", lambda: "rdoe")
 
 
 def git_says(monkeypatch: pytest.MonkeyPatch, status: str | None, log: str | None) -> None:
@@ -67,12 +69,19 @@ def test_elsewhere_the_user_is_known_and_all_else_is_a_claim(
 
 
 def test_a_user_without_a_name_is_known_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown() -> str:
+    def unknown(_user: int) -> None:
         raise KeyError
 
-    git_says(monkeypatch, None, None)
-    monkeypatch.setattr("getpass.getuser", unknown)
-    assert author_of(FOLDER, None).name.isdigit()
+    monkeypatch.undo()
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert person.os_user() == str(os.getuid())
+
+
+def test_what_the_environment_says_of_the_user_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody-else")
+    assert person.os_user() == pwd.getpwuid(os.getuid()).pw_name
 
 
 @pytest.mark.parametrize("script", ["exit 128", "sleep 60"], ids=["git refuses", "git hangs"])

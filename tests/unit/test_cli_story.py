@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -139,7 +140,7 @@ def test_an_entry_in_json_leaves_out_what_is_empty() -> None:
 
 def test_what_a_person_must_do_is_never_cut() -> None:
     message = "SecOps answered 403. " * 8 + "Give the integration user the role."
-    row = entry(1, 0, Action.FAILED, outcome="given up", reason="forbidden", detail={"message": message})
+    row = replace(entry(1, 0, Action.FAILED, outcome="given up", reason="forbidden"), said=message)
     (step,) = steps_of([], [row], [])
     assert message in step.text
     assert message in rows_of([step])[0][2]

@@ -13,9 +13,10 @@ from bridge.correlation.policy import CloseWhen
 from bridge.errors import Misconfigured, Problem
 from bridge.mapping.model import ENRICHMENTS
 from bridge.settings import (
+    AnchorFile,
+    AnchorSyslog,
     Attention,
     AuthScheme,
-    AnchorFile,
     Instance,
     InstanceAuth,
     Limits,
@@ -23,7 +24,6 @@ from bridge.settings import (
     Secret,
     Settings,
     Staging,
-    AnchorSyslog,
     Transport,
     Write,
     load_settings,

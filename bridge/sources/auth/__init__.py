@@ -11,7 +11,7 @@ from collections.abc import Callable
 from bridge.settings import SourceAuth
 from bridge.sources.auth.graph import ClientState
 from bridge.sources.auth.identity_token import IdentityToken
-from bridge.sources.auth.place import LoopbackOnly, ProxiedCertificate, UnknownSource
+from bridge.sources.auth.place import LoopbackOnly, ProxiedCertificate, UnknownSource, forwarded_for
 from bridge.sources.auth.secret import BasicCredentials, QuerySecret, SharedSecret
 from bridge.sources.auth.signed_body import BodySignature, TemplateSignature
 from bridge.sources.auth.sns import SnsSignature
@@ -19,7 +19,7 @@ from bridge.sources.auth.standard_webhooks import StandardWebhooks
 from bridge.sources.auth.verifier import Verifier, misconfigured
 from bridge.sources.outside import Outside
 
-__all__ = ["SCHEMES", "UnknownSource", "Verifier", "verifier_for"]
+__all__ = ["SCHEMES", "UnknownSource", "Verifier", "forwarded_for", "verifier_for"]
 
 Secrets = tuple[bytes, ...]
 

@@ -57,6 +57,21 @@ class ProxiedCertificate:
             raise refusal()
 
 
+def forwarded_for(verifier: object, headers: Mapping[str, str]) -> str:
+    """Of a request that a proxy of ours has passed on: the nearest address that is not one of them. "": none was, or it
+    does not say. Each proxy adds its own peer at the end, so what stands before that may be anybody's invention.
+    """
+    if not isinstance(verifier, ProxiedCertificate):
+        return ""
+    for text in reversed(headers.get("X-Forwarded-For", "").split(",")):
+        address = _address(text.strip())
+        if address is None:
+            return ""
+        if not any(address in network for network in verifier.proxies):
+            return str(address)
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class UnknownSource:
     """Stands in for a source that is not configured: the work of a comparison, and always the same refusal."""
