@@ -29,6 +29,8 @@ class Step:
     actor: str = ""
     alert: AlertRow | None = None
     sent: dict[str, Json] = field(default_factory=dict)  # field -> value, of a write to ServiceNow
+    before: dict[str, Json] = field(default_factory=dict)  # what was read of those fields before it
+    erased: tuple[str, ...] = ()  # fields of a write whose values are no longer kept
 
 
 def steps_of(
@@ -55,7 +57,9 @@ def step_as_json(step: Step) -> dict[str, Json]:
         shown["alert"] = step.alert.id
         shown["severity"] = to_json(step.alert.severity)
     if step.sent:
-        shown["sent"] = step.sent
+        shown |= {"sent": step.sent, "before": step.before}
+    if step.erased:
+        shown["erased"] = list(step.erased)
     return shown
 
 
@@ -98,10 +102,19 @@ def _told(row: LogRow, intents: Mapping[int, IntentRow], of: str | None) -> Step
     entry = row.entry
     intent = intents.get(entry.detail.get(INTENT, 0)) if entry.action is Action.INTENDED else None
     sent = intent.fields if intent is not None and isinstance(intent.fields, dict) else {}
-    text = entry_text(entry, row.said, without=("fields",) if sent else ())
+    erased = tuple(sorted(entry.detail.get("fields", ()))) if intent is not None and not sent else ()
+    text = entry_text(entry, row.said, without=("fields",) if sent or erased else ())
     if of is not None and entry.correlation_id not in (None, of):
         text = "; ".join(part for part in (text, f"about {entry.correlation_id}") if part)
-    return Step(at=entry.at, what=entry.action.value, actor=entry.actor, text=text, sent=sent)
+    return Step(
+        at=entry.at,
+        what=entry.action.value,
+        actor=entry.actor,
+        text=text,
+        sent=sent,
+        before=intent.before if intent is not None else {},
+        erased=erased,
+    )
 
 
 def _deliveries_text(alerts: list[Json]) -> str:
@@ -125,7 +138,10 @@ def _run_rows(run: list[Step]) -> Iterator[tuple[str, str, str]]:
     if len(run) > 1:
         yield "", "", f"and {len(run) - 1} like it, until {time_text(run[-1].at)}"
     for name, value in first.sent.items():
-        yield "", "", f"  {name} = {_short(value)}"
+        before = f" (before: {_short(first.before[name])})" if name in first.before else ""
+        yield "", "", f"  {name} = {_short(value)}{before}"
+    for name in first.erased:
+        yield "", "", f"  {name}: erased"
 
 
 def _line(value: Json) -> str:

@@ -101,7 +101,8 @@ class IntentRow:
     reason: str
     target: str
     ref: str
-    fields: Json
+    fields: Json  # as sent; empty: erased
+    before: Json  # what was read of them before, where it was; empty: nothing, or erased
     started_at: datetime
     deadline: datetime
     outcome: str | None  # None: not known

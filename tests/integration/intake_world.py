@@ -81,6 +81,7 @@ def delivery_of(library: Library, body: bytes, *, sender_id: str | None = None) 
         body=body,
         fingerprint=fingerprint("probe", sender_id, body),
         alerts=map_content(published.mapping, body, now=NOW),
+        quiet=published.mapping.quiet,
     )
 
 

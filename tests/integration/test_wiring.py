@@ -113,7 +113,7 @@ def test_a_stop_that_cannot_be_logged_closes_clients_and_store_all_the_same(
         monkeypatch.setattr(kind, "close", close)
     running, lock = started(place, Role.ALL)
     closed.clear()  # the store of `prepare`
-    monkeypatch.setattr(wiring, "_log_stop", away)
+    monkeypatch.setattr("bridge.beginning.append", away)
     with pytest.raises(Transient):
         running.stop()
     lock.close()

@@ -40,7 +40,7 @@ def entry(row_id: int, seconds: int, action: Action, **more: object) -> LogRow:
     return LogRow(id=row_id, entry=Entry(at=at(seconds), action=action, actor="sync", **more))  # type: ignore[arg-type]
 
 
-def intent(seconds: int, fields: dict[str, str]) -> IntentRow:
+def intent(seconds: int, fields: dict[str, str], before: dict[str, str] | None = None) -> IntentRow:
     return IntentRow(
         id=1,
         incident=7,
@@ -49,6 +49,7 @@ def intent(seconds: int, fields: dict[str, str]) -> IntentRow:
         target="itsm",
         ref="ab12",
         fields=fields,
+        before=before or {},
         started_at=at(seconds),
         deadline=at(seconds + 15),
         outcome="applied",
@@ -136,6 +137,23 @@ def test_an_entry_in_json_leaves_out_what_is_empty() -> None:
     shown = entry_as_json(entry(4, 0, Action.PAUSED, target="itsm"))
     expected = {"id": 4, "at": "2026-03-10T12:00:00.000000Z", "action": "paused", "actor": "sync", "target": "itsm"}
     assert shown == expected
+
+
+DIGESTS = {"priority": {"before": "b" * 22, "after": "a" * 22}}
+
+
+@pytest.mark.parametrize(
+    ("kept", "shown"),
+    [
+        (intent(1, {"priority": "1"}, {"priority": "3"}), ["  priority = 1 (before: 3)"]),
+        (intent(1, {"priority": "1"}), ["  priority = 1"]),
+        (intent(1, {}), ["  priority: erased"]),
+    ],
+    ids=["as it was read before", "not read before", "erased"],
+)
+def test_a_write_shows_what_it_changed_as_long_as_it_is_kept(kept: IntentRow, shown: list[str]) -> None:
+    entries = [entry(1, 2, Action.INTENDED, outcome="update", detail={"intent": 1, "fields": DIGESTS})]
+    assert [row[2] for row in rows_of(steps_of([], entries, [kept]))] == ["update", *shown]
 
 
 def test_what_a_person_must_do_is_never_cut() -> None:
