@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from publishing_world import Place
 
-from bridge import reloader, wiring
+from bridge import reloader
 from bridge.errors import Transient
 from bridge.servicenow.breaker import FAILURES_MAX
 from bridge.servicenow.client import Client
