@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Table, select, text
@@ -16,6 +19,7 @@ from bridge.mapping.load import compile_files
 from bridge.store.engine import Store
 from bridge.store.prepare import PreparedDelivery, fingerprint, map_content
 from bridge.store.revisions import register
+from bridge.store.tables import log_entries
 from bridge.store.writer import Writer
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -104,6 +108,20 @@ def wait_for_a_waiter(store: Store) -> None:
         while not tx.execute(text("select count(*) from pg_locks where not granted")).scalar():
             assert time.monotonic() < until
             time.sleep(0.01)
+
+
+@cache
+def _documented() -> dict[str, set[str]]:
+    """Action -> the words that docs/log-entries.md has in its `detail`."""
+    page = (Path(__file__).parents[2] / "docs/log-entries.md").read_text()
+    lines = [line.split("|") for line in page.splitlines() if re.match(r"\| `\w+` \|.*\|.*\|.*\|$", line)]
+    return {cells[1].strip(" `"): set(re.findall(r"`(\w+)`", cells[4])) for cells in lines}
+
+
+def undocumented(store: Store) -> set[tuple[str, str]]:
+    """(action, word) of what entries have in `detail` and the page on them does not name."""
+    told = {(row.action, word) for row in rows(store, log_entries) for word in json.loads(row.entry).get("detail", {})}
+    return {(action, word) for action, word in told if word not in _documented()[action]}
 
 
 def rows(store: Store, table: Table) -> list[Any]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from intake_world import alert, delivery, library_of, rows
+from intake_world import alert, delivery, library_of, rows, undocumented
 from simulation.invariants import Evidence, check_invariants
 from sqlalchemy import select, update
 
@@ -311,6 +311,7 @@ def world_of(
         yield world
         world.close()
         check_invariants(world.evidence())
+        assert undocumented(store) == set()
 
 
 def word_of(method: str, path: str, table: str) -> str:

@@ -105,7 +105,7 @@ def test_a_publication_names_its_author_and_has_the_digest_of_the_diff_that_peop
             "diff_digest": hashlib.sha256(printed.encode()).hexdigest(),
         },
     }
-    entry = command.place.log("published")[-1]
+    entry = entries(command.place.store, "published")[-1]
     assert part_of(entry, expected) == expected
     assert (entry["detail"]["old_digest"][:12], entry["detail"]["new_digest"][:12]) == (old, new)
 
@@ -181,7 +181,7 @@ def test_a_start_names_the_keys_that_changed_since_the_last_and_no_values(
     file = place.folder / "bridge.yaml"
     file.write_text(edit(file.read_text()))
     started_and_stopped(place)
-    first, second = place.log("started")
+    first, second = entries(place.store, "started")
     assert "changed" not in first["detail"]
     assert second["detail"].get("changed", []) == changed
     assert (first["detail"]["configuration"] == second["detail"]["configuration"]) is not bool(changed)

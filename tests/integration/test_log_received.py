@@ -8,23 +8,17 @@ from typing import Any
 
 import pytest
 from intake_world import NOW, PROBE, alert, delivery, delivery_of, library_of, rows, running_writer
-from log_world import entries, part_of
-from signing import Stub
+from log_world import SECRET, client_of, door, entries, part_of
 
 from bridge.library import Library
-from bridge.metrics import Metrics
 from bridge.settings import SourceAuth
 from bridge.sources.auth import Verifier, forwarded_for, verifier_for
-from bridge.sources.envelope import envelope_for
 from bridge.store import intake
-from bridge.store.callers import Callers
+from bridge.store.callers import Callers, troubles
 from bridge.store.engine import Store
 from bridge.store.replay import quarantined, replay
 from bridge.store.tables import log_entries
-from bridge.web.app import create_app
-from bridge.web.hooks import SourceDoor, hooks
 
-SECRET = b"a secret of this test"
 OWNER = {"owner": "tests@corp.example"}
 MAINTENANCE = PROBE.replace(
     "route:", "  - {name: move, reason: data centre, ticket: CHG1, until: 2026-03-31, when: {kind: moved}}\nroute:"
@@ -142,7 +136,7 @@ def test_a_delivery_names_its_source_how_that_is_known_and_where_it_came_from(
     store: Store, auth: SourceAuth, headers: dict[str, str], known_by: str, passed_on_for: str | None
 ) -> None:
     with running_writer(store) as writer:
-        client = client_of(store, writer, door(auth))
+        client, _callers = client_of(store, writer, door(auth))
         assert client.post("/hooks/probe", json={"alerts": [alert()]}, headers=headers).status_code == 200
     (entry,) = entries(store, "delivered")
     told = entry["actor"], entry["known_by"], entry["address"], entry.get("forwarded_for")
@@ -204,8 +198,6 @@ def test_what_was_turned_away_is_one_entry_a_minute_for_each_reason(
 
 
 def test_what_is_our_own_fault_is_no_trouble_of_the_source(store: Store) -> None:
-    from bridge.store.callers import troubles
-
     doors = Callers(store, ["probe"])
     doors.refused("probe", "store_slow", NOW, ours=True)
     doors.store_all()
@@ -218,28 +210,3 @@ def test_an_entry_of_a_delivery_that_came_again_is_not_written_twice(store: Stor
     with store.transaction() as tx:
         intake.commit(tx, [delivery_of(library, b'{"alerts": []}', sender_id="1")] * 2, NOW)
     assert [row.action for row in rows(store, log_entries)] == ["delivered"]
-
-
-def door(auth: SourceAuth) -> SourceDoor:
-    return SourceDoor(
-        name="probe",
-        tenant="default",
-        mapping="probe",
-        verifier=verifier_for("probe", auth, (SECRET,)),
-        scheme=auth.scheme,
-        envelope=envelope_for(None, auth),
-        body_bytes_max=64 * 1024,
-    )
-
-
-def client_of(store: Store, writer: Any, probe: SourceDoor) -> Any:
-    doors = hooks(
-        sources={"probe": probe},
-        library=library_of(store),
-        writer=writer,
-        metrics=Metrics(),
-        clock=lambda: NOW,
-        callers=Callers(store, ["probe"]),
-        outside=Stub({}),
-    )
-    return create_app(doors).test_client()
