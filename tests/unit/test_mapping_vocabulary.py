@@ -72,6 +72,13 @@ def test_a_link_to_the_console_stands_in_the_description(name: str) -> None:
 
 
 @by_name
+def test_what_is_cut_is_the_value_and_not_only_what_stands_in_for_it(name: str) -> None:
+    """A pipe binds tighter than `??`: `{{ .text ?? rule | truncate(800) }}` leaves a text of any length."""
+    text = (FOLDER / f"{name}.yaml").read_text("utf-8")
+    assert re.findall(r"\?\?[^{}?\n]*\| *truncate\(.*", text) == []
+
+
+@by_name
 def test_observables_are_of_kinds_that_all_mappings_share(name: str) -> None:
     assert set(SHIPPED[name].get("observables", {})) - KINDS == set()
 
