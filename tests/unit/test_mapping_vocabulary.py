@@ -90,6 +90,16 @@ def test_who_it_is_is_named_personal(name: str) -> None:
         assert "user" in mapping["personal"]
 
 
+@by_name
+def test_who_it_is_is_told_to_those_who_may_read_security_incidents(name: str) -> None:
+    """ServiceNow has no observable of the kind `user` of its own: there alone nobody might see it."""
+    mapping = SHIPPED[name]
+    told = mapping.get("fields", {}).get("on", {}).get("sir", {}).get("create", {})
+    goes_there = "_shared/routes.yaml" in mapping["include"] or "sir" in [r["to"] for r in mapping.get("route", [])]
+    if "user" in mapping["extract"] and goes_there:
+        assert re.search(r"\{\{ (user|login|\.offense_source)\b", json.dumps(told))
+
+
 def _come_to(name: str) -> dict[str, int]:
     """Each route, suppression and row of the severity with its place, and how many alerts of the tests came to it."""
     recorder = Recorder()
