@@ -23,7 +23,7 @@ mappings: {{path: mappings}}                  # one YAML file for each product; 
 log:
   signing_key: {{file: var/log.key}}          # signs the correlation log; var/log.pub verifies it: copy it elsewhere
   anchors:                                  # where its checkpoints go, so that nobody can rewrite it unseen: best a
-    - {{file: var/anchors.log}}               # collector, or a file on another machine's disk; at least append-only: chattr +a
+    - {{file: var/anchors.log}}               # collector or a file on another machine; at least append-only: chattr +a
     # - {{syslog: tcp://logs.example:6514, tls: true}}   # ca: FILE trusts your own authority
 
 # --- ServiceNow

@@ -107,4 +107,4 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _text(text: str) -> str:
-    return html.escape(clean(text))
+    return html.escape(" ".join(clean(text).split()))

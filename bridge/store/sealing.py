@@ -24,6 +24,7 @@ from bridge.log.tree import EMPTY_ROOT, leaf_hash, root_of
 from bridge.store.columns import from_us
 from bridge.store.log_tables import log_head, log_seals, log_tiles
 from bridge.store.tables import log_entries
+from bridge.typed import decode
 
 TILE_HASHES = 256
 TILE_LEVELS = 8  # of the tree, that a level of tiles spans: 256 is 2**8
@@ -79,7 +80,7 @@ def seal(tx: Connection, signers: Sequence[Signer], now: datetime, at_most: int)
     head = _locked_head(tx)
     if head is None:
         return None
-    before: Horizon = msgspec.json.decode(head.horizon, type=Horizon)
+    before: Horizon = decode(head.horizon, Horizon)
     taken, after = _waiting(tx, before, at_most)
     if not taken:
         return None
@@ -104,7 +105,7 @@ def seal(tx: Connection, signers: Sequence[Signer], now: datetime, at_most: int)
 def waiting(tx: Connection, at_most: int) -> Waiting:
     """What a seal would find, counted up to `at_most`."""
     horizon = tx.execute(select(log_head.c.horizon)).scalar()
-    before = msgspec.json.decode(horizon, type=Horizon) if horizon else Horizon()
+    before = decode(horizon, Horizon) if horizon else Horizon()
     found = [from_us(row.at) for row in _unsealed(tx, before, at_most, columns="id, at")]
     return Waiting(entries=len(found), oldest_at=min(found, default=None))
 

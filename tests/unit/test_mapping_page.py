@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.mapping.graph import LINE_CHARS_MAX, Branch, draw
@@ -162,5 +162,6 @@ def test_every_picture_is_well_formed_and_its_boxes_stand_inside(routes: list[Br
 
 
 @given(st.text())
+@example("0\n\n0")
 def test_a_picture_has_no_blank_line_that_would_end_it_in_markdown(text: str) -> None:
     assert all(line.strip() for line in draw(text, [Branch(when=text, to="itsm", group=text)]).split("\n"))
