@@ -16,7 +16,7 @@ COMMITS = (
     *("addition_claim", "addition_mark", "addition_done", "addition_refused", "addition_given_up", "addition_again"),
     *("turn", "page", "swept", "strays_gone", "turn_over"),
     *("stray", "stray_later", "merged", "twin_intent", "twin_closed", "twin_told"),
-    *("calls", "hastened", "lamps"),
+    *("calls", "hastened", "lamps", "seal"),
 )
 SENDS = ("read", "write", "token")
 

@@ -23,6 +23,8 @@ class Backlog:
     due: int  # correlations that are due now
     oldest_unapplied_seconds: float  # since the oldest alert that is yet to be settled was received; 0: there is none
     quarantined: int  # alerts
+    unsealed: int  # entries of the correlation log, counted up to sealing.COUNTED_MAX
+    sealing_lag_seconds: float  # since the oldest of them was written; 0: there is none
     troubles: tuple[tuple[str, str], ...] = ()  # (source, correlation.lamps.Kind), where `attention` is configured
 
 
@@ -140,6 +142,14 @@ class _BacklogCollector(Collector):
             backlog.oldest_unapplied_seconds,
         )
         yield GaugeMetricFamily("bridge_quarantined_alerts", "Alerts in quarantine.", backlog.quarantined)
+        yield GaugeMetricFamily(
+            "bridge_log_unsealed", "Entries of the correlation log that wait to be sealed.", backlog.unsealed
+        )
+        yield GaugeMetricFamily(
+            "bridge_log_sealing_lag_seconds",
+            "How long ago the oldest entry of the correlation log was written that is not sealed.",
+            backlog.sealing_lag_seconds,
+        )
         troubles = GaugeMetricFamily(
             "bridge_source_troubles", "What is wrong with a source: 1 while it is.", labels=("source", "kind")
         )

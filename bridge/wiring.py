@@ -7,15 +7,15 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
-from bridge.errors import BridgeError, Misconfigured, Problem, Transient
+from bridge.errors import Misconfigured, Problem, Transient
 from bridge.settings import Instance, Settings, Target, check_secrets, open_secrets
 from bridge.store.engine import Store, open_store
 from bridge.store.schema import problem as schema_problem
@@ -23,16 +23,16 @@ from bridge.store.schema import upgrade_store
 
 if TYPE_CHECKING:
     from flask import Flask
-    from sqlalchemy import Connection
 
     from bridge.doctor.visit import Visit
     from bridge.library import Library, Published
-    from bridge.metrics import Backlog, Metrics
+    from bridge.metrics import Metrics
+    from bridge.sealer import Sealer
     from bridge.servicenow.auth import Basic
     from bridge.servicenow.client import Client
+    from bridge.store.callers import Callers
     from bridge.store.writer import Writer
     from bridge.sync.loop import SyncLoop
-    from bridge.web.health import Check
 
 SYNC_THREADS_MAX = 8
 
@@ -149,6 +149,18 @@ def prepare(settings: Settings, role: Role) -> Prepared:
     return Prepared(lock=lock, published=published)
 
 
+class Thread(Protocol):
+    """What runs beside the requests of a serving process."""
+
+    def start(self) -> None: ...
+
+    def wind_down(self) -> None:
+        """It is told to end. Returns at once."""
+
+    def stop(self) -> None:
+        """Returns when it has ended."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
     """One serving process: its app, and how it stops."""
@@ -159,12 +171,14 @@ class Running:
 
 def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     """Build and start everything in this process. `stop` drains: what was taken is answered, calls in flight finish."""
-    from bridge.beginning import begin, tell_stop
+    from bridge.beginning import begin
+    from bridge.checks import backlog_of, checks
     from bridge.doors import Doors
     from bridge.library import Library
     from bridge.metrics import Metrics
     from bridge.publishing import in_use
     from bridge.reloader import Reloader
+    from bridge.sealer import sealer_of
     from bridge.sources_file import SourcesFile, still_there
     from bridge.store.callers import Callers
     from bridge.sync.watch import Watch
@@ -188,29 +202,19 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     doors = Doors(settings, outside)
     watching = watch(settings, store, library, installation, clients, doors.sources) if role.syncs else None
     writer = _writer(store, metrics, loop.notify if loop else _nobody) if role.receives else None
-    metrics.watch(Patient(lambda: _backlog(store), seconds=CHECK_SECONDS_MAX))
+    metrics.watch(Patient(lambda: backlog_of(store), seconds=CHECK_SECONDS_MAX))
     metrics.watch_mappings(lambda: bool(library.refused))
     reloader = Reloader(settings, store, library, taken, SourcesFile(settings, doors.opening))
     # What changed since `prepare`, as before a worker that died comes back. The quarantine can wait, senders cannot.
     reloader.look(files=True, replay=False)
     callers = Callers(store, doors.sources)
     flushing = Watch([callers.flush], threading.Event()) if role.receives else None
-    threads = [one for one in (reloader, writer, flushing, loop, watching) if one is not None]
+    sealer = sealer_of(settings, store, installation)
+    threads = [one for one in (reloader, writer, flushing, loop, watching, sealer) if one is not None]
     for one in threads:
         one.start()
 
-    def stop() -> None:
-        with closing:
-            for one in threads:  # all are told before one is waited for: their last calls end side by side
-                one.wind_down()
-            for one in threads:
-                one.stop()
-            if role.receives:
-                with contextlib.suppress(Transient):  # only since when a source is silent is less well known
-                    callers.store_all()
-            tell_stop(store, actor=_actor(role))
-
-    parts = [health(checks=_checks(settings, store, library, writer, clients), metrics=metrics)]
+    parts = [health(checks=checks(settings, store, library, writer, clients, sealer), metrics=metrics)]
     if writer is not None:
         parts.append(
             hooks(
@@ -223,7 +227,30 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
                 outside=outside,
             )
         )
+    stop = partial(_stop, closing, store, role, threads, callers if role.receives else None, sealer)
     return Running(app=create_app(*parts), stop=stop)
+
+
+def _stop(
+    closing: contextlib.ExitStack,
+    store: Store,
+    role: Role,
+    threads: Sequence[Thread],
+    callers: Callers | None,
+    sealer: Sealer,
+) -> None:
+    from bridge.beginning import tell_stop
+
+    with closing:
+        for one in threads:  # all are told before one is waited for: their last calls end side by side
+            one.wind_down()
+        for one in threads:
+            one.stop()
+        if callers is not None:
+            with contextlib.suppress(Transient):  # only since when a source is silent is less well known
+                callers.store_all()
+        tell_stop(store, actor=_actor(role))
+        sealer.finish()
 
 
 def _writer(store: Store, metrics: Metrics, on_commit: Callable[[], None]) -> Writer:
@@ -316,55 +343,3 @@ def _sync_loop(
     )
     wanted = sum(instance.limits.concurrent_calls for instance in settings.instances.values())
     return SyncLoop(worker, threads=max(1, min(SYNC_THREADS_MAX, wanted)))
-
-
-def _checks(
-    settings: Settings, store: Store, library: Library, writer: Writer | None, clients: MappingType[str, Client]
-) -> list[Check]:
-    from bridge.store import schema
-    from bridge.store.backlog import braked, failing, paused
-    from bridge.store.reconciling import unreconciled
-    from bridge.web.health import Check
-
-    def database() -> str:
-        try:
-            with store.reading() as tx:
-                return store.problem(tx) or schema.unusable(tx)
-        except BridgeError as error:
-            return error.message
-
-    def asked(sentence: Callable[[Connection], str]) -> Callable[[], str]:
-        def problem() -> str:
-            try:
-                with store.reading() as tx:
-                    return sentence(tx)
-            except Transient:
-                return ""  # told by the store's own check
-
-        return problem
-
-    def instances() -> str:
-        problems = {name: client.problem for name, client in clients.items()}
-        return " ".join(f"{name}: {problem}" for name, problem in problems.items() if problem)
-
-    return [
-        Check(name="store", refuses_deliveries=True, problem=database),
-        *([Check(name="intake", refuses_deliveries=True, problem=writer.problem)] if writer is not None else []),
-        Check(name="schema", refuses_deliveries=False, problem=asked(schema.overtaken)),
-        Check(name="mappings", refuses_deliveries=False, problem=lambda: library.problem),
-        Check(name="sync", refuses_deliveries=False, problem=asked(failing)),
-        Check(name="brakes", refuses_deliveries=False, problem=asked(braked)),
-        Check(name="reconciler", refuses_deliveries=False, problem=asked(unreconciled)),
-        Check(name="instances", refuses_deliveries=False, problem=instances),
-        Check(name="targets", refuses_deliveries=False, problem=asked(lambda tx: paused(tx, settings.targets))),
-    ]
-
-
-def _backlog(store: Store) -> Backlog | None:
-    from bridge.store.backlog import backlog
-
-    try:
-        with store.reading() as tx:
-            return backlog(tx, store.now(tx))
-    except Transient:
-        return None

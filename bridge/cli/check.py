@@ -29,7 +29,7 @@ class Checked:
     configuration: tuple[Problem, ...] = ()
     mappings: tuple[Problem, ...] = ()
     lints: tuple[tuple[Problem, str], ...] = ()  # each with the ID of its lint
-    warnings: tuple[str, ...] = ()  # on hosts of which nothing is known now, and on secrets that others can read
+    warnings: tuple[str, ...] = ()  # on hosts of which nothing is known now, open secrets, a log that is not sealed
     sources: int = 0
     targets: int = 0
     mapping_files: int = 0
@@ -125,6 +125,7 @@ def all_problems(config: Path, *, today: date) -> Misconfigured:
 
 def checked_file(config: Path, instance: str | None, *, today: date) -> Checked:
     """Raises UsageError when there is no such instance, or its schema was never read."""
+    from bridge.sealer import NO_KEY
     from bridge.servicenow.names import look_up
     from bridge.settings import check_secrets, open_secrets
     from bridge.settings.load import read
@@ -152,7 +153,7 @@ def checked_file(config: Path, instance: str | None, *, today: date) -> Checked:
                 ]
             )
         ),
-        warnings=(*unresolved, *map(str, open_secrets(settings))),
+        warnings=(*unresolved, *map(str, open_secrets(settings)), *([] if settings.signing_keys else [NO_KEY])),
         sources=len(settings.sources),
         targets=len(settings.targets),
         mapping_files=count,

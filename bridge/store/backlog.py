@@ -13,6 +13,7 @@ from bridge.metrics import Backlog
 from bridge.store import lamps
 from bridge.store.brake import BRAKED
 from bridge.store.due import is_due
+from bridge.store.sealing import COUNTED_MAX, waiting
 from bridge.store.tables import alerts, correlations
 from bridge.store.work import paused_targets
 
@@ -23,10 +24,13 @@ def backlog(tx: Connection, now: datetime) -> Backlog:
     due = tx.execute(select(func.count()).select_from(correlations).where(is_due(now))).scalar_one()
     held = select(func.count()).where(alerts.c.outcome == Outcome.QUARANTINED.value)
     oldest = tx.execute(_OLDEST_UNAPPLIED).scalar_one()
+    unsealed = waiting(tx, COUNTED_MAX)
     return Backlog(
         due=due,
         oldest_unapplied_seconds=(now - oldest).total_seconds() if oldest is not None else 0.0,
         quarantined=tx.execute(held).scalar_one(),
+        unsealed=unsealed.entries,
+        sealing_lag_seconds=(now - unsealed.oldest_at).total_seconds() if unsealed.oldest_at is not None else 0.0,
         troubles=lamps.present(tx),
     )
 

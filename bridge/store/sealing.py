@@ -29,6 +29,7 @@ from bridge.typed import decode
 TILE_HASHES = 256
 TILE_LEVELS = 8  # of the tree, that a level of tiles spans: 256 is 2**8
 HASH_BYTES = 32
+COUNTED_MAX = 10_000  # entries that wait; more are told as so many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Horizon:
 
     end: int = 0
     running: tuple[int, ...] = ()  # transactions before `end` that had not ended, or are sealed in part
-    part: tuple[int, int] | None = None  # (transaction, id): of that one, entries up to this id are sealed
+    parts: tuple[tuple[int, int], ...] = ()  # (transaction, id): of one in `running`, entries up to this id are sealed
     beyond: tuple[tuple[int, int], ...] = ()  # (transaction, id): sealed, though the rest here says that it is not
 
     def holds(self, number: int) -> bool:
@@ -106,8 +107,8 @@ def waiting(tx: Connection, at_most: int) -> Waiting:
     """What a seal would find, counted up to `at_most`."""
     horizon = tx.execute(select(log_head.c.horizon)).scalar()
     before = decode(horizon, Horizon) if horizon else Horizon()
-    found = [from_us(row.at) for row in _unsealed(tx, before, at_most, columns="id, at")]
-    return Waiting(entries=len(found), oldest_at=min(found, default=None))
+    found = [row.at for row in _unsealed(tx, before, at_most, columns="id, at")]
+    return Waiting(entries=len(found), oldest_at=from_us(min(found)) if found else None)
 
 
 def _locked_head(tx: Connection) -> Any | None:
@@ -170,7 +171,8 @@ def advanced(before: Horizon, *, snapshot: str, mine: int, cut: tuple[int, int] 
     # Up to `last` everything that had ended is taken; after it all is as before; `last` itself is taken in part.
     left = {one for one in before.running if one > last or one in running}
     left |= {one for one in running if before.end <= one < last} | {last}
-    return Horizon(end=max(before.end, last + 1), running=_sorted(left), part=cut)
+    parts = (*[part for part in before.parts if part[0] in left - {last}], cut)
+    return Horizon(end=max(before.end, last + 1), running=_sorted(left), parts=parts)
 
 
 def _sorted(numbers: Any) -> tuple[int, ...]:
@@ -186,8 +188,8 @@ def _unsealed(tx: Connection, before: Horizon, at_most: int, *, columns: str) ->
         "most": at_most,
         "beyond": [one for _, one in before.beyond] or [0],
         "running": list(before.running),
-        "part": before.part[0] if before.part else -1,
-        "part_id": before.part[1] if before.part else 0,
+        "parts": [number for number, _ in before.parts],
+        "part_ids": [one for _, one in before.parts],
     }
     if tx.dialect.name == "sqlite":
         query = text(_SQLITE.format(columns=columns)).bindparams(bindparam("beyond", expanding=True))
@@ -203,7 +205,8 @@ _POSTGRESQL = """
 WITH mine AS MATERIALIZED (SELECT coalesce(pg_current_xact_id_if_assigned()::text::bigint, -1) AS mine)
 SELECT {columns}, xact AS number, pg_current_snapshot()::text AS snapshot, mine FROM mine, (
     (SELECT * FROM log_entries WHERE xact = ANY(CAST(:running AS bigint[]))
-        AND NOT (xact = :part AND id <= :part_id) AND id <> ALL(CAST(:beyond AS bigint[]))
+        AND NOT EXISTS (SELECT 1 FROM unnest(CAST(:parts AS bigint[]), CAST(:part_ids AS bigint[])) AS part (xact, id)
+            WHERE part.xact = log_entries.xact AND log_entries.id <= part.id) AND id <> ALL(CAST(:beyond AS bigint[]))
         AND xact <> (SELECT mine FROM mine) ORDER BY xact, id LIMIT :most)
     UNION ALL
     (SELECT * FROM log_entries WHERE xact >= :end AND id <> ALL(CAST(:beyond AS bigint[]))

@@ -17,13 +17,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import requests
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import update
 
 from bridge import crashpoint
 from bridge.dictionary.reading import Reading
 from bridge.library import Library, Published
+from bridge.log.note import Signer
 from bridge.mapping.load import compile_files
 from bridge.metrics import Metrics
+from bridge.sealer import Sealer
 from bridge.servicenow.client import Client
 from bridge.servicenow.table import TableApi
 from bridge.settings import AuthScheme, Close, Instance, InstanceAuth, Secret, Target
@@ -45,6 +48,7 @@ DIED = 77  # exit status
 INSTALLATION = "0a1b2c3d"
 PASSWORD, SECRET = "DOOMED_PASSWORD", "DOOMED_SECRET"
 CLIENT_ID = "bridge-client"
+SIGNING_KEY = Ed25519PrivateKey.from_private_bytes(bytes([7] * 32))
 LONG_AGO = timedelta(hours=1)
 ROUNDS_MAX = 200
 TARGET = Target(
@@ -90,6 +94,7 @@ class Place:
     worker: Worker
     second: Worker
     reconciler: Reconciler
+    sealer: Sealer
     meanwhile: dict[str, Callable[[], None]] = field(default_factory=dict)  # by point: done once when it is passed
 
     def deliver(self, sender_id: str, *alerts: dict[str, Any]) -> None:
@@ -149,6 +154,10 @@ class Place:
     def ask_sync(self, rule: str = "r1") -> None:
         with self.store.transaction() as tx:
             orders.ask_sync(tx, queries.find_correlations(tx, rule), actor="test", now=self.store.now(tx))
+
+    def seal(self) -> None:
+        self.sealer.finish()
+        assert self.sealer.problem() == ""
 
     # --- ServiceNow
 
@@ -350,6 +359,13 @@ def looks(place: Place) -> Iterator[Callable[[], None]]:
     yield lamps.look
 
 
+def sealed(place: Place) -> Iterator[Callable[[], None]]:
+    yield lambda: place.fire("d1")
+    yield place.seal
+    yield place.idle
+    yield place.seal
+
+
 def replayed(place: Place) -> Iterator[Callable[[], None]]:
     def again() -> None:
         with place.store.reading() as tx:
@@ -377,6 +393,7 @@ SCENARIOS = {
     "twin_told": twin_kept,
     "replay": replayed,
     "strays_gone": orphan,
+    "seal": sealed,
     **dict.fromkeys(("hastened", "lamps"), looks),
 }
 
@@ -437,6 +454,7 @@ def _place(store: Store, servicenow: str, *, oauth: bool) -> Place:
         writer=Writer(store, on_commit=lambda: None, observe_queue=lambda _s: None, observe_commit=lambda _s: None),
         worker=workers[0],
         second=workers[1],
+        sealer=Sealer(store, lambda: [Signer(f"incident-bridge/{INSTALLATION}", SIGNING_KEY)]),
         reconciler=Reconciler(calls_per_hour={"test": limits.calls_per_hour}, **shared),
     )
 

@@ -22,6 +22,7 @@ from bridge.store.held import GONE, Part
 from bridge.store.reconciler_tables import strays
 from bridge.sync.reading import ENDED_STATES
 from bridge.typed import decode
+from simulation.log_invariants import log_wrongs
 from simulation.people import Facts, People
 
 Row = Mapping[str, str]
@@ -65,6 +66,7 @@ def check_invariants(evidence: Evidence) -> None:
     wrong += _standing(evidence)
     wrong += _books(evidence)
     wrong += _beside(evidence)
+    wrong += log_wrongs(evidence.store, evidence.installation, at_rest=evidence.at_rest)
     if evidence.at_rest:
         wrong += _sync(evidence)
     assert not wrong, "\n".join(wrong)

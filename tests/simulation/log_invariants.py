@@ -1,0 +1,106 @@
+"""What must hold of the correlation log: each entry sealed once, no index left out, all as its checkpoints say."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
+
+from bridge.log.note import BadNote, Checkpoint, Signer, opened, verifier
+from bridge.log.tree import Frontier, leaf_hash, root_of
+from bridge.store import tables
+from bridge.store.engine import Store
+from bridge.store.log_tables import log_head, log_seals, log_tiles
+from bridge.store.logbook import unpacked
+from bridge.store.sealing import seal, waiting
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+BATCH = 1_000
+TRIES = 500  # while a process that serves holds the head
+Ids = Sequence[int]
+
+
+def log_wrongs(store: Store, installation: str, *, at_rest: bool) -> list[str]:
+    """All that is wrong. At rest, what waits is sealed first."""
+    signer = Signer(f"incident-bridge/{installation}", KEY)
+    before = _entry_ids(store)
+    if at_rest:
+        seal_all(store, signer)
+    with store.reading() as tx:
+        head = tx.execute(select(log_head)).one_or_none()
+        seals = tx.execute(select(log_seals).order_by(log_seals.c.first_index)).all()
+        tiles = {(row.level, row.number): bytes(row.hashes) for row in tx.execute(select(log_tiles))}
+        query = select(tables.log_entries.c.id, tables.log_entries.c.entry)
+        entries = {row.id: bytes(row.entry) for row in tx.execute(query)}
+    sealed = [one for row in seals for one in unpacked(row.ids)]
+    wrong = [f"entry {one} is sealed twice" for one, times in Counter(sealed).items() if times > 1]
+    wrong += [f"entry {one} is sealed and is not there" for one in sorted(set(sealed) - set(entries))]
+    if at_rest and (left := sorted(set(before) - set(sealed))):
+        wrong.append(f"entries {left} are never sealed")
+    if wrong or head is None:
+        return wrong
+    if head.size != len(sealed):
+        wrong.append(f"the head says {head.size}, and {len(sealed)} entries are sealed")
+    leaves = [leaf_hash(entries[one]) for one in sealed]
+    keys = [verifier(one) for one in {signer.vkey, *head.keys.split("\n"), *_former_keys(entries.values())} if one]
+    return [*wrong, *_seals(seals, leaves, signer.name, keys), *_tiles(tiles, leaves)]
+
+
+def seal_all(store: Store, signer: Signer) -> None:
+    for _ in range(TRIES):
+        with store.transaction() as tx:
+            sealed = seal(tx, [signer], store.now(tx), BATCH)
+        if sealed is None:
+            with store.reading() as tx:
+                if waiting(tx, 1).entries == 0:
+                    return
+            threading.Event().wait(0.01)  # a process that serves is about to
+    raise AssertionError("entries of the log wait to be sealed, and cannot be")
+
+
+def _entry_ids(store: Store) -> Ids:
+    with store.reading() as tx:
+        return list(tx.execute(select(tables.log_entries.c.id)).scalars())
+
+
+def _former_keys(entries: Any) -> Iterator[str]:
+    for entry in entries:
+        if b'"key_changed"' in entry:
+            yield from msgspec.json.decode(entry)["detail"]["old"]
+
+
+def _seals(seals: Sequence[Any], leaves: Sequence[bytes], origin: str, keys: Any) -> Iterator[str]:
+    grown = Frontier()
+    for row in seals:
+        ids = unpacked(row.ids)
+        if (row.first_index, row.size) != (grown.size, grown.size + len(ids)):
+            yield f"a seal of {len(ids)} says it is {row.first_index} to {row.size}, after {grown.size}"
+            return
+        if (row.id_min, row.id_max) != (min(ids), max(ids)):
+            yield f"the seal at {row.first_index} holds other ids than it says"
+        for leaf in leaves[row.first_index : row.size]:
+            grown.add(leaf)
+        try:
+            said = opened(row.note, keys)
+        except BadNote as error:
+            yield f"the checkpoint of {row.size}: {error}"
+            continue
+        if not said == Checkpoint(origin, row.size, grown.root()) == Checkpoint(origin, row.size, bytes(row.root)):
+            yield f"the checkpoint of {row.size} says {said}, and the entries are {grown.root().hex()}"
+
+
+def _tiles(tiles: dict[tuple[int, int], bytes], leaves: Sequence[bytes]) -> Iterator[str]:
+    level, hashes, due = 0, list(leaves), {}
+    while hashes:
+        parts = [hashes[at : at + 256] for at in range(0, len(hashes), 256)]
+        due |= {(level, number): b"".join(part) for number, part in enumerate(parts)}
+        hashes = [root_of(part) for part in parts if len(part) == 256]
+        level += 1
+    if due != tiles:
+        differ = sorted(one for one in due | tiles if due.get(one) != tiles.get(one))
+        yield f"tiles are not what the entries make: {differ}"
