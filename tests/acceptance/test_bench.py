@@ -14,6 +14,7 @@ BENCH = Path(__file__).resolve().parents[1] / "bench"
 SMALL = {
     "bench_intake": ("--requests 40 --rounds 1 --batches 2", 4),
     "bench_postgres": ("--requests 40 --rounds 1", 2),
+    "bench_log": ("--requests 40 --pairs 2 --engine sqlite", 2),
     "bench_sync": ("--engine postgresql --problems 10 --probes 2", 2),
     "bench_storm": ("--alerts 2000 --problems 10 --engine sqlite", 2),
     "bench_verify": ("--entries 600", 2),

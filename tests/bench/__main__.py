@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 import bench_intake
+import bench_log
 import bench_mapping
 import bench_plan
 import bench_postgres
@@ -35,6 +36,8 @@ def main() -> None:
     bench(bench_intake, "--requests", "1500", "--rounds", "1")
     print("\n## Intake (PostgreSQL, two processes)", flush=True)
     bench(bench_postgres, "--requests", "1500", "--rounds", "1")
+    print("\n## The correlation log (beside intake without it, in pairs)", flush=True)
+    bench(bench_log, "--requests", "600", "--pairs", "3")
     print("\n## Sync (ServiceNow answers after 100 ms, 8 calls at a time)", flush=True)
     bench(bench_sync, "--problems", "200", "--probes", "10")
     print("\n## Storms", flush=True)

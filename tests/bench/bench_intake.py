@@ -21,11 +21,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response
+
+if TYPE_CHECKING:
+    from bridge.store.engine import Store
 
 HERE = Path(__file__).resolve().parent
 MAPPINGS = HERE.parent.parent / "mappings"
@@ -50,7 +53,8 @@ def noop_app() -> Flask:
     return app
 
 
-def bridge_app() -> Flask:
+def bridge_app(beside: Callable[[Store], object] = lambda _store: None) -> Flask:
+    """`beside` may start what runs beside intake."""
     from bridge.library import Library, Published
     from bridge.mapping.load import load_mappings
     from bridge.metrics import Metrics
@@ -81,6 +85,7 @@ def bridge_app() -> Flask:
         observe_commit=metrics.commit_seconds.observe,
     )
     writer.start()
+    beside(store)
     door = SourceDoor(
         name="bench",
         tenant="default",
@@ -107,11 +112,12 @@ def bridge_app() -> Flask:
 
 @contextlib.contextmanager
 def served(factory: str, database: str) -> Iterator[tuple[int, int]]:
-    """(port, process id of the worker)."""
+    """(port, process id of the worker). `factory`: of this module, or module:name of another one here."""
+    app = factory if ":" in factory else f"bench_intake:{factory}"
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(256)
-        command = [sys.executable, "-m", "gunicorn", f"bench_intake:{factory}()", "--chdir", str(HERE)]
+        command = [sys.executable, "-m", "gunicorn", f"{app}()", "--chdir", str(HERE)]
         command += [
             "--worker-class",
             "bridge.web.arrivals.Worker",

@@ -1,0 +1,130 @@
+"""What the correlation log costs intake, and how far its seals are behind while intake is under full load.
+
+    python tests/bench/bench_log.py [--engine sqlite|postgresql] [--requests N] [--pairs N]
+
+Two servers as bench_intake has them, each with its own database: one writes the log and seals it, one does neither.
+They take the same load in turn, in pairs; the cost is the median of what each pair shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
+
+from bench_intake import bridge_app, run_load, served
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from postgres import postgres
+
+from bridge.log.note import Signer
+from bridge.sealer import Sealer
+from bridge.store.engine import Store, open_store
+from bridge.store.sealing import waiting
+from bridge.wiring import utc_now
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+ENGINES = ("sqlite", "postgresql")
+COST_AIM, LAG_AIM = 0.05, 2.0
+LOOK_SECONDS = 0.05  # between two looks at how far sealing is behind
+SIGNER = Signer("incident-bridge/bench", Ed25519PrivateKey.from_private_bytes(bytes(32)))
+
+
+def with_log() -> Flask:
+    return bridge_app(lambda store: Sealer(store, lambda: [SIGNER]).start())
+
+
+def without_log() -> Flask:
+    from bridge.store import intake
+
+    intake._entries = lambda *_: []  # type: ignore[assignment]
+    return bridge_app()
+
+
+class Lag:
+    """How old the oldest entry is that is not sealed, looked at again and again by a thread."""
+
+    def __init__(self, store: Store) -> None:
+        self.seconds: list[float] = []
+        self._store = store
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(LOOK_SECONDS):
+            with self._store.reading() as tx:
+                oldest = waiting(tx, 1).oldest_at
+                self.seconds.append((self._store.now(tx) - oldest).total_seconds() if oldest is not None else 0.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=3_000, help="of each turn")
+    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--engine", choices=ENGINES, help="default: one after the other")
+    arguments = parser.parse_args()
+    for engine in [arguments.engine] if arguments.engine else ENGINES:
+        with databases(engine) as (plain, logged):
+            compare(engine, plain, logged, arguments)
+
+
+@contextlib.contextmanager
+def databases(engine: str) -> Iterator[tuple[str, str]]:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=Path(__file__).parent))
+        if engine == "sqlite":
+            yield f"sqlite:///{folder}/plain.db", f"sqlite:///{folder}/logged.db"
+        else:
+            yield tuple([stack.enter_context(postgres(Path(folder, name))).url for name in ("plain", "logged")])  # type: ignore[misc]
+
+
+def compare(engine: str, plain: str, logged: str, arguments: argparse.Namespace) -> None:
+    rates: dict[str, list[float]] = {"without": [], "with": []}
+    with contextlib.ExitStack() as stack:
+        ports = {
+            "without": stack.enter_context(served("bench_log:without_log", plain))[0],
+            "with": stack.enter_context(served("bench_log:with_log", logged))[0],
+        }
+        store = stack.enter_context(contextlib.closing(open_store(logged, utc_now)))
+        seconds: list[float] = []
+        for pair in range(arguments.pairs):
+            for kind in list(rates) if pair % 2 else list(rates)[::-1]:
+                lag = Lag(store)
+                with lag.watched() if kind == "with" else contextlib.nullcontext():
+                    took, _ = run_load([ports[kind]], "single", arguments.requests, f"{kind}{pair}")
+                rates[kind].append(arguments.requests / took)
+                seconds += lag.seconds
+    costs = [1 - on / off for off, on in zip(rates["without"], rates["with"], strict=True)]
+    low, high = min(costs), max(costs)
+    of = f"median of {arguments.pairs} pairs, {low:.1%} to {high:.1%}"
+    print(
+        f"{engine}: intake without the log, with it  {_median(rates, 'without')}, {_median(rates, 'with')} requests/s"
+    )
+    print(f"{engine}: cost of the log at intake        {statistics.median(costs):.1%} ({of})   aim {COST_AIM:.0%}")
+    print(f"{engine}: sealing lag under full load      {max(seconds, default=0.0):.1f} s at most   aim {LAG_AIM:.0f} s")
+
+
+def _median(rates: dict[str, list[float]], kind: str) -> str:
+    return f"{statistics.median(rates[kind]):.0f}"
+
+
+if __name__ == "__main__":
+    main()
