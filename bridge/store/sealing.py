@@ -65,14 +65,6 @@ class Waiting:
     oldest_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    id: int
-    at: datetime
-    entry: bytes
-    number: int  # what the horizon counts by
-
-
 def seal(tx: Connection, signers: Sequence[Signer], now: datetime, at_most: int) -> Sealed | None:
     """Seal up to `at_most` of the entries that wait. None: there are none, or another process seals.
 
@@ -82,33 +74,36 @@ def seal(tx: Connection, signers: Sequence[Signer], now: datetime, at_most: int)
     if head is None:
         return None
     before: Horizon = decode(head.horizon, Horizon)
-    taken, after = _waiting(tx, before, at_most)
-    if not taken:
+    rows = _unsealed(tx, before, at_most, _ENTRIES)
+    if not rows:
         return None
-    more = len(taken) == at_most
+    after = _horizon_after(tx, before, rows, at_most)
+    ids, leaves = [row[0] for row in rows], [leaf_hash(row[3]) for row in rows]
     keys = "\n".join(signer.vkey for signer in signers)
     if head.keys not in ("", keys):
-        told = _tell_of_keys(tx, head.keys, keys, now)
-        after = replace(after, beyond=(*after.beyond, (told.number, told.id)))
-        taken.insert(0, told)  # before what the new keys sign
-    root = _grow(tx, head.size, [leaf_hash(one.entry) for one in taken])
-    size = head.size + len(taken)
+        told, number, entry = _tell_of_keys(tx, head.keys, keys, now)
+        after = replace(after, beyond=(*after.beyond, (number, told)))
+        ids, leaves = [told, *ids], [leaf_hash(entry), *leaves]  # before what the new keys sign
+    root = _grow(tx, head.size, leaves)
+    size = head.size + len(ids)
     note = sign(Checkpoint(signers[0].name, size, root), signers)
-    ids = [one.id for one in taken]
-    seal_row = {"first_index": head.size, "size": size, "ids": struct.pack(f"<{len(ids)}q", *ids)}
-    spans = {"id_min": min(ids), "id_max": max(ids)}
-    tx.execute(insert(log_seals).values(**seal_row, **spans, root=root, note=note, at=now))
+    spans = {"first_index": head.size, "size": size, "id_min": min(ids), "id_max": max(ids)}
+    tx.execute(_SEAL, spans | {"ids": struct.pack(f"<{len(ids)}q", *ids), "root": root, "note": note, "at": now})
     horizon = msgspec.json.encode(after).decode()
-    tx.execute(update(log_head).values(size=size, horizon=horizon, keys=keys, sealed_at=now))
-    return Sealed(first=head.size, size=size, note=note, oldest_at=min(one.at for one in taken), more=more)
+    tx.execute(_HEAD, {"size": size, "horizon": horizon, "keys": keys, "sealed_at": now})
+    oldest_at = from_us(min(row[2] for row in rows))
+    return Sealed(first=head.size, size=size, note=note, oldest_at=oldest_at, more=len(rows) == at_most)
+
+
+_SEAL, _HEAD = insert(log_seals), update(log_head)
 
 
 def waiting(tx: Connection, at_most: int) -> Waiting:
     """What a seal would find, counted up to `at_most`."""
     horizon = tx.execute(select(log_head.c.horizon)).scalar()
     before = decode(horizon, Horizon) if horizon else Horizon()
-    found = [row.at for row in _unsealed(tx, before, at_most, columns="id, at")]
-    return Waiting(entries=len(found), oldest_at=from_us(min(found)) if found else None)
+    rows = _unsealed(tx, before, at_most, _TIMES)
+    return Waiting(entries=len(rows), oldest_at=from_us(min(row[2] for row in rows)) if rows else None)
 
 
 def _locked_head(tx: Connection) -> Any | None:
@@ -127,34 +122,27 @@ def _locked_head(tx: Connection) -> Any | None:
     return tx.execute(query).one_or_none()
 
 
-def _tell_of_keys(tx: Connection, old: str, new: str, now: datetime) -> _Taken:
+def _tell_of_keys(tx: Connection, old: str, new: str, now: datetime) -> tuple[int, int, bytes]:
+    """(id, what the horizon counts by, entry)"""
     detail: dict[str, Any] = {"old": old.split("\n"), "new": new.split("\n")}
     entry = encode(Entry(at=now, action=Action.KEY_CHANGED, actor="sealer", detail=detail))
     row = {"at": now, "action": Action.KEY_CHANGED.value, "entry": entry}
     stored = tx.execute(insert(log_entries).values(**row).returning(log_entries.c.id, log_entries.c.xact)).one()
-    return _Taken(stored.id, now, entry, stored.id if stored.xact is None else stored.xact)
+    return stored.id, stored.id if stored.xact is None else stored.xact, entry
 
 
 # --- which entries wait: the one place where the engines differ
 
 
-def _waiting(tx: Connection, before: Horizon, at_most: int) -> tuple[list[_Taken], Horizon]:
-    """The next ones, and the horizon once they are sealed."""
-    rows = _unsealed(tx, before, at_most, columns="id, at, entry")
-    taken = [_Taken(row.id, from_us(row.at), bytes(row.entry), row.number) for row in rows]
-    if not rows:
-        return [], before
+def _horizon_after(tx: Connection, before: Horizon, rows: Sequence[Any], at_most: int) -> Horizon:
+    """Once these rows are sealed."""
+    last = rows[-1]
     if tx.dialect.name == "sqlite":
-        after = Horizon(end=rows[-1].id + 1)
+        after = Horizon(end=last.id + 1)
     else:
-        after = advanced(
-            before,
-            snapshot=rows[0].snapshot,
-            mine=rows[0].mine,
-            cut=(rows[-1].number, rows[-1].id) if len(rows) == at_most else None,
-        )
-    kept = tuple([one for one in before.beyond if not after.holds(one[0])])
-    return taken, replace(after, beyond=kept)
+        cut = (last.number, last.id) if len(rows) == at_most else None
+        after = advanced(before, snapshot=last.snapshot, mine=last.mine, cut=cut)
+    return replace(after, beyond=tuple([one for one in before.beyond if not after.holds(one[0])]))
 
 
 def advanced(before: Horizon, *, snapshot: str, mine: int, cut: tuple[int, int] | None) -> Horizon:
@@ -179,31 +167,31 @@ def _sorted(numbers: Any) -> tuple[int, ...]:
     return tuple(sorted(numbers))
 
 
-def _unsealed(tx: Connection, before: Horizon, at_most: int, *, columns: str) -> Sequence[Any]:
-    """Rows with `columns`, and `number`: what the horizon counts by. On PostgreSQL also the snapshot that shows them,
-    and this transaction, whose own entries it leaves to the next seal.
+def _unsealed(tx: Connection, before: Horizon, at_most: int, statements: tuple[Any, Any]) -> Sequence[Any]:
+    """Rows: id; `number`, what the horizon counts by; `at` in microseconds; the entry, where it is asked for. On
+    PostgreSQL also the snapshot that shows them, and this transaction, whose own entries it leaves to the next seal.
     """
+    beyond = [one for _, one in before.beyond]
+    if tx.dialect.name == "sqlite":
+        return tx.execute(statements[0], {"end": before.end, "most": at_most, "beyond": beyond or [0]}).all()
     values = {
         "end": before.end,
         "most": at_most,
-        "beyond": [one for _, one in before.beyond] or [0],
+        "beyond": beyond,
         "running": list(before.running),
         "parts": [number for number, _ in before.parts],
         "part_ids": [one for _, one in before.parts],
     }
-    if tx.dialect.name == "sqlite":
-        query = text(_SQLITE.format(columns=columns)).bindparams(bindparam("beyond", expanding=True))
-        return tx.execute(query, values).all()
-    return tx.execute(text(_POSTGRESQL.format(columns=columns)), values).all()
+    return tx.execute(statements[1], values).all()
 
 
-_SQLITE = (
-    "SELECT {columns}, id AS number FROM log_entries WHERE id >= :end AND id NOT IN :beyond ORDER BY id LIMIT :most"
-)
+_SQLITE = """
+SELECT id, id AS number, {columns} FROM log_entries WHERE id >= :end AND id NOT IN :beyond ORDER BY id LIMIT :most
+"""
 # Two ranges of one index. The snapshot is that of this very statement: what it says is what the rows were chosen by.
 _POSTGRESQL = """
 WITH mine AS MATERIALIZED (SELECT coalesce(pg_current_xact_id_if_assigned()::text::bigint, -1) AS mine)
-SELECT {columns}, xact AS number, pg_current_snapshot()::text AS snapshot, mine FROM mine, (
+SELECT id, xact AS number, {columns}, pg_current_snapshot()::text AS snapshot, mine FROM mine, (
     (SELECT * FROM log_entries WHERE xact = ANY(CAST(:running AS bigint[]))
         AND NOT EXISTS (SELECT 1 FROM unnest(CAST(:parts AS bigint[]), CAST(:part_ids AS bigint[])) AS part (xact, id)
             WHERE part.xact = log_entries.xact AND log_entries.id <= part.id) AND id <> ALL(CAST(:beyond AS bigint[]))
@@ -213,6 +201,15 @@ SELECT {columns}, xact AS number, pg_current_snapshot()::text AS snapshot, mine 
         AND xact <> (SELECT mine FROM mine) ORDER BY xact, id LIMIT :most)
 ) AS unsealed ORDER BY xact, id LIMIT :most
 """
+
+
+def _statements(columns: str) -> tuple[Any, Any]:
+    """SQLite's and PostgreSQL's."""
+    sqlite = text(_SQLITE.format(columns=columns)).bindparams(bindparam("beyond", expanding=True))
+    return sqlite, text(_POSTGRESQL.format(columns=columns))
+
+
+_TIMES, _ENTRIES = _statements("at"), _statements("at, entry")
 
 
 # --- the tree

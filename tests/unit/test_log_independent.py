@@ -1,7 +1,7 @@
 """Our checkpoints and proofs in the hands of somebody else: sigstore, whose client reads such logs every day.
 
-It verifies the notes of transparency logs (C2SP signed notes, Ed25519) and inclusion in the trees of RFC 6962. What does
-so stands in modules of its own, not in its public face; the version that is locked has them.
+It verifies the notes of transparency logs (C2SP signed notes, Ed25519) and inclusion in the trees of RFC 6962. What
+does so is not in its public face but in modules of its own; the version that is locked has them.
 """
 
 from __future__ import annotations
