@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 
 from bridge.servicenow.connection import Call
-from bridge.store import additions, prepare, tables, writer
+from bridge.store import additions, prepare, tables, telling, writer
 from bridge.store import settle as settling
 from bridge.store.writer import Writer
 from bridge.sync import worker
@@ -27,7 +27,7 @@ from bridge.sync.worker import Worker
 from simulation.__main__ import one
 
 SEEDS_MAX = 2_000
-PATCHED: tuple[Any, ...] = (Call, Worker, Writer, additions, prepare, settling, worker)
+PATCHED: tuple[Any, ...] = (Call, Worker, Writer, additions, prepare, settling, telling, worker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Found:
 def no_intent() -> None:
     """The intent is written with its outcome, not before the call."""
     kept: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
-    real_intend, real_outcome = Worker._intend, settling.record_outcome
+    real_intend, real_outcome, real_about = Worker._intend, settling.record_outcome, telling.about_intent
 
     def intend(self: Worker, *given: Any) -> Any:
         intended = real_intend(self, *given)
@@ -62,8 +62,12 @@ def no_intent() -> None:
             tx.execute(insert(tables.log_entries).values(**entry))
         real_outcome(tx, intent, *given, **more)
 
+    def about(tx: Any, intent: int) -> telling.AboutIntent:
+        nothing = telling.AboutIntent(operation="", attempt=1, revision=None)
+        return nothing if intent in kept else real_about(tx, intent)
+
     Worker._intend = intend  # type: ignore[method-assign]
-    settling.record_outcome = outcome
+    settling.record_outcome, telling.about_intent = outcome, about
 
 
 def no_deadline() -> None:
