@@ -105,6 +105,7 @@ def _entry(
         mapping=row.mapping if row is not None else None,
         correlation=row.id if row is not None else None,
         incident=incident,
+        instance=stray.instance,
         table=stray.table,
         number=stray.number,
         sys_id=stray.sys_id,

@@ -74,7 +74,8 @@ def test_an_orphan_of_a_problem_that_is_known_is_its_incident_once_adopted(anywh
     assert adopted(anywhere, number) == "taken"
     anywhere.idle()
     assert anywhere.record()["state"] == "6"
-    assert (anywhere.log("adopted")[0]["number"], rows(anywhere.store, strays)) == (number, [])
+    (entry,) = anywhere.log("adopted")
+    assert (entry["number"], entry["instance"], rows(anywhere.store, strays)) == (number, "test", [])
 
 
 def test_an_adopted_incident_that_people_are_on_is_left_to_them(anywhere: World) -> None:
