@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bridge.cli.moments import span
 from bridge.cli.opening import opened
 from bridge.cli.options import config_option, example, json_option, limit_option
 from bridge.cli.output import plain, show_json, show_table, to_json
+from bridge.cli.progress import progress
 from bridge.errors import Misconfigured, Permanent
 
 if TYPE_CHECKING:
@@ -27,18 +26,6 @@ NOTHING_CHANGES, WRONG, CHANGES = 0, 1, 2
 SINCE_DEFAULT = timedelta(days=7)
 SHOWN_DEFAULT = 10
 VALUE_CHARACTERS_MAX = 160  # of a field in the text; --json has all of it
-SPAN_DIGITS_MAX = 4
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-
-
-def _span(_context: click.Context, _option: click.Parameter, text: str | None) -> timedelta | None:
-    """90m, 4h, 7d."""
-    if text is None:
-        return None
-    number, unit = text[:-1], text[-1:]
-    if not number.isascii() or not number.isdigit() or unit not in UNITS or len(number) > SPAN_DIGITS_MAX:
-        raise click.BadParameter(f"{text} is not a span of time, as in 90m, 4h or 7d")
-    return timedelta(**{UNITS[unit]: int(number)})
 
 
 @click.command(
@@ -46,7 +33,7 @@ def _span(_context: click.Context, _option: click.Parameter, text: str | None) -
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help="The newest N alerts, whenever they came.")
-@click.option("--since", callback=_span, metavar="SPAN", help="The alerts of the last 90m, 4h, 7d. Default: 7d.")
+@click.option("--since", callback=span, metavar="SPAN", help="The alerts of the last 90m, 4h, 7d. Default: 7d.")
 @config_option
 @json_option("An array with one object for each mapping")
 @limit_option("At most N of each list.", default=SHOWN_DEFAULT)
@@ -120,7 +107,7 @@ def _plans(
         else:
             window = Window(sources=frozenset(of_source), since=now - since)
         total = count(tx, window)
-    with _progress(total) as done:
+    with progress(total, "Replaying") as done:
         for page in pages(store, window):
             for delivery in page:
                 of_source[delivery.source].take(delivery)
@@ -143,21 +130,6 @@ def _comparisons(settings: Settings, pairs: dict[str, tuple[Mapping, Mapping]]) 
         for name, (published, edited) in sorted(pairs.items())
         if published != edited
     }
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; nothing into a file."""
-    if not sys.stderr.isatty():
-        yield lambda _many: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("Replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("replay", total=total)
-        yield lambda many: bar.advance(task, many)
 
 
 def _as_json(plan: Plan, limit: int) -> dict[str, Any]:
