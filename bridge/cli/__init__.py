@@ -83,6 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough, as with `| head`
         _drop_output()
         return FINE
+    except OSError as error:  # only what is left to be flushed can fail here
+        _say(f"the output cannot be written: {error.strerror}")
+        _drop_output()
+        return WRONG
     return status
 
 

@@ -79,7 +79,8 @@ def show_command(words: str, config: Path, limit: int, tenant: str | None, *, as
     """The whole story of one correlation: what arrived, what was decided, what ServiceNow was told."""
     from bridge.cli.story import rows_of, step_as_json, steps_of
     from bridge.store.additions import of_incidents
-    from bridge.store.queries import alerts_of, entries_of, incidents_of, intents_of
+    from bridge.store.log_list import entries_of
+    from bridge.store.queries import alerts_of, incidents_of, intents_of
 
     with opened(config) as (settings, store), store.reading() as tx:
         row = _only_one(found_by(tx, words), words, tenant)

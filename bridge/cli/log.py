@@ -7,6 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.log_export import export_command
+from bridge.cli.log_filters import (
+    Moment,
+    actor_option,
+    correlation_option,
+    filter_of,
+    since_option,
+    source_option,
+    until_option,
+)
+from bridge.cli.log_proof import checkpoint_command, prove_command
+from bridge.cli.log_reading import noted
 from bridge.cli.log_verify import verify_command
 from bridge.cli.opening import opened
 from bridge.cli.options import config_option, example, json_option, limit_option
@@ -17,40 +29,78 @@ if TYPE_CHECKING:
     from bridge.log.entries import Action, Entry
 
 
-@click.group(epilog=example("bridge log show --limit 20"))
+@click.group(epilog=example("bridge log show --limit 20", "bridge log export --output log.jsonl"))
 def log() -> None:
-    """Read the correlation log."""
+    """Read the correlation log, and hand it to those who need not trust us.
+
+    That somebody read or exported it is an entry of the log itself.
+    """
 
 
-for command in (verify_command,):
+for command in (export_command, verify_command, prove_command, checkpoint_command):
     log.add_command(command)
 
 
-@log.command("show", epilog=example("bridge log show --limit 20", "bridge log show --action failed --json"))
+@log.command(
+    "show",
+    epilog=example("bridge log show --limit 20", "bridge log show --since 4h --action failed --json"),
+)
 @config_option
 @json_option("An array of objects")
 @limit_option("The newest N.")
-@click.option("--source", metavar="NAME", help="Only of this source.")
-@click.option("--correlation", "words", metavar="ID", help="Only of this correlation ID, or incident number.")
+@since_option
+@until_option
+@source_option
+@correlation_option
+@actor_option
 @click.option("--action", "action_word", metavar="WORD", help="Only of this kind: delivered, decided, failed, …")
 def show_command(
-    config: Path, limit: int, source: str | None, words: str | None, action_word: str | None, *, as_json: bool
+    config: Path,
+    limit: int,
+    since: Moment,
+    until: Moment,
+    source: str | None,
+    correlation: str | None,
+    actor: str | None,
+    action_word: str | None,
+    *,
+    as_json: bool,
 ) -> None:
-    """The newest entries, newest last."""
+    """The newest entries, newest last, each with its number and, once it is sealed, its index in the log.
+
+    That the log was read is an entry of the log itself.
+    """
     from bridge.cli.incidents import found_by
-    from bridge.store.queries import list_log
+    from bridge.log.entries import Action
+    from bridge.store.log_list import list_log
+    from bridge.store.sealed import indices_of
 
     action = _action(action_word)
-    with opened(config) as (_, store), store.reading() as tx:
-        correlation_rows = None if words is None else [row.row_id for row in found_by(tx, words)]
-        found = list_log(tx, limit=limit, source=source, correlation_rows=correlation_rows, action=action)
-    found.reverse()
+    with opened(config) as (_, store):
+        asked = filter_of(store.moment(), since, until, source=source, correlation=correlation, actor=actor)
+        with store.reading() as tx:
+            correlations = None if correlation is None else [row.row_id for row in found_by(tx, correlation)]
+            found = list_log(
+                tx,
+                limit=limit,
+                source=source,
+                correlation_rows=correlations,
+                action=action,
+                since=asked.since,
+                until=asked.until,
+                actor=actor,
+            )
+            found.reverse()
+            index_of = indices_of(tx, [row.id for row in found])
+        of_action = {} if action is None else {"action": action.value}
+        noted(store, Action.LOG_READ, {"filter": asked.named() | of_action, "entries": len(found)})
     if as_json:
-        show_json([entry_as_json(row) for row in found])
+        show_json([entry_as_json(row) | {"index": index_of.get(row.id)} for row in found])
         return
     rows = [
         (
             row.id,
+            index_of.get(row.id),
             row.entry.at,
             row.entry.action,
             row.entry.actor,
@@ -59,7 +109,7 @@ def show_command(
         )
         for row in found
     ]
-    show_table(("ENTRY", "AT", "ACTION", "ACTOR", "ABOUT", "WHAT"), rows, empty="No entries.")
+    show_table(("ENTRY", "INDEX", "AT", "ACTION", "ACTOR", "ABOUT", "WHAT"), rows, empty="No entries.")
 
 
 def _revision(entry: Entry) -> str:

@@ -55,6 +55,8 @@ class Action(StrEnum):
     SOURCES_LOADED = "sources_loaded"  # a process has taken what changed in `sources` of bridge.yaml
     SOURCES_REFUSED = "sources_refused"
     KEY_CHANGED = "key_changed"  # the log's checkpoints are signed by other keys from here on
+    LOG_READ = "log_read"  # by a command: `show`, `prove`
+    LOG_EXPORTED = "log_exported"  # with the SHA-256 of what left the bridge
     SCHEMA_UPGRADED = "schema_upgraded"
     STARTED = "started"  # by which version, with which configuration, and what of it is new
     STOPPED = "stopped"

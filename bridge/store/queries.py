@@ -1,4 +1,4 @@
-"""What people ask the store: alerts, correlations with their incidents, quarantine, the log. Reads only.
+"""What people ask the store: alerts, correlations with their incidents, quarantine. Reads only.
 
 Every list is newest first by row id and bounded by `limit`; `before` is the last id of the page above. Each function
 takes a connection and gives frozen values.
@@ -17,7 +17,6 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, 
 from bridge.alert import Outcome, Severity, key_of
 from bridge.correlation.identity import identify
 from bridge.errors import Unmappable
-from bridge.log.entries import Action, Entry
 from bridge.store.due import is_due
 from bridge.store.held import GONE, Part
 from bridge.store.rows import (
@@ -27,7 +26,6 @@ from bridge.store.rows import (
     CorrelationRow,
     DeliveryRow,
     IntentRow,
-    LogRow,
     RevisionRow,
     TargetState,
 )
@@ -41,11 +39,9 @@ from bridge.store.tables import (
     episodes,
     incidents,
     intents,
-    log_entries,
     revisions,
     target_states,
 )
-from bridge.typed import decode
 
 INCIDENTS_PER_STATEMENT = 1_000  # SQLite's parameters are bounded
 ROWS_MAX = 2**62  # "no maximum" as both databases can count
@@ -225,35 +221,6 @@ def intents_of(tx: Connection, incident_rows: Sequence[int], *, limit: int) -> l
     ]
 
 
-def entries_of(tx: Connection, correlation: int, incident_rows: Sequence[int], *, limit: int) -> list[LogRow]:
-    """The newest log entries about a correlation or one of its incidents, whichever correlation it speaks of there."""
-    concerned = or_(log_entries.c.correlation == correlation, log_entries.c.incident.in_(incident_rows))
-    return _log(tx, [concerned], limit=limit, before=None)
-
-
-def list_log(
-    tx: Connection,
-    *,
-    limit: int,
-    before: int | None = None,
-    source: str | None = None,
-    correlation_rows: Sequence[int] | None = None,
-    action: Action | None = None,
-) -> list[LogRow]:
-    conditions: list[ColumnElement[bool]] = []
-    if source is not None:
-        conditions.append(log_entries.c.source == source)
-    if action is not None:
-        conditions.append(log_entries.c.action == action.value)
-    if correlation_rows is not None:
-        # A delivery's entry names the correlations of its alerts inside; the alerts know the deliveries.
-        its_deliveries = select(alerts.c.delivery_id).where(alerts.c.correlation.in_(correlation_rows))
-        conditions.append(
-            or_(log_entries.c.correlation.in_(correlation_rows), log_entries.c.delivery.in_(its_deliveries))
-        )
-    return _log(tx, conditions, limit=limit, before=before)
-
-
 def target_state(tx: Connection, name: str, *, now: datetime) -> TargetState:
     """The state of one target; one that was never paused and has no incidents too."""
     paused = tx.execute(select(target_states).where(target_states.c.name == name)).one_or_none()
@@ -387,11 +354,3 @@ def _correlation_row(row: Row[Any], sharing: Sequence[tuple[int, str]]) -> Corre
         opened_for=row.opened_for,
         shared_with=tuple(correlation_id for row_id, correlation_id in sharing if row_id != row.id),
     )
-
-
-def _log(tx: Connection, conditions: Sequence[ColumnElement[bool]], *, limit: int, before: int | None) -> list[LogRow]:
-    query = select(log_entries.c.id, log_entries.c.entry, log_entries.c.said).where(*conditions)
-    if before is not None:
-        query = query.where(log_entries.c.id < before)
-    query = query.order_by(log_entries.c.id.desc()).limit(min(limit, ROWS_MAX))
-    return [LogRow(id=row.id, entry=decode(row.entry, Entry), said=row.said) for row in tx.execute(query)]

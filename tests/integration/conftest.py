@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from export_world import Log
 from publishing_world import Command, Place
 from schemes_world import put_secrets
 from sync_world import PASSWORD_VARIABLE, Clock, World, world_of
@@ -107,3 +108,15 @@ def command(
     monkeypatch.setattr("bridge.cli.person.os_user", lambda: "robin")
     monkeypatch.setattr(author, "_git", lambda *_: None)
     return Command(Place(store, tmp_path / "place", store_url, "publish_only"), capsys)
+
+
+@pytest.fixture
+def log(
+    store: Store, store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Log:
+    def open_it(settings: Settings) -> Store:
+        return open_store(settings.database, store.moment)
+
+    monkeypatch.setattr(bridge.wiring, "open_for_command", open_it)
+    monkeypatch.setattr("bridge.cli.log_reading.actor", lambda: "cli:robin")
+    return Log(store, store_url, tmp_path, capsys)

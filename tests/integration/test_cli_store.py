@@ -728,8 +728,8 @@ def test_sync_of_an_unknown_one_changes_nothing(bridge_: Bridge) -> None:
 def test_the_log_is_shown_newest_last(bridge_: Bridge) -> None:
     bridge_.take(alert("r1"))
     bridge_.run("targets", "pause", "itsm")
-    assert [entry["action"] for entry in bridge_.json("log", "show")] == ["delivered", "paused"]
     assert [entry["action"] for entry in bridge_.json("log", "show", "--limit", "1")] == ["paused"]
+    assert [entry["action"] for entry in bridge_.json("log", "show")] == ["delivered", "paused", "log_read"]
 
 
 def test_the_log_of_a_correlation_includes_its_deliveries(bridge_: Bridge) -> None:

@@ -19,7 +19,8 @@ from bridge.errors import Misconfigured, Transient
 from bridge.store import schema
 from bridge.store.backlog import backlog, braked, failing
 from bridge.store.engine import open_store
-from bridge.store.queries import list_alerts, list_log
+from bridge.store.log_list import list_log
+from bridge.store.queries import list_alerts
 from bridge.store.replay import quarantined
 from bridge.store.schema import problem, upgrade, upgrade_store
 from bridge.store.tables import metadata

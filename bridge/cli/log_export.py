@@ -1,0 +1,211 @@
+"""`bridge log export`: the log, or a part of it, for somebody who need not trust us."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.log_filters import (
+    Moment,
+    actor_option,
+    correlation_option,
+    filter_of,
+    since_option,
+    source_option,
+    until_option,
+    words,
+)
+from bridge.cli.log_reading import entries_text, noted, sealed_head
+from bridge.cli.opening import opened
+from bridge.cli.options import config_option, example
+from bridge.cli.output import time_text
+from bridge.cli.output_file import STDOUT, output_file
+from bridge.cli.progress import progress
+from bridge.errors import Permanent
+
+if TYPE_CHECKING:
+    from bridge.log.export import Consistency, Filter, Piece
+    from bridge.log.pieces import Tally
+    from bridge.store.engine import Store
+    from bridge.store.logbook import Seal
+
+CSV = "csv"
+CHECKPOINTS_MAX = 1_000  # of an anchor's file the newest
+
+
+@click.command(
+    "export",
+    epilog=example(
+        "bridge log export --output log.jsonl",
+        "bridge log export --output march.jsonl --since 2026-03-01 --until 2026-04-01",
+        "bridge log export --output one.jsonl --correlation 'edr:web-1' --from kept.checkpoint",
+        "bridge log export --output - --actor cli:robin --format csv | less",
+    ),
+)
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Where it goes, whole or not at all; - is stdout.",
+)
+@click.option("--replace", is_flag=True, help="Write over a file that is there.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", CSV]),
+    default="jsonl",
+    show_default=True,
+    help="jsonl is what `bridge log verify` takes. csv is for reading only: it cannot be verified.",
+)
+@since_option
+@until_option
+@source_option
+@correlation_option
+@click.option("--incident", callback=words, metavar="NUMBER", help="Only what names this incident's record.")
+@actor_option
+@click.option(
+    "--from",
+    "earlier",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="CHECKPOINT",
+    help="A file with an earlier checkpoint, or lines of an anchor: the export proves that the log only grew since.",
+)
+@config_option
+def export_command(
+    output: Path,
+    form: str,
+    since: Moment,
+    until: Moment,
+    source: str | None,
+    correlation: str | None,
+    incident: str | None,
+    actor: str | None,
+    earlier: Path | None,
+    config: Path,
+    *,
+    replace: bool,
+) -> None:
+    """The log up to its newest checkpoint, or what the filters let through of it, each entry with the proof that it is
+    in the log. `bridge log verify` checks it offline, with the public key alone.
+
+    That the log was exported, by whom, and the file's SHA-256 is an entry of the log itself, committed before the file
+    is there. A filter is held against every entry from --since on, some 100,000 a second.
+    """
+    from bridge.log.entries import Action
+    from bridge.log.pieces import Tally
+
+    if earlier is not None and form == CSV:
+        raise click.UsageError("--from goes with jsonl: what is CSV cannot be verified")
+    kept = [] if earlier is None else _notes_in(earlier)
+    with opened(config) as (settings, store), output_file(output, replace=replace) as file:
+        asked = filter_of(
+            store.moment(), since, until, source=source, correlation=correlation, incident=incident, actor=actor
+        )
+        head, newer = sealed_head(settings, store)
+        tally, digest = Tally(), hashlib.sha256()
+        with progress(head.size, "Exporting") as done:
+            for line in _lines(store, asked, head, form, kept, tally, done):
+                digest.update(line)
+                file.write(line)
+        told = {"filter": asked.named(), "format": form, "entries": tally.entries, "size": head.size}
+        noted(store, Action.LOG_EXPORTED, told | {"sha256": digest.hexdigest()})
+        # The log says that it was exported. If we die here it was not, and nobody has seen it.
+        file.release()
+    for sentence in (*_summary(head, tally, digest.hexdigest()), newer):
+        if sentence:
+            click.echo(sentence, err=output == STDOUT)
+
+
+def _lines(
+    store: Store,
+    asked: Filter,
+    head: Seal,
+    form: str,
+    kept: Sequence[str],
+    tally: Tally,
+    done: Callable[[int], None],
+) -> Iterator[bytes]:
+    from bridge.cli.log_csv import csv_lines
+    from bridge.log.export import jsonl
+
+    pieces = _pieces(store, asked, head.size, tally, done)
+    if form == CSV:
+        return csv_lines(pieces)
+    grown = [_consistency(store, note, head) for note in kept]
+    origin = head.note.partition("\n")[0]
+    return jsonl(pieces, origin=origin, asked=asked.named(), checkpoint=head.note, consistency=grown)
+
+
+def _pieces(store: Store, asked: Filter, size: int, tally: Tally, done: Callable[[int], None]) -> Iterator[Piece]:
+    from bridge.log.export import Sieve
+    from bridge.log.pieces import selected, whole
+    from bridge.store.log_names import about_correlation, about_incident
+    from bridge.store.sealed import first_since
+
+    if not asked.named():
+        return whole(store, size, tally, done)
+    with store.reading() as tx:
+        about = None if asked.correlation is None else about_correlation(tx, asked.correlation)
+        record = None if asked.incident is None else about_incident(tx, asked.incident)
+        first = 0 if asked.since is None else min(size, first_since(tx, asked.since))
+    done(first)
+    return selected(store, first, size, Sieve(asked, about, record), tally, done)
+
+
+def _notes_in(path: Path) -> list[str]:
+    """Raises click.BadParameter when the file has no checkpoint in it."""
+    from bridge.log.export import unverified
+    from bridge.log.note import BadNote
+    from bridge.log.verify import Misuse, kept_in
+
+    try:
+        notes = [one.note for one in kept_in(path.read_text("utf-8"))[-CHECKPOINTS_MAX:]]
+        for note in notes:
+            unverified(note)
+    except OSError as error:
+        raise click.BadParameter(f"{path} cannot be read: {error.strerror}", param_hint="--from") from error
+    except (Misuse, BadNote, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{path} holds no checkpoint: {error}", param_hint="--from") from error
+    return notes
+
+
+def _consistency(store: Store, kept: str, head: Seal) -> Consistency:
+    """The proof that the log has only grown since. Raises Permanent when it has not."""
+    from bridge.log.export import Consistency, unverified
+    from bridge.log.tree import BadProof, consistency_proof, verify_consistency
+    from bridge.store.logbook import hash_reader
+
+    old, now = unverified(kept), unverified(head.note)
+    without = (
+        "Export without --from, and hand the checkpoint over with it: `bridge log verify --from` says what is wrong."
+    )
+    if old.origin != now.origin:
+        raise Permanent("other_log", f"the checkpoint is of {old.origin}, and this log is {now.origin}")
+    if old.size > now.size:
+        text = f"the checkpoint was signed for {entries_text(old.size - now.size)} more than this store has sealed."
+        raise Permanent("log_cut_back", f"{text} {without}")
+    with store.reading() as tx:
+        proof = consistency_proof(old.size, now.size, hash_reader(tx))
+    try:
+        verify_consistency(old.size, now.size, old.root, now.root, proof)
+    except BadProof as error:
+        raise Permanent("log_changed", f"this log does not begin as the checkpoint says: {error}. {without}") from error
+    return Consistency(note=kept, proof=proof)
+
+
+def _summary(head: Seal, tally: Tally, sha256: str) -> Iterator[str]:
+    yield f"Exported {entries_text(tally.entries)} of a log of {head.size}, as it was sealed at {time_text(head.at)}."
+    yield f"SHA-256 {sha256}"
+    if tally.pruned:
+        yield f"{entries_text(tally.pruned)} of it had been pruned before: only the hash of each is kept."
+    if tally.unreadable:
+        first = tally.unreadable[0]
+        yield (
+            f"At {len(tally.unreadable)} indices, the first {first}, no entry is stored but something else: "
+            "`bridge log verify` on a whole export says what."
+        )

@@ -1,0 +1,81 @@
+"""What the commands share that show the log: reading it is an entry itself, and what is not sealed yet is told.
+
+The entry is committed before anything is shown; what cannot be noted is not shown.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from bridge.cli.opening import actor
+from bridge.errors import Permanent, Transient
+
+if TYPE_CHECKING:
+    from bridge.alert import Json
+    from bridge.log.entries import Action
+    from bridge.settings import Settings
+    from bridge.store.engine import Store
+    from bridge.store.logbook import Seal
+
+SEAL_AT_MOST = 2_048  # entries in one transaction: intake waits for it on SQLite
+NOBODY_SEALS = timedelta(seconds=10)  # an entry that has waited for so long: no process that serves is there
+WAITING_COUNTED_MAX = 10_000
+
+
+def noted(store: Store, action: Action, detail: dict[str, Json]) -> None:
+    """Raises Transient, which says that therefore nothing is shown."""
+    from bridge.log.entries import Entry, append
+
+    try:
+        with store.transaction() as tx:
+            append(tx, Entry(at=store.now(tx), action=action, actor=actor(), detail=detail))
+    except Transient as error:
+        text = f"nothing is shown, for the log cannot note who has read it: {error.message}"
+        raise Transient(error.code, text, retry_after=error.retry_after) from error
+
+
+def sealed_head(settings: Settings, store: Store) -> tuple[Seal, str]:
+    """The newest checkpoint, and a sentence about entries that are newer; "" when there are none.
+
+    Where no process seals, what waits is sealed here, if the key can be read. Raises Permanent without any checkpoint.
+    """
+    from bridge.store.logbook import newest_checkpoint
+    from bridge.store.sealing import waiting
+
+    with store.reading() as tx:
+        head, found, now = newest_checkpoint(tx), waiting(tx, WAITING_COUNTED_MAX), store.now(tx)
+    why = ""
+    if found.oldest_at is not None and (head is None or now - found.oldest_at > NOBODY_SEALS):
+        why = _seal_all(settings, store)
+        with store.reading() as tx:
+            head, found = newest_checkpoint(tx), waiting(tx, WAITING_COUNTED_MAX)
+    if head is None:
+        raise Permanent("no_checkpoint", f"the log has no checkpoint yet: {why or 'it has no entry'}")
+    if not found.entries:
+        return head, ""
+    many = entries_text(found.entries) if found.entries < WAITING_COUNTED_MAX else f"At least {found.entries} entries"
+    newer = f"{many} {'is' if found.entries == 1 else 'are'} newer than the last checkpoint"
+    return head, f"{newer}: {why}." if why else f"{newer}."
+
+
+def entries_text(many: int) -> str:
+    return "1 entry" if many == 1 else f"{many} entries"
+
+
+def _seal_all(settings: Settings, store: Store) -> str:
+    """Seal what waits. Returns why not all of it is sealed."""
+    from bridge.log.signing import signers_of
+    from bridge.store.sealing import seal
+
+    if not settings.signing_keys:
+        return "bridge.yaml names no log.signing_key"
+    try:
+        signers = signers_of(settings, store)
+        while store.in_transaction(lambda tx: seal(tx, signers, store.now(tx), SEAL_AT_MOST)) is not None:
+            pass
+    except Permanent as error:
+        return f"no bridge is serving, and {error.message}"
+    except Transient as error:
+        return error.message
+    return ""

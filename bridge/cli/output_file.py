@@ -1,0 +1,82 @@
+"""A file that is there whole or not at all: written beside its place, and put there once it is released."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import click
+
+from bridge.errors import Permanent
+
+STDOUT = Path("-")
+
+
+class OutputFile:
+    """`write` as to a file; `release` when all is there that should be. What is not released is gone."""
+
+    def __init__(self, path: Path, file: IO[bytes], temporary: Path | None) -> None:
+        self._path = path
+        self._file = file
+        self._temporary = temporary  # None: the file has no name, and its content goes where `path` leads
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+
+    def release(self) -> None:
+        self._file.flush()
+        if self._temporary is None:
+            self._file.seek(0)
+            _pour(self._file, self._path)
+            return
+        os.fsync(self._file.fileno())
+        self._temporary.replace(self._path)
+
+
+@contextlib.contextmanager
+def output_file(path: Path, *, replace: bool) -> Iterator[OutputFile]:
+    """To a path, or stdout (`-`), or what is no regular file: a pipe, a device. Only the owner can read a new file.
+
+    Raises click.UsageError for a file that is there, unless `replace`; Permanent when it cannot be written.
+    """
+    if path.is_file() and not replace:
+        raise click.UsageError(f"{path} is there already: name another file, or say --replace")
+    path = path if path == STDOUT else path.resolve()  # a link stays one
+    through = path == STDOUT or (path.exists() and not path.is_file())
+    try:
+        with contextlib.ExitStack() as stack:
+            if through:
+                yield OutputFile(path, stack.enter_context(tempfile.TemporaryFile()), None)
+            else:
+                temporary, file = _beside(path, stack)
+                yield OutputFile(path, file, temporary)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Permanent("output_failed", f"{_shown(path)} cannot be written: {error.strerror or error}") from error
+
+
+def _beside(path: Path, stack: contextlib.ExitStack) -> tuple[Path, IO[bytes]]:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".unfinished")
+    temporary = Path(name)
+    stack.callback(temporary.unlink, missing_ok=True)  # released, it has another name
+    return temporary, stack.enter_context(os.fdopen(handle, "wb"))
+
+
+def _pour(file: IO[bytes], path: Path) -> None:
+    if path == STDOUT:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    with path.open("wb") as target:
+        shutil.copyfileobj(file, target)
+
+
+def _shown(path: Path) -> str:
+    return "the output" if path == STDOUT else str(path)
