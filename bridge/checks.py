@@ -16,6 +16,7 @@ from bridge.store import schema
 from bridge.store.backlog import backlog, braked, failing, paused
 from bridge.store.engine import Store
 from bridge.store.reconciling import unreconciled
+from bridge.store.stating import differs
 from bridge.store.writer import Writer
 from bridge.web.health import Check
 
@@ -57,6 +58,7 @@ def checks(
         Check(name="sync", refuses_deliveries=False, problem=asked(failing)),
         Check(name="brakes", refuses_deliveries=False, problem=asked(braked)),
         Check(name="reconciler", refuses_deliveries=False, problem=asked(unreconciled)),
+        Check(name="record", refuses_deliveries=False, problem=asked(differs)),
         Check(name="log", refuses_deliveries=False, problem=sealer.problem),
         Check(name="instances", refuses_deliveries=False, problem=instances),
         Check(name="targets", refuses_deliveries=False, problem=asked(lambda tx: paused(tx, settings.targets))),

@@ -17,6 +17,7 @@ COMMITS = (
     *("turn", "page", "swept", "strays_gone", "turn_over"),
     *("stray", "stray_later", "merged", "twin_intent", "twin_closed", "twin_told"),
     *("calls", "hastened", "lamps", "seal"),
+    *("statement_turn", "statement_left", "stated"),
 )
 SENDS = ("read", "write", "token")
 

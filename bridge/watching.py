@@ -15,6 +15,7 @@ from bridge.store import revisions
 from bridge.store.engine import Store
 from bridge.sync.lamps import Lamps
 from bridge.sync.reconciler import Reconciler
+from bridge.sync.stating import Stating
 from bridge.sync.watch import Watch
 
 
@@ -25,8 +26,9 @@ def watch(
     installation: str,
     clients: Mapping[str, Client],
     sources: Mapping[str, Source],
-) -> Watch:
-    """One thread for the reconciler and the lamps: each says itself whether it is time. `sources` may change."""
+) -> list[Watch]:
+    """One thread for the reconciler and the lamps, and one for the daily statement, which may take a minute: each says
+    itself whether it is time. `sources` may change."""
     stopping = threading.Event()
     reconciler = Reconciler(
         store=store,
@@ -45,7 +47,8 @@ def watch(
         sources=sources,
         attention=settings.attention,
     )
-    return Watch([reconciler.sweep, lamps.look], stopping)
+    stated = Stating(store=store, sources=sources, stopping=stopping.is_set)
+    return [Watch([reconciler.sweep, lamps.look], stopping), Watch([stated.look], stopping)]
 
 
 def own_mappings(settings: Settings, store: Store) -> dict[str, Published]:

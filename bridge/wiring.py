@@ -200,7 +200,7 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     loop = _sync_loop(settings, store, library, metrics, installation, clients) if role.syncs else None
     outside = Network(time.monotonic, get=partial(fetched, proxy=_proxy(settings)))
     doors = Doors(settings, outside)
-    watching = watch(settings, store, library, installation, clients, doors.sources) if role.syncs else None
+    watching = watch(settings, store, library, installation, clients, doors.sources) if role.syncs else []
     writer = _writer(store, metrics, loop.notify if loop else _nobody) if role.receives else None
     metrics.watch(Patient(lambda: backlog_of(store), seconds=CHECK_SECONDS_MAX))
     metrics.watch_mappings(lambda: bool(library.refused))
@@ -210,7 +210,7 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     callers = Callers(store, doors.sources)
     flushing = Watch([callers.flush], threading.Event()) if role.receives else None
     sealer = sealer_of(settings, store, installation)
-    threads = [one for one in (reloader, writer, flushing, loop, watching, sealer) if one is not None]
+    threads = [one for one in (reloader, writer, flushing, loop, *watching, sealer) if one is not None]
     for one in threads:
         one.start()
 

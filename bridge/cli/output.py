@@ -37,6 +37,12 @@ STYLES = {
     "firing": "red",
     "resolved": "green",
     "never": "yellow",
+    # of an audit
+    "ok": "green",
+    "held": "yellow",
+    "silent": "yellow",
+    "late": "red",
+    "lost": "bold red",
 }
 
 

@@ -57,6 +57,7 @@ class Action(StrEnum):
     KEY_CHANGED = "key_changed"  # the log's checkpoints are signed by other keys from here on
     LOG_READ = "log_read"  # by a command: `show`, `prove`
     LOG_EXPORTED = "log_exported"  # with the SHA-256 of what left the bridge
+    STATEMENT = "statement"  # once a day: what became of all that was received, and what is not as it must be
     SCHEMA_UPGRADED = "schema_upgraded"
     STARTED = "started"  # by which version, with which configuration, and what of it is new
     STOPPED = "stopped"

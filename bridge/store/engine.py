@@ -105,6 +105,20 @@ class Store:
                 connection.rollback()
                 connection.info.pop("deferred", None)
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """As `reading`, and all its statements see one moment, on PostgreSQL too."""
+        with translated(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.info["deferred"] = True
+            else:
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+                connection.info.pop("deferred", None)
+
     def session(self) -> Connection:
         """A connection of PostgreSQL for its locks, which live as long as it does; each statement is a transaction."""
         return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")

@@ -37,11 +37,14 @@ from bridge.store.prepare import PreparedDelivery
 from bridge.store.reconciler_tables import reconcilers, strays
 from bridge.store.replay import quarantined, replay
 from bridge.store.revisions import register
+from bridge.store.statement_tables import statements
+from bridge.store.stating import DAY, midnight
 from bridge.store.writer import Writer
 from bridge.sync.alert import Alerts
 from bridge.sync.hastening import Hastening
 from bridge.sync.lamps import Lamps
 from bridge.sync.reconciler import Reconciler
+from bridge.sync.stating import Stating
 from bridge.sync.worker import Worker
 
 DIED = 77  # exit status
@@ -366,6 +369,28 @@ def sealed(place: Place) -> Iterator[Callable[[], None]]:
     yield place.seal
 
 
+def stated(place: Place) -> Iterator[Callable[[], None]]:
+    """Two days have ended that nobody has stated; a process is told to stop while it states the first."""
+    asked: list[bool] = []
+
+    def stops() -> bool:
+        asked.append(True)
+        return len(asked) == 2
+
+    def began() -> None:
+        with place.store.transaction() as tx:
+            day = midnight(place.store.now(tx)) - 2 * DAY
+            tx.execute(tables.installation.delete())
+            tx.execute(tables.installation.insert().values(id=INSTALLATION, created_at=day))
+            tx.execute(update(statements).values(lease_until=None))
+
+    yield lambda: place.fire("d1")
+    yield began
+    yield lambda: Stating(store=place.store, sources={}, stopping=stops).look()
+    yield began  # a lease of one that died has run out
+    yield lambda: Stating(store=place.store, sources={}, stopping=bool).look()
+
+
 def replayed(place: Place) -> Iterator[Callable[[], None]]:
     def again() -> None:
         with place.store.reading() as tx:
@@ -395,6 +420,7 @@ SCENARIOS = {
     "strays_gone": orphan,
     "seal": sealed,
     **dict.fromkeys(("hastened", "lamps"), looks),
+    **dict.fromkeys(("statement_turn", "statement_left", "stated"), stated),
 }
 
 

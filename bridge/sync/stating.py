@@ -1,0 +1,70 @@
+"""The daily statement: a few minutes after a UTC day has ended, what became of all that was received in it is written
+into the log, by whichever process has the turn.
+
+A process that starts late states the days that were missed, one after the other. A crash while one is computed leaves a
+lease that runs out; in the transaction that writes the entry stands how far it got, so no day is stated twice or left.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from bridge.audit import Stopped, audit
+from bridge.settings import Source
+from bridge.store import stating
+from bridge.store.engine import Store
+
+LOOK_EVERY_SECONDS = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class Stating:
+    """Any number of processes may look: one at a time computes, and each day is stated once."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        sources: Mapping[str, Source],  # may change while we serve
+        stopping: Callable[[], bool],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._sources = sources
+        self._stopping = stopping
+        self._monotonic = monotonic
+        self._next = 0.0
+
+    def look(self) -> None:
+        """Raises Transient as the store does."""
+        if self._monotonic() < self._next:
+            return
+        self._next = self._monotonic() + LOOK_EVERY_SECONDS
+        while not self._stopping() and (turn := self._turn()) is not None:
+            self._state(turn)
+
+    def _turn(self) -> stating.Turn | None:
+        with self._store.reading() as tx:
+            if not stating.anything_due(tx, self._store.now(tx)):
+                return None
+        return self._store.in_transaction(lambda tx: stating.claim(tx, self._store.now(tx)), "statement_turn")
+
+    def _state(self, turn: stating.Turn) -> None:
+        # The turn is ours, and nothing is written. If we die here, another process takes it when the lease has run out.
+        expected = {name: source.expect_every for name, source in dict(self._sources).items()}
+        until = turn.day + stating.DAY
+        try:
+            found = audit(
+                self._store, since=turn.day, until=until, expected=expected, horizon=None, stopped=self._stopping
+            )
+        except Stopped:
+            self._store.in_transaction(stating.release, "statement_left")
+            return
+        with self._store.transaction("stated") as tx:
+            stating.state(tx, turn, found, self._store.now(tx))
+        # The day is stated, and that it was. If we die here the next look begins with the day after.
+        if found.difference_count:
+            _log.error("the record of %s differs: %s", f"{turn.day:%Y-%m-%d}", found.differences[0].text)
