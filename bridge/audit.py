@@ -148,7 +148,7 @@ def _looks(
         lambda tx, row: crosscheck.intents_differ(tx, period, row),
         lambda tx, row: crosscheck.entries_differ(tx, period, row),
         crosscheck.problems_differ,
-        lambda tx, row: crosscheck.incidents_differ(tx, horizon, row),
+        lambda tx, row: crosscheck.incidents_differ(tx, row, pruned=horizon is not None),
     )
     for look in by_pages:
         row: int | None = 0

@@ -7,7 +7,6 @@ read in one snapshot: a replay changes rows and writes its entry in one transact
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -210,22 +209,23 @@ def problems_differ(tx: Connection, after: int) -> tuple[list[Difference], int |
     return found, last
 
 
-def incidents_differ(tx: Connection, horizon: datetime | None, after: int) -> tuple[list[Difference], int | None]:
+def incidents_differ(tx: Connection, after: int, *, pruned: bool) -> tuple[list[Difference], int | None]:
     """Of a page of all incidents, those without a problem, or whose problems have no alerts; and the last one.
 
-    `horizon`: alerts received before it may have been pruned, so what was created before it is not looked at.
+    `pruned`: alerts may have been. Of an open incident some are always kept, so only those that ended are left out.
     """
     last = _last_of_page(tx, incidents.c.id, after)
     if last is None:
         return [], None
     its = select(episodes.c.incident).where(episodes.c.incident == incidents.c.id)
     told = its.join(alerts, alerts.c.correlation == episodes.c.correlation)
-    query = select(incidents.c.id, incidents.c.number, exists(its.correlate(incidents)).label("has")).where(
+    has_problem, has_alerts = exists(its.correlate(incidents)), exists(told.correlate(incidents))
+    kept = incidents.c.state == "open" if pruned else incidents.c.state.in_(["open", "ended"])
+    query = select(incidents.c.id, incidents.c.number, has_problem.label("has")).where(
         incidents.c.id > after,
         incidents.c.id <= last,
         incidents.c.state != "planned",
-        *([incidents.c.created_at >= horizon] if horizon is not None else []),
-        ~exists(told.correlate(incidents)),
+        or_(~has_problem, and_(kept, ~has_alerts)),
     )
     found = []
     for row in tx.execute(query.order_by(incidents.c.id)):

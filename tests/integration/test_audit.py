@@ -382,6 +382,22 @@ def test_an_incident_without_a_problem_is_named(spoilt: World) -> None:
     assert codes(audited(spoilt.store)) == [("problem_missing", f"incident {number}")]
 
 
+def test_an_incident_whose_alerts_are_gone_is_named(spoilt: World) -> None:
+    spoilt.fire()
+    spoilt.idle()
+    number = spoilt.record()["number"]
+    with spoilt.store.transaction() as tx:
+        tx.execute(delete(alerts))
+    gone = ("alerts_missing", f"incident {number}")
+    assert gone in codes(audited(spoilt.store))
+    future = spoilt.store.moment() + DAY
+    assert codes(audited(spoilt.store, horizon=future)) == [gone]  # of one that is open some are never pruned
+    with spoilt.store.transaction() as tx:
+        tx.execute(update(incidents).values(state="ended"))
+        tx.execute(update(correlations).values(open=False, last_decision="noticed: by_person"))
+    assert codes(audited(spoilt.store, horizon=future)) == []
+
+
 def test_what_people_close_leaves_no_difference(anywhere: World) -> None:
     anywhere.fire()
     anywhere.idle()
