@@ -36,6 +36,8 @@ PAGE = 2_000  # deliveries, intents or entries that are looked at together
 ROWS_PAGE = 20_000  # rows of which the database names those that are not as they must be
 ABOUT_ALERTS = (Action.DELIVERED, Action.REPLAYED, Action.DISCARDED, Action.QUARANTINED)
 OUTCOMES = (Action.WRITTEN, Action.CLOSED, Action.REOPENED)  # entries of a write that was applied
+NOT_APPLIED = (Action.CALLED, Action.LOOKED_UP)  # and of one that was not, or of which it is not known
+OF_INTENTS = [action.value for action in (Action.INTENDED, *OUTCOMES, *NOT_APPLIED)]
 TELLS = (Kind.CREATE, Kind.JOIN, Kind.UPDATE, Kind.REOPEN)  # decisions after which what fires has an open incident
 INTENT = "intent"  # of an entry's detail: the intent's row
 
@@ -137,20 +139,20 @@ def intents_differ(tx: Connection, part: Part, after: int) -> tuple[list[Differe
         if Action.INTENDED not in told.get(row.id, ()):
             text = f"The store has this {row.operation}; the log does not say that it was intended."
             found.append(Difference(code="intent_not_logged", about=about, text=text))
-        if row.outcome == "applied" and not told.get(row.id, set()).intersection(OUTCOMES):
-            text = f"The store says that this {row.operation} was applied; the log does not."
+        wanted = OUTCOMES if row.outcome == "applied" else (*OUTCOMES, *NOT_APPLIED)
+        if row.outcome is not None and not told.get(row.id, set()).intersection(wanted):
+            text = f"The store says of this {row.operation}: {row.outcome}; the log does not."
             found.append(Difference(code="outcome_not_logged", about=about, text=text))
     return found, rows[-1].id
 
 
 def entries_differ(tx: Connection, part: Part, after: int) -> tuple[list[Difference], int | None]:
     """What the log says was intended or applied then, and the store does not know: of one page, as above."""
-    wanted = [Action.INTENDED.value, *(action.value for action in OUTCOMES)]
     query = select(log_entries.c.id, log_entries.c.entry).where(
         log_entries.c.delivery.is_(None),
         log_entries.c.at >= part.since,
         log_entries.c.at < part.until,
-        log_entries.c.action.in_(wanted),
+        log_entries.c.action.in_(OF_INTENTS),
         log_entries.c.id > after,
     )
     rows = tx.execute(query.order_by(log_entries.c.id).limit(PAGE)).all()
@@ -271,13 +273,15 @@ def _told(entry: Entry) -> Told:
 
 def _intents_told(tx: Connection, of: set[int]) -> dict[int, set[Action]]:
     """intent -> what the log says of it, of all intents of these incidents."""
-    wanted = [Action.INTENDED.value, *(action.value for action in OUTCOMES)]
-    query = select(log_entries.c.entry).where(log_entries.c.incident.in_(sorted(of)), log_entries.c.action.in_(wanted))
+    its = log_entries.c.incident.in_(sorted(of)), log_entries.c.action.in_(OF_INTENTS)
     told: dict[int, set[Action]] = {}
-    for row in tx.execute(query):
+    for row in tx.execute(select(log_entries.c.entry).where(*its)):
         entry = decode(row.entry, Entry)
-        if (intent := _intent_of(entry)) is not None:
-            told.setdefault(intent, set()).add(entry.action)
+        if (intent := _intent_of(entry)) is None:
+            continue
+        told.setdefault(intent, set()).add(entry.action)
+        if entry.action is Action.INTENDED and "attempt" not in entry.detail:
+            told[intent].add(Action.CALLED)  # of before such entries were written: there may have been none
     return told
 
 

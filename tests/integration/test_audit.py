@@ -348,6 +348,28 @@ def test_an_outcome_that_was_taken_back_in_the_store_is_named(spoilt: World) -> 
     assert codes(audited(spoilt.store)) == [("outcome_changed", "intent 1")]
 
 
+def test_a_write_that_failed_without_an_entry_of_it_is_named(spoilt: World) -> None:
+    spoilt.fail(FaultKind.LOGIN, "POST", times=None)
+    spoilt.fire()
+    spoilt.idle()
+    with spoilt.store.transaction() as tx:
+        assert tx.execute(delete(log_entries).where(log_entries.c.action == "called")).rowcount == 1
+    assert codes(audited(spoilt.store)) == [("outcome_not_logged", "intent 1")]
+
+
+def test_of_a_write_from_before_failures_were_told_no_entry_is_missed(spoilt: World) -> None:
+    spoilt.fail(FaultKind.LOGIN, "POST", times=None)
+    spoilt.fire()
+    spoilt.idle()
+    with spoilt.store.transaction() as tx:
+        tx.execute(delete(log_entries).where(log_entries.c.action == "called"))
+        row = tx.execute(select(log_entries).where(log_entries.c.action == "intended")).one()
+        entry = msgspec.json.decode(row.entry)
+        del entry["detail"]["attempt"]
+        tx.execute(update(log_entries).where(log_entries.c.id == row.id).values(entry=msgspec.json.encode(entry)))
+    assert codes(audited(spoilt.store)) == []
+
+
 def test_a_write_that_failed_is_no_difference(anywhere: World) -> None:
     anywhere.fail(FaultKind.LOGIN, "POST", times=None)
     anywhere.fire()
