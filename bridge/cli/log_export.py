@@ -20,21 +20,20 @@ from bridge.cli.log_filters import (
     words,
 )
 from bridge.cli.log_reading import entries_text, noted, sealed_head
+from bridge.cli.log_since import from_option, grown_since, notes_in
 from bridge.cli.opening import opened
 from bridge.cli.options import config_option, example
 from bridge.cli.output import time_text
 from bridge.cli.output_file import STDOUT, output_file
 from bridge.cli.progress import progress
-from bridge.errors import Permanent
 
 if TYPE_CHECKING:
-    from bridge.log.export import Consistency, Filter, Piece
+    from bridge.log.export import Filter, Piece
     from bridge.log.pieces import Tally
     from bridge.store.engine import Store
     from bridge.store.logbook import Seal
 
 CSV = "csv"
-CHECKPOINTS_MAX = 1_000  # of an anchor's file the newest
 
 
 @click.command(
@@ -68,13 +67,7 @@ CHECKPOINTS_MAX = 1_000  # of an anchor's file the newest
 @correlation_option
 @click.option("--incident", callback=words, metavar="NUMBER", help="Only what names this incident's record.")
 @actor_option
-@click.option(
-    "--from",
-    "earlier",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="CHECKPOINT",
-    help="A file with an earlier checkpoint, or lines of an anchor: the export proves that the log only grew since.",
-)
+@from_option
 @config_option
 def export_command(
     output: Path,
@@ -101,7 +94,7 @@ def export_command(
 
     if earlier is not None and form == CSV:
         raise click.UsageError("--from goes with jsonl: what is CSV cannot be verified")
-    kept = [] if earlier is None else _notes_in(earlier)
+    kept = [] if earlier is None else notes_in(earlier)
     with opened(config) as (settings, store), output_file(output, replace=replace) as file:
         asked = filter_of(
             store.moment(), since, until, source=source, correlation=correlation, incident=incident, actor=actor
@@ -136,7 +129,7 @@ def _lines(
     pieces = _pieces(store, asked, head.size, tally, done)
     if form == CSV:
         return csv_lines(pieces)
-    grown = [_consistency(store, note, head) for note in kept]
+    grown = [grown_since(store, note, head) for note in kept]
     origin = head.note.partition("\n")[0]
     return jsonl(pieces, origin=origin, asked=asked.named(), checkpoint=head.note, consistency=grown)
 
@@ -155,47 +148,6 @@ def _pieces(store: Store, asked: Filter, size: int, tally: Tally, done: Callable
         first = 0 if asked.since is None else min(size, first_since(tx, asked.since))
     done(first)
     return selected(store, first, size, Sieve(asked, about, record), tally, done)
-
-
-def _notes_in(path: Path) -> list[str]:
-    """Raises click.BadParameter when the file has no checkpoint in it."""
-    from bridge.log.export import unverified
-    from bridge.log.note import BadNote
-    from bridge.log.verify import Misuse, kept_in
-
-    try:
-        notes = [one.note for one in kept_in(path.read_text("utf-8"))[-CHECKPOINTS_MAX:]]
-        for note in notes:
-            unverified(note)
-    except OSError as error:
-        raise click.BadParameter(f"{path} cannot be read: {error.strerror}", param_hint="--from") from error
-    except (Misuse, BadNote, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{path} holds no checkpoint: {error}", param_hint="--from") from error
-    return notes
-
-
-def _consistency(store: Store, kept: str, head: Seal) -> Consistency:
-    """The proof that the log has only grown since. Raises Permanent when it has not."""
-    from bridge.log.export import Consistency, unverified
-    from bridge.log.tree import BadProof, consistency_proof, verify_consistency
-    from bridge.store.logbook import hash_reader
-
-    old, now = unverified(kept), unverified(head.note)
-    without = (
-        "Export without --from, and hand the checkpoint over with it: `bridge log verify --from` says what is wrong."
-    )
-    if old.origin != now.origin:
-        raise Permanent("other_log", f"the checkpoint is of {old.origin}, and this log is {now.origin}")
-    if old.size > now.size:
-        text = f"the checkpoint was signed for {entries_text(old.size - now.size)} more than this store has sealed."
-        raise Permanent("log_cut_back", f"{text} {without}")
-    with store.reading() as tx:
-        proof = consistency_proof(old.size, now.size, hash_reader(tx))
-    try:
-        verify_consistency(old.size, now.size, old.root, now.root, proof)
-    except BadProof as error:
-        raise Permanent("log_changed", f"this log does not begin as the checkpoint says: {error}. {without}") from error
-    return Consistency(note=kept, proof=proof)
 
 
 def _summary(head: Seal, tally: Tally, sha256: str) -> Iterator[str]:

@@ -25,7 +25,7 @@ def words(_context: click.Context, _option: click.Parameter, text: str | None) -
 
 
 since_option = click.option("--since", callback=moment, metavar="T", help=f"Of this time or later. {MOMENT}")
-until_option = click.option("--until", callback=moment, metavar="T", help="Of before this time.")
+until_option = click.option("--until", callback=moment, metavar="T", help="Before this time.")
 source_option = click.option("--source", callback=words, metavar="NAME", help="Only of this source.")
 actor_option = click.option("--actor", callback=words, metavar="WHO", help="Only by cli:robin, source:elastic, sync, …")
 correlation_option = click.option(

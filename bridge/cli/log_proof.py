@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.log_reading import noted, sealed_head
+from bridge.cli.log_since import from_option, grown_since, notes_in
 from bridge.cli.opening import opened
 from bridge.cli.options import config_option, example, json_option
 from bridge.cli.output import plain, show_facts, show_json, time_text
@@ -33,7 +34,8 @@ ID_MAX = 2**63 - 1
 @click.argument("entry", metavar="ENTRY", type=click.IntRange(1, ID_MAX))
 @config_option
 @json_option("An export of this one entry, as `bridge log verify` takes it")
-def prove_command(entry: int, config: Path, *, as_json: bool) -> None:
+@from_option
+def prove_command(entry: int, config: Path, earlier: Path | None, *, as_json: bool) -> None:
     """Prove that an entry, by its number in `bridge log show`, is in the log of the newest checkpoint.
 
     That it was read is an entry of the log itself.
@@ -42,13 +44,18 @@ def prove_command(entry: int, config: Path, *, as_json: bool) -> None:
     from bridge.log.export import Filter, jsonl
     from bridge.log.tree import leaf_hash
 
+    if earlier is not None and not as_json:
+        raise click.UsageError("--from goes with --json")
+    kept = [] if earlier is None else notes_in(earlier)
     with opened(config) as (settings, store):
         sealed_head(settings, store)
         found, head = _proved(store, entry)
         told = {"filter": Filter(entry=entry).named(), "entries": 1, "size": head.size}
         if as_json:
             origin = head.note.partition("\n")[0]
-            lines = jsonl([found], origin=origin, asked={"entry": entry}, checkpoint=head.note)
+            grown = [grown_since(store, note, head) for note in kept]
+            asked = Filter(entry=entry).named()
+            lines = jsonl([found], origin=origin, asked=asked, checkpoint=head.note, consistency=grown)
             export = b"".join(lines)
             sha256 = hashlib.sha256(export).hexdigest()
             noted(store, Action.LOG_EXPORTED, told | {"format": "jsonl", "sha256": sha256})

@@ -17,6 +17,7 @@ from bridge.cli.output import plain, time_text, to_json
 from bridge.log.entries import Action, Entry
 from bridge.store.rows import AlertRow, IntentRow, LogRow
 
+FILTER = "filter"  # of an entry's detail: what of the log was asked for, by name
 INTENT = "intent"  # of an entry's detail: the number of a row of this store, which tells a person nothing
 FIELD_CHARACTERS_MAX = 100  # of a sent value in the text; --json has all of it
 
@@ -78,8 +79,10 @@ def entry_text(entry: Entry, said: str | None = None, *, without: Collection[str
         return _deliveries_text(alerts)
     what = ": ".join(part for part in (entry.outcome, entry.reason) if part)
     where = " ".join(part for part in (entry.number or "", f"at {entry.target}" if entry.target else "") if part)
-    without = {INTENT, *without}
-    told = {name: value for name, value in entry.detail.items() if name not in without and value not in (None, "")}
+    asked = entry.detail.get(FILTER)
+    detail = {**asked, **entry.detail} if isinstance(asked, dict) else entry.detail
+    without = {INTENT, FILTER, *without}
+    told = {name: value for name, value in detail.items() if name not in without and value not in (None, "")}
     details = ", ".join(f"{name} {_short(value)}" for name, value in told.items())
     return "; ".join(part for part in (what, where, details, _line(said or "")) if part)
 

@@ -44,6 +44,11 @@ def test_reading_the_log_is_an_entry_with_what_was_asked_for(log: Log) -> None:
     assert told["detail"] == {"entries": 1, "filter": {"action": "resumed", "actor": "b"}}
 
 
+def test_what_was_asked_for_stands_in_the_table(log: Log) -> None:
+    log.run("log", "show", "--actor", "b")
+    assert log.run("log", "show").splitlines()[1].endswith("actor b, entries 0")
+
+
 def test_what_cannot_be_noted_is_not_shown(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     log.write("a")
 
@@ -109,6 +114,20 @@ def test_a_proof_leads_from_the_entry_to_the_signed_root(log: Log) -> None:
 def test_the_verifier_takes_a_proof(log: Log) -> None:
     log.write("a", "b", "c")
     assert log.verdict(log.run("log", "prove", "2", "--json").encode()).verified
+
+
+def test_a_proof_goes_on_from_a_checkpoint_that_was_kept(log: Log) -> None:
+    log.write("a", "b", "c")
+    kept = log.run("log", "checkpoint")
+    log.path("kept").write_text(kept)
+    log.write("d", at=log.store.moment() - timedelta(seconds=11))
+    raw = log.run("log", "prove", "2", "--json", "--from", str(log.path("kept"))).encode()
+    assert log.verdict(raw, kept).verified
+    assert not log.verdict(log.run("log", "prove", "2", "--json").encode(), kept).verified
+
+
+def test_a_proof_as_text_goes_on_from_nothing(log: Log) -> None:
+    assert "--from goes with --json" in log.run("log", "prove", "2", "--from", "kept", status=2)
 
 
 def test_a_proof_reads_as_text(log: Log) -> None:
