@@ -155,14 +155,14 @@ def again(
     due_at: datetime,
     error: BridgeError,
     *,
-    tries: int,
-    sent_until: datetime | None,
+    sent: tuple[int, datetime | None] | None,
     called: str | None,
     now: datetime,
 ) -> None:
-    """Not done yet. `sent_until` stays while something that was sent may still happen.
+    """Not done yet. `called`: what came of a call that was to write; None: none was made.
 
-    `called`: what came of a call that was to write; None: none was made.
+    `sent`: the tries so far, and until when what was sent may still be on its way. None: this try learned nothing of
+    that, and what is stored stays: it may know more than a caller who did not hear of an earlier commit.
     """
     if called is not None:
         _called(tx, held, called, error, now)
@@ -171,11 +171,10 @@ def again(
         held,
         due_at=due_at,
         lease_until=None,
-        sent_until=sent_until,
         failures=held.failures + 1,
-        tries=tries,
         outcome_code=error.code,
         outcome_text=error.message,
+        **({} if sent is None else {"tries": sent[0], "sent_until": sent[1]}),
     )
 
 

@@ -100,7 +100,7 @@ class Additions:
             self._try(held)
         except (Permanent, Misconfigured) as error:
             self._give_up(held, error)
-        except (Transient, Ambiguous) as error:
+        except (Transient, Ambiguous) as error:  # it may be the store's, at a commit that was carried out
             self._try_again(held, error, sent_until=held.sent_until)
         except Exception as error:  # noqa: BLE001 (the loop's edge: a bug must neither stop the sync nor spin)
             _log.exception("the %s of %s came to nothing", held.kind, held.number)
@@ -205,7 +205,8 @@ class Additions:
             due_at = min(due_at, max(now, window_end(sent_until, target.late_commit)))
         with self._store.transaction("addition_again") as tx:
             word = outcome_word(error) if called and error.code not in HELD_CODES else None
-            additions.again(tx, held, due_at, error, tries=tries, sent_until=sent_until, called=word, now=now)
+            sent = (tries, sent_until) if called else None
+            additions.again(tx, held, due_at, error, sent=sent, called=word, now=now)
 
     def _warn(self, said: str, held: Addition, error: BridgeError) -> None:
         cause = said, held.target, held.kind, error.code

@@ -9,6 +9,8 @@ from intake_world import library_of, rows
 from sqlalchemy import update
 from sync_world import OBSERVE, PROBE, World, itsm
 
+from bridge import crashpoint
+from bridge.errors import Transient
 from bridge.servicenow.table import TableApi
 from bridge.settings import Close, Target
 from bridge.simulator.faults import Fault, FaultKind
@@ -243,6 +245,26 @@ def test_an_upload_that_went_wrong_is_there_once(world: World, kind: FaultKind) 
     world.pass_time(minutes=12, step=30)
     assert len(attached(world)) == 1
     assert outcomes(world) == [("attachment", "added", None)]
+
+
+def test_an_upload_whose_outcome_was_noted_and_not_heard_of_is_there_once(world: World) -> None:
+    """The worker takes the try for one that the store broke off; what is stored knows that something was sent."""
+    maps(world, ATTACHED)
+    fault(world, FaultKind.LATE_COMMIT, "/attachment/file", "POST")
+
+    def unheard(point: str) -> None:
+        if point == "addition_again:committed":
+            crashpoint.listen(None)
+            raise Transient("store_unavailable", "the connection broke at the commit", retry_after=2)
+
+    world.fire()
+    crashpoint.listen(unheard)
+    try:
+        world.idle()
+    finally:
+        crashpoint.listen(None)
+    world.pass_time(minutes=12, step=30)
+    assert (len(attached(world)), outcomes(world)) == (1, [("attachment", "added", None)])
 
 
 @FAULTS
