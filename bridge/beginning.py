@@ -13,6 +13,7 @@ from bridge.publishing import log_taken
 from bridge.settings import Mode, Settings
 from bridge.settings.configuration import changed
 from bridge.store.engine import Store
+from bridge.store.moved import renumber_if_moved
 from bridge.store.start import configured_anew, installation_id, void_leases, wake_observed
 from bridge.version import version
 
@@ -21,6 +22,7 @@ def begin(settings: Settings, store: Store, current: Mapping[str, Published], *,
     """What a start changes in the store, in one transaction. Returns the installation's identity."""
     with store.transaction() as tx:
         now = store.now(tx)
+        renumber_if_moved(tx)
         installation = installation_id(tx, now)
         if store.is_sqlite:  # one process serves it, and this is that process: whoever held a lease is gone
             void_leases(tx)

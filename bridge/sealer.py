@@ -22,6 +22,7 @@ from bridge.errors import Transient
 from bridge.log.note import Signer
 from bridge.settings import Settings
 from bridge.store.engine import Store
+from bridge.store.moved import renumber_if_moved
 from bridge.store.sealing import Sealed, seal, waiting
 
 ENTRIES_MAX = 256  # so many do not wait
@@ -129,6 +130,7 @@ class Sealer:
             self._stopping.wait(PAUSE_SECONDS)
 
     def _seal(self, signers: Sequence[Signer], tx: Connection) -> Sealed | None:
+        renumber_if_moved(tx)
         return seal(tx, signers, self._store.now(tx), BATCH_ENTRIES)
 
     def _nothing_waits(self) -> bool:

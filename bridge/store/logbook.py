@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from bridge.log.tree import HashAt, root_of
 from bridge.store.log_tables import log_seals
-from bridge.store.sealing import TILE_HASHES, TILE_LEVELS, tile
+from bridge.store.sealing import TILE_HASHES, TILE_LEVELS, tile, unpacked
 from bridge.store.tables import log_entries
 
 ENTRIES_AT_ONCE = 1_000  # read in one statement
@@ -128,7 +127,3 @@ def _seal(row: Any | None) -> Seal | None:
         note=row.note,
         at=row.at,
     )
-
-
-def unpacked(ids: bytes) -> tuple[int, ...]:
-    return struct.unpack(f"<{len(ids) // 8}q", ids)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select
 
 from bridge.store.log_tables import log_anchors, log_head, log_seals
-from bridge.store.logbook import unpacked
+from bridge.store.sealing import unpacked
 
 # An entry is sealed after it was written, but by another process, whose clock may be behind.
 CLOCKS_APART_MAX = timedelta(days=1)

@@ -88,7 +88,7 @@ def seal(tx: Connection, signers: Sequence[Signer], now: datetime, at_most: int)
     size = head.size + len(ids)
     note = sign(Checkpoint(signers[0].name, size, root), signers)
     spans = {"first_index": head.size, "size": size, "id_min": min(ids), "id_max": max(ids)}
-    tx.execute(_SEAL, spans | {"ids": struct.pack(f"<{len(ids)}q", *ids), "root": root, "note": note, "at": now})
+    tx.execute(_SEAL, spans | {"ids": packed(ids), "root": root, "note": note, "at": now})
     horizon = msgspec.json.encode(after).decode()
     tx.execute(_HEAD, {"size": size, "horizon": horizon, "keys": keys, "sealed_at": now})
     oldest_at = from_us(min(row[2] for row in rows))
@@ -210,6 +210,14 @@ def _statements(columns: str) -> tuple[Any, Any]:
 
 
 _TIMES, _ENTRIES = _statements("at"), _statements("at, entry")
+
+
+def packed(ids: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(ids)}q", *ids)
+
+
+def unpacked(ids: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(ids) // 8}q", ids)
 
 
 # --- the tree

@@ -21,8 +21,8 @@ from bridge.log.verify import Verdict, key_of, verify
 from bridge.store.engine import Store
 from bridge.store.intake import commit
 from bridge.store.log_tables import log_seals
-from bridge.store.logbook import unpacked
 from bridge.store.prepare import PreparedDelivery
+from bridge.store.sealing import unpacked
 from bridge.store.tables import log_entries
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

@@ -20,9 +20,10 @@ from bridge.log.tree import (
     verify_consistency,
 )
 from bridge.store.engine import Store
-from bridge.store.log_tables import log_seals
+from bridge.store.log_tables import log_head, log_seals
 from bridge.store.logbook import entries_between, hash_reader, index_of, newest_checkpoint, seal_holding
-from bridge.store.sealing import Sealed, seal, waiting
+from bridge.store.moved import renumber_if_moved
+from bridge.store.sealing import Horizon, Sealed, seal, waiting
 from bridge.store.tables import log_entries
 
 OURS = Signer("incident-bridge/0a1b2c3d", Ed25519PrivateKey.from_private_bytes(bytes(32)))
@@ -224,6 +225,35 @@ def test_what_the_sealing_transaction_wrote_itself_is_sealed_next(postgres: Stor
         seal(tx, [OURS], postgres.now(tx), 1000)
     seal_all(postgres)
     assert actors(postgres) == ["before 0", "mine"]
+
+
+def test_a_database_that_a_dump_brought_elsewhere_goes_on(postgres: Store) -> None:
+    """There transactions are counted from lower on: what the dump carries seems to be of the future."""
+    write(postgres, 3, "sealed")
+    seal_all(postgres, 2)
+    write(postgres, 2, "left")
+    with postgres.transaction() as tx:
+        tx.execute(log_entries.update().values(xact=log_entries.c.xact + 1_000_000))
+        horizon = msgspec.json.decode(tx.execute(select(log_head.c.horizon)).scalar_one(), type=Horizon)
+        moved = Horizon(end=horizon.end + 1_000_000, running=tuple(one + 1_000_000 for one in horizon.running))
+        tx.execute(log_head.update().values(horizon=msgspec.json.encode(moved).decode()))
+    write(postgres, 1, "new before")
+    with postgres.engine.connect() as slow, slow.begin():
+        append(slow, Entry(at=postgres.now(slow), action=Action.DECIDED, actor="late"))
+        needed = [postgres.in_transaction(renumber_if_moved) for _ in range(2)]
+        write(postgres, 1, "new after")
+        seal_all(postgres, 2)
+    seal_all(postgres)
+    assert needed == [True, False]
+    assert sorted(actors(postgres)) == sorted(
+        [*(f"sealed {one}" for one in range(3)), "left 0", "left 1", "new before 0", "new after 0", "late"]
+    )
+
+
+def test_a_seal_leaves_a_database_that_was_not_moved_alone(store: Store) -> None:
+    write(store, 3)
+    seal_all(store)
+    assert store.in_transaction(renumber_if_moved) is False
 
 
 def test_entries_older_than_the_column_are_sealed_too(postgres: Store) -> None:

@@ -16,8 +16,7 @@ from bridge.log.tree import Frontier, leaf_hash, root_of
 from bridge.store import tables
 from bridge.store.engine import Store
 from bridge.store.log_tables import log_head, log_seals, log_tiles
-from bridge.store.logbook import unpacked
-from bridge.store.sealing import seal, waiting
+from bridge.store.sealing import seal, unpacked, waiting
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 BATCH = 1_000

@@ -9,12 +9,14 @@ from datetime import timedelta
 
 from sqlalchemy import func, select, update
 
+from bridge.log.note import Signer
 from bridge.settings import AuthScheme
 from bridge.store import tables
 from simulation import fake
 from simulation.actors import HOSTS, Persons, Senders
 from simulation.fake import Wire
 from simulation.invariants import Evidence, check_invariants
+from simulation.log_invariants import KEY, seal_all
 from simulation.mappings import IMPACT, MAPPINGS
 from simulation.people import foreign_changed
 from simulation.world import INSTALLATION, Engine, Trouble, World, simulated
@@ -98,6 +100,8 @@ def _live(world: World, chance: random.Random) -> None:
             world.scheduler.at(chance.uniform(span / 3, span), lambda rule=rule: persons.split(rule))  # type: ignore[misc]
     if world.target.max_creates_per_hour == 1 and chance.random() < 0.5:
         world.scheduler.at(chance.uniform(0, span), persons.release)
+    signer = Signer(f"incident-bridge/{INSTALLATION}", KEY)
+    world.scheduler.at(span / 2, lambda: seal_all(world.store, signer))
     world.start()
     world.scheduler.run(span)
     come_to_rest(world, senders, persons, chance)
