@@ -13,6 +13,7 @@ from bridge.sealer import Sealer
 from bridge.servicenow.client import Client
 from bridge.settings import Settings
 from bridge.store import schema
+from bridge.store.anchors import unanchored
 from bridge.store.backlog import backlog, braked, failing, paused
 from bridge.store.engine import Store
 from bridge.store.reconciling import unreconciled
@@ -50,6 +51,7 @@ def checks(
         problems = {name: client.problem for name, client in clients.items()}
         return " ".join(f"{name}: {problem}" for name, problem in problems.items() if problem)
 
+    anchors = [anchor.name for anchor in settings.anchors]
     return [
         Check(name="store", refuses_deliveries=True, problem=database),
         *([Check(name="intake", refuses_deliveries=True, problem=writer.problem)] if writer is not None else []),
@@ -60,6 +62,7 @@ def checks(
         Check(name="reconciler", refuses_deliveries=False, problem=asked(unreconciled)),
         Check(name="record", refuses_deliveries=False, problem=asked(differs)),
         Check(name="log", refuses_deliveries=False, problem=sealer.problem),
+        Check(name="anchors", refuses_deliveries=False, problem=asked(lambda tx: unanchored(tx, anchors))),
         Check(name="instances", refuses_deliveries=False, problem=instances),
         Check(name="targets", refuses_deliveries=False, problem=asked(lambda tx: paused(tx, settings.targets))),
     ]

@@ -48,6 +48,15 @@ class Metrics:
         self.registry.register(self._apart)
         self._decisions = self._counter("bridge_decisions", "Decisions settled.", "kind", "reason")
         self._additions = self._counter("bridge_additions", "What goes with an incident, once.", "kind", "outcome")
+        self._anchored = Gauge(
+            "bridge_log_anchored_size",
+            "Entries of the log under the last checkpoint that an anchor took.",
+            ["anchor"],
+            registry=self.registry,
+        )
+        self._anchor_failures = self._counter(
+            "bridge_log_anchor_failures", "Checkpoints that an anchor did not take: /readyz says why.", "anchor"
+        )
         self.queue_seconds = self._histogram("bridge_intake_queue_seconds", "Wait of a delivery for its batch.")
         self.commit_seconds = self._histogram("bridge_intake_commit_seconds", "Storing of one batch, made durable.")
         # A child is kept: `labels` is not free, and every request needs one.
@@ -70,6 +79,13 @@ class Metrics:
     def added(self, kind: str, outcome: str) -> None:
         """`kind`: attachment, observables or output; `outcome`: added or given_up."""
         self._child(self._additions, kind, outcome).inc()
+
+    def anchored(self, anchor: str, size: int) -> None:
+        self._anchored.labels(anchor).set(size)
+        self._anchor_failures.labels(anchor)  # there from the first look on, at 0
+
+    def anchor_failed(self, anchor: str) -> None:
+        self._anchor_failures.labels(anchor).inc()
 
     def watch(self, backlog: Callable[[], Backlog | None]) -> None:
         """Ask `backlog` at every scrape; None, when the store does not answer, leaves its gauges out."""

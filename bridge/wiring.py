@@ -24,6 +24,7 @@ from bridge.store.schema import upgrade_store
 if TYPE_CHECKING:
     from flask import Flask
 
+    from bridge.anchoring import Anchoring
     from bridge.doctor.visit import Visit
     from bridge.library import Library, Published
     from bridge.metrics import Metrics
@@ -125,6 +126,7 @@ def prepare(settings: Settings, role: Role) -> Prepared:
 
     Raises Misconfigured.
     """
+    from bridge.anchoring import compare_before_start
     from bridge.doors import doors_of
     from bridge.publishing import publish_or_keep
     from bridge.servicenow.names import look_up
@@ -144,6 +146,7 @@ def prepare(settings: Settings, role: Role) -> Prepared:
         lock = undo.enter_context(lock_sqlite(store.engine)) if store.is_sqlite else None
         upgrade_store(store)
         store.probe()  # a disk that is full is told here, in one line
+        compare_before_start(settings, store, actor=_actor(role))
         published = publish_or_keep(settings, store)
         undo.pop_all()  # the lock is kept
     return Prepared(lock=lock, published=published)
@@ -171,6 +174,7 @@ class Running:
 
 def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     """Build and start everything in this process. `stop` drains: what was taken is answered, calls in flight finish."""
+    from bridge.anchoring import anchoring_of
     from bridge.beginning import begin
     from bridge.checks import backlog_of, checks
     from bridge.doors import Doors
@@ -210,8 +214,9 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     callers = Callers(store, doors.sources)
     flushing = Watch([callers.flush], threading.Event()) if role.receives else None
     sealer = sealer_of(settings, store, installation)
+    anchoring = anchoring_of(settings, store, metrics, actor=_actor(role))
     threads = [one for one in (reloader, writer, flushing, loop, *watching, sealer) if one is not None]
-    for one in threads:
+    for one in (*threads, anchoring):
         one.start()
 
     parts = [health(checks=checks(settings, store, library, writer, clients, sealer), metrics=metrics)]
@@ -227,7 +232,7 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
                 outside=outside,
             )
         )
-    stop = partial(_stop, closing, store, role, threads, callers if role.receives else None, sealer)
+    stop = partial(_stop, closing, store, role, threads, callers if role.receives else None, sealer, anchoring)
     return Running(app=create_app(*parts), stop=stop)
 
 
@@ -238,12 +243,14 @@ def _stop(
     threads: Sequence[Thread],
     callers: Callers | None,
     sealer: Sealer,
+    anchoring: Anchoring,
 ) -> None:
     from bridge.beginning import tell_stop
 
     with closing:
         for one in threads:  # all are told before one is waited for: their last calls end side by side
             one.wind_down()
+        anchoring.wind_down()
         for one in threads:
             one.stop()
         if callers is not None:
@@ -251,6 +258,7 @@ def _stop(
                 callers.store_all()
         tell_stop(store, actor=_actor(role))
         sealer.finish()
+        anchoring.finish()
 
 
 def _writer(store: Store, metrics: Metrics, on_commit: Callable[[], None]) -> Writer:

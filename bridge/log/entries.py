@@ -55,6 +55,7 @@ class Action(StrEnum):
     SOURCES_LOADED = "sources_loaded"  # a process has taken what changed in `sources` of bridge.yaml
     SOURCES_REFUSED = "sources_refused"
     KEY_CHANGED = "key_changed"  # the log's checkpoints are signed by other keys from here on
+    RESTORED = "restored"  # an anchor has seen a history of this log that this store has not, or not so
     LOG_READ = "log_read"  # by a command: `show`, `prove`
     LOG_EXPORTED = "log_exported"  # with the SHA-256 of what left the bridge
     STATEMENT = "statement"  # once a day: what became of all that was received, and what is not as it must be

@@ -61,4 +61,6 @@ log_anchors = Table(
     Column("at", Instant),  # when; NULL: never
     Column("failed_at", Instant),  # since when it fails; NULL: it works
     Column("error", Text),  # why, as a sentence
+    Column("failures", Integer, nullable=False, server_default="0"),  # in a row
+    Column("due_at", Instant),  # no process sends to it before; NULL: any may
 )
