@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from bridge.store.engine import Store
     from bridge.store.logbook import Seal
 
-SEAL_AT_MOST = 2_048  # entries in one transaction: intake waits for it on SQLite
 NOBODY_SEALS = timedelta(seconds=10)  # an entry that has waited for so long: no process that serves is there
 WAITING_COUNTED_MAX = 10_000
 
@@ -65,17 +64,18 @@ def entries_text(many: int) -> str:
 
 def _seal_all(settings: Settings, store: Store) -> str:
     """Seal what waits. Returns why not all of it is sealed."""
-    from bridge.log.signing import signers_of
+    from bridge.sealer import BATCH_ENTRIES, NoKey, read_signers
     from bridge.store.sealing import seal
+    from bridge.store.start import installation_id
 
-    if not settings.signing_keys:
-        return "bridge.yaml names no log.signing_key"
     try:
-        signers = signers_of(settings, store)
-        while store.in_transaction(lambda tx: seal(tx, signers, store.now(tx), SEAL_AT_MOST)) is not None:
+        with store.transaction() as tx:
+            installation = installation_id(tx, store.now(tx))
+        signers = read_signers(settings.signing_keys, f"incident-bridge/{installation}")
+        while store.in_transaction(lambda tx: seal(tx, signers, store.now(tx), BATCH_ENTRIES), "seal") is not None:
             pass
-    except Permanent as error:
-        return f"no bridge is serving, and {error.message}"
+    except NoKey as error:
+        return str(error)
     except Transient as error:
         return error.message
     return ""
