@@ -23,6 +23,7 @@ SOURCES = """\
   locked: {mapping: try, auth: {scheme: bearer, secret: {file: var/simulator.password}}}
 """
 BODY_BYTES_MAX = 1_048_576
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,26 @@ def test_one_correlation_is_told_from_delivery_to_incident_in_the_log(bridge: Ma
     entries = bridge.command("log", "show", "--limit", "1000")
     told = [entry["action"] for entry in entries if "try:Story:web-01" in json.dumps(entry)]
     assert told[-3:] == ["decided", "intended", "written"]
+
+
+def test_the_log_of_a_problem_is_exported_beside_a_bridge_that_serves_and_verifies_by_the_public_key_alone(
+    bridge: Machine, tmp_path: Path
+) -> None:
+    bridge.post("try", alert("Audited"))
+    bridge.wait_until_in_step()
+    export = tmp_path / "log.jsonl"
+    words = ["log", "export", "--correlation", "try:Audited:web-01", "--output", str(export), "--replace"]
+
+    def whole_story() -> bool:  # what was written is sealed within about a second
+        subprocess.run([*BRIDGE, *words, "--config", str(bridge.config)], check=True, capture_output=True, timeout=60)
+        lines = [json.loads(line) for line in export.read_text().splitlines()]
+        return [line["entry"]["action"] for line in lines if "entry" in line][-3:] == ["decided", "intended", "written"]
+
+    bridge.wait_for(whole_story)
+    key = bridge.config.parent / "var/log.pub"
+    verifier = [sys.executable, str(ROOT / "deploy/verify_log.py"), str(export), "--key", str(key)]
+    verdict = subprocess.run(verifier, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (verdict.returncode, verdict.stdout.split()[0]) == (0, "VERIFIED"), verdict.stdout
 
 
 def test_a_mapping_fixed_on_disk_empties_the_quarantine_by_itself(own_bridge: Machine) -> None:
