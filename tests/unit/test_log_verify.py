@@ -402,8 +402,12 @@ def test_a_line_that_is_not_as_the_bridge_writes_it_is_refused(line: bytes) -> N
     assert said.startswith("Line 2, index 0: it")
 
 
-@pytest.mark.parametrize("value", [1, 1.0, True, None, "", [], {}, "x\n1\nx\n\n", 10**100, "\ud800"])
-@pytest.mark.parametrize("export", [WHOLE, SMALL, SELECTED], ids=["whole", "pruned", "selection"])
+@pytest.mark.parametrize("value", [0, 1, 1.0, True, False, None, "", [], {}, "x\n1\nx\n\n", 10**100, "\ud800"])
+@pytest.mark.parametrize(
+    "export",
+    [Log(entries_of(1)).whole(), Log(entries_of(2)).whole(), SMALL, SELECTED],
+    ids=["of one", "of two", "pruned", "selection"],
+)
 def test_a_value_of_another_kind_is_refused_wherever_it_stands(export: bytes, value: object) -> None:
     lines = [json.loads(line) for line in lines_of(export)]
     for at, line in enumerate(lines):
