@@ -6,8 +6,7 @@ What a block is, its first line says:
     console        commands, and what they print; a line `…` stands for lines left out
     anything else  is not played
 
-The tables of actions and of fields are made from bridge/log/entries.py. What all of it is today is written into the
-page by
+What the commands print today is written into the page by
 
     PYTHONPATH=.:tests:tests/unit python tests/auditors_guide.py
 """
@@ -16,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -26,9 +24,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from log_exports import KEY, Log
-from mapping_guide import Block, agrees, blocks, commands, table_of_page
+from mapping_guide import Block, agrees, blocks, commands
 
-from bridge.log import entries
 from bridge.log.entries import Action, Entry, encode
 
 ROOT = Path(__file__).parents[1]
@@ -123,72 +120,8 @@ class Player:
         return f"{done.stdout}{done.stderr}".splitlines()
 
 
-# --- tables
-
-ACTION_SAYS = {  # where the code's own comment would say the word once more
-    "quarantined": "an alert that could not be mapped: it is kept, and waits",
-    "replayed": "out of quarantine, through a mended mapping",
-    "decided": "what is to be done in ServiceNow, and by which rule",
-    "intended": "a write is about to be sent",
-    "closed": "an incident, by the bridge",
-    "reopened": "an incident, by the bridge",
-    "ended_by_person": "closed, cancelled or resolved in ServiceNow, and by whom",
-    "failed": "what a person must look at, and why",
-    "lease_lost": "another process had taken the work over meanwhile",
-    "looked_up": "whether a write whose answer was lost had been applied",
-    "sync_asked": "by a person: look again",
-    "paused": "a target, by a person: nothing is written there",
-    "resumed": "a target, by a person",
-    "mappings_refused": "what was published could not be taken by a process",
-    "sources_refused": "what changed in `sources` of bridge.yaml could not be taken",
-    "schema_upgraded": "the database's, to that of a newer version",
-    "started": "a process of the bridge",
-    "stopped": "a process of the bridge",
-}
-FIELD_SAYS = {
-    "action": "what happened: the table below",
-    "outcome": "how it ended",
-    "reason": "why so, in a word of the bridge's",
-    "tenant": "a wall: nothing crosses from one to another",
-    "source": "the security tool",
-    "mapping": "the file that says what becomes of its alerts",
-    "correlation_id": "names one problem",
-    "instance": "of ServiceNow",
-    "target": "where incidents go: an instance and a table",
-    "table": "of ServiceNow",
-    "number": "of the incident",
-    "sys_id": "of the incident's record",
-    "correlation": "row of the problem",
-    "incident": "row of the incident",
-    "delivery": "row of the delivery",
-    "detail": "what else is to be told of this action",
-}
-_COMMENTED = re.compile(r"^    (\w+)(?:: [^=#\n]+)?(?: = [^#\n]+)?(?:  # (.+))?$", re.MULTILINE)
-
-
-def _comments(class_name: str) -> dict[str, str]:
-    """By the names of a class's members, what its source says behind each."""
-    source = Path(entries.__file__).read_text("utf-8").partition(f"class {class_name}")[2].partition("\n\n\n")[0]
-    return dict(_COMMENTED.findall(source))
-
-
-def _rows(says: dict[str, str]) -> list[str]:
-    return [f"| `{name}` | {text.replace('|', chr(92) + '|')} |" for name, text in says.items()]
-
-
-def tables() -> dict[str, str]:
-    """By their heads, as they should stand in the page."""
-    actions, fields = _comments("Action"), _comments("Entry")
-    named = {one.value: ACTION_SAYS.get(one.value) or actions.get(one.name, "") for one in Action}
-    told = {name: FIELD_SAYS.get(name) or fields.get(name, "") for name in Entry.__annotations__}
-    heads = {"| Field | Says |": told, "| Action | What happened |": named}
-    return {head: "\n".join([head, "|---|---|", *_rows(says)]) for head, says in heads.items()}
-
-
 def rewritten(page: str) -> str:
     """The page as it would be true today. Where `…` no longer stands for what is left out, all is shown."""
-    for head, table in tables().items():
-        page = page.replace(table_of_page(page, head), table)
     lines = page.splitlines()
     with tempfile.TemporaryDirectory() as folder:
         player = Player(Path(folder))
