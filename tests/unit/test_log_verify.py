@@ -352,6 +352,13 @@ def test_a_selection_must_prove_each_checkpoint_that_was_given() -> None:
     assert "no proof for the checkpoint given by --from, of 2 entries" in said_of(SELECTED, since=anchored(LOG, 2, 3))
 
 
+def test_a_checkpoint_on_the_way_stands_where_it_was_signed() -> None:
+    lines = lines_of(WHOLE)
+    lines.insert(5, line_of({"checkpoint": LOG.checkpoint(3)}))
+    said = said_of(closed(lines[:-1], LOG.checkpoint()))
+    assert said == f'Line 6, index 4: a checkpoint of "{ORIGIN}" with 3 entries does not belong here.'
+
+
 def test_a_checkpoint_that_was_forged_proves_nothing() -> None:
     forged = Log(LOG.entries, keys=[OLD_KEY]).checkpoint(3)
     assert said_of(WHOLE, since=forged).startswith("The checkpoint given by --from, of")
