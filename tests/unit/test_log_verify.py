@@ -372,6 +372,20 @@ def test_what_is_no_checkpoint_is_refused() -> None:
 # --- input of every other kind
 
 
+def test_a_format_of_another_version_is_told() -> None:
+    export = closed_anew(WHOLE.replace(b'"bridge_log_export":1', b'"bridge_log_export":2'))
+    assert said_of(export) == "Line 1: its format is 2, and this program knows 1: take the newest one."
+
+
+def test_base64_has_one_spelling() -> None:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    end = LOG.checkpoint()[-3]  # before `=` and the end of the line: two of its bits say nothing
+    other = alphabet[alphabet.index(end) + 1]
+    changed = WHOLE.replace(f"{end}=\\n".encode(), f"{other}=\\n".encode())
+    assert changed != WHOLE
+    assert "could be written in another way" in said_of(changed)
+
+
 @pytest.mark.parametrize(
     "line",
     [
