@@ -13,6 +13,8 @@ What the commands print today is written into the page by
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -21,18 +23,34 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+import msgspec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from log_exports import KEY, Log
 from mapping_guide import Block, agrees, blocks, commands
+from sqlalchemy import delete, select
 
-from bridge.log.entries import Action, Entry, encode
+from bridge import wiring
+from bridge.cli import main
+from bridge.log.entries import Action, Entry, append, encode
+from bridge.log.note import Signer
+from bridge.store.engine import open_store
+from bridge.store.schema import upgrade_store
+from bridge.store.sealing import seal
+from bridge.store.tables import installation, log_entries
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docs/auditors-guide.md"
 ANCHORED, LATER = 9, 14  # sizes of the log: when a checkpoint was anchored, and when the exports were made
 PRUNED = 6
-BEGAN = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
+BEGAN, NOW = datetime(2026, 6, 1, 8, 0, tzinfo=UTC), datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
+ORIGIN, HOST = "incident-bridge/acme", "soc-1"
+CONFIGURATION = """\
+database: sqlite:///{home}/bridge.db
+log: {{signing_key: {{file: log.key}}}}
+sources: {{}}
+"""
 
 ELASTIC = {
     "source": "elastic",
@@ -49,7 +67,14 @@ DELIVERED: dict[str, Any] = {
 }
 STORY: list[dict[str, Any]] = [
     {"action": Action.STARTED, "actor": "serve"},
-    {"action": Action.PUBLISHED, "actor": "cli:ada", "mapping": "elastic", "revision": "3fa9b8c7d6e5"},
+    {
+        "action": Action.PUBLISHED,
+        "actor": "cli:ada",
+        "known_by": "os_user",
+        "address": HOST,
+        "mapping": "elastic",
+        "revision": "3fa9b8c7d6e5",
+    },
     {**DELIVERED, "delivery": 1, "detail": {"alerts": [{"correlation_id": "elastic:DM-104:VPN-02", "seq": 1}]}},
     {"action": Action.DECIDED, "actor": "sync", "outcome": "create", "reason": "first_alert", **ELASTIC},
     {"action": Action.INTENDED, "actor": "sync", "outcome": "create", **ELASTIC, "target": "itsm", "table": "incident"},
@@ -66,32 +91,63 @@ STORY: list[dict[str, Any]] = [
 assert len(STORY) == LATER
 
 
-def history(changed: int | None = None) -> Log:
+def told(changed: int | None = None) -> list[Entry]:
     """The page's log; `changed`: an entry that says something else."""
-    told = [dict(one) for one in STORY]
-    if changed is not None:
-        told[changed]["actor"] = "cli:eve"
-    stored = [encode(Entry(at=BEGAN + timedelta(minutes=7 * at), **one)) for at, one in enumerate(told)]
-    return Log(stored, origin="incident-bridge/acme")
+    entries = [Entry(at=BEGAN + timedelta(minutes=7 * at), **one) for at, one in enumerate(STORY)]
+    return [msgspec.structs.replace(one, actor="cli:eve") if at == changed else one for at, one in enumerate(entries)]
 
 
 def fill(folder: Path) -> None:
-    """What an auditor was given, and what the page's other cases need."""
-    log = history()
-    anchored = {"at": "2026-06-01T08:56:11.204117Z", "checkpoint": log.checkpoint(ANCHORED)}
+    """What an auditor was given, exported from a store; and what the page's other cases need."""
+    with tempfile.TemporaryDirectory() as home:
+        export(Path(home), folder)
+    log = Log([encode(one) for one in told()], origin=ORIGIN)
+    assert json.loads((folder / "anchored.txt").read_text())["checkpoint"] == log.checkpoint(ANCHORED)
     files = {
         "verify_log.py": (ROOT / "deploy/verify_log.py").read_bytes(),
         "log.pub": KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-        "anchored.txt": json.dumps(anchored, separators=(",", ":")).encode() + b"\n",
-        "log.jsonl": log.whole(passed=[3, 8, 11]),
-        "selection.jsonl": log.selection([5, 11, 12], since=ANCHORED),
-        "a-year-later.jsonl": log.whole(pruned=range(PRUNED)),
-        "yesterday.jsonl": Log(log.entries[:7], origin=log.origin).whole(),
-        "rewritten.jsonl": history(changed=1).whole(),
+        "yesterday.jsonl": Log(log.entries[:7], origin=ORIGIN).whole(),
+        "rewritten.jsonl": Log([encode(one) for one in told(changed=1)], origin=ORIGIN).whole(),
         "other.jsonl": Log(log.entries, origin="incident-bridge/other").whole(),
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
+
+
+def export(home: Path, folder: Path) -> None:
+    """The log is sealed in two parts, anchored in between, and exported by the command."""
+    (home / "bridge.yaml").write_text(CONFIGURATION.format(home=home), "utf-8")
+    private = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (home / "log.key").write_bytes(private)
+    (home / "log.key").chmod(0o600)
+    with (
+        patch.object(wiring, "utc_now", lambda: NOW),
+        patch("bridge.log.entries._host", lambda: HOST),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.closing(open_store(f"sqlite:///{home}/bridge.db", wiring.utc_now)) as store,
+    ):
+        upgrade_store(store)
+        with store.transaction() as tx:
+            tx.execute(delete(log_entries))  # that of the upgrade, which is another with every version
+            tx.execute(installation.insert().values(id=ORIGIN.partition("/")[2], created_at=BEGAN))
+            append(tx, *told())
+            anchored = seal(tx, [Signer(ORIGIN, KEY)], NOW, ANCHORED)
+            seal(tx, [Signer(ORIGIN, KEY)], NOW, LATER)
+        assert anchored is not None
+        kept = {"at": "2026-06-01T08:56:11.204117Z", "checkpoint": anchored.note}
+        (folder / "anchored.txt").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+        exported(home, folder / "log.jsonl")
+        anchor = ["--from", str(folder / "anchored.txt")]
+        exported(home, folder / "selection.jsonl", "--incident", RECORD["number"], *anchor)
+        with store.transaction() as tx:
+            oldest = select(log_entries.c.id).order_by(log_entries.c.id).limit(PRUNED)
+            tx.execute(delete(log_entries).where(log_entries.c.id.in_(oldest)))
+        exported(home, folder / "a-year-later.jsonl")
+
+
+def exported(home: Path, output: Path, *words: str) -> None:
+    line = ["log", "export", "--output", str(output), "--config", str(home / "bridge.yaml"), *words]
+    assert main(line) == 0, line
 
 
 class Player:

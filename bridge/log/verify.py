@@ -39,7 +39,6 @@ except ImportError:
 VERSION = 1  # of the export's format
 LINE_BYTES_MAX = 4 << 20  # no line that the bridge writes comes near; a longer one is not read
 TAIL_BYTES = 64 << 10  # the last line is shorter
-PRUNED_RUN_MAX = 256
 PROGRESS_BYTES_MIN = 32 << 20  # a smaller file is verified before anyone wonders
 VERIFIED, NOT_VERIFIED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -144,8 +143,8 @@ def _header(lines: Lines) -> dict[str, Any]:
     _, value = next(lines)
     if tuple(value) != HEADER:
         raise Bad("it does not begin an export of the log (of JSONL; CSV is for reading, not for verifying)", line=1)
-    if value["bridge_log_export"] != VERSION:
-        version = shown(value["bridge_log_export"])
+    version = shown(value["bridge_log_export"])
+    if version != str(VERSION):
         raise Bad(f"its format is {version}, and this program knows {VERSION}: take the newest one", line=1)
     if value["kind"] not in ("whole", "selection"):
         raise Bad(f"its kind is {shown(value['kind'])}, neither whole nor selection", line=1)
@@ -420,7 +419,7 @@ def _stored(line: bytes, tail: bytes) -> bytes:
 
 def _hashes(value: dict[str, Any], first: int) -> list[bytes]:
     count, joined = value["pruned"], unbased(value["hashes"])
-    if type(count) is not int or not 0 < count <= PRUNED_RUN_MAX or len(joined) != 32 * count:
+    if type(count) is not int or count < 1 or len(joined) != 32 * count:
         raise Bad(f"these are not the hashes of {shown(count)} pruned entries", index=first)
     return [joined[at : at + 32] for at in range(0, len(joined), 32)]
 

@@ -439,8 +439,10 @@ def test_a_value_of_another_kind_is_refused_wherever_it_stands(export: bytes, va
             text = "".join(
                 json.dumps(json.loads(one), sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
                 for one in changed
-            )
-            assert not verdict_on(text.encode("utf-8", "surrogatepass")).verified, (at, key)
+            ).encode("utf-8", "surrogatepass")
+            assert not verdict_on(text).verified, (at, key)
+            if line is not lines[-1] and key not in ("filter", "checkpoint"):
+                assert not verdict_on(closed_anew(text)).verified, (at, key)
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.data())

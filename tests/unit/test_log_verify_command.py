@@ -239,7 +239,7 @@ def test_colours_stop_where_they_are_not_wanted(desk: Path, monkeypatch: pytest.
     assert out.getvalue().startswith("VERIFIED  log.jsonl\n")
 
 
-def test_a_line_without_an_end_is_not_read_into_memory(desk: Path) -> None:
+def test_a_line_without_an_end_is_not_read_into_memory(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Path("log.jsonl").open("wb") as file:
         file.write(LOG.header("whole", {}))
         file.truncate(1 << 30)
@@ -248,6 +248,7 @@ def test_a_line_without_an_end_is_not_read_into_memory(desk: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (status, peak < 4 * verify.LINE_BYTES_MAX) == (1, True)
+    assert "Line 2, index 0: it is longer than 4194304 bytes" in capsys.readouterr().out
 
 
 def test_memory_does_not_grow_with_the_file(desk: Path) -> None:
