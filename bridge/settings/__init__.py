@@ -28,6 +28,10 @@ CALLS_PER_HOUR_DEFAULT = 20_000
 CONCURRENT_CALLS_DEFAULT = 8
 SERVER_THREADS_DEFAULT = 32
 TOLERANCE_DEFAULT = timedelta(seconds=300)
+BODIES_KEPT_DEFAULT = timedelta(days=30)
+BODIES_KEPT_LEAST = timedelta(days=1)
+LOG_KEPT_DEFAULT = timedelta(days=365)
+LOG_KEPT_LEAST = timedelta(days=4)  # deliveries are remembered for as long, so that one sent again is a duplicate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +281,14 @@ class Attention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """For how long what is over is kept. What is still needed stays however old it is: see store/pruning.py."""
+
+    deliveries: timedelta = BODIES_KEPT_DEFAULT  # bodies, as received and as unwrapped
+    log: timedelta = LOG_KEPT_DEFAULT  # entries of the correlation log, rows of deliveries and alerts, values written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     file: Path
     database: str  # SQLAlchemy URL; SQLite paths absolute
@@ -294,6 +306,7 @@ class Settings:
     attention: Attention | None = None  # None: there are no incidents about sources
     anchors: tuple[AnchorFile | AnchorSyslog, ...] = ()  # where the log's checkpoints go besides the database
     configuration: Configuration = field(default_factory=Configuration)  # for the log
+    retention: Retention = Retention()
 
 
 def load_settings(path: Path) -> Settings:

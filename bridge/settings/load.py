@@ -14,9 +14,14 @@ from sqlalchemy.exc import ArgumentError
 from bridge.errors import Misconfigured, Problem
 from bridge.settings import (
     ATTENTION_AFTER_DEFAULT,
+    BODIES_KEPT_DEFAULT,
+    BODIES_KEPT_LEAST,
+    LOG_KEPT_DEFAULT,
+    LOG_KEPT_LEAST,
     SERVER_THREADS_DEFAULT,
     Attention,
     Reload,
+    Retention,
     Settings,
 )
 from bridge.settings.configuration import configuration_of
@@ -29,11 +34,6 @@ from bridge.settings.targets import refuse_late_commits, target_of
 from bridge.yamlfile import YamlFile, load_yaml
 
 SERVER_THREADS_MAX = 512
-
-# Keys and words of CONTRACT that a later version will honour. They are refused: ignoring one would break its promise.
-LATER_KEYS = {
-    "": ("retention",),
-}
 
 T = TypeVar("T")
 
@@ -91,7 +91,8 @@ def _settings(root: Section, path: Path) -> Settings:
         if source.expect_every is not None and attention is None:
             place = ("sources", source.name, "expect_every")
             root.refuse(place, "`expect_every` goes with `attention`, which says who is told", "add that", at_key=True)
-    root.finish(later=LATER_KEYS[""])
+    retention = _retention(root)
+    root.finish()
     return Settings(
         file=path,
         database=database,
@@ -105,6 +106,7 @@ def _settings(root: Section, path: Path) -> Settings:
         sources=sources,
         attention=attention,
         anchors=anchors,
+        retention=retention,
     )
 
 
@@ -119,6 +121,18 @@ def _attention(root: Section) -> Attention | None:
     )
     section.finish()
     return attention
+
+
+def _retention(root: Section) -> Retention:
+    section = root.section("retention")
+    bodies = section.duration("deliveries", BODIES_KEPT_DEFAULT, least=BODIES_KEPT_LEAST)
+    log = section.duration("log", LOG_KEPT_DEFAULT, least=LOG_KEPT_LEAST)
+    section.finish()
+    if log < bodies:
+        place = "log" if section.has("log") else "deliveries"
+        said = "the log must be kept as long as the deliveries that it tells of"
+        section.refuse(place, said, "a longer `log`, or a shorter `deliveries`")
+    return Retention(deliveries=bodies, log=log)
 
 
 def _named(root: Section, key: str, build: Callable[[str, Section], T]) -> dict[str, T]:

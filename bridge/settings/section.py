@@ -162,15 +162,10 @@ class Section:
             self.refuse(key, f"there is no `{name}` under `{section}`", hint)
         return name
 
-    def finish(self, later: Collection[str] = ()) -> None:
+    def finish(self) -> None:
         """Every key that nobody asked for is a mistake."""
         for key in self._values:
-            if key in self._asked:
-                continue
-            if key in later:
-                hint = "remove it for now: ignoring it would promise what does not happen"
-                self.refuse(key, f"`{key}` is not yet honoured", hint, at_key=True)
-            else:
+            if key not in self._asked:
                 hint = nearest(key, self._asked) or f"known here: {', '.join(self._asked)}"
                 self.refuse(key, f"unknown key `{key}`", hint, at_key=True)
 

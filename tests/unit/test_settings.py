@@ -21,6 +21,7 @@ from bridge.settings import (
     InstanceAuth,
     Limits,
     Mode,
+    Retention,
     Secret,
     Settings,
     Staging,
@@ -192,6 +193,12 @@ def test_attention_waits_a_quarter_of_an_hour_unless_it_is_told_otherwise(tmp_pa
     assert load(tmp_path, GOOD).attention is None
 
 
+def test_bodies_are_kept_for_a_month_and_the_log_for_a_year_unless_it_is_told_otherwise(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD).retention == Retention(deliveries=timedelta(days=30), log=timedelta(days=365))
+    told = load(tmp_path, GOOD + "retention: {deliveries: 7d, log: 90d}\n").retention
+    assert told == Retention(deliveries=timedelta(days=7), log=timedelta(days=90))
+
+
 def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = GOOD.replace("threads: 12", "threads: none").replace("mode: observe", "mode: look").replace("none}", "non}")
     assert [(problem.line, problem.column) for problem in problems(tmp_path, text)] == [(3, 19), (25, 11), (36, 38)]
@@ -200,7 +207,18 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
 MISTAKES = {
     "an unknown key names the nearest": ("server: {thread: 4}", "1:10: unknown key `thread` (did you mean `threads`?"),
     "an unknown key lists the known": ("server: {x: 4}", "1:10: unknown key `x` (known here: threads, proxy)"),
-    "retention is for later": ("retention: {log: 9d}", "1:1: `retention` is not yet honoured"),
+    "retention is of two things": ("retention: {logs: 9d}", "1:13: unknown key `logs` (did you mean `log`?"),
+    "retention has a unit": ("retention: {log: 365}", "1:18: `log` must be a duration: a number and its unit"),
+    "deliveries are kept for a day": ("retention: {deliveries: 1h}", "1:25: `deliveries` must be at least 86400s"),
+    "the log is kept for four days": (
+        "retention: {deliveries: 1d, log: 3d}",
+        "1:34: `log` must be at least 345600s",
+    ),
+    "the log outlives what it tells of": (
+        "retention: {log: 9d}",
+        "1:18: the log must be kept as long as the deliveries that it tells of",
+    ),
+    "deliveries do not outlive the log": ("retention: {deliveries: 500d}", "1:25: the log must be kept as long as"),
     "attention needs a target": ("attention: {}", "1:1: `target` is missing here"),
     "attention goes to a target that is there": ("attention: {target: x}", "there is no `x` under `targets`"),
     "attention knows no more": ("attention: {mail: x}", "1:13: unknown key `mail`"),
