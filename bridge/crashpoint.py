@@ -18,6 +18,7 @@ COMMITS = (
     *("stray", "stray_later", "merged", "twin_intent", "twin_closed", "twin_told"),
     *("calls", "hastened", "lamps", "seal"),
     *("statement_turn", "statement_left", "stated"),
+    *("erased", "pruned", "prune_turn"),
 )
 SENDS = ("read", "write", "token")
 

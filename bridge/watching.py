@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from bridge.attention import attention_mapping
 from bridge.library import Library, Published
+from bridge.pruning import Pruner
 from bridge.schema_file import ReadingFiles, schema_path
 from bridge.servicenow.client import Client
 from bridge.servicenow.table import TableApi
@@ -27,8 +28,8 @@ def watch(
     clients: Mapping[str, Client],
     sources: Mapping[str, Source],
 ) -> list[Watch]:
-    """One thread for the reconciler and the lamps, and one for the daily statement, which may take a minute: each says
-    itself whether it is time. `sources` may change."""
+    """One thread for the reconciler, lamps and pruning, and one for the daily statement, which may take a minute: each
+    says itself whether it is time. `sources` may change."""
     stopping = threading.Event()
     reconciler = Reconciler(
         store=store,
@@ -47,8 +48,9 @@ def watch(
         sources=sources,
         attention=settings.attention,
     )
+    pruner = Pruner(store, settings.retention)
     stated = Stating(store=store, sources=sources, stopping=stopping.is_set)
-    return [Watch([reconciler.sweep, lamps.look], stopping), Watch([stated.look], stopping)]
+    return [Watch([reconciler.sweep, lamps.look, pruner.look], stopping), Watch([stated.look], stopping)]
 
 
 def own_mappings(settings: Settings, store: Store) -> dict[str, Published]:

@@ -34,7 +34,7 @@ COMMANDS = {
     "alerts": ("bridge.cli.alerts:alerts", "Look at what was received."),
     "quarantine": ("bridge.cli.quarantine:quarantine", "See and replay alerts that could not be mapped."),
     "incidents": ("bridge.cli.incidents:incidents", "Correlations, their incidents, and why they wait."),
-    "log": ("bridge.cli.log:log", "Read the correlation log."),
+    "log": ("bridge.cli.log:log", "Read the correlation log; erase values."),
     "db": ("bridge.cli.db:db", "Look after the database."),
 }
 

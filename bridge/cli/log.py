@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.log_audit import audit_command
+from bridge.cli.log_erase import erase_command
 from bridge.cli.log_export import export_command
 from bridge.cli.log_filters import (
     Moment,
@@ -38,7 +39,7 @@ def log() -> None:
     """
 
 
-for command in (audit_command, export_command, verify_command, prove_command, checkpoint_command):
+for command in (audit_command, export_command, verify_command, prove_command, checkpoint_command, erase_command):
     log.add_command(command)
 
 

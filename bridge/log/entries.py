@@ -60,6 +60,8 @@ class Action(StrEnum):
     LOG_EXPORTED = "log_exported"  # with the SHA-256 of what left the bridge
     STATEMENT = "statement"  # once a day: what became of all that was received, and what is not as it must be
     SCHEMA_UPGRADED = "schema_upgraded"
+    ERASED = "erased"  # values were taken out of the store, by a person's order
+    PRUNED = "pruned"  # what is older than `retention` says
     STARTED = "started"  # by which version, with which configuration, and what of it is new
     STOPPED = "stopped"
 

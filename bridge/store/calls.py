@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bridge.store import advisory
 from bridge.store.engine import Store, translated
-from bridge.store.tables import call_minutes
+from bridge.store.reconciler_tables import call_minutes
 
 POLL_SECONDS = 0.05  # while all slots are taken: a process asks for one so often, whatever its threads
 BATCH_MAX = 32  # calls that one statement reserves

@@ -155,6 +155,19 @@ class Store:
         with self.transaction() as tx:
             tx.execute(text("update installation set id = id"))
 
+    def forget_history(self) -> bool:
+        """SQLite: after an erasure, take older versions of its pages out of the WAL. False: a reader still needs them.
+
+        On PostgreSQL that is vacuum's, and what its own WAL and its archives hold is as a backup.
+        """
+        if not self.is_sqlite:
+            return True
+        with translated(), self.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None  # noqa: S101 (it was just connected)
+            busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -242,6 +255,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     _use_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA secure_delete=ON")  # what is erased is overwritten, where it lay
     cursor.close()
 
 

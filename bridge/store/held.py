@@ -55,7 +55,11 @@ class WrittenField:
     """One field of a record, as we sent it in this episode and as it came back."""
 
     sent: tuple[str, ...] = ()
-    read: str = ""
+    read: str | None = ""  # None: erased, and the field was ours when we last saw it
+
+    def is_own(self, value: str) -> bool:
+        """Whether a value that the record shows is of our own writing."""
+        return self.read is None or value == self.read or value in self.sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,26 @@ lamps = Table(
     Column("told", Text),  # lamps.Lamp.signature as it was told last
 )
 
+# PostgreSQL alone, where several processes share an instance's limits: calls reserved, by the minute.
+call_minutes = Table(
+    "call_minutes",
+    metadata,
+    Column("instance", Text, primary_key=True),
+    Column("minute", Instant, primary_key=True),
+    Column("calls", Integer, nullable=False),
+)
+
+# Pruning by `retention`: one process at a time, once a day, and how far the log is pruned.
+prunings = Table(
+    "prunings",
+    metadata,
+    Column("name", Text, primary_key=True),  # pruning.PLACE
+    Column("lease_until", Instant),
+    Column("epoch", BigInteger, nullable=False),  # rises with every turn
+    Column("due_at", Instant, nullable=False),  # of the next turn
+    Column("log_to", BigInteger, nullable=False),  # in the tree: entries before this index were pruned
+)
+
 callers = Table(
     "callers",
     metadata,

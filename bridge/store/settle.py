@@ -160,6 +160,7 @@ def settle(
         "target": incident.target,
         "ended_at": episode.ended_at if episode is not None else None,
         "checked_at": now,
+        "erased_at": None,
         "lease_until": None,
         "seen": encode(incident.seen) if incident.seen is not None else None,
     }

@@ -83,7 +83,7 @@ deliveries = Table(
     # sender's id apart: the next one is only taken when it is news; two intakes that think so at once collide here.
     Column("fingerprint", LargeBinary, nullable=False),
     Column("occurrence", Integer, nullable=False),
-    Column("sender_id", Text),  # the sender's delivery id, when it gives one
+    Column("sender_id", Text),  # the sender's delivery id, when it gives one; NULL once erased
     Column("received_at", Instant, nullable=False),
     Column("revision_id", Id, ForeignKey("revisions.id")),  # the mapping revision that intake used
     Column("content_type", Text, nullable=False),
@@ -245,6 +245,7 @@ incidents = Table(
     Column("checked_at", Instant),  # last read of the record
     Column("seen", LargeBinary),  # JSON of held.Seen: the record as we last read it; NULL: never
     Column("look_at", Instant),  # since when somebody else's change waits to be read; NULL: nothing is known of one
+    Column("erased_at", Instant),  # when its values were taken out of all rows; NULL: they were not, or others came
     UniqueConstraint("target", "sys_id"),
 )
 Index(
@@ -287,8 +288,8 @@ intents = Table(
     Column("reason", Text, nullable=False),  # policy.Reason
     Column("target", Text, nullable=False),
     Column("ref", Text, nullable=False),  # the [ref] a work note carries: tells whether it arrived
-    Column("digest", LargeBinary, nullable=False),  # SHA-256 of fields
-    Column("fields", LargeBinary, nullable=False),  # JSON, as sent
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of fields; empty once they are erased
+    Column("fields", LargeBinary, nullable=False),  # JSON, as sent; {} once erased
     Column("read_seq", BigInteger, nullable=False),  # alerts up to here are told by this write
     # Erasable, as `fields`: the log holds their salted digests alone.
     Column("salt", LargeBinary),  # 16 random bytes; NULL: erased, or written before there were digests
@@ -354,15 +355,6 @@ target_states = Table(
     Column("name", Text, primary_key=True),
     Column("paused_at", Instant),  # NULL: not paused
     Column("paused_by", Text),
-)
-
-# PostgreSQL alone, where several processes share an instance's limits: calls reserved, by the minute.
-call_minutes = Table(
-    "call_minutes",
-    metadata,
-    Column("instance", Text, primary_key=True),
-    Column("minute", Instant, primary_key=True),
-    Column("calls", Integer, nullable=False),
 )
 
 log_entries = Table(

@@ -75,10 +75,16 @@ _LAST_BEGUN = (
 )
 _LAST_INTENT = select(intents).where(intents.c.incident == _OF).order_by(intents.c.id.desc()).limit(1)
 _FIRST_INTENT = select(func.min(intents.c.started_at, type_=Instant())).where(intents.c.incident == _OF)
-_ALERT = (
+_ALERTS = (
     select(alerts.c.delivery_id, alerts.c.position, alerts.c.correlation_id, alerts.c.revision_id, delivered)
     .join(deliveries, deliveries.c.id == alerts.c.delivery_id)
-    .where(alerts.c.correlation == _OF, alerts.c.seq == bindparam("at"))
+    .where(alerts.c.correlation == _OF)
+)
+_ALERT = _ALERTS.where(alerts.c.seq == bindparam("at"))
+_LATEST = (
+    _ALERTS.where(alerts.c.seq > bindparam("after"), alerts.c.outcome == "accepted")
+    .order_by(alerts.c.seq.desc())
+    .limit(1)
 )
 
 
@@ -140,7 +146,7 @@ def hold(tx: Connection, lease: Lease) -> Held | None:
         left_number=_left(tx, speaker) if planned and speaker.episode_number > 1 else None,
         epoch=lease.epoch,
         doubt=doubt,
-        alert=_alert(tx, speaker.correlation, speaker.folded.newest_seq),
+        alert=_alert(tx, speaker),
         others=tuple(one for one in members if one is not speaker),
         leaving=tuple((one.id, one.correlation_id) for one in rows if one.part == Part.LEAVING),
         look_at=row.look_at,
@@ -309,11 +315,17 @@ def doubt_of(tx: Connection, incident: int) -> Doubt | None:
     )
 
 
-def _alert(tx: Connection, correlation: int, seq: int) -> AlertSource | None:
-    row = tx.execute(_ALERT, {"of": correlation, "at": seq}).first()
-    if row is None:
+def _alert(tx: Connection, member: Member) -> AlertSource | None:
+    """The newest accepted alert. Where that is erased, or pruned, the one that came last of those that are pending."""
+    newest = member.folded.newest_seq
+    row = tx.execute(_ALERT, {"of": member.correlation, "at": newest}).first()
+    if row is None or row.body is None:
+        row = tx.execute(_LATEST, {"of": member.correlation, "after": member.applied_seq}).first() or row
+    if row is not None:
+        return AlertSource(**row._asdict())
+    if not newest:
         return None
-    return AlertSource(**row._asdict())
+    return AlertSource(delivery_id=0, position=0, correlation_id=member.correlation_id, revision_id=None, body=None)
 
 
 def ended_state(episode: Episode | None) -> str:

@@ -159,7 +159,9 @@ class Additions:
             return sending_of(held, api=api, table=target.table, alerts=self._alerts)
         if held.kind == ATTACHMENT:
             return _Attachment(api=api, table=target.table, held=held, document=self._document(held))
-        wanted = decode(held.content or b"[]", list[Observable])
+        if held.content is None:
+            raise Permanent("alert_erased", "What the alert observed was erased.")
+        wanted = decode(held.content, list[Observable])
         app = target.staging.app if target.staging is not None else None
         return _Linking(observables=self._observables[target.instance], held=held, wanted=wanted, app=app)
 

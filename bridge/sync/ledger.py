@@ -33,6 +33,8 @@ from bridge.sync.sight import Sight
 # What ends a wait of its own accord, by the code of the failure; else a person does.
 WAITS_FOR = {SEVERAL_RECORDS: "the look for twins, or a person"}
 
+ERASED = "erased"  # why nothing is done about a problem whose alerts' bodies are gone
+
 _log = logging.getLogger(__name__)
 
 
@@ -106,6 +108,22 @@ class Ledger:
         )
         with self._store.transaction("counted") as tx:
             settling.settle(tx, held, settlement, held.incident, now, decision=f"nothing: {reason}")
+
+    def erased(self, held: Held) -> None:
+        """Nothing is open, and what the alerts said was erased or pruned: there is nothing that could be written. The
+        next alert speaks for itself; what people did to the record meanwhile is read then."""
+        settlement = Settlement(
+            kind=Kind.NOTHING.value,
+            reason=ERASED,
+            read_seq=held.read_seq,
+            progress=held.folded,
+            episode=held.incident.episode,
+        )
+        held, now = replace(held, looked=True), self._store.moment()
+        with self._store.transaction("counted") as tx:
+            settling.settle(tx, held, settlement, held.incident, now, decision=f"nothing: {ERASED}")
+            append(tx, telling.entry(held, Action.DECIDED, now, outcome=Kind.NOTHING.value, reason=ERASED))
+        self._metrics.decided(Kind.NOTHING.value, ERASED)
 
     def applied(
         self, held: Held, intent: int, settlement: Settlement, found: Found, *, sent: dict[str, str], looked_up: bool
@@ -242,9 +260,12 @@ def _seen(
     record = found.record
     if record is None or found.left_state is not None:
         return held.incident.seen
-    if settlement.kind == Kind.UPDATE.value:
-        return seen_after(held.incident.seen, record, sent, written)
-    return seen_of(record, written)
+    before = held.incident.seen
+    if settlement.kind == Kind.CREATE.value or before is None:
+        return seen_of(record, written)
+    update = settlement.kind == Kind.UPDATE.value
+    now = seen_after(before, record, sent, written) if update else seen_of(record, written)
+    return replace(now, values=before.values | now.values)  # an answer may show less than a read
 
 
 def _detail(intent: int, attempt: int, *, looked_up: bool, record: Record | None) -> dict[str, Json]:

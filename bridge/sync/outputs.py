@@ -39,7 +39,9 @@ def tried_enough(error: BridgeError, tries: int) -> Permanent:
 
 def sending_of(held: Addition, *, api: TableApi, table: str, alerts: Alerts) -> Sending:
     """Worded by the revision that planned it, with the facts of then and the incident of now. Raises Permanent."""
-    facts = decode(held.content or b"", Facts)
+    if held.content is None:
+        raise Permanent("alert_erased", "What the output would tell was erased.")
+    facts = decode(held.content, Facts)
     facts = replace(
         facts,
         incident_number=held.number or "",

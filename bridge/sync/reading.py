@@ -116,7 +116,8 @@ def still_ours(
     """The fields worth sending, and the names of those that a person has changed and that are therefore left.
 
     A field is someone else's when its value differs from what our last write read back and from all we sent; one that
-    we never wrote, nor saw when the record was made, when there is anything in it.
+    we never wrote, nor saw when the record was made, when there is anything in it. One whose values were erased, with
+    those of the alerts, is ours still.
     """
     send, left = {}, []
     for name, value in fields.items():
@@ -125,7 +126,7 @@ def still_ours(
             continue
         now = record.text(name)
         ours = written.get(name)
-        theirs = now not in ("", value) if ours is None else now != ours.read and now not in ours.sent
+        theirs = now not in ("", value) if ours is None else not ours.is_own(now)
         if theirs:
             left.append(name)
         elif now != value:

@@ -148,6 +148,9 @@ class Worker:
         if held.part is Part.JOINING and held.incident.state == "ended":
             self._ledger.let_go(held)
             return
+        if held.alert.body is None and held.incident.state != "open":
+            self._ledger.erased(held)
+            return
         sight = self._lookout.sight(held)
         decision = decide(sight.situation(), sight.policy, self._store.moment())
         record: Record | None = None

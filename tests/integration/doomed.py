@@ -22,19 +22,23 @@ from sqlalchemy import update
 
 from bridge import crashpoint
 from bridge.dictionary.reading import Reading
+from bridge.erasure import Order, erase
 from bridge.library import Library, Published
 from bridge.log.note import Signer
 from bridge.mapping.load import compile_files
 from bridge.metrics import Metrics
+from bridge.pruning import Pruner
 from bridge.sealer import Sealer
 from bridge.servicenow.client import Client
 from bridge.servicenow.table import TableApi
-from bridge.settings import AuthScheme, Close, Instance, InstanceAuth, Secret, Target
+from bridge.settings import AuthScheme, Close, Instance, InstanceAuth, Retention, Secret, Target
+from bridge.sources.mention import Identifier
 from bridge.store import orders, prepare, queries, tables
 from bridge.store.calls import CallShare, Slots
 from bridge.store.engine import Store, open_store
+from bridge.store.mentions import mentions_of
 from bridge.store.prepare import PreparedDelivery
-from bridge.store.reconciler_tables import reconcilers, strays
+from bridge.store.reconciler_tables import prunings, reconcilers, strays
 from bridge.store.replay import quarantined, replay
 from bridge.store.revisions import register
 from bridge.store.statement_tables import statements
@@ -402,6 +406,42 @@ def replayed(place: Place) -> Iterator[Callable[[], None]]:
     yield again
 
 
+def _over(place: Place, sender_id: str) -> Iterator[Callable[[], None]]:
+    """A problem about a person comes and goes."""
+    yield lambda: place.fire(sender_id, name="canary-7f3a")
+    yield place.idle
+    yield lambda: place.fire(f"{sender_id} over", state="resolved", name="canary-7f3a")
+    yield place.idle
+
+
+def erasing(place: Place) -> Iterator[Callable[[], None]]:
+    yield from _over(place, "erased 1")
+    yield lambda: _erase(place.store)
+    yield lambda: place.fire("erased 2")
+    yield place.idle
+
+
+def pruning(place: Place) -> Iterator[Callable[[], None]]:
+    yield from _over(place, "pruned 1")
+    yield lambda: _age(place.store)
+    yield lambda: Pruner(place.store, Retention()).look()
+    yield lambda: place.fire("pruned 2")
+    yield place.idle
+
+
+def _erase(store: Store) -> None:
+    found = mentions_of(store, Identifier("canary-7f3a"), looked=lambda _: None)
+    erase(store, found, Order(kind="person", digest="", reason="", actor="cli:robin"), done=lambda _: None)
+
+
+def _age(store: Store) -> None:
+    """So that all bodies are old, and pruning is due again."""
+    with store.transaction() as tx:
+        old = store.now(tx) - timedelta(days=31)
+        tx.execute(update(tables.deliveries).values(received_at=old))
+        tx.execute(update(prunings).values(due_at=old, lease_until=None))
+
+
 SCENARIOS = {
     **dict.fromkeys(("intake", "claim", "intent", "applied", "edited", "unwritten", "read", "write", "token"), life),
     **dict.fromkeys(("addition_claim", "addition_mark", "addition_done", "calls"), life),
@@ -421,6 +461,8 @@ SCENARIOS = {
     "seal": sealed,
     **dict.fromkeys(("hastened", "lamps"), looks),
     **dict.fromkeys(("statement_turn", "statement_left", "stated"), stated),
+    "erased": erasing,
+    **dict.fromkeys(("pruned", "prune_turn"), pruning),
 }
 
 

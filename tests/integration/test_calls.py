@@ -25,7 +25,8 @@ from bridge.simulator.server import SimulatorServer
 from bridge.store import calls
 from bridge.store.calls import CallShare, Slots, reserve
 from bridge.store.engine import Store, open_store
-from bridge.store.tables import call_minutes, metadata
+from bridge.store.reconciler_tables import call_minutes
+from bridge.store.tables import metadata
 
 HOUR = timedelta(hours=1)
 

@@ -312,14 +312,18 @@ def _books(evidence: Evidence) -> list[str]:
     entries = [(row, msgspec.json.decode(row.entry)) for row in _rows(store, tables.log_entries)]
     # A twin that is closed is intended, too, and is no intent of an incident.
     intended = sum(row.action == "intended" and "intent" in entry.get("detail", {}) for row, entry in entries)
-    if intended != len(intents):
+    pruned: Counter[str] = Counter()  # what `retention` let go, as the log tells it
+    for row, entry in entries:
+        pruned.update(entry["detail"]["removed"] if row.action == "pruned" else {})
+    if intended > len(intents) or len(intents) > intended + pruned["entries"]:
         wrong.append(f"{len(intents)} intents and {intended} entries of them")
     told = sum(row.action == "intended" and "addition" not in entry.get("detail", {}) for row, entry in entries)
+    told += pruned["entries"]
     if evidence.written is not None and evidence.written > told:
         wrong.append(f"{evidence.written} writes, and {told} intents in the log")
     if evidence.at_rest and (broken := [row for row, entry in entries if entry.get("reason") == "internal_error"]):
         wrong.append(f"a fault of the engine's own: {broken[0].said}")
-    wrong += _order(store, intents)
+    wrong += _order(store, intents, gone=pruned["alerts"])
     made: dict[str, set[int]] = defaultdict(set)
     for intent in intents:
         if intent.operation == "create" and intent.sys_id is not None:
@@ -335,8 +339,8 @@ def _books(evidence: Evidence) -> list[str]:
     return wrong
 
 
-def _order(store: Store, intents: list[Any]) -> list[str]:
-    """Alerts are told in their order: what was applied later covers at least as much."""
+def _order(store: Store, intents: list[Any], *, gone: int) -> list[str]:
+    """Alerts are told in their order: what was applied later covers at least as much. `gone`: alerts pruned."""
     told: dict[int, int] = {}
     wrong = []
     for intent in intents:
@@ -349,9 +353,15 @@ def _order(store: Store, intents: list[Any]) -> list[str]:
     for row in _rows(store, tables.alerts):
         if row.seq is not None:
             spans[row.correlation].append(row.seq)
-    wrong += [
-        f"correlation {one}: seqs {seqs}" for one, seqs in spans.items() if sorted(seqs) != [*range(1, len(seqs) + 1)]
-    ]
+    missing = 0
+    for row in _rows(store, tables.correlations):
+        seqs = spans[row.id]
+        lost = {*range(1, row.last_seq + 1)} - {*seqs}
+        missing += len(lost)
+        if len(lost) + len(seqs) != row.last_seq or (lost and not gone):
+            wrong.append(f"correlation {row.id}: seqs {seqs}, the last {row.last_seq}")
+    if missing > gone:
+        wrong.append(f"{missing} alerts are not there, {gone} were pruned")
     return wrong
 
 

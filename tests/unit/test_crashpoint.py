@@ -14,6 +14,8 @@ BRIDGE = Path(__file__).parents[2] / "bridge"
 ENGINE = [
     *sorted((BRIDGE / "sync").glob("*.py")),
     *(BRIDGE / "store" / f"{name}.py" for name in ("writer", "replay", "calls")),
+    BRIDGE / "erasure.py",
+    BRIDGE / "pruning.py",
     BRIDGE / "sealer.py",
 ]
 
