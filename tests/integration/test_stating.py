@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from intake_world import alert, rows
+from intake_world import alert, rows, undocumented
 from sqlalchemy import delete, select, update
 from sync_world import Clock
 from test_audit import Intake
@@ -112,6 +112,7 @@ def test_what_was_missed_for_too_long_is_named_and_never_stated(store: Store, mo
     first_day, last_day = (f"{today - number * DAY:%Y-%m-%d}" for number in (5, 3))
     assert first["detail"]["never_stated"] == {"days": 3, "first": first_day, "last": last_day}
     assert "never_stated" not in second["detail"]
+    assert undocumented(store) == set()
 
 
 def test_what_differs_is_named_in_the_entry_and_told_by_readyz(taken: Intake, caplog: pytest.LogCaptureFixture) -> None:
@@ -204,6 +205,7 @@ def test_days_that_a_clock_had_not_reached_are_stated_again_once_they_have_ended
     moving.advance(days=3)
     look(store)
     assert ["again" in entry["detail"] for entry in told(store)[4:]] == [True, True, False]
+    assert undocumented(store) == set()
 
 
 def test_a_lease_of_a_clock_that_ran_ahead_is_not_waited_for(clock: tuple[Clock, Store]) -> None:
