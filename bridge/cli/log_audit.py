@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.log_filters import Moment, since_option, until_option
+from bridge.cli.moments import at
 from bridge.cli.opening import opened
 from bridge.cli.options import config_option, example, json_option
 from bridge.cli.output import age, counted, plain, show_json, show_table, span, time_text, to_json
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from bridge.log.statement import SourceFigures, Statement
 
 WINDOW = timedelta(hours=24)  # where nothing else is asked for
-TIME = "2026-11-25, or 2026-11-25T08:30:00Z"
 BAR_CELLS = 12
 # Of each alert what became of it; a terminal and a file show the same.
 CELLS = (
@@ -41,9 +42,9 @@ BAR_SAYS = "█ applied  ▓ observed  ▒ suppressed, dropped, discarded  ░ h
 @config_option
 @json_option("One object")
 @click.option("--day", metavar="YYYY-MM-DD", help="This UTC day.")
-@click.option("--since", metavar="TIME", help=f"From here on: {TIME}; UTC where it names no zone.")
-@click.option("--until", metavar="TIME", help="Up to here, and without it. Default: now.")
-def audit_command(config: Path, day: str | None, since: str | None, until: str | None, *, as_json: bool) -> None:
+@since_option
+@until_option
+def audit_command(config: Path, day: str | None, since: Moment, until: Moment, *, as_json: bool) -> None:
     """Has every alert an end, every incident its alerts, every problem its incident? Does the log say what the store
     holds? Without --day or --since: of the last 24 hours.
 
@@ -75,32 +76,31 @@ def audit_command(config: Path, day: str | None, since: str | None, until: str |
         raise click.exceptions.Exit(1)
 
 
-def _period(day: str | None, since: str | None, until: str | None, now: datetime) -> tuple[datetime, datetime]:
+def _period(day: str | None, since: Moment, until: Moment, now: datetime) -> tuple[datetime, datetime]:
     if day is not None:
         if since is not None or until is not None:
             raise click.UsageError("--day is a period by itself: leave --since and --until out, or --day")
-        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day) is None:
-            raise click.BadParameter(f"{day} is no day: write it as in 2026-11-25", param_hint="--day")
-        first = _time(day, "--day")
+        first = _midnight(day)
         if first > now:
             raise click.BadParameter(f"{day} has not begun (UTC)", param_hint="--day")
         return first, first + timedelta(days=1)
-    end = _time(until, "--until") if until is not None else now + timedelta(microseconds=1)
-    first = _time(since, "--since") if since is not None else end - WINDOW
+    end = at(until, now) or now + timedelta(microseconds=1)
+    try:
+        first = at(since, now) or end - WINDOW
+    except OverflowError as error:
+        raise click.BadParameter("there is no day before it", param_hint="--until") from error
     if first >= end:
         raise click.BadParameter(f"{time_text(first)} is not before {time_text(end)}", param_hint="--since")
     return first, end
 
 
-def _time(text: str, option: str) -> datetime:
+def _midnight(day: str) -> datetime:
     try:
-        time = datetime.fromisoformat(text)
-        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-        time - WINDOW, time + WINDOW  # both are times as well
-    except (ValueError, OverflowError) as error:
-        raise click.BadParameter(f"{text} is no time: write it as in {TIME}", param_hint=option) from error
-    else:
-        return time
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day) is None:
+            raise ValueError(day)
+        return datetime.fromisoformat(day).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise click.BadParameter(f"{day} is no day: write it as in 2026-11-25", param_hint="--day") from error
 
 
 def _show(found: Statement) -> None:

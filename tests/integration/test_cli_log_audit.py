@@ -129,17 +129,16 @@ def test_a_period_may_be_as_long_as_a_calendar(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--day", "2026-02-30"), "2026-02-30 is no time"),
+        (("--day", "2026-02-30"), "2026-02-30 is no day"),
         (("--day", "yesterday"), "yesterday is no day: write it as in 2026-11-25"),
         (("--day", "20261125"), "20261125 is no day"),
         (("--day", ""), " is no day"),
-        (("--day", "9999-12-31"), "9999-12-31 is no time"),
-        (("--day", "9998-12-31"), "9998-12-31 has not begun"),
+        (("--day", "9999-12-31"), "9999-12-31 has not begun"),
         (("--day", "2026-03-09", "--since", "2026-03-08"), "--day is a period by itself"),
-        (("--since", "soon"), "soon is no time: write it as in 2026-11-25"),
+        (("--since", "soon"), "soon is not a time, as in 2026-11-26"),
         (("--since", "2026-03-09", "--until", "2026-03-09"), "is not before"),
         (("--since", "2026-03-09", "--until", "2026-03-08"), "is not before"),
-        (("--until", "0001-01-01"), "0001-01-01 is no time"),
+        (("--until", "0001-01-01"), "there is no day before it"),
     ],
 )
 def test_a_period_that_is_none_is_wrong_usage(shell: Shell, words: tuple[str, ...], said: str) -> None:
