@@ -162,7 +162,7 @@ def why(one: Unended, *, paused: Collection[str | None], braked: str, let_go: st
 
 
 def lost(one: Open) -> Difference:
-    text = f"{one.alerts} of its alerts were accepted, have no end, and nothing will bring them forward."
+    text = f"Alerts of it that were accepted, have no end, and that nothing will bring forward: {one.alerts}."
     return Difference(code="alert_lost", about=f"problem {one.correlation_id}", text=text)
 
 
