@@ -15,8 +15,8 @@ from sqlalchemy import Connection, and_, delete, func, or_, select, update
 from bridge.store import at_rest
 from bridge.store.erasing import erase_incidents, take_bodies
 from bridge.store.log_tables import log_seals
-from bridge.store.logbook import unpacked
 from bridge.store.reconciler_tables import prunings
+from bridge.store.sealing import unpacked
 from bridge.store.tables import alerts, deliveries, incidents, intents, log_entries
 from bridge.store.upsert import insert_into
 
