@@ -352,6 +352,12 @@ def test_a_selection_must_prove_each_checkpoint_that_was_given() -> None:
     assert "no proof for the checkpoint given by --from, of 2 entries" in said_of(SELECTED, since=anchored(LOG, 2, 3))
 
 
+def test_the_proof_of_growth_is_from_a_checkpoint_of_this_log() -> None:
+    lines = lines_of(SELECTED)
+    lines[-2] = Log(LOG.entries, origin="incident-bridge/other").consistency(3)[0]
+    assert "not proven to go on from the checkpoint of 3" in said_of(closed_anew(b"".join(lines)))
+
+
 def test_a_checkpoint_on_the_way_stands_where_it_was_signed() -> None:
     lines = lines_of(WHOLE)
     lines.insert(5, line_of({"checkpoint": LOG.checkpoint(3)}))
