@@ -49,7 +49,7 @@ def watch(
         attention=settings.attention,
     )
     pruner = Pruner(store, settings.retention)
-    stated = Stating(store=store, sources=sources, stopping=stopping.is_set)
+    stated = Stating(store=store, sources=sources, log_kept=settings.retention.log, stopping=stopping.is_set)
     return [Watch([reconciler.sweep, lamps.look, pruner.look], stopping), Watch([stated.look], stopping)]
 
 

@@ -62,12 +62,15 @@ def audit_command(config: Path, day: str | None, since: Moment, until: Moment, *
       differences: [{code, about, text}], difference_count. Spans are seconds.
     """
     from bridge.audit import audit
+    from bridge.store.pruning import horizon
 
     with opened(config) as (settings, store):
         now = store.moment()
         first, end = _period(day, since, until, now)
         expected = {name: source.expect_every for name, source in settings.sources.items()}
-        found = audit(store, since=first, until=end, expected=expected, horizon=None)
+        with store.reading() as tx:
+            kept_from = horizon(tx, settings.retention.log, now)
+        found = audit(store, since=first, until=end, expected=expected, horizon=kept_from)
     if as_json:
         show_json(_as_object(found))
     else:

@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from bridge.store import at_rest
+from bridge.store.columns import EPOCH
 from bridge.store.erasing import erase_incidents, take_bodies
 from bridge.store.log_tables import log_seals
 from bridge.store.reconciler_tables import prunings
 from bridge.store.sealing import unpacked
-from bridge.store.tables import alerts, deliveries, incidents, intents, log_entries
+from bridge.store.tables import alerts, deliveries, incidents, installation, intents, log_entries
 from bridge.store.upsert import insert_into
 
 PLACE = "retention"  # the one row of `prunings`
@@ -120,6 +121,20 @@ def prune_incidents(tx: Connection, now: datetime, *, incident_rows: Sequence[in
 def pruned_to(tx: Connection) -> int:
     """The lowest index of the log whose entry may still be there."""
     return tx.execute(select(prunings.c.log_to).where(prunings.c.name == PLACE)).scalar() or 0
+
+
+def horizon(tx: Connection, kept: timedelta, now: datetime) -> datetime | None:
+    """Entries and rows from before then may have been pruned; None: the store is younger than that. `kept`: by now.
+
+    Entries go by whole seals, and rows of the same age with them. So where the log was kept for less before, the first
+    seal that is left tells.
+    """
+    began = tx.execute(select(installation.c.created_at)).scalar()
+    kept_from = now - min(kept, now - EPOCH)
+    if log_to := pruned_to(tx):
+        first = select(log_seals.c.at).where(log_seals.c.first_index >= log_to).order_by(log_seals.c.first_index)
+        kept_from = max(kept_from, tx.execute(first.limit(1)).scalar() or now)
+    return kept_from if began is None or kept_from > began else None
 
 
 def old_seals(tx: Connection, first: int, before: datetime) -> tuple[int, list[int]]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 
 from bridge.audit import Stopped, audit
 from bridge.settings import Source
-from bridge.store import stating
+from bridge.store import pruning, stating
 from bridge.store.engine import Store
 
 LOOK_EVERY_SECONDS = 60.0
@@ -29,11 +30,13 @@ class Stating:
         *,
         store: Store,
         sources: Mapping[str, Source],  # may change while we serve
+        log_kept: timedelta,  # by `retention`: what is older may be gone, and is not compared
         stopping: Callable[[], bool],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._sources = sources
+        self._log_kept = log_kept
         self._stopping = stopping
         self._monotonic = monotonic
         self._next = 0.0
@@ -56,9 +59,11 @@ class Stating:
         # The turn is ours, and nothing is written. If we die here, another process takes it when the lease has run out.
         expected = {name: source.expect_every for name, source in dict(self._sources).items()}
         until = turn.day + stating.DAY
+        with self._store.reading() as tx:
+            horizon = pruning.horizon(tx, self._log_kept, self._store.now(tx))
         try:
             found = audit(
-                self._store, since=turn.day, until=until, expected=expected, horizon=None, stopped=self._stopping
+                self._store, since=turn.day, until=until, expected=expected, horizon=horizon, stopped=self._stopping
             )
         except Stopped:
             self._store.in_transaction(stating.release, "statement_left")

@@ -57,6 +57,7 @@ PASSWORD, SECRET = "DOOMED_PASSWORD", "DOOMED_SECRET"
 CLIENT_ID = "bridge-client"
 SIGNING_KEY = Ed25519PrivateKey.from_private_bytes(bytes([7] * 32))
 LONG_AGO = timedelta(hours=1)
+LONG_KEPT = timedelta(days=365)
 ROUNDS_MAX = 200
 TARGET = Target(
     name="itsm",
@@ -390,9 +391,9 @@ def stated(place: Place) -> Iterator[Callable[[], None]]:
 
     yield lambda: place.fire("d1")
     yield began
-    yield lambda: Stating(store=place.store, sources={}, stopping=stops).look()
+    yield lambda: Stating(store=place.store, sources={}, log_kept=LONG_KEPT, stopping=stops).look()
     yield began  # a lease of one that died has run out
-    yield lambda: Stating(store=place.store, sources={}, stopping=bool).look()
+    yield lambda: Stating(store=place.store, sources={}, log_kept=LONG_KEPT, stopping=bool).look()
 
 
 def replayed(place: Place) -> Iterator[Callable[[], None]]:

@@ -16,10 +16,15 @@ from test_audit import Intake
 from bridge.settings import Source, SourceAuth
 from bridge.store import stating
 from bridge.store.engine import Store, open_store
+from bridge.store.log_tables import log_seals
+from bridge.store.pruning import PLACE, horizon
+from bridge.store.reconciler_tables import prunings
 from bridge.store.statement_tables import statements
 from bridge.store.stating import DAY, SETTLES, midnight
 from bridge.store.tables import alerts, installation, log_entries, metadata
 from bridge.sync.stating import Stating
+
+KEPT = timedelta(days=365)
 
 
 def told(store: Store) -> list[dict[str, Any]]:
@@ -43,7 +48,7 @@ def began(store: Store, days_ago: int) -> None:
 
 
 def look(store: Store, sources: dict[str, Source] | None = None, *, stopping: Callable[[], bool] = bool) -> None:
-    Stating(store=store, sources=sources or {}, stopping=stopping).look()
+    Stating(store=store, sources=sources or {}, log_kept=KEPT, stopping=stopping).look()
 
 
 @pytest.fixture
@@ -137,6 +142,33 @@ def test_a_statement_without_differences_is_no_matter_for_readyz(store: Store) -
         assert stating.differs(tx) == ""
 
 
+def test_what_was_pruned_is_not_missed(taken: Intake) -> None:
+    """The log is kept for a second here: of the day nothing is compared, and its statement says so."""
+    began(taken.store, 1)
+    taken.take(alert("r1", kind="noisy"), at=midnight(taken.store.moment()) - timedelta(hours=9))
+    with taken.store.transaction() as tx:
+        tx.execute(delete(log_entries).where(log_entries.c.delivery == 1))
+    kept = timedelta(seconds=1)
+    Stating(store=taken.store, sources={}, log_kept=kept, stopping=bool).look()
+    (entry,) = told(taken.store)
+    assert (entry["outcome"], entry["detail"]["sources"]["probe"]["received"]) == ("complete", 1)
+    assert "compared_from" in entry["detail"]
+
+
+def test_once_entries_were_pruned_the_first_seal_that_is_left_tells_from_when_all_is_there(store: Store) -> None:
+    now = store.moment()
+    with store.transaction() as tx:
+        tx.execute(installation.insert().values(id="0a1b2c3d", created_at=now - 90 * DAY))
+        assert horizon(tx, KEPT, now) is None
+        assert horizon(tx, 30 * DAY, now) == now - 30 * DAY
+        for first, days in ((0, 60), (10, 40), (20, 20)):
+            sealed = {"size": first + 10, "ids": b"", "id_min": 1, "id_max": 1, "root": b"", "note": ""}
+            tx.execute(log_seals.insert().values(first_index=first, at=now - days * DAY, **sealed))
+        tx.execute(prunings.insert().values(name=PLACE, epoch=0, due_at=now, log_to=20))
+        assert horizon(tx, KEPT, now) == now - 20 * DAY
+        assert horizon(tx, 10 * DAY, now) == now - 10 * DAY
+
+
 def test_a_turn_is_one_process_s_until_its_lease_runs_out(store: Store) -> None:
     began(store, 1)
     with store.transaction() as tx:
@@ -179,7 +211,7 @@ def test_a_process_that_stops_leaves_its_turn_to_the_next(taken: Intake) -> None
 
 def test_nobody_looks_more_than_once_a_minute(clock: tuple[Clock, Store]) -> None:
     moving, store = clock
-    one = Stating(store=store, sources={}, stopping=bool, monotonic=moving.monotonic)
+    one = Stating(store=store, sources={}, log_kept=KEPT, stopping=bool, monotonic=moving.monotonic)
     one.look()
     moving.advance(days=1)
     moving.now -= timedelta(hours=23, minutes=59, seconds=30)
