@@ -27,7 +27,7 @@ from bridge.store.sealing import Sealed, seal, waiting
 
 ENTRIES_MAX = 256  # so many do not wait
 AGE_MAX = timedelta(seconds=1)  # nor does one that is as old as this
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 0.5
 BATCH_ENTRIES = 1_024  # of one seal: a few milliseconds of SQLite's write lock
 PAUSE_SECONDS = 0.02  # between two seals: intake comes first
 LATE = timedelta(minutes=1)  # older entries that wait are told

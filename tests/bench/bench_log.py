@@ -3,13 +3,15 @@
     python tests/bench/bench_log.py [--engine sqlite|postgresql] [--requests N] [--pairs N]
 
 Two servers as bench_intake has them, each with its own database: one writes the log and seals it, one does neither.
-They take the same load in turn, in pairs; the cost is the median of what each pair shows.
+They take the same load in turn, in pairs; the cost is the median of what each pair shows. Processor time tells the same
+where other work on the machine takes turns with ours.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import statistics
 import sys
 import tempfile
@@ -98,28 +100,41 @@ def databases(engine: str) -> Iterator[tuple[str, str]]:
 
 def compare(engine: str, plain: str, logged: str, arguments: argparse.Namespace) -> None:
     rates: dict[str, list[float]] = {"without": [], "with": []}
+    work: dict[str, list[float]] = {"without": [], "with": []}  # processor seconds of the server for each turn
     with contextlib.ExitStack() as stack:
-        ports = {
-            "without": stack.enter_context(served("bench_log:without_log", plain))[0],
-            "with": stack.enter_context(served("bench_log:with_log", logged))[0],
+        servers = {
+            "without": stack.enter_context(served("bench_log:without_log", plain)),
+            "with": stack.enter_context(served("bench_log:with_log", logged)),
         }
         store = stack.enter_context(contextlib.closing(open_store(logged, utc_now)))
         seconds: list[float] = []
         for pair in range(arguments.pairs):
             for kind in list(rates) if pair % 2 else list(rates)[::-1]:
                 lag = Lag(store)
+                port, worker = servers[kind]
+                before = processor_seconds(worker)
                 with lag.watched() if kind == "with" else contextlib.nullcontext():
-                    took, _ = run_load([ports[kind]], "single", arguments.requests, f"{kind}{pair}")
+                    took, _ = run_load([port], "single", arguments.requests, f"{kind}{pair}")
+                work[kind].append(processor_seconds(worker) - before)
                 rates[kind].append(arguments.requests / took)
                 seconds += lag.seconds
     costs = [1 - on / off for off, on in zip(rates["without"], rates["with"], strict=True)]
+    works = [on / off - 1 for off, on in zip(work["without"], work["with"], strict=True)]
     low, high = min(costs), max(costs)
     of = f"median of {arguments.pairs} pairs, {low:.1%} to {high:.1%}"
     print(
         f"{engine}: intake without the log, with it  {_median(rates, 'without')}, {_median(rates, 'with')} requests/s"
     )
     print(f"{engine}: cost of the log at intake        {statistics.median(costs):.1%} ({of})   aim {COST_AIM:.0%}")
+    spread = f"{min(works):.1%} to {max(works):.1%}"
+    print(f"{engine}: processor time beside that       {statistics.median(works):+.1%} ({spread})")
     print(f"{engine}: sealing lag under full load      {max(seconds, default=0.0):.1f} s at most   aim {LAG_AIM:.0f} s")
+
+
+def processor_seconds(pid: int) -> float:
+    """Of a process and its threads so far, in steps of the kernel's clock."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _median(rates: dict[str, list[float]], kind: str) -> str:
