@@ -181,6 +181,7 @@ def _verdict(header: dict[str, Any], body: Whole, signed: Checkpoint, kept: Sequ
         "not_checked": signed.others,  # key IDs of signatures by keys that were not given
         "entries": body.entries,
         "pruned": body.pruned,
+        "pruned_later": body.pruned_later,
         "indices": body.indices,  # the first and the last
         "earliest": body.earliest,
         "latest": body.latest,
@@ -196,6 +197,11 @@ def _verdict(header: dict[str, Any], body: Whole, signed: Checkpoint, kept: Sequ
     else:
         says = [f"A selection of the log of {log}: {has}, each in its checkpoint of {signed.size}."]
         says.append(f"Not proven is that none is left out of what was asked for: {shown(header['filter'])}.")
+    if body.pruned_later:
+        later = counted(body.pruned_later, "pruned entry stands", "pruned entries stand")
+        says.append(
+            f"{later} after one that was kept. Retention takes the oldest first: ask who took these out, and why."
+        )
     if body.earliest is not None:
         says.append(f"Times of the entries: {bare(body.earliest)} to {bare(body.latest)}.")
     says += [f"Signed by key {key.id_for(signed.origin)}: SHA-256 {key.fingerprint}." for key in signed.keys]
@@ -272,6 +278,7 @@ class Whole:
     def __init__(self, signed: Checkpoint | None, keys: Sequence[Key], kept: Sequence[Checkpoint]) -> None:
         self.signed, self.keys = signed, keys
         self.entries = self.pruned = 0
+        self.pruned_later = 0  # after an entry that is here: retention takes the oldest
         self.earliest: str | None = None
         self.latest: str | None = None
         self._tree = Tree()
@@ -289,6 +296,7 @@ class Whole:
             for hashed in _hashes(value, self._at(value["first"])):
                 self._add(hashed)
             self.pruned += value["pruned"]
+            self.pruned_later += value["pruned"] if self.entries else 0
         elif kind == PASSED:
             self._passed(value["checkpoint"])
         elif kind == CONSISTENCY:

@@ -58,6 +58,17 @@ def test_an_export_with_pruned_entries_and_checkpoints_on_the_way_verifies() -> 
     assert (verdict.facts["entries"], verdict.facts["pruned"]) == (SIZE - 2, 2)
 
 
+@pytest.mark.parametrize(
+    ("pruned", "said"),
+    [([0, 1, 2], []), ([1], ["1 pruned entry stands"]), ([0, 2, 6], ["2 pruned entries stand"])],
+    ids=["the oldest", "one later", "two later"],
+)
+def test_entries_that_were_taken_out_of_the_middle_verify_and_are_told(pruned: list[int], said: list[str]) -> None:
+    verdict = verdict_on(LOG.whole(pruned=pruned))
+    assert verdict.verified
+    assert [one.partition(" after")[0] for one in verdict.says if "took these out" in one] == said
+
+
 def test_a_selection_of_nothing_verifies() -> None:
     assert verdict_on(LOG.selection([])).verified
 
@@ -204,6 +215,12 @@ def test_a_hash_of_a_pruned_entry_that_is_another_is_found() -> None:
         encoded(LOG.leaves[2]).encode(), encoded(LOG.root(1)).encode()
     )
     assert said_of(closed_anew(changed)) == "Of the entries 0 to 2 one or more are not what was signed."
+
+
+def test_a_line_of_no_pruned_entries_is_refused() -> None:
+    lines = lines_of(WHOLE)
+    lines.insert(3, line_of({"first": 2, "hashes": "", "pruned": 0}))
+    assert "not the hashes of 0 pruned entries" in said_of(closed_anew(b"".join(lines)))
 
 
 def test_a_line_that_cannot_be_read_is_named_with_the_index_that_is_due() -> None:
