@@ -272,6 +272,7 @@ def intend(store: Store, library: Library, held: Held) -> int:
             held,
             settlement_of(held),
             {"impact": "1"},
+            before={},
             ref="0a1b2c3d",
             target="itsm",
             revision_id=library["probe"].revision_id,

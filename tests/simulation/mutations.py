@@ -134,9 +134,9 @@ def no_mark() -> None:
     """Of what goes with an incident nothing is kept that it may have been sent."""
     real = additions.again
 
-    def again(tx: Any, held: Any, due_at: Any, error: Any, *, tries: int, sent_until: Any) -> None:
+    def again(*given: Any, sent_until: Any, **more: Any) -> None:
         del sent_until
-        real(tx, held, due_at, error, tries=tries, sent_until=None)
+        real(*given, sent_until=None, **more)
 
     additions.about_to_send = lambda *_given: True  # type: ignore[assignment]
     additions.again = again
