@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from intake_world import alert, delivery, library_of, rows
 from publishing_world import BRIDGE_YAML
 from sqlalchemy import update
@@ -15,8 +17,11 @@ from sqlalchemy import update
 import bridge.wiring
 from bridge.cli import main
 from bridge.erasure import digest_of
+from bridge.log.note import Signer
 from bridge.store import intake
 from bridge.store.engine import Store, open_store
+from bridge.store.log_tables import log_seals
+from bridge.store.sealing import seal
 from bridge.store.tables import correlations, deliveries, log_entries
 
 CANARY = "canary-7f3a"
@@ -131,6 +136,26 @@ def test_a_person_at_a_terminal_is_asked(
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda _="": answer.strip())
     assert "WOULD BE REMOVED" in place.run("log", "erase", "--person", CANARY, status=status)
     assert place.bodies() == left
+
+
+def test_an_export_after_erasure_and_pruning_verifies_with_the_public_key_alone(place: Place, tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    signer = Signer("incident-bridge/0a1b2c3d", key)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "log.pub").write_bytes(public)
+    for rule in ("r1", "r2", "r3"):
+        place.takes(rule)
+    with place.store.transaction() as tx:
+        seal(tx, [signer], place.store.now(tx), 2)
+        tx.execute(update(log_seals).values(at=place.store.now(tx) - timedelta(days=366)))
+    place.run("log", "erase", "--person", CANARY, "--yes")
+    assert place.json("db", "prune")["removed"] == {"entries": 2}
+    with place.store.transaction() as tx:
+        seal(tx, [signer], place.store.now(tx), 1_000)
+    export = tmp_path / "log.jsonl"
+    place.run("log", "export", "--output", str(export))
+    assert main(["log", "verify", str(export), "--key", str(tmp_path / "log.pub")]) == 0
+    assert CANARY not in export.read_text("utf-8")
 
 
 def test_pruning_says_what_went(place: Place) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from bridge.log.note import BadNote, Checkpoint, Signer, opened, verifier
 from bridge.log.tree import Frontier, leaf_hash, root_of
-from bridge.store import tables
+from bridge.store import pruning, tables
 from bridge.store.engine import Store
 from bridge.store.log_tables import log_head, log_seals, log_tiles
 from bridge.store.sealing import seal, unpacked, waiting
@@ -36,18 +36,28 @@ def log_wrongs(store: Store, installation: str, *, at_rest: bool) -> list[str]:
         tiles = {(row.level, row.number): bytes(row.hashes) for row in tx.execute(select(log_tiles))}
         query = select(tables.log_entries.c.id, tables.log_entries.c.entry)
         entries = {row.id: bytes(row.entry) for row in tx.execute(query)}
+        pruned_to = pruning.pruned_to(tx)
     sealed = [one for row in seals for one in unpacked(row.ids)]
     wrong = [f"entry {one} is sealed twice" for one, times in Counter(sealed).items() if times > 1]
-    wrong += [f"entry {one} is sealed and is not there" for one in sorted(set(sealed) - set(entries))]
+    kept = sealed[pruned_to:]
+    wrong += [f"entry {one} is sealed and is not there" for one in sorted(set(kept) - set(entries))]
     if at_rest and (left := sorted(set(before) - set(sealed))):
         wrong.append(f"entries {left} are never sealed")
     if wrong or head is None:
         return wrong
     if head.size != len(sealed):
         wrong.append(f"the head says {head.size}, and {len(sealed)} entries are sealed")
-    leaves = [leaf_hash(entries[one]) for one in sealed]
+    leaves = [
+        leaf_hash(entries[one]) if one in entries else _hash_of_pruned(tiles, at) for at, one in enumerate(sealed)
+    ]
     keys = [verifier(one) for one in {signer.vkey, *head.keys.split("\n"), *_former_keys(entries.values())} if one]
     return [*wrong, *_seals(seals, leaves, signer.name, keys), *_tiles(tiles, leaves)]
+
+
+def _hash_of_pruned(tiles: dict[tuple[int, int], bytes], index: int) -> bytes:
+    """All that is left of an entry that was pruned."""
+    number, place = divmod(index, 256)
+    return tiles[0, number][32 * place : 32 * place + 32]
 
 
 def seal_all(store: Store, signer: Signer) -> None:
