@@ -21,7 +21,7 @@ from machine import WAIT_SECONDS_MAX, direct
 from postgres import Postgres, postgres
 from sqlalchemy import func, select
 
-from bridge.store.tables import call_minutes
+from bridge.store.reconciler_tables import call_minutes
 
 BRIDGE = (sys.executable, "-m", "bridge.cli")
 INTAKES = ("intake-1", "intake-2")
