@@ -217,6 +217,20 @@ def test_a_hash_of_a_pruned_entry_that_is_another_is_found() -> None:
     assert said_of(closed_anew(changed)) == "Of the entries 0 to 2 one or more are not what was signed."
 
 
+def test_in_a_selection_an_entry_stands_once_and_in_order() -> None:
+    lines = lines_of(SELECTED)
+    for changed in ([*lines[:2], *lines[1:]], [lines[0], lines[2], lines[1], *lines[3:]]):
+        assert "or more is due" in said_of(closed_anew(b"".join(changed)))
+
+
+def test_nothing_goes_on_from_an_empty_log_with_another_root() -> None:
+    empty, now = (
+        verify.Checkpoint(ORIGIN, 0, bytes(32), (), ()),
+        verify.Checkpoint(ORIGIN, SIZE, LOG.root(SIZE), (), ()),
+    )
+    assert not verify.grown(empty, now, [])
+
+
 def test_a_line_of_no_pruned_entries_is_refused() -> None:
     lines = lines_of(WHOLE)
     lines.insert(3, line_of({"first": 2, "hashes": "", "pruned": 0}))
