@@ -93,11 +93,13 @@ def _show(world: World) -> None:
         + ", ".join(f"{count} {action}" for action, count in entries.most_common())
         + "."
     )
-    click.echo("It is not sealed yet: sealing and verifying it come with a later version.\n")
+    click.echo()
     story = f".venv/bin/bridge incidents show {rows[-1]['number']} --config {FOLDER / 'bridge.yaml'}"
+    verified = f".venv/bin/bridge log verify {FOLDER / 'log.jsonl'} --key {FOLDER / 'var/log.pub'}"
     click.echo(
         "Look next:\n"
         f"  {story}   # the whole story of one\n"
+        f"  {verified:{len(story)}}   # what an auditor does\n"
         f"  {'make demo KEEP=1':{len(story)}}   # leaves everything running, with a curl for your own alert\n"
         f"  {'.venv/bin/bridge init my-bridge':{len(story)}}   # a bridge of your own, on the simulator"
     )

@@ -100,6 +100,16 @@ def one_incident_each(world: World, _now: datetime) -> str:
     return f"counted in ServiceNow: {len(known)} problems, {len(made)} incidents; none is missing, none is there twice"
 
 
+def the_log_verifies(world: World, _now: datetime) -> str:
+    exported = world.export("log.jsonl")
+    said = world.verdict(exported)
+    _must(said["verified"], " ".join(said["says"]))
+    altered = exported.with_name("altered.jsonl")
+    altered.write_bytes(exported.read_bytes().replace(b"source:elastic", b"source:elastik", 1))
+    _must(not world.verdict(altered)["verified"], "one letter of the log was changed, and nobody noticed")
+    return f"the log, {said['entries']} entries, verifies with its public key alone; one changed letter is found"
+
+
 SCENES: tuple[Scene, ...] = (
     five_alerts_one_incident,
     the_same_delivery_again,
@@ -110,6 +120,7 @@ SCENES: tuple[Scene, ...] = (
     quarantine_drains,
     servicenow_down_loses_nothing,
     one_incident_each,
+    the_log_verifies,
 )
 
 

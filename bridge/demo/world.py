@@ -22,6 +22,7 @@ import requests
 
 from bridge.alert import Json
 from bridge.errors import Permanent, Transient
+from bridge.log import verify
 
 MARK = ".made-by-bridge-demo"  # only a folder that holds it is ever removed
 MAPPINGS = Path(__file__).resolve().parents[2] / "mappings"
@@ -145,6 +146,18 @@ class World:
     def command(self, *words: str) -> Json:
         """What a `bridge … --json` command says."""
         return json.loads(self._run(*words, "--config", str(self.config), "--json"))
+
+    def export(self, name: str) -> Path:
+        """The correlation log as far as it is sealed, as an auditor gets it."""
+        path = self.folder / name
+        self._run("log", "export", "--output", str(path), "--config", str(self.config))
+        return path
+
+    def verdict(self, exported: Path) -> Json:
+        """What the verifier says of an export, which needs nothing of the bridge but its public key."""
+        verifier = [sys.executable, verify.__file__, str(exported), "--key", str(self.folder / "var/log.pub"), "--json"]
+        done = subprocess.run(verifier, capture_output=True, check=False, timeout=COMMAND_SECONDS_MAX)  # noqa: S603
+        return json.loads(done.stdout)
 
     def wait_for(self, what: str, true: Callable[[], bool], seconds: float = 15.0) -> None:
         """Raises Permanent when `what` has not come true in time, or a process has ended."""
