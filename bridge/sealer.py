@@ -121,7 +121,7 @@ class Sealer:
         """True: something was sealed."""
         signers, took = self._signers(), False
         while True:
-            sealed = self._store.in_transaction(partial(self._seal, signers), "seal")
+            sealed = seal_some(self._store, signers)
             # The seal is durable, or nothing of it is: one row says which entries it took, in the transaction that
             # moves the head on. If we die here, nobody but the anchors has yet to learn of it.
             took |= sealed is not None
@@ -129,16 +129,22 @@ class Sealer:
                 return took
             self._stopping.wait(PAUSE_SECONDS)
 
-    def _seal(self, signers: Sequence[Signer], tx: Connection) -> Sealed | None:
-        renumber_if_moved(tx)
-        return seal(tx, signers, self._store.now(tx), BATCH_ENTRIES)
-
     def _nothing_waits(self) -> bool:
         try:
             with self._store.reading() as tx:
                 return waiting(tx, 1).entries == 0
         except Transient:
             return True
+
+
+def seal_some(store: Store, signers: Sequence[Signer]) -> Sealed | None:
+    """One seal. None: nothing waits, or another process seals. Raises Transient."""
+
+    def work(tx: Connection) -> Sealed | None:
+        renumber_if_moved(tx)
+        return seal(tx, signers, store.now(tx), BATCH_ENTRIES)
+
+    return store.in_transaction(work, "seal")
 
 
 def _late(oldest_at: datetime | None, now: datetime) -> str:

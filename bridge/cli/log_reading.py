@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bridge.store.logbook import Seal
 
 NOBODY_SEALS = timedelta(seconds=10)  # an entry that has waited for so long: no process that serves is there
-WAITING_COUNTED_MAX = 10_000
 
 
 def noted(store: Store, action: Action, detail: dict[str, Json]) -> None:
@@ -40,20 +39,20 @@ def sealed_head(settings: Settings, store: Store) -> tuple[Seal, str]:
     Where no process seals, what waits is sealed here, if the key can be read. Raises Permanent without any checkpoint.
     """
     from bridge.store.logbook import newest_checkpoint
-    from bridge.store.sealing import waiting
+    from bridge.store.sealing import COUNTED_MAX, waiting
 
     with store.reading() as tx:
-        head, found, now = newest_checkpoint(tx), waiting(tx, WAITING_COUNTED_MAX), store.now(tx)
+        head, found, now = newest_checkpoint(tx), waiting(tx, COUNTED_MAX), store.now(tx)
     why = ""
     if found.oldest_at is not None and (head is None or now - found.oldest_at > NOBODY_SEALS):
         why = _seal_all(settings, store)
         with store.reading() as tx:
-            head, found = newest_checkpoint(tx), waiting(tx, WAITING_COUNTED_MAX)
+            head, found = newest_checkpoint(tx), waiting(tx, COUNTED_MAX)
     if head is None:
         raise Permanent("no_checkpoint", f"the log has no checkpoint yet: {why or 'it has no entry'}")
     if not found.entries:
         return head, ""
-    many = entries_text(found.entries) if found.entries < WAITING_COUNTED_MAX else f"At least {found.entries} entries"
+    many = entries_text(found.entries) if found.entries < COUNTED_MAX else f"At least {found.entries} entries"
     newer = f"{many} {'is' if found.entries == 1 else 'are'} newer than the last checkpoint"
     return head, f"{newer}: {why}." if why else f"{newer}."
 
@@ -64,15 +63,16 @@ def entries_text(many: int) -> str:
 
 def _seal_all(settings: Settings, store: Store) -> str:
     """Seal what waits. Returns why not all of it is sealed."""
-    from bridge.sealer import BATCH_ENTRIES, NoKey, read_signers
-    from bridge.store.sealing import seal
+    from bridge.sealer import NoKey, read_signers, seal_some
+    from bridge.store.moved import renumber_if_moved
     from bridge.store.start import installation_id
 
     try:
         with store.transaction() as tx:
+            renumber_if_moved(tx)  # before a start has: the seals of this transaction leave out what it rewrites
             installation = installation_id(tx, store.now(tx))
         signers = read_signers(settings.signing_keys, f"incident-bridge/{installation}")
-        while store.in_transaction(lambda tx: seal(tx, signers, store.now(tx), BATCH_ENTRIES), "seal") is not None:
+        while (sealed := seal_some(store, signers)) is not None and sealed.more:
             pass
     except NoKey as error:
         return str(error)

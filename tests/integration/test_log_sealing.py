@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from export_world import BRIDGE
 from sqlalchemy import select
 
+from bridge.cli.log_reading import sealed_head
 from bridge.log.entries import Action, Entry, append
 from bridge.log.note import Signer, opened, verifier
 from bridge.log.tree import (
@@ -19,12 +24,14 @@ from bridge.log.tree import (
     root_of,
     verify_consistency,
 )
+from bridge.settings import load_settings
+from bridge.store.columns import EPOCH
 from bridge.store.engine import Store
 from bridge.store.log_tables import log_head, log_seals
 from bridge.store.logbook import entries_between, hash_reader, index_of, newest_checkpoint, seal_holding
 from bridge.store.moved import renumber_if_moved
 from bridge.store.sealing import Horizon, Sealed, seal, waiting
-from bridge.store.tables import log_entries
+from bridge.store.tables import installation, log_entries
 
 OURS = Signer("incident-bridge/0a1b2c3d", Ed25519PrivateKey.from_private_bytes(bytes(32)))
 NEXT = Signer("incident-bridge/0a1b2c3d", Ed25519PrivateKey.from_private_bytes(bytes([1] * 32)))
@@ -228,15 +235,7 @@ def test_what_the_sealing_transaction_wrote_itself_is_sealed_next(postgres: Stor
 
 
 def test_a_database_that_a_dump_brought_elsewhere_goes_on(postgres: Store) -> None:
-    """There transactions are counted from lower on: what the dump carries seems to be of the future."""
-    write(postgres, 3, "sealed")
-    seal_all(postgres, 2)
-    write(postgres, 2, "left")
-    with postgres.transaction() as tx:
-        tx.execute(log_entries.update().values(xact=log_entries.c.xact + 1_000_000))
-        horizon = msgspec.json.decode(tx.execute(select(log_head.c.horizon)).scalar_one(), type=Horizon)
-        moved = Horizon(end=horizon.end + 1_000_000, running=tuple(one + 1_000_000 for one in horizon.running))
-        tx.execute(log_head.update().values(horizon=msgspec.json.encode(moved).decode()))
+    brought_elsewhere(postgres)
     write(postgres, 1, "new before")
     with postgres.engine.connect() as slow, slow.begin():
         append(slow, Entry(at=postgres.now(slow), action=Action.DECIDED, actor="late"))
@@ -248,6 +247,31 @@ def test_a_database_that_a_dump_brought_elsewhere_goes_on(postgres: Store) -> No
     assert sorted(actors(postgres)) == sorted(
         [*(f"sealed {one}" for one in range(3)), "left 0", "left 1", "new before 0", "new after 0", "late"]
     )
+
+
+def test_a_command_that_seals_such_a_database_seals_nothing_twice(
+    postgres: Store, postgres_url: str, tmp_path: Path
+) -> None:
+    brought_elsewhere(postgres)
+    with postgres.transaction() as tx:
+        tx.execute(installation.insert().values(id="0a1b2c3d", created_at=postgres.now(tx)))
+        tx.execute(log_entries.update().values(at=EPOCH))
+    (tmp_path / "log.key").write_bytes(OURS.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (tmp_path / "bridge.yaml").write_text(BRIDGE % json.dumps(postgres_url))
+    sealed_head(load_settings(tmp_path / "bridge.yaml"), postgres)
+    assert sorted(actors(postgres)) == [*(f"left {one}" for one in range(2)), *(f"sealed {one}" for one in range(3))]
+
+
+def brought_elsewhere(store: Store) -> None:
+    """Where transactions are counted from lower on: what the dump carries seems to be of the future."""
+    write(store, 3, "sealed")
+    seal_all(store, 2)
+    write(store, 2, "left")
+    with store.transaction() as tx:
+        tx.execute(log_entries.update().values(xact=log_entries.c.xact + 1_000_000))
+        horizon = msgspec.json.decode(tx.execute(select(log_head.c.horizon)).scalar_one(), type=Horizon)
+        moved = Horizon(end=horizon.end + 1_000_000, running=tuple(one + 1_000_000 for one in horizon.running))
+        tx.execute(log_head.update().values(horizon=msgspec.json.encode(moved).decode()))
 
 
 def test_a_seal_leaves_a_database_that_was_not_moved_alone(store: Store) -> None:
