@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sqlalchemy import Connection
 
 from bridge.errors import Transient
-from bridge.log.note import Signer
+from bridge.log.note import Signer, origin_of
 from bridge.settings import Settings
 from bridge.store.engine import Store
 from bridge.store.moved import renumber_if_moved
@@ -156,7 +156,7 @@ def _late(oldest_at: datetime | None, now: datetime) -> str:
 
 def sealer_of(settings: Settings, store: Store, installation: str) -> Sealer:
     """With the keys that `log.signing_key` names, as their files are at each seal."""
-    return Sealer(store, partial(read_signers, settings.signing_keys, f"incident-bridge/{installation}"))
+    return Sealer(store, partial(read_signers, settings.signing_keys, origin_of(installation)))
 
 
 def read_signers(paths: Sequence[Path], origin: str) -> list[Signer]:

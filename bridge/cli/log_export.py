@@ -130,8 +130,7 @@ def _lines(
     if form == CSV:
         return csv_lines(pieces)
     grown = [grown_since(store, note, head) for note in kept]
-    origin = head.note.partition("\n")[0]
-    return jsonl(pieces, origin=origin, asked=asked.named(), checkpoint=head.note, consistency=grown)
+    return jsonl(pieces, origin=head.origin, asked=asked.named(), checkpoint=head.note, consistency=grown)
 
 
 def _pieces(store: Store, asked: Filter, size: int, tally: Tally, done: Callable[[int], None]) -> Iterator[Piece]:

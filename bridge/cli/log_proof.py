@@ -50,12 +50,11 @@ def prove_command(entry: int, config: Path, earlier: Path | None, *, as_json: bo
     with opened(config) as (settings, store):
         sealed_head(settings, store)
         found, head = _proved(store, entry)
-        told = {"filter": Filter(entry=entry).named(), "entries": 1, "size": head.size}
+        asked = Filter(entry=entry).named()
+        told = {"filter": asked, "entries": 1, "size": head.size}
         if as_json:
-            origin = head.note.partition("\n")[0]
             grown = [grown_since(store, note, head) for note in kept]
-            asked = Filter(entry=entry).named()
-            lines = jsonl([found], origin=origin, asked=asked, checkpoint=head.note, consistency=grown)
+            lines = jsonl([found], origin=head.origin, asked=asked, checkpoint=head.note, consistency=grown)
             export = b"".join(lines)
             sha256 = hashlib.sha256(export).hexdigest()
             noted(store, Action.LOG_EXPORTED, told | {"format": "jsonl", "sha256": sha256})
@@ -137,7 +136,7 @@ def checkpoint_command(config: Path, *, as_json: bool, as_vkey: bool) -> None:
     elif as_json:
         show_json(
             {
-                "origin": head.note.partition("\n")[0],
+                "origin": head.origin,
                 "size": head.size,
                 "root": base64.b64encode(head.root).decode(),
                 "at": head.at,

@@ -63,6 +63,7 @@ def entries_text(many: int) -> str:
 
 def _seal_all(settings: Settings, store: Store) -> str:
     """Seal what waits. Returns why not all of it is sealed."""
+    from bridge.log.note import origin_of
     from bridge.sealer import NoKey, read_signers, seal_some
     from bridge.store.moved import renumber_if_moved
     from bridge.store.start import installation_id
@@ -71,7 +72,7 @@ def _seal_all(settings: Settings, store: Store) -> str:
         with store.transaction() as tx:
             renumber_if_moved(tx)  # before a start has: the seals of this transaction leave out what it rewrites
             installation = installation_id(tx, store.now(tx))
-        signers = read_signers(settings.signing_keys, f"incident-bridge/{installation}")
+        signers = read_signers(settings.signing_keys, origin_of(installation))
         while (sealed := seal_some(store, signers)) is not None and sealed.more:
             pass
     except NoKey as error:

@@ -28,8 +28,7 @@ from_option = click.option(
 
 def notes_in(path: Path) -> list[str]:
     """Raises click.BadParameter when the file has no checkpoint in it."""
-    from bridge.log.export import unverified
-    from bridge.log.note import BadNote
+    from bridge.log.note import BadNote, unverified
     from bridge.log.verify import Misuse, kept_in
 
     try:
@@ -45,7 +44,8 @@ def notes_in(path: Path) -> list[str]:
 
 def grown_since(store: Store, kept: str, head: Seal) -> Consistency:
     """The proof that the log has only grown since. Raises Permanent when it has not."""
-    from bridge.log.export import Consistency, unverified
+    from bridge.log.export import Consistency
+    from bridge.log.note import unverified
     from bridge.log.tree import BadProof, consistency_proof, verify_consistency
     from bridge.store.logbook import hash_reader
 

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 import msgspec
 
 from bridge.alert import Json, key_of
-from bridge.log.note import Checkpoint, read_checkpoint
 
 FORMAT = 1
 PRUNED_RUN_MAX = 256  # hashes in one line
@@ -210,11 +209,6 @@ def _before_last(
             yield b'{"entry":%b,"index":%d,"proof":%b}\n' % (piece.entry, piece.index, proof)
     for since in consistency:
         yield canonical({"consistency": {"from": since.note, "proof": [_base64(one) for one in since.proof]}})
-
-
-def unverified(note: str) -> Checkpoint:
-    """What a signed note says, whoever has signed it. Raises BadNote."""
-    return read_checkpoint(note.rpartition("\n\n")[0] + "\n")
 
 
 def at_text(at: datetime) -> str:

@@ -27,9 +27,14 @@ class BadNote(ValueError):
     """What was given is no note, no key, or was not signed by the key. The text is for people."""
 
 
+def origin_of(installation: str) -> str:
+    """The name of a store's log, and of the keys that sign it."""
+    return f"incident-bridge/{installation}"
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    origin: str  # incident-bridge/<installation>
+    origin: str  # origin_of
     size: int  # leaves of the tree
     root: bytes  # 32 bytes
 
@@ -73,6 +78,11 @@ def read_checkpoint(text: str) -> Checkpoint:
     if hashed is None or len(hashed) != HASH_BYTES:
         raise BadNote("this is no checkpoint: its third line is no root hash")
     return Checkpoint(origin, int(size), hashed)
+
+
+def unverified(note: str) -> Checkpoint:
+    """What a signed note says, whoever has signed it. Raises BadNote."""
+    return read_checkpoint(note.rpartition("\n\n")[0] + "\n")
 
 
 def sign_text(text: str, signers: Sequence[Signer]) -> str:

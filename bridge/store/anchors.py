@@ -16,6 +16,7 @@ from bridge.correlation.retry import backoff
 from bridge.errors import Permanent, Transient
 from bridge.log.anchors import Anchored
 from bridge.log.entries import Action, Entry, append
+from bridge.log.note import origin_of
 from bridge.log.tree import BadProof, consistency_proof, verify_consistency
 from bridge.store.log_tables import log_anchors
 from bridge.store.logbook import Seal, hash_reader, newest_checkpoint
@@ -94,8 +95,7 @@ def compare(tx: Connection, anchored: Anchored) -> str:
     is not looked at: a checkpoint that somebody made up costs look-ups, one of a key that has gone since must count.
     """
     seen = anchored.checkpoint
-    ours = f"incident-bridge/{tx.execute(select(installation.c.id)).scalar()}"
-    if seen.origin != ours:
+    if seen.origin != origin_of(str(tx.execute(select(installation.c.id)).scalar())):
         text = f"its checkpoints are another installation's, {seen.origin}"
         remedy = "give this one an anchor of its own, or bring the database back that it belongs to"
         raise Permanent("anchor_of_another", f"{text}: {remedy}")

@@ -30,6 +30,11 @@ class Seal:
     note: str  # the signed checkpoint
     at: datetime
 
+    @property
+    def origin(self) -> str:
+        """Of the log, as the checkpoint names it."""
+        return self.note.partition("\n")[0]
+
 
 def newest_checkpoint(tx: Connection) -> Seal | None:
     """None: nothing is sealed yet."""
