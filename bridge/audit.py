@@ -92,7 +92,7 @@ def audit(
         since=since,
         until=until,
         at=now,
-        checked_from=compared.since if compared.since > since else None,
+        compared_from=compared.since if compared.since > since else None,
         sources=tuple(
             _figures(name, one, before.get(name), whole, now, held.get(name, 0), opens, expected, known=name in names)
             for name, one in sorted(sources.items())

@@ -6,10 +6,7 @@ log entry are one transaction, and what is at rest is asked under the locks of t
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,14 +15,13 @@ from functools import partial
 from sqlalchemy import Connection
 
 from bridge.alert import Json
+from bridge.log.digest import new_salt, shortened
 from bridge.log.entries import Action, Entry, append
 from bridge.store.engine import Store
 from bridge.store.erasing import Taken, erase_deliveries, erase_problems, forget_sentences
 from bridge.store.mentions import Mentions
 from bridge.store.tables import log_entries
 
-SALT_BYTES = 16
-DIGEST_CHARACTERS = 22  # 128 bits
 PROBLEMS_PER_BATCH = 50
 SENTENCES_PER_BATCH = 200
 DELIVERIES_PER_BATCH = 200
@@ -52,13 +48,12 @@ class Outcome:
 
 def salted(identifier: str) -> tuple[str, str]:
     """(salt, digest): with the salt, which is stored nowhere, it can be shown whom an entry is about."""
-    salt = secrets.token_bytes(SALT_BYTES)
+    salt = new_salt()
     return salt.hex(), digest_of(salt, identifier)
 
 
 def digest_of(salt: bytes, identifier: str) -> str:
-    whole = hashlib.sha256(salt + identifier.strip().casefold().encode()).digest()
-    return base64.b64encode(whole).decode()[:DIGEST_CHARACTERS]
+    return shortened(salt + identifier.strip().casefold().encode())
 
 
 def survey(store: Store, found: Mentions, order: Order) -> Outcome:

@@ -75,7 +75,7 @@ def show_command(
     from bridge.cli.incidents import found_by
     from bridge.log.entries import Action
     from bridge.store.log_list import list_log
-    from bridge.store.sealed import indices_of
+    from bridge.store.logbook import indices_of
 
     action = _action(action_word)
     with opened(config) as (_, store):

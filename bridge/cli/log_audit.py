@@ -17,7 +17,6 @@ from bridge.cli.options import config_option, example, json_option
 from bridge.cli.output import age, counted, plain, show_json, show_table, span, time_text, to_json
 
 if TYPE_CHECKING:
-    from bridge.alert import Json
     from bridge.log.statement import SourceFigures, Statement
 
 WINDOW = timedelta(hours=24)  # where nothing else is asked for
@@ -72,7 +71,7 @@ def audit_command(config: Path, day: str | None, since: Moment, until: Moment, *
             kept_from = horizon(tx, settings.retention.log, now)
         found = audit(store, since=first, until=end, expected=expected, horizon=kept_from)
     if as_json:
-        show_json(_as_object(found))
+        show_json(to_json(found) | {"outcome": found.word})
     else:
         _show(found)
     if found.difference_count:
@@ -108,8 +107,8 @@ def _midnight(day: str) -> datetime:
 
 def _show(found: Statement) -> None:
     click.echo(f"From {time_text(found.since)} to {time_text(found.until)}, as it is at {time_text(found.at)}.")
-    if found.checked_from is not None:
-        click.echo(f"Store and log are compared from {time_text(found.checked_from)}: what was before is pruned.")
+    if found.compared_from is not None:
+        click.echo(f"Store and log are compared from {time_text(found.compared_from)}: what was before is pruned.")
     click.echo()
     columns = ("", "SOURCE", "RECEIVED", "REFUSED", "ALERTS", "ENDS", "", "HELD", "OPEN", "OLDEST", "P99", "WORST")
     rows = [_row(one, found) for one in found.sources]
@@ -208,9 +207,3 @@ def _took(time: timedelta | None) -> str:
     if time is None:
         return ""
     return f"{time.total_seconds():.1f} s" if time < timedelta(minutes=1) else span(time)
-
-
-def _as_object(found: Statement) -> dict[str, Json]:
-    shown: dict[str, Json] = to_json(found)
-    shown["compared_from"] = shown.pop("checked_from")
-    return shown | {"outcome": found.word}

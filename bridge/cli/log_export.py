@@ -137,7 +137,7 @@ def _pieces(store: Store, asked: Filter, size: int, tally: Tally, done: Callable
     from bridge.log.export import Sieve
     from bridge.log.pieces import selected, whole
     from bridge.store.log_names import about_correlation, about_incident
-    from bridge.store.sealed import first_since
+    from bridge.store.logbook import first_since
 
     if not asked.named():
         return whole(store, size, tally, done)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bridge.log.export import Kept
     from bridge.store.engine import Store
     from bridge.store.logbook import Seal
-    from bridge.store.sealed import Anchored
 
 ID_MAX = 2**63 - 1
 
@@ -85,11 +84,11 @@ def _proved(store: Store, entry: int) -> tuple[Kept, Seal]:
 
     from bridge.log.export import Kept
     from bridge.log.tree import inclusion_proof
-    from bridge.store.logbook import entries_between, hash_reader, index_of, newest_checkpoint
+    from bridge.store.logbook import entries_between, hash_reader, indices_of, newest_checkpoint
     from bridge.store.tables import log_entries
 
     with store.reading() as tx:
-        index = index_of(tx, entry)
+        index = indices_of(tx, [entry]).get(entry)
         if index is None:
             if tx.execute(select(log_entries.c.id).where(log_entries.c.id == entry)).first() is None:
                 raise Permanent("no_such_entry", f"there is no entry {entry}; `bridge log show` has their numbers")
@@ -101,14 +100,6 @@ def _proved(store: Store, entry: int) -> tuple[Kept, Seal]:
         head = newest_checkpoint(tx)  # asked last: it reaches at least as far as what was found
         assert head is not None  # noqa: S101 (the entry was sealed)
         return Kept(index, stored, inclusion_proof(index, head.size, hash_reader(tx))), head
-
-
-def _kept_by(store: Store) -> tuple[list[str], list[Anchored]]:
-    """(vkey lines of those who signed the newest checkpoint, anchors)"""
-    from bridge.store.sealed import anchored, signing_keys
-
-    with store.reading() as tx:
-        return signing_keys(tx), anchored(tx)
 
 
 @click.command(
@@ -127,9 +118,13 @@ def checkpoint_command(config: Path, *, as_json: bool, as_vkey: bool) -> None:
     """
     if as_json and as_vkey:
         raise click.UsageError("say --json or --vkey, not both: --json has the keys too")
+    from bridge.store.anchors import anchors_of
+    from bridge.store.logbook import signing_keys
+
     with opened(config) as (settings, store):
         head, newer = sealed_head(settings, store)
-        keys, anchors = _kept_by(store)
+        with store.reading() as tx:
+            keys, anchors = signing_keys(tx), anchors_of(tx)
     if as_vkey:
         for key in keys:
             click.echo(key)

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.alert import Json, Severity
+from bridge.canonical import at_text
 
 UNBOUNDED_COLUMNS = 10_000  # into a pipe or a file: nothing is wrapped or cut
 TERMINAL_ROW_MAX = 200  # longer cells are cut on a terminal, where they would push everything else away
@@ -133,7 +134,7 @@ def to_json(value: object) -> Json:
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
     if isinstance(value, datetime):
-        return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return at_text(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, Severity | bytes):

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from bridge.canonical import at_text
 from bridge.errors import Transient
 from bridge.log.note import BadNote, Checkpoint, unverified
 from bridge.settings import AnchorFile, AnchorSyslog
@@ -65,8 +66,7 @@ def anchor_for(setting: AnchorFile | AnchorSyslog) -> Anchor:
 
 def line_of(note: str, at: datetime) -> bytes:
     """ASCII, so that no collector's idea of letters touches what is signed."""
-    moment = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return json.dumps({"at": moment, "checkpoint": note}, separators=(",", ":")).encode("ascii")
+    return json.dumps({"at": at_text(at), "checkpoint": note}, separators=(",", ":")).encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from base64 import b64encode
 from collections.abc import Mapping
 
 from bridge.alert import Json
+from bridge.canonical import canonical
 
 SALT_BYTES = 16
 DIGEST_CHARS = 22  # of base64, which is more than 128 bits
@@ -21,9 +21,12 @@ def new_salt() -> bytes:
 
 def digest(salt: bytes, name: str, value: Json) -> str:
     """SHA-256 over the salt, the field's name, a zero byte and the value as canonical JSON."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    whole = hashlib.sha256(b"".join((salt, name.encode(), b"\0", canonical.encode()))).digest()
-    return b64encode(whole)[:DIGEST_CHARS].decode()
+    return shortened(b"".join((salt, name.encode(), b"\0", canonical(value))))
+
+
+def shortened(salted: bytes) -> str:
+    """SHA-256 in base64, as much of it as entries hold."""
+    return b64encode(hashlib.sha256(salted).digest())[:DIGEST_CHARS].decode()
 
 
 def changes(salt: bytes, before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -7,15 +7,15 @@ each with the proof that it is in the checkpoint's tree. docs/correlation-log.md
 from __future__ import annotations
 
 import hashlib
-import json
 from base64 import b64encode
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
 from bridge.alert import Json, key_of
+from bridge.canonical import at_text, canonical
 
 FORMAT = 1
 PRUNED_RUN_MAX = 256  # hashes in one line
@@ -189,36 +189,31 @@ def jsonl(
         digest.update(line)
         count += line.startswith(b'{"entry":')
         yield line
-    yield canonical({"checkpoint": checkpoint, "count": count, "sha256": digest.hexdigest()})
+    yield _line({"checkpoint": checkpoint, "count": count, "sha256": digest.hexdigest()})
 
 
 def _before_last(
     header: dict[str, Json], pieces: Iterable[Piece], *, whole: bool, consistency: Sequence[Consistency]
 ) -> Iterator[bytes]:
-    yield canonical(header)
+    yield _line(header)
     for piece in pieces:
         if isinstance(piece, Pruned):
             hashes = _base64(b"".join(piece.hashes))
-            yield canonical({"first": piece.first, "hashes": hashes, "pruned": len(piece.hashes)})
+            yield _line({"first": piece.first, "hashes": hashes, "pruned": len(piece.hashes)})
         elif isinstance(piece, Passed):
-            yield canonical({"checkpoint": piece.note})
+            yield _line({"checkpoint": piece.note})
         elif whole:  # what is stored is canonical: the line is made around it
             yield b'{"entry":%b,"index":%d}\n' % (piece.entry, piece.index)
         else:
-            proof = canonical([_base64(one) for one in piece.proof]).removesuffix(b"\n")
+            proof = canonical([_base64(one) for one in piece.proof])
             yield b'{"entry":%b,"index":%d,"proof":%b}\n' % (piece.entry, piece.index, proof)
     for since in consistency:
-        yield canonical({"consistency": {"from": since.note, "proof": [_base64(one) for one in since.proof]}})
+        yield _line({"consistency": {"from": since.note, "proof": [_base64(one) for one in since.proof]}})
 
 
-def at_text(at: datetime) -> str:
-    """A time as entries spell it: texts compare as their times do."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def canonical(value: Json) -> bytes:
-    """A line as the verifier spells it again: keys sorted, no spaces, nothing escaped that need not be."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+def _line(value: Json) -> bytes:
+    """As the verifier spells it again."""
+    return canonical(value) + b"\n"
 
 
 def _base64(value: bytes) -> str:

@@ -16,8 +16,7 @@ from bridge.errors import Permanent
 from bridge.log.export import PRUNED_RUN_MAX, Kept, Passed, Piece, Pruned, Sieve
 from bridge.log.tree import HashAt, inclusion_proof
 from bridge.store.engine import Store
-from bridge.store.logbook import entries_between, hash_reader
-from bridge.store.sealed import notes_between
+from bridge.store.logbook import entries_between, hash_reader, notes_between
 
 PAGE = 1_024  # indices
 NODES_AT_HAND = 1 << 15  # of a tree: 32 bytes each, and what Python needs around them

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bridge.alert import Json, Outcome
+from bridge.canonical import at_text
 
 OPEN_NAMED_MAX = 100  # problems; the others are counted
 DIFFERENCES_NAMED_MAX = 100
@@ -119,7 +120,7 @@ class Statement:
     since: datetime
     until: datetime  # not in it
     at: datetime  # when it was asked
-    checked_from: datetime | None  # before it entries were pruned, and nothing can be compared; None: all was compared
+    compared_from: datetime | None  # before it entries were pruned, and nothing can be compared; None: all was compared
     sources: tuple[SourceFigures, ...]  # by name
     open: tuple[Open, ...]  # those that are open longest, at most OPEN_NAMED_MAX
     open_by: Mapping[Why, int]  # -> problems
@@ -313,7 +314,7 @@ def as_detail(statement: Statement) -> dict[str, Json]:
         "open_longest": [_open_detail(one) for one in statement.open[:NAMED_IN_ENTRY_MAX]],
         "differences": statement.difference_count,
         "differs": [f"{one.code}: {one.about}" for one in statement.differences[:NAMED_IN_ENTRY_MAX]],
-    } | ({"compared_from": _time(statement.checked_from)} if statement.checked_from is not None else {})
+    } | ({"compared_from": at_text(statement.compared_from)} if statement.compared_from is not None else {})
 
 
 def _source_detail(one: SourceFigures) -> dict[str, Json]:
@@ -327,19 +328,15 @@ def _source_detail(one: SourceFigures) -> dict[str, Json]:
         "creates": one.creates,
     }
     if one.oldest_open is not None:
-        shown["oldest_open"] = _time(one.oldest_open)
+        shown["oldest_open"] = at_text(one.oldest_open)
     if one.p99 is not None and one.worst is not None:
         shown |= {"p99_ms": one.p99 // MILLISECOND, "worst_ms": one.worst // MILLISECOND}
     if one.silence is not None:
         lasted = int(one.silence.lasted.total_seconds())
-        shown["silence"] = {"began": _time(one.silence.began), "seconds": lasted, "broken": one.silence.broken}
+        shown["silence"] = {"began": at_text(one.silence.began), "seconds": lasted, "broken": one.silence.broken}
     return shown
 
 
 def _open_detail(one: Open) -> dict[str, Json]:
     shown = {"correlation_id": one.correlation_id, "source": one.source, "alerts": one.alerts}
-    return shown | {"received": _time(one.oldest), "why": one.why.value}
-
-
-def _time(at: datetime) -> str:
-    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return shown | {"received": at_text(one.oldest), "why": one.why.value}

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from bridge.canonical import at_text
 from bridge.errors import Transient
 from bridge.log.anchors import line_of
 from bridge.settings import AnchorSyslog
@@ -49,9 +50,8 @@ class Syslog:
 
 def message_of(note: str, at: datetime, *, hostname: str, process: int) -> bytes:
     """One message of RFC 5424. It is ASCII: a text of UTF-8 would need a mark that not every collector takes."""
-    moment = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
     host = "".join(sign for sign in hostname if "!" <= sign <= "~")[:HOSTNAME_MAX] or "-"
-    header = f"<{PRIORITY}>1 {moment} {host} {APP_NAME} {process} checkpoint"
+    header = f"<{PRIORITY}>1 {at_text(at)} {host} {APP_NAME} {process} checkpoint"
     return f'{header} [origin software="{APP_NAME}"] '.encode("ascii") + line_of(note, at)
 
 

@@ -6,11 +6,11 @@ The file holds no secrets, only where they are: a literal one is refused before 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bridge.alert import Json
+from bridge.canonical import canonical
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,5 +38,4 @@ def _leaves(value: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 
 def _digest(value: Json) -> str:
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical(value)).hexdigest()

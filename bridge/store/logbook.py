@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from bridge.log.tree import HashAt, root_of
-from bridge.store.log_tables import log_seals
+from bridge.store.log_tables import log_head, log_seals
 from bridge.store.sealing import TILE_HASHES, TILE_LEVELS, tile, unpacked
 from bridge.store.tables import log_entries
 
 ENTRIES_AT_ONCE = 1_000  # read in one statement
 TILES_AT_HAND = 256
+# An entry is sealed after it was written, but by another process, whose clock may be behind.
+CLOCKS_APART_MAX = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +50,40 @@ def seal_holding(tx: Connection, index: int) -> Seal | None:
     return found if found is not None and index < found.size else None
 
 
-def index_of(tx: Connection, entry_id: int) -> int | None:
-    """Where the tree holds the entry; None: it is not sealed yet, or there never was one."""
-    query = (
-        select(log_seals)
-        .where(log_seals.c.id_min <= entry_id, log_seals.c.id_max >= entry_id)
-        .order_by(log_seals.c.id_min.desc())
+def notes_between(tx: Connection, first: int, end: int) -> Iterator[tuple[int, str]]:
+    """(size, note) of every checkpoint whose tree ends after the index `first`, and at `end` at the latest."""
+    query = select(log_seals.c.size, log_seals.c.note).where(
+        log_seals.c.first_index < end, log_seals.c.size > first, log_seals.c.size <= end
     )
-    for row in tx.execute(query):  # on PostgreSQL the ids of two seals may overlap
-        seal = _seal(row)
-        if seal is not None and entry_id in seal.ids:
-            return seal.first + seal.ids.index(entry_id)
-    return None
+    return ((size, note) for size, note in tx.execute(query))
+
+
+def first_since(tx: Connection, since: datetime) -> int:
+    """An index before which no entry of `since` or later is. The size of the tree, when there is none at all."""
+    after = select(func.min(log_seals.c.first_index)).where(log_seals.c.at >= since - CLOCKS_APART_MAX)
+    found: int | None = tx.execute(after).scalar()
+    if found is None:
+        found = tx.execute(select(func.max(log_seals.c.size))).scalar()
+    return found or 0
+
+
+def indices_of(tx: Connection, entry_ids: Collection[int]) -> dict[int, int]:
+    """entry id -> index in the tree, of those that are sealed."""
+    wanted, found = set(entry_ids), dict[int, int]()
+    if not wanted:
+        return found
+    spans = log_seals.c.id_min <= max(wanted), log_seals.c.id_max >= min(wanted)
+    query = select(log_seals.c.first_index, log_seals.c.ids).where(*spans).order_by(log_seals.c.id_min.desc())
+    for first, ids in tx.execute(query):  # on PostgreSQL the ids of two seals may overlap
+        found |= {one: first + at for at, one in enumerate(unpacked(ids)) if one in wanted}
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def signing_keys(tx: Connection) -> list[str]:
+    """The public keys, as vkey lines, of those who signed the newest checkpoint."""
+    return (tx.execute(select(log_head.c["keys"])).scalar() or "").split()
 
 
 def entries_between(tx: Connection, first: int, end: int) -> Iterator[tuple[int, bytes | None, bytes]]:

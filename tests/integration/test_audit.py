@@ -446,7 +446,7 @@ def test_before_what_was_pruned_nothing_is_compared(taken: Intake) -> None:
     taken.remove(log_entries, log_entries.c.delivery == 1)
     horizon = now - timedelta(hours=2)
     found = audited(taken.store, horizon=horizon)
-    assert (codes(found), found.checked_from, of(found).received) == ([], horizon, 2)
+    assert (codes(found), found.compared_from, of(found).received) == ([], horizon, 2)
     taken.remove(log_entries, log_entries.c.delivery == 2)
     assert codes(audited(taken.store, horizon=horizon)) == [("delivery_not_logged", "delivery 2")]
 

@@ -28,7 +28,7 @@ from bridge.settings import load_settings
 from bridge.store.columns import EPOCH
 from bridge.store.engine import Store
 from bridge.store.log_tables import log_head, log_seals
-from bridge.store.logbook import entries_between, hash_reader, index_of, newest_checkpoint, seal_holding
+from bridge.store.logbook import entries_between, hash_reader, indices_of, newest_checkpoint, seal_holding
 from bridge.store.moved import renumber_if_moved
 from bridge.store.sealing import Horizon, Sealed, seal, waiting
 from bridge.store.tables import installation, log_entries
@@ -155,8 +155,9 @@ def test_the_index_of_an_entry_is_found(sealed: Store) -> None:
     write(sealed, 1)  # not sealed yet
     with sealed.reading() as tx:
         ids = list(tx.execute(select(log_entries.c.id).order_by(log_entries.c.id)).scalars())
-        indices = [index_of(tx, one) for one in ids]
-    assert indices == [*range(700), None]
+        found = indices_of(tx, ids)
+        alone = indices_of(tx, [ids[699]])
+    assert (found, alone) == (dict(zip(ids, range(700), strict=False)), {ids[699]: 699})
 
 
 def test_what_was_pruned_keeps_its_hash(sealed: Store) -> None:
