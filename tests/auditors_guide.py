@@ -142,6 +142,9 @@ def export(home: Path, folder: Path) -> None:
         with store.transaction() as tx:
             oldest = select(log_entries.c.id).order_by(log_entries.c.id).limit(PRUNED)
             tx.execute(delete(log_entries).where(log_entries.c.id.in_(oldest)))
+            said = {"removed": {"entries": PRUNED}, "indices": {"first": 0, "end": PRUNED}}
+            append(tx, Entry(at=NOW, action=Action.PRUNED, actor="retention", detail=said))
+            seal(tx, [Signer(ORIGIN, KEY)], NOW, LATER)
         exported(home, folder / "a-year-later.jsonl")
 
 

@@ -154,6 +154,12 @@ def _summary(head: Seal, tally: Tally, sha256: str) -> Iterator[str]:
     yield f"SHA-256 {sha256}"
     if tally.pruned:
         yield f"{entries_text(tally.pruned)} of it had been pruned before: only the hash of each is kept."
+    untold = tally.untold()
+    if untold is not None:
+        yield (
+            f"Of entry {untold} only the hash is there, and no entry of this export tells that it was pruned: "
+            "it will not verify. Export again in a minute; if this stays, somebody took entries out of the database."
+        )
     if tally.unreadable:
         first = tally.unreadable[0]
         yield (

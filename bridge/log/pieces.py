@@ -6,6 +6,7 @@ What is sealed does not change meanwhile; what is pruned meanwhile is told as pr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,11 +16,13 @@ from sqlalchemy import Connection
 from bridge.errors import Permanent
 from bridge.log.export import PRUNED_RUN_MAX, Kept, Passed, Piece, Pruned, Sieve
 from bridge.log.tree import HashAt, inclusion_proof
+from bridge.log.verify import pruned_to
 from bridge.store.engine import Store
 from bridge.store.logbook import entries_between, hash_reader, notes_between
 
 PAGE = 1_024  # indices
 NODES_AT_HAND = 1 << 15  # of a tree: 32 bytes each, and what Python needs around them
+PRUNING = b'"action":"pruned"'
 PASSED_EVERY = 256  # indices, at least, between two checkpoints on the way: each costs the verifier a signature
 
 
@@ -30,6 +33,24 @@ class Tally:
     entries: int = 0  # that are in it
     pruned: int = 0
     unreadable: list[int] = field(default_factory=list)  # indices at which no entry is stored, but something else
+    told_to: int = 0  # entries below are told to be pruned, by an entry that is in it
+    gone: list[tuple[int, int]] = field(default_factory=list)  # (first, end) of runs that it has by hash only
+
+    def untold(self) -> int | None:
+        """The first index that a whole export has by hash only, though no entry in it tells that it was pruned."""
+        return next((max(first, self.told_to) for first, end in self.gone if end > self.told_to), None)
+
+    def take(self, index: int, entry: bytes | None) -> None:
+        """Of a whole export."""
+        if entry is not None:
+            self.entries += 1
+            if PRUNING in entry:
+                self.told_to = max(self.told_to, _told_by(entry))
+            return
+        self.pruned += 1
+        joins = bool(self.gone) and self.gone[-1][1] == index
+        first = self.gone.pop()[0] if joins else index
+        self.gone.append((first, index + 1))
 
 
 def whole(store: Store, size: int, tally: Tally, done: Callable[[int], None]) -> Iterator[Piece]:
@@ -41,11 +62,10 @@ def whole(store: Store, size: int, tally: Tally, done: Callable[[int], None]) ->
         with store.reading() as tx:
             notes = dict(notes_between(tx, first, end))
             for index, entry, leaf in _every(entries_between(tx, first, end), first, end):
+                tally.take(index, entry)
                 if entry is None:
-                    tally.pruned += 1
                     yield from run.add(index, leaf)
                 else:
-                    tally.entries += 1
                     yield from run.end()
                     yield Kept(index, entry)
                 reached = index + 1
@@ -93,6 +113,14 @@ class Nodes:
     def _read(self, level: int, index: int) -> bytes:
         assert self._reader is not None  # noqa: S101
         return self._reader(level, index)
+
+
+def _told_by(entry: bytes) -> int:
+    try:
+        told = json.loads(entry)
+    except ValueError:  # somebody wrote into the database: the verifier says what
+        return 0
+    return pruned_to(told) if isinstance(told, dict) else 0
 
 
 def _takes(sieve: Sieve, index: int, entry: bytes, tally: Tally) -> bool:

@@ -181,7 +181,6 @@ def _verdict(header: dict[str, Any], body: Whole, signed: Checkpoint, kept: Sequ
         "not_checked": signed.others,  # key IDs of signatures by keys that were not given
         "entries": body.entries,
         "pruned": body.pruned,
-        "pruned_later": body.pruned_later,
         "indices": body.indices,  # the first and the last
         "earliest": body.earliest,
         "latest": body.latest,
@@ -197,11 +196,6 @@ def _verdict(header: dict[str, Any], body: Whole, signed: Checkpoint, kept: Sequ
     else:
         says = [f"A selection of the log of {log}: {has}, each in its checkpoint of {signed.size}."]
         says.append(f"Not proven is that none is left out of what was asked for: {shown(header['filter'])}.")
-    if body.pruned_later:
-        later = counted(body.pruned_later, "pruned entry stands", "pruned entries stand")
-        says.append(
-            f"{later} after one that was kept. Retention takes the oldest first: ask who took these out, and why."
-        )
     if body.earliest is not None:
         says.append(f"Times of the entries: {bare(body.earliest)} to {bare(body.latest)}.")
     says += [f"Signed by key {key.id_for(signed.origin)}: SHA-256 {key.fingerprint}." for key in signed.keys]
@@ -278,7 +272,8 @@ class Whole:
     def __init__(self, signed: Checkpoint | None, keys: Sequence[Key], kept: Sequence[Checkpoint]) -> None:
         self.signed, self.keys = signed, keys
         self.entries = self.pruned = 0
-        self.pruned_later = 0  # after an entry that is here: retention takes the oldest
+        self._gone: list[tuple[int, int]] = []  # (first, end) of runs of which only hashes are here
+        self._told_to = 0  # entries below are told to be pruned, by an entry that is here
         self.earliest: str | None = None
         self.latest: str | None = None
         self._tree = Tree()
@@ -291,12 +286,13 @@ class Whole:
         kind = tuple(value)
         if kind == ENTRY:
             self._count(value["entry"])
+            self._told_to = max(self._told_to, pruned_to(value["entry"]))
             self._add(leaf_hash(_stored(line, b',"index":%d}\n' % self._at(value["index"]))))
         elif kind == PRUNED:
             for hashed in _hashes(value, self._at(value["first"])):
                 self._add(hashed)
             self.pruned += value["pruned"]
-            self.pruned_later += value["pruned"] if self.entries else 0
+            self._gone.append((value["first"], self._tree.size))
         elif kind == PASSED:
             self._passed(value["checkpoint"])
         elif kind == CONSISTENCY:
@@ -313,10 +309,19 @@ class Whole:
         if self._tree.root() == signed.root:
             if self._other_by is not None:
                 raise Bad(f"{FORKED}: this export is not of the one that {self._other_by[1]} is of")
+            self._all_told()
             return
         first, last = self._same_to, (self._other_by[0] if self._other_by else size) - 1
         which = f"entry {first} is" if first == last else f"of the entries {first} to {last} one or more are"
         raise Bad(f"{which} not what was signed", index=first, last=last)
+
+    def _all_told(self) -> None:
+        """Whoever takes an entry out may leave its hash: that it was pruned, an entry of the log must say."""
+        for first, end in self._gone:
+            if end > self._told_to:
+                lacks = max(first, self._told_to)
+                why = f"{span(lacks, end - 1)} here by hash only, and no entry tells that retention has pruned so far"
+                raise Bad(why, index=lacks, last=end - 1)
 
     @property
     def due(self) -> int | None:
@@ -418,6 +423,16 @@ def consistent(value: Any, signed: Checkpoint | None, keys: Sequence[Key]) -> Ch
     if signed is not None and (old.origin != signed.origin or not grown(old, signed, proof)):
         raise Bad(f"the log is not proven to go on from the checkpoint of {old.size} entries")
     return old
+
+
+def pruned_to(entry: dict[str, Any]) -> int:
+    """The index before which this entry tells that entries were pruned; 0: it tells of none."""
+    if entry.get("action") != "pruned":
+        return 0
+    told = entry.get("detail")
+    indices = told.get("indices") if type(told) is dict else None
+    end = indices.get("end") if type(indices) is dict else None
+    return end if type(end) is int else 0
 
 
 def _stored(line: bytes, tail: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,14 @@ class Log:
         return [(row.id, json.loads(row.entry)) for row in rows]
 
     def prune(self, *indices: int) -> None:
-        """What retention does: entries go, their hashes stay."""
+        """What retention does: entries go, their hashes stay, and an entry says so."""
+        self.take_out(*indices)
+        waited = self.store.moment() - timedelta(seconds=11)  # long enough for the next command to seal it
+        told = {"indices": {"first": 0, "end": max(indices) + 1}}
+        self.write("retention", at=waited, action=Action.PRUNED, detail=told)
+
+    def take_out(self, *indices: int) -> None:
+        """What somebody does who has the database."""
         with self.store.transaction() as tx:
             ids = [
                 one

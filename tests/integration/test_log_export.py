@@ -88,8 +88,21 @@ def test_the_summary_counts_what_was_pruned(log: Log) -> None:
     log.export()
     log.prune(1)
     told = log.run("log", "export", "--output", str(log.path("second")))
-    assert "Exported 2 entries of a log of 3" in told
+    assert "Exported 4 entries of a log of 5" in told
     assert "1 entry of it had been pruned before" in told
+    assert "will not verify" not in told
+
+
+def test_an_entry_that_somebody_took_out_of_the_database_is_named_by_export_and_verifier(log: Log) -> None:
+    log.write("a", "b", "c", "d")
+    log.export()
+    log.prune(0)
+    log.take_out(2)
+    told = log.run("log", "export", "--output", str(log.path("second")))
+    assert "Of entry 2 only the hash is there" in told
+    assert "will not verify" in told
+    verdict = log.verdict(log.path("second").read_bytes())
+    assert (verdict.verified, verdict.facts["index"]) == (False, 2)
 
 
 def test_a_long_export_carries_checkpoints_on_the_way_that_tell_where_it_was_changed(log: Log) -> None:
@@ -239,7 +252,7 @@ def test_an_entry_that_was_pruned_is_in_no_selection_and_is_counted(log: Log) ->
     log.export()
     log.prune(0)
     told = log.run("log", "export", "--output", str(log.path("second")), "--actor", "a")
-    assert "Exported 1 entry of a log of 3" in told
+    assert "Exported 1 entry of a log of 5" in told
     assert "1 entry of it had been pruned before" in told
 
 

@@ -30,8 +30,12 @@ def encoded(value: bytes) -> str:
     return base64.b64encode(value).decode()
 
 
-def entries_of(count: int, changed: dict[int, str] | None = None) -> list[bytes]:
-    """Stored bytes of entries; `changed`: what another history says at an index."""
+def entries_of(count: int, changed: dict[int, str] | None = None, *, pruned_to: int | None = None) -> list[bytes]:
+    """Stored bytes of entries; `changed`: what another history says at an index.
+
+    `pruned_to`: one more tells that those before this index were pruned.
+    """
+    told = [] if pruned_to is None else [pruning_of(pruned_to)]
     return [
         line_of(
             {
@@ -43,6 +47,14 @@ def entries_of(count: int, changed: dict[int, str] | None = None) -> list[bytes]
             }
         )[:-1]
         for at in range(count)
+    ] + told
+
+
+def pruning_of(end: int) -> bytes:
+    """An entry: those before this index were pruned."""
+    detail = {"indices": {"end": end, "first": 0}, "removed": {"entries": end}}
+    return line_of({"action": "pruned", "actor": "retention", "at": "2026-11-24T22:00:00.000000Z", "detail": detail})[
+        :-1
     ]
 
 

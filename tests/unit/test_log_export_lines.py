@@ -50,7 +50,9 @@ def verdict(raw: bytes, since: str | None = None) -> Verdict:
 
 @given(log=LOGS)
 def test_every_whole_export_verifies_whatever_was_pruned(log: list[tuple[str, bool]]) -> None:
-    entries = [stored(actor) for actor, _ in log]
+    log = [*log, ("retention", False)]
+    told = Entry(at=AT, action=Action.PRUNED, actor="retention", detail={"indices": {"first": 0, "end": len(log) - 1}})
+    entries = [*(stored(actor) for actor, _ in log[:-1]), encode(told)]
     tree = Tree(entries)
     pieces: list[Piece] = [
         Pruned(index, [tree.leaves[index]]) if pruned else Kept(index, entries[index])

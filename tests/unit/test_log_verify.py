@@ -16,7 +16,8 @@ from bridge.log import tree, verify
 SIZE = 7
 LOG = Log(entries_of(SIZE))
 WHOLE = LOG.whole()
-SMALL = LOG.whole(pruned=[1, 2], passed=[4], since=3)
+PRUNED_LOG = Log(entries_of(SIZE - 1, pruned_to=3))
+SMALL = PRUNED_LOG.whole(pruned=[1, 2], passed=[4], since=3)
 SELECTED = LOG.selection([1, 4, 6], since=3)
 
 
@@ -58,15 +59,34 @@ def test_an_export_with_pruned_entries_and_checkpoints_on_the_way_verifies() -> 
     assert (verdict.facts["entries"], verdict.facts["pruned"]) == (SIZE - 2, 2)
 
 
+@pytest.mark.parametrize("pruned", [[0], [0, 1, 2], [0, 2]], ids=["fewer", "all that are told", "not the newest then"])
+def test_what_an_entry_tells_to_be_pruned_may_be_hashes(pruned: list[int]) -> None:
+    assert verdict_on(PRUNED_LOG.whole(pruned=pruned)).verified
+
+
 @pytest.mark.parametrize(
-    ("pruned", "said"),
-    [([0, 1, 2], []), ([1], ["1 pruned entry stands"]), ([0, 2, 6], ["2 pruned entries stand"])],
-    ids=["the oldest", "one later", "two later"],
+    ("log", "pruned", "index", "to", "said"),
+    [
+        (LOG, [0], 0, 0, "entry 0 is here by hash only"),
+        (LOG, [4], 4, 4, "entry 4 is here by hash only"),
+        (PRUNED_LOG, [0, 1, 2, 5], 5, 5, "entry 5 is here by hash only"),
+        (PRUNED_LOG, [0, 1, 2, SIZE - 1], 0, 0, "entry 0 is here by hash only"),
+    ],
+    ids=["nothing was pruned", "in the middle", "beyond what is told", "and the entry that tells"],
 )
-def test_entries_that_were_taken_out_of_the_middle_verify_and_are_told(pruned: list[int], said: list[str]) -> None:
-    verdict = verdict_on(LOG.whole(pruned=pruned))
-    assert verdict.verified
-    assert [one.partition(" after")[0] for one in verdict.says if "took these out" in one] == said
+def test_an_entry_of_which_somebody_left_the_hash_alone_is_found(
+    log: Log, pruned: list[int], index: int, to: int, said: str
+) -> None:
+    verdict = verdict_on(log.whole(pruned=pruned))
+    assert not verdict.verified
+    assert said in verdict.says[0].lower()
+    assert (verdict.facts["index"], verdict.facts["to"]) == (index, to)
+
+
+@pytest.mark.parametrize("detail", [[], {"indices": []}, {"indices": {"end": "3"}}, {"indices": {"end": True}}, {}])
+def test_an_entry_of_another_shape_tells_of_no_pruning(detail: object) -> None:
+    log = Log([*entries_of(2), line_of({"action": "pruned", "detail": detail})[:-1]])
+    assert "by hash only" in said_of(log.whole(pruned=[0]))
 
 
 def test_a_selection_of_nothing_verifies() -> None:
@@ -211,7 +231,7 @@ def test_in_a_selection_an_entry_that_was_changed_is_named() -> None:
 
 
 def test_a_hash_of_a_pruned_entry_that_is_another_is_found() -> None:
-    changed = LOG.whole(pruned=[1, 2], passed=[3]).replace(
+    changed = PRUNED_LOG.whole(pruned=[1, 2], passed=[3]).replace(
         encoded(LOG.leaves[2]).encode(), encoded(LOG.root(1)).encode()
     )
     assert said_of(closed_anew(changed)) == "Of the entries 0 to 2 one or more are not what was signed."

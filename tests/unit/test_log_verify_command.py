@@ -103,7 +103,6 @@ def test_the_verdict_as_json_has_what_was_verified(desk: Path, capsys: pytest.Ca
         "not_checked": [],
         "entries": 5,
         "pruned": 0,
-        "pruned_later": 0,
         "indices": [0, 4],
         "earliest": "2026-11-24T21:00:00.000000Z",
         "latest": "2026-11-24T21:00:04.000000Z",
