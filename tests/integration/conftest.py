@@ -48,7 +48,20 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
-    opened = open_store(store_url, lambda: NOW)
+    with fresh(store_url, lambda: NOW) as opened:
+        yield opened
+
+
+@pytest.fixture
+def postgres(postgres_url: str) -> Iterator[Store]:
+    """Of what only PostgreSQL has: transactions that end in any order."""
+    with fresh(postgres_url, bridge.wiring.utc_now) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def fresh(url: str, clock: Callable[[], datetime]) -> Iterator[Store]:
+    opened = open_store(url, clock)
     metadata.drop_all(opened.engine)
     metadata.create_all(opened.engine)
     yield opened

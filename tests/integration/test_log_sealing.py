@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -289,17 +288,3 @@ def test_entries_older_than_the_column_are_sealed_too(postgres: Store) -> None:
     write(postgres, 1)
     seal_all(postgres, 4)
     assert len(entries(postgres)) == 11
-
-
-@pytest.fixture
-def postgres(postgres_url: str) -> Iterator[Store]:
-    from bridge.store.engine import open_store
-    from bridge.store.tables import metadata
-    from bridge.wiring import utc_now
-
-    opened = open_store(postgres_url, utc_now)
-    metadata.drop_all(opened.engine)
-    metadata.create_all(opened.engine)
-    yield opened
-    metadata.drop_all(opened.engine)
-    opened.close()

@@ -229,18 +229,6 @@ def write_slowly(store: Store, number: int) -> None:
             append(outer, *[Entry(at=store.now(outer), action=Action.DECIDED, actor="outer") for _ in range(2)])
 
 
-@pytest.fixture
-def postgres(postgres_url: str) -> Iterator[Store]:
-    from bridge.wiring import utc_now
-
-    store = open_store(postgres_url, utc_now)
-    metadata.drop_all(store.engine)
-    metadata.create_all(store.engine)
-    yield store
-    metadata.drop_all(store.engine)
-    store.close()
-
-
 def until_sealed(store: Store, entries: int) -> None:
     pause = threading.Event()
     for _ in range(400):
