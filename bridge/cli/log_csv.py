@@ -12,6 +12,7 @@ from bridge.alert import Json
 from bridge.cli.output import plain
 from bridge.log.entries import Entry
 from bridge.log.export import Kept, Piece, Pruned
+from bridge.typed import decode
 
 FIRST_COLUMN = "index (for reading only: CSV cannot be verified)"
 # What an entry is asked for; all else of it stands in the last column, as JSON.
@@ -31,7 +32,7 @@ def csv_lines(pieces: Iterable[Piece]) -> Iterator[bytes]:
 
 def _cells(entry: bytes) -> list[str]:
     try:
-        told = msgspec.json.decode(entry, type=dict[str, Json])
+        told = decode(entry, dict)
     except msgspec.DecodeError:
         return ["cannot be read: this is no entry"]
     cells = [_cell(told.pop(name, None)) for name in COLUMNS]

@@ -17,7 +17,7 @@ from sqlalchemy import update
 from bridge.cli import person
 from bridge.store import brake, discard, intake, orders, schema
 from bridge.store.engine import Store, open_store
-from bridge.store.tables import correlations, log_entries
+from bridge.store.tables import correlations, log_entries, metadata
 from bridge.version import version
 from bridge.wiring import Role, prepare, run, utc_now
 
@@ -198,6 +198,9 @@ def test_a_schema_that_was_upgraded_is_told_with_both_versions_and_by_whom(
     monkeypatch.setattr(alembic, "upgrade", lambda *_given: None)
     schema.upgrade_store(store, actor="cli:robin")
     (entry,) = entries(store, "schema_upgraded")
+    with store.transaction() as tx:
+        tx.exec_driver_sql("drop table alembic_version")
+    metadata.drop_all(store.engine)
     store.close()
     assert part_of(entry, ROBIN) == ROBIN
     assert (entry["detail"]["from"], entry["detail"]["version"]) == ("0018", version())

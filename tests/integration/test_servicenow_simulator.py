@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -39,7 +40,8 @@ def soon() -> float:
 
 def test_what_is_created_is_read_and_found_and_ours(api: TableApi) -> None:
     created = api.create("incident", OURS, deadline=soon())
-    assert api.read("incident", created.sys_id, deadline=soon()) == created
+    assert created.http_status == 201
+    assert api.read("incident", created.sys_id, deadline=soon()) == replace(created, http_status=None)
     (found,) = api.find("incident", "ID-1", deadline=soon())
     assert found.sys_id == created.sys_id
     assert is_ours(found, correlation_id="id-1", installation="prod")
