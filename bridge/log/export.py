@@ -16,6 +16,7 @@ import msgspec
 
 from bridge.alert import Json, key_of
 from bridge.canonical import at_text, canonical
+from bridge.typed import decode
 
 FORMAT = 1
 PRUNED_RUN_MAX = 256  # hashes in one line
@@ -106,10 +107,6 @@ class _Glimpse(msgspec.Struct):
     detail: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
 
-_glimpse = msgspec.json.Decoder(_Glimpse)
-_detail = msgspec.json.Decoder(_Detail)
-
-
 class Sieve:
     """Lets the entries of a filter through, by what they say and what the store knows of the names asked for.
 
@@ -126,7 +123,7 @@ class Sieve:
 
     def takes(self, entry: bytes) -> bool:
         """Raises ValueError when the stored bytes are no entry."""
-        seen = _glimpse.decode(entry)
+        seen = decode(entry, _Glimpse)
         asked = self._asked
         return (
             (self._since is None or seen.at >= self._since)
@@ -152,7 +149,7 @@ def _of_correlation(seen: _Glimpse, about: About) -> bool:
 
 def _lists(seen: _Glimpse, keys: Collection[str]) -> bool:
     try:
-        alerts = _detail.decode(seen.detail).alerts
+        alerts = decode(seen.detail, _Detail).alerts
     except msgspec.DecodeError:  # it has no list of alerts
         return False
     return any(one.correlation_id and key_of(one.correlation_id) in keys for one in alerts)
@@ -161,7 +158,7 @@ def _lists(seen: _Glimpse, keys: Collection[str]) -> bool:
 def delivery_listing(entry: bytes, keys: Collection[str]) -> int | None:
     """The delivery of an entry that lists an alert of one of these IDs (alert.key_of); None when it lists none."""
     try:
-        seen = _glimpse.decode(entry)
+        seen = decode(entry, _Glimpse)
     except msgspec.DecodeError:
         return None
     return seen.delivery if _lists(seen, keys) else None
