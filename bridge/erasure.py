@@ -64,9 +64,9 @@ def survey(store: Store, found: Mentions, order: Order) -> Outcome:
 def erase(store: Store, found: Mentions, order: Order, *, done: Callable[[int], None]) -> Outcome:
     """`done` is told of rows as they are over. Raises Transient: what was erased until then stays so; begin again."""
     outcome = _run(store, found, order, done=done, undo=False)
-    if not outcome.taken:
+    if outcome.held_problems or not outcome.taken:
         with store.transaction("erased") as tx:
-            append(tx, _entry(order, Taken(), store.now(tx)))
+            append(tx, _entry(order, Taken(), store.now(tx), kept_for=len(outcome.held_problems)))
     return outcome
 
 
@@ -115,13 +115,16 @@ def _run(store: Store, found: Mentions, order: Order, *, done: Callable[[int], N
     return outcome
 
 
-def _entry(order: Order, taken: Taken, now: datetime) -> Entry:
+def _entry(order: Order, taken: Taken, now: datetime, *, kept_for: int = 0) -> Entry:
+    """`kept_for`: so many problems are not over; the log must not say of them that nothing was found."""
     detail: dict[str, Json] = {"of": order.kind, "identifier": order.digest, "removed": taken.counts}
+    if kept_for:
+        detail["problems"] = kept_for
     return Entry(
         at=now,
         action=Action.ERASED,
         actor=order.actor,
-        outcome="erased" if taken else "nothing_found",
+        outcome="erased" if taken else "kept" if kept_for else "nothing_found",
         reason=order.reason,
         correlation_id=order.correlation_id,
         detail=detail,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.log_filters import utf8, words
 from bridge.cli.opening import actor, opened
 from bridge.cli.options import config_option, example, json_option
 from bridge.cli.output import counted, plain, show_json, show_table
@@ -46,12 +47,21 @@ LEFT = (
         "bridge log erase --person ann@corp.example --reason 'request 4711' --yes",
     ),
 )
-@click.option("--person", metavar="ID", help="A user name, mail address or number, as alerts have it.")
-@click.option("--host", metavar="NAME", help="A name or address, as alerts have it.")
+@click.option("--person", callback=words, metavar="ID", help="A user name, mail address or number, as alerts have it.")
+@click.option("--host", callback=words, metavar="NAME", help="A name or address, as alerts have it.")
 @click.option(
-    "--correlation", metavar="ID", help="All that there is of one problem: correlation ID or incident number."
+    "--correlation",
+    callback=words,
+    metavar="ID",
+    help="All that there is of one problem: correlation ID or incident number.",
 )
-@click.option("--reason", default="", metavar="TEXT", help="Why; it stands in the log, with your name. No name in it.")
+@click.option(
+    "--reason",
+    callback=utf8,
+    default="",
+    metavar="TEXT",
+    help="Why; it stands in the log, with your name. No name in it.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
 @config_option

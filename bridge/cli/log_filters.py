@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 Moment = datetime | timedelta | None
 
 
-def words(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
-    """A text that the store can be asked for. What is no UTF-8 comes from the shell as lone surrogates."""
+def words(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    """A text that the store can be asked for."""
+    if text == "":
+        raise click.BadParameter("it is empty, as where a variable of the shell is not set; leave it out, or name one")
+    return utf8(context, option, text)
+
+
+def utf8(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    """A text that can be stored. What is no UTF-8 comes from the shell as lone surrogates."""
     try:
         (text or "").encode()
     except UnicodeEncodeError as error:

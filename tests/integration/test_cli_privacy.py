@@ -119,6 +119,11 @@ def test_nothing_found_is_said(place: Place) -> None:
         (["--yes"], "name one of --person, --host and --correlation"),
         (["--yes", "--person", "a", "--host", "b"], "name one of --person, --host and --correlation"),
         (["--yes", "--person", " "], "an identifier has at least one character"),
+        (["--yes", "--correlation", ""], "it is empty"),
+        (["--yes", "--person", "\udcff"], "is no UTF-8"),
+        (["--yes", "--host", "\udcff"], "is no UTF-8"),
+        (["--yes", "--correlation", "\udcff"], "is no UTF-8"),
+        (["--yes", "--person", "a", "--reason", "\udcff"], "is no UTF-8"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(place: Place, words: list[str], said: str) -> None:

@@ -154,6 +154,8 @@ def test_an_open_problem_keeps_all_and_is_named(anywhere: World) -> None:
     assert not outcome.taken
     assert outcome.held_problems == {anywhere.row().id}
     assert len(outcome.held_deliveries) == 1
+    (entry,) = anywhere.log("erased")
+    assert (entry["outcome"], entry["detail"]["problems"]) == ("kept", 1)
     anywhere.resolve("r1", who=CANARY)
     anywhere.idle()
     assert not erased(anywhere.store).held_problems

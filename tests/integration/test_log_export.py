@@ -241,6 +241,14 @@ def test_an_incident_number_as_a_correlation_finds_those_of_the_problems_that_it
     assert log.actions("--correlation", "INC0010001") == ["delivered", "delivered", "intended", "written"]
 
 
+@pytest.mark.parametrize("option", ["--source", "--actor", "--correlation", "--incident"])
+def test_an_empty_filter_is_refused_for_it_would_let_through_what_nobody_asked_for(log: Log, option: str) -> None:
+    log.write("a")
+    told = log.run("log", "export", "--output", str(log.path()), option, "", status=2)
+    assert "it is empty" in told
+    assert not log.path().exists()
+
+
 def test_filters_together_let_through_what_all_of_them_do(log: Log) -> None:
     log.take(alert("r1"))
     log.take(alert("r1", level="low"), source="other")
