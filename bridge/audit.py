@@ -54,18 +54,18 @@ def audit(
     since: datetime,
     until: datetime,
     expected: Mapping[str, timedelta | None],
-    horizon: datetime | None,
+    kept_from: datetime | None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Statement:
     """All that was received from `since` up to `until`, as it stands now.
 
-    `expected`: the configured sources and their `expect_every`. `horizon`: entries and rows from before it may have
+    `expected`: the configured sources and their `expect_every`. `kept_from`: entries and rows from before it may have
     been pruned, so nothing before it is compared. `stopped` is asked in between. Raises Stopped, and Transient as the
     store does.
     """
     now = store.moment()
     whole = Part(since=since, until=until)
-    compared = Part(since=max(since, horizon) if horizon is not None else since, until=until)
+    compared = Part(since=max(since, kept_from) if kept_from is not None else since, until=until)
     opens, differences = Opens(), Differences()
     with store.snapshot() as tx:
         names = sorted({*figures.sources(tx), *expected})
@@ -84,7 +84,7 @@ def audit(
                 sources.setdefault(name, _Source()).times.values.append(took)
         for name in names if part.until > compared.since else ():
             _compare(store, name, Part(since=max(part.since, compared.since), until=part.until), differences, stopped)
-    for looked in _looks(store, compared, after, last, horizon):
+    for looked in _looks(store, compared, after, last, kept_from):
         _go_on(stopped)
         differences.add(looked)
     _open(store, until, now, opens, differences, stopped)
@@ -136,7 +136,7 @@ def _compare(store: Store, name: str, part: Part, differences: Differences, stop
 
 
 def _looks(
-    store: Store, period: Part, after: int, before: int | None, horizon: datetime | None
+    store: Store, period: Part, after: int, before: int | None, kept_from: datetime | None
 ) -> Iterator[Sequence[Difference]]:
     """All that is compared page by page."""
     with store.snapshot() as tx:
@@ -148,7 +148,7 @@ def _looks(
         lambda tx, row: crosscheck.intents_differ(tx, period, row),
         lambda tx, row: crosscheck.entries_differ(tx, period, row),
         crosscheck.problems_differ,
-        lambda tx, row: crosscheck.incidents_differ(tx, row, pruned=horizon is not None),
+        lambda tx, row: crosscheck.incidents_differ(tx, row, pruned=kept_from is not None),
     )
     for look in by_pages:
         row: int | None = 0

@@ -6,7 +6,6 @@ log entry are one transaction, and what is at rest is asked under the locks of t
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -70,21 +69,15 @@ def erase(store: Store, found: Mentions, order: Order, *, done: Callable[[int], 
     return outcome
 
 
-class _Undone(Exception):
-    """No error: a transaction is left by it."""
-
-
 def _run(store: Store, found: Mentions, order: Order, *, done: Callable[[int], None], undo: bool) -> Outcome:
     outcome = Outcome(deliveries=len(found.deliveries))
 
     def batch(work: Callable[[Connection, datetime], Taken]) -> Taken:
-        with contextlib.suppress(_Undone), store.transaction("erased") as tx:
+        with store.trial() if undo else store.transaction("erased") as tx:
             now = store.now(tx)
             taken = work(tx, now)
             if taken:
                 append(tx, _entry(order, taken, now))
-            if undo:
-                raise _Undone
         # Durable, and in the log. If we die here, the same command finds what is left.
         return taken
 

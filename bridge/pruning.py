@@ -6,7 +6,6 @@ its log entry: after a crash, or at a stop, the rest is still there, and goes wi
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,10 +29,6 @@ MOMENT_SECONDS = 0.5  # of the thread that looks around: it has other things to 
 
 T = TypeVar("T")
 Work = Callable[[Connection, datetime], Pruned]
-
-
-class _Undone(Exception):
-    """No error: a transaction is left by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +77,12 @@ class Pruning:
             return question(tx)
 
     def _batch(self, work: Work, **more: Json) -> Pruned:
-        with contextlib.suppress(_Undone), self.store.transaction("pruned") as tx:
+        with self.store.trial() if self.undo else self.store.transaction("pruned") as tx:
             now = self.store.now(tx)
             pruned = work(tx, now)
             if pruned:
                 detail: dict[str, Json] = {"removed": pruned.counts, **more}
                 append(tx, Entry(at=now, action=Action.PRUNED, actor=self.actor, detail=detail))
-            if self.undo:
-                raise _Undone
         # Durable, and in the log. If we die here the rest is still there, and the next pass finds it.
         return pruned
 

@@ -24,6 +24,7 @@ from bridge.settings import Settings
 from bridge.store.engine import Store
 from bridge.store.moved import renumber_if_moved
 from bridge.store.sealing import Sealed, seal, waiting
+from bridge.sync.watch import Watch
 
 ENTRIES_MAX = 256  # so many do not wait
 AGE_MAX = timedelta(seconds=1)  # nor does one that is as old as this
@@ -53,20 +54,18 @@ class Sealer:
         self._signers = signers  # asked at every seal, for keys change; raises NoKey
         self._problem = ""
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sealer", daemon=True)
+        self._watch = Watch([self.look], self._stopping, every=LOOK_SECONDS)
 
     def start(self) -> None:
-        self._thread.start()
+        self._watch.start()
 
     def wind_down(self) -> None:
         """No other seal is begun. Returns at once."""
-        self._stopping.set()
+        self._watch.wind_down()
 
     def stop(self) -> None:
         """Returns when the seal in progress is over."""
-        self.wind_down()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._watch.stop()
 
     def finish(self) -> None:
         """The last seal, after `stop`: of what the end of the process wrote, too. Raises nothing."""
@@ -83,10 +82,6 @@ class Sealer:
     def look(self) -> None:
         """Seal what waits, if it is time. Raises nothing: what goes wrong is told, and tried again."""
         self._guarded(self._look)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(LOOK_SECONDS):
-            self.look()
 
     def _guarded(self, work: Callable[[], str]) -> None:
         """`work` returns a problem, or nothing."""

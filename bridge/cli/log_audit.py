@@ -61,15 +61,15 @@ def audit_command(config: Path, day: str | None, since: Moment, until: Moment, *
       differences: [{code, about, text}], difference_count. Spans are seconds.
     """
     from bridge.audit import audit
-    from bridge.store.pruning import horizon
+    from bridge.store.pruning import kept_from
 
     with opened(config) as (settings, store):
         now = store.moment()
         first, end = _period(day, since, until, now)
         expected = {name: source.expect_every for name, source in settings.sources.items()}
         with store.reading() as tx:
-            kept_from = horizon(tx, settings.retention.log, now)
-        found = audit(store, since=first, until=end, expected=expected, horizon=kept_from)
+            oldest = kept_from(tx, settings.retention.log, now)
+        found = audit(store, since=first, until=end, expected=expected, kept_from=oldest)
     if as_json:
         show_json(to_json(found) | {"outcome": found.word})
     else:

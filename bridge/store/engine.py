@@ -86,6 +86,16 @@ class Store:
         if name:
             crashpoint(f"{name}:committed")
 
+    @contextlib.contextmanager
+    def trial(self) -> Iterator[Connection]:
+        """As `transaction`, and all of it is taken back: what would be done, for whoever asks first."""
+        queue = self._writer if self.is_sqlite else contextlib.nullcontext()
+        with queue, translated(), self.engine.connect() as connection:
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+
     def in_transaction(self, work: Callable[[Connection], T], name: str = "") -> T:
         """`work` in a transaction of its own, begun again after a Conflict. Raises Transient as `transaction` does."""
         for _ in range(ATTEMPTS_MAX):

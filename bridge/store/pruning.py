@@ -123,18 +123,18 @@ def pruned_to(tx: Connection) -> int:
     return tx.execute(select(prunings.c.log_to).where(prunings.c.name == PLACE)).scalar() or 0
 
 
-def horizon(tx: Connection, kept: timedelta, now: datetime) -> datetime | None:
+def kept_from(tx: Connection, kept: timedelta, now: datetime) -> datetime | None:
     """Entries and rows from before then may have been pruned; None: the store is younger than that. `kept`: by now.
 
     Entries go by whole seals, and rows of the same age with them. So where the log was kept for less before, the first
     seal that is left tells.
     """
     began = tx.execute(select(installation.c.created_at)).scalar()
-    kept_from = now - min(kept, now - EPOCH)
+    since = now - min(kept, now - EPOCH)
     if log_to := pruned_to(tx):
         first = select(log_seals.c.at).where(log_seals.c.first_index >= log_to).order_by(log_seals.c.first_index)
-        kept_from = max(kept_from, tx.execute(first.limit(1)).scalar() or now)
-    return kept_from if began is None or kept_from > began else None
+        since = max(since, tx.execute(first.limit(1)).scalar() or now)
+    return since if began is None or since > began else None
 
 
 def old_seals(tx: Connection, first: int, before: datetime) -> tuple[int, list[int]]:

@@ -60,10 +60,10 @@ class Stating:
         expected = {name: source.expect_every for name, source in dict(self._sources).items()}
         until = turn.day + stating.DAY
         with self._store.reading() as tx:
-            horizon = pruning.horizon(tx, self._log_kept, self._store.now(tx))
+            kept_from = pruning.kept_from(tx, self._log_kept, self._store.now(tx))
         try:
             found = audit(
-                self._store, since=turn.day, until=until, expected=expected, horizon=horizon, stopped=self._stopping
+                self._store, since=turn.day, until=until, expected=expected, kept_from=kept_from, stopped=self._stopping
             )
         except Stopped:
             self._store.in_transaction(stating.release, "statement_left")

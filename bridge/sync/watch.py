@@ -16,9 +16,12 @@ _log = logging.getLogger(__name__)
 class Watch:
     """`start` and `stop` frame its life."""
 
-    def __init__(self, looks: Sequence[Callable[[], object]], stopping: threading.Event) -> None:
+    def __init__(
+        self, looks: Sequence[Callable[[], object]], stopping: threading.Event, *, every: float = LOOK_SECONDS
+    ) -> None:
         self._looks = looks  # each may raise: it is told, and looked at again after a while
         self._stopping = stopping  # set by `wind_down`; a look that takes long may ask it
+        self._every = every  # seconds
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -35,7 +38,7 @@ class Watch:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(LOOK_SECONDS):
+        while not self._stopping.wait(self._every):
             for look in self._looks:
                 if not self._stopping.is_set():
                     self._look(look)

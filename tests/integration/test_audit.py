@@ -44,7 +44,7 @@ DAY = timedelta(days=1)
 def audited(store: Store, **given: Any) -> Statement:
     """Of the last day, as it is now."""
     now = store.moment()
-    whole = {"since": now - DAY, "until": now + timedelta(seconds=1), "expected": {}, "horizon": None}
+    whole = {"since": now - DAY, "until": now + timedelta(seconds=1), "expected": {}, "kept_from": None}
     return audit(store, **(whole | given))
 
 
@@ -413,11 +413,11 @@ def test_an_incident_whose_alerts_are_gone_is_named(spoilt: World) -> None:
     gone = ("alerts_missing", f"incident {number}")
     assert gone in codes(audited(spoilt.store))
     future = spoilt.store.moment() + DAY
-    assert codes(audited(spoilt.store, horizon=future)) == [gone]  # of one that is open some are never pruned
+    assert codes(audited(spoilt.store, kept_from=future)) == [gone]  # of one that is open some are never pruned
     with spoilt.store.transaction() as tx:
         tx.execute(update(incidents).values(state="ended"))
         tx.execute(update(correlations).values(open=False, last_decision="noticed: by_person"))
-    assert codes(audited(spoilt.store, horizon=future)) == []
+    assert codes(audited(spoilt.store, kept_from=future)) == []
 
 
 def test_what_people_close_leaves_no_difference(anywhere: World) -> None:
@@ -444,11 +444,11 @@ def test_before_what_was_pruned_nothing_is_compared(taken: Intake) -> None:
     taken.take(alert("r1"), at=now - timedelta(hours=5))
     taken.take(alert("r2"), at=now - timedelta(hours=1))
     taken.remove(log_entries, log_entries.c.delivery == 1)
-    horizon = now - timedelta(hours=2)
-    found = audited(taken.store, horizon=horizon)
-    assert (codes(found), found.compared_from, of(found).received) == ([], horizon, 2)
+    kept_from = now - timedelta(hours=2)
+    found = audited(taken.store, kept_from=kept_from)
+    assert (codes(found), found.compared_from, of(found).received) == ([], kept_from, 2)
     taken.remove(log_entries, log_entries.c.delivery == 2)
-    assert codes(audited(taken.store, horizon=horizon)) == [("delivery_not_logged", "delivery 2")]
+    assert codes(audited(taken.store, kept_from=kept_from)) == [("delivery_not_logged", "delivery 2")]
 
 
 # --- the figures

@@ -17,7 +17,7 @@ from bridge.settings import Source, SourceAuth
 from bridge.store import stating
 from bridge.store.engine import Store, open_store
 from bridge.store.log_tables import log_seals
-from bridge.store.pruning import PLACE, horizon
+from bridge.store.pruning import PLACE, kept_from
 from bridge.store.reconciler_tables import prunings
 from bridge.store.statement_tables import statements
 from bridge.store.stating import DAY, SETTLES, midnight
@@ -159,14 +159,14 @@ def test_once_entries_were_pruned_the_first_seal_that_is_left_tells_from_when_al
     now = store.moment()
     with store.transaction() as tx:
         tx.execute(installation.insert().values(id="0a1b2c3d", created_at=now - 90 * DAY))
-        assert horizon(tx, KEPT, now) is None
-        assert horizon(tx, 30 * DAY, now) == now - 30 * DAY
+        assert kept_from(tx, KEPT, now) is None
+        assert kept_from(tx, 30 * DAY, now) == now - 30 * DAY
         for first, days in ((0, 60), (10, 40), (20, 20)):
             sealed = {"size": first + 10, "ids": b"", "id_min": 1, "id_max": 1, "root": b"", "note": ""}
             tx.execute(log_seals.insert().values(first_index=first, at=now - days * DAY, **sealed))
         tx.execute(prunings.insert().values(name=PLACE, epoch=0, due_at=now, log_to=20))
-        assert horizon(tx, KEPT, now) == now - 20 * DAY
-        assert horizon(tx, 10 * DAY, now) == now - 10 * DAY
+        assert kept_from(tx, KEPT, now) == now - 20 * DAY
+        assert kept_from(tx, 10 * DAY, now) == now - 10 * DAY
 
 
 def test_a_turn_is_one_process_s_until_its_lease_runs_out(store: Store) -> None:
@@ -283,4 +283,4 @@ def test_its_entry_holds_whole_numbers_and_words_alone(taken: Intake) -> None:
 def _statement_of(store: Store, turn: stating.Turn) -> Any:
     from bridge.audit import audit
 
-    return audit(store, since=turn.day, until=turn.day + DAY, expected={}, horizon=None)
+    return audit(store, since=turn.day, until=turn.day + DAY, expected={}, kept_from=None)
