@@ -9,28 +9,77 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
+
+from row import COLUMNS, NOT_MEASURED, NOTHING, Aim, Row, at_least, at_most, ratio_at_least
+
 BENCH = Path(__file__).resolve().parents[1] / "bench"
-# Of each, how little it is given, and how many lines with an aim it prints.
+# Of each, how little it is given, and how many of its rows have an aim.
 SMALL = {
     "bench_intake": ("--requests 40 --rounds 1 --batches 2", 4),
-    "bench_postgres": ("--requests 40 --rounds 1", 2),
+    "bench_postgres": ("--requests 40 --rounds 1", 3),
     "bench_log": ("--requests 40 --pairs 2 --engine sqlite", 2),
     "bench_sync": ("--engine postgresql --problems 10 --probes 2", 2),
     "bench_storm": ("--alerts 2000 --problems 10 --engine sqlite", 2),
-    "bench_verify": ("--entries 600", 2),
-    "bench_growth": ("--correlations 100 200 --steps 5 --engine sqlite", 1),
+    "bench_mapping": ("--rounds 1 --calls 1", 7),
+    "bench_plan": ("--alerts 100", 1),
+    "bench_verify": ("--entries 600", 3),
+    "bench_start": ("--runs 1", 3),
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_a_benchmark_runs(name: str) -> None:
-    words, aims = SMALL[name]
-    done = subprocess.run(
-        [sys.executable, str(BENCH / f"{name}.py"), *words.split()],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
+def run(name: str, words: str) -> str:
+    line = [sys.executable, str(BENCH / f"{name}.py"), *words.split()]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"\baim\b", done.stdout)) == aims
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_benchmark_yields_its_rows(name: str) -> None:
+    words, aims = SMALL[name]
+    rows = rows_of(run(name, words))
+    assert rows
+    assert [row["case"] for row in rows if NOT_MEASURED in row["measured"]] == []
+    assert sum(row["aim"] != NOTHING for row in rows) == aims
+    assert {row["command"] for row in rows} == {f"`{name}.py`"}
+
+
+def test_the_growth_of_costs_is_measured() -> None:
+    told = run("bench_growth", "--correlations 100 200 --steps 5 --engine sqlite")
+    assert len(re.findall(r"\baim\b", told)) == 1
+
+
+def test_all_benchmarks_are_tried_here() -> None:
+    assert {file.stem for file in BENCH.glob("bench_*.py")} == {*SMALL, "bench_growth"}
+
+
+# --- the table
+
+
+def rows_of(told: str) -> list[dict[str, str]]:
+    """What `table` made, read again."""
+    lines = [line for line in told.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    assert cells[0] == list(COLUMNS)
+    return [dict(zip(COLUMNS, row, strict=True)) for row in cells[2:]]
+
+
+@pytest.mark.parametrize(
+    ("aim", "measured", "ratio", "reached"),
+    [
+        (at_least(500), 500.0, None, "yes"),
+        (at_least(500), 450.0, None, "no, by 10.0 %"),
+        (at_most(50), 50.0, None, "yes"),
+        (at_most(50), 60.0, None, "no, by 20.0 %"),
+        (ratio_at_least(0.6), 1.0, 0.6, "yes"),
+        (ratio_at_least(0.6), 1.0, 0.3, "no, by 50.0 %"),
+        (ratio_at_least(15), None, None, NOT_MEASURED),
+        (None, 1.0, 1.0, NOTHING),
+    ],
+)
+def test_a_row_says_whether_its_aim_is_reached(
+    aim: Aim | None, measured: float | None, ratio: float | None, reached: str
+) -> None:
+    row = Row(case="a case", command="bench_intake.py", measured=measured, unit="ms", ratio=ratio, aim=aim)
+    assert dict(zip(COLUMNS, row.cells(), strict=True))["reached"] == reached

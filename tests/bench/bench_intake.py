@@ -10,33 +10,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
-import hmac
-import json
 import os
-import selectors
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response
+from loads import ALERTS_PER_BATCH, MAPPINGS, SECRET, load, run_load, single
+from row import Row, at_least, at_most, ratio_at_least, show
 
 if TYPE_CHECKING:
     from bridge.store.engine import Store
 
 HERE = Path(__file__).resolve().parent
-MAPPINGS = HERE.parent.parent / "mappings"
-SECRET = b"the secret of the benchmark"
-CONNECTIONS = THREADS = 32
-ALERT_BYTES = 4_096
-ALERTS_PER_BATCH = 100
-BATCH_ALERT_BYTES = 1_024
+THREADS = 32
+COMMAND = Path(__file__).name
 RATIO_AIM, P99_MS_AIM, BATCH_AIM, RSS_MB_AIM = 0.6, 50, 12_000, 150
 
 
@@ -134,7 +128,7 @@ def served(factory: str, database: str) -> Iterator[tuple[int, int]]:
         )
         try:
             port = listener.getsockname()[1]
-            load([port], [request(0, "warm")])
+            assert not load([port], [single("unique", 0, "warm")]).refused
             yield port, worker_of(process.pid)
         finally:
             process.terminate()
@@ -157,126 +151,68 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-# --- what is sent
-
-
-def alert(number: int, mark: str, size: int) -> dict[str, Any]:
-    base: dict[str, Any] = json.loads((MAPPINGS / "samples" / "elastic-powershell.json").read_text())
-    base["kibana.alert.uuid"] = f"{mark}-{number}"
-    base["host"] = {"hostname": f"host-{mark}-{number}"}
-    base["message"] = "x" * max(0, size - len(json.dumps(base)) - 14)
-    return base
-
-
-def request(number: int, mark: str) -> bytes:
-    return _signed(json.dumps(alert(number, mark, ALERT_BYTES)).encode())
-
-
-def batch_request(number: int, mark: str) -> bytes:
-    alerts = [alert(number * ALERTS_PER_BATCH + n, mark, BATCH_ALERT_BYTES) for n in range(ALERTS_PER_BATCH)]
-    return _signed(json.dumps({"alerts": alerts}).encode())
-
-
-def _signed(body: bytes) -> bytes:
-    signature = hmac.new(SECRET, body, hashlib.sha256).hexdigest()
-    head = (
-        f"POST /hooks/bench HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        f"X-Hub-Signature-256: sha256={signature}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-def load(ports: Sequence[int], requests: list[bytes]) -> tuple[float, list[float]]:
-    """(seconds, seconds of every request). Every answer must be a 200. The ports have an equal share."""
-    waiting = iter(requests)
-    took: list[float] = []
-    selector = selectors.DefaultSelector()
-    began = time.perf_counter()
-
-    def send_next(connection: socket.socket) -> None:
-        if (one := next(waiting, None)) is None:
-            selector.unregister(connection)
-            connection.close()
-        else:
-            selector.modify(connection, selectors.EVENT_READ, [time.perf_counter(), b""])
-            connection.sendall(one)
-
-    for number in range(min(CONNECTIONS, len(requests))):
-        connection = socket.create_connection(("127.0.0.1", ports[number % len(ports)]), timeout=30)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        selector.register(connection, selectors.EVENT_READ)
-        send_next(connection)
-    while selector.get_map():
-        for key, _ in selector.select(30):
-            answering, state = key.fileobj, key.data
-            assert isinstance(answering, socket.socket)
-            state[1] += answering.recv(1 << 17)
-            if _is_complete(state[1]):
-                took.append(time.perf_counter() - state[0])
-                send_next(answering)
-    return time.perf_counter() - began, took
-
-
-def _is_complete(answer: bytes) -> bool:
-    head, end, body = answer.partition(b"\r\n\r\n")
-    if not end:
-        assert answer, "the server closed the connection"
-        return False
-    assert head.startswith(b"HTTP/1.1 200"), answer[:500]
-    length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
-    return len(body) >= int(length)
-
-
-def run_load(ports: Sequence[int], kind: str, count: int, mark: str) -> tuple[float, list[float]]:
-    """From a process of its own, so that making load does not take the server's interpreter."""
-    command = [sys.executable, __file__, "--load", ",".join(map(str, ports)), kind, str(count), mark]
-    answer = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=300).stdout)
-    return answer["seconds"], answer["took"]
-
-
 # --- the story
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=4_000, help="of each round")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batches", type=int, default=200)
-    parser.add_argument("--load", nargs=4, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.load:
-        ports, kind, count, mark = arguments.load
-        make = {"single": request, "batch": batch_request}[kind]
-        seconds, took = load(
-            [int(port) for port in ports.split(",")], [make(number, mark) for number in range(int(count))]
-        )
-        print(json.dumps({"seconds": seconds, "took": took}))
-        return
-    with tempfile.TemporaryDirectory(dir=HERE) as folder:
-        compare(f"sqlite:///{folder}/bench.db", arguments)
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--requests", type=int, default=4_000, help="of each round")
+    made.add_argument("--rounds", type=int, default=3)
+    made.add_argument("--batches", type=int, default=200)
+    return made
 
 
-def compare(database: str, arguments: argparse.Namespace) -> None:
-    noop_rates, rates, took = [], [], []
-    with served("noop_app", database) as (noop, _), served("bridge_app", database) as (bridge, worker):
+def rows(arguments: argparse.Namespace) -> Iterator[Row]:
+    floors, rates, took = [], [], []
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=HERE))
+        database = f"sqlite:///{folder}/bench.db"
+        noop, _ = stack.enter_context(served("noop_app", database))
+        bridge, worker = stack.enter_context(served("bridge_app", database))
         for turn in range(arguments.rounds):
-            seconds, _ = run_load([noop], "single", arguments.requests, f"noop{turn}")
-            noop_rates.append(arguments.requests / seconds)
-            seconds, times = run_load([bridge], "single", arguments.requests, f"single{turn}")
-            rates.append(arguments.requests / seconds)
-            took += times
-        seconds, _ = run_load([bridge], "batch", arguments.batches, "batch")
+            floors.append(run_load([noop], "unique", arguments.requests, f"noop{turn}").rate)
+            loaded = run_load([bridge], "unique", arguments.requests, f"single{turn}")
+            rates.append(loaded.rate)
+            took += loaded.took
+        batches = run_load([bridge], "batch", arguments.batches, "batch").rate
         resident = resident_bytes(worker)
-    ratio = statistics.median(rates) / statistics.median(noop_rates)
+    yield beside_noop("SQLite: intake, one alert a delivery", COMMAND, rates, floors, RATIO_AIM)
+    yield from latencies("SQLite: intake", COMMAND, took, P99_MS_AIM)
+    yield Row(
+        case=f"SQLite: intake, {ALERTS_PER_BATCH} alerts of 1 KB a delivery",
+        command=COMMAND,
+        measured=batches * ALERTS_PER_BATCH,
+        unit="alerts/s",
+        aim=at_least(BATCH_AIM),
+    )
+    yield Row(
+        case="SQLite: resident memory after all that",
+        command=COMMAND,
+        measured=resident / 1e6,
+        unit="MB",
+        aim=at_most(RSS_MB_AIM),
+    )
+
+
+def beside_noop(case: str, command: str, rates: list[float], floors: list[float], aim: float) -> Row:
+    rate, floor = statistics.median(rates), statistics.median(floors)
+    return Row(
+        case=case,
+        command=command,
+        measured=rate,
+        unit="requests/s",
+        beside="no-op Flask view",
+        beside_measured=floor,
+        ratio=rate / floor,
+        aim=ratio_at_least(aim),
+    )
+
+
+def latencies(case: str, command: str, took: list[float], aim: float) -> Iterator[Row]:
     quantiles = statistics.quantiles(took, n=100)
-    alerts_per_second = arguments.batches * ALERTS_PER_BATCH / seconds
-    print(f"no-op Flask view       {statistics.median(noop_rates):8.0f} requests/s")
-    print(f"intake of 4 KB alerts  {statistics.median(rates):8.0f} requests/s")
-    print(f"ratio                  {ratio:8.2f}            aim {RATIO_AIM}")
-    print(f"p50, p99               {quantiles[49] * 1e3:5.1f}, {quantiles[98] * 1e3:.1f} ms     aim {P99_MS_AIM} ms")
-    print(f"batches of {ALERTS_PER_BATCH} alerts  {alerts_per_second:9.0f} alerts/s    aim {BATCH_AIM}")
-    print(f"resident memory        {resident / 1e6:8.0f} MB          aim {RSS_MB_AIM}")
+    yield Row(case=f"{case}, p50", command=command, measured=quantiles[49] * 1e3, unit="ms")
+    yield Row(case=f"{case}, p99", command=command, measured=quantiles[98] * 1e3, unit="ms", aim=at_most(aim))
 
 
 if __name__ == "__main__":
-    main()
+    show(parser(), rows)

@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
-from bench_intake import bridge_app, run_load, served
+from bench_intake import bridge_app, served
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from loads import run_load
 from postgres import postgres
+from row import Row, at_most, ratio_at_least, show
 
 from bridge.log.note import Signer
 from bridge.sealer import Sealer
@@ -35,7 +37,8 @@ from bridge.wiring import utc_now
 if TYPE_CHECKING:
     from flask import Flask
 
-ENGINES = ("sqlite", "postgresql")
+ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+COMMAND = Path(__file__).name
 COST_AIM, LAG_AIM = 0.05, 2.0
 LOOK_SECONDS = 0.05  # between two looks at how far sealing is behind
 SIGNER = Signer("incident-bridge/bench", Ed25519PrivateKey.from_private_bytes(bytes(32)))
@@ -77,15 +80,18 @@ class Lag:
                 self.seconds.append((self._store.now(tx) - oldest).total_seconds() if oldest is not None else 0.0)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=3_000, help="of each turn")
-    parser.add_argument("--pairs", type=int, default=9)
-    parser.add_argument("--engine", choices=ENGINES, help="default: one after the other")
-    arguments = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--requests", type=int, default=3_000, help="of each turn")
+    made.add_argument("--pairs", type=int, default=9)
+    made.add_argument("--engine", choices=ENGINES, help="default: one after the other")
+    return made
+
+
+def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     for engine in [arguments.engine] if arguments.engine else ENGINES:
         with databases(engine) as (plain, logged):
-            compare(engine, plain, logged, arguments)
+            yield from compare(engine, plain, logged, arguments)
 
 
 @contextlib.contextmanager
@@ -98,7 +104,7 @@ def databases(engine: str) -> Iterator[tuple[str, str]]:
             yield tuple([stack.enter_context(postgres(Path(folder, name))).url for name in ("plain", "logged")])  # type: ignore[misc]
 
 
-def compare(engine: str, plain: str, logged: str, arguments: argparse.Namespace) -> None:
+def compare(engine: str, plain: str, logged: str, arguments: argparse.Namespace) -> Iterator[Row]:
     rates: dict[str, list[float]] = {"without": [], "with": []}
     work: dict[str, list[float]] = {"without": [], "with": []}  # processor seconds of the server for each turn
     with contextlib.ExitStack() as stack:
@@ -114,21 +120,33 @@ def compare(engine: str, plain: str, logged: str, arguments: argparse.Namespace)
                 port, worker = servers[kind]
                 before = processor_seconds(worker)
                 with lag.watched() if kind == "with" else contextlib.nullcontext():
-                    took, _ = run_load([port], "single", arguments.requests, f"{kind}{pair}")
+                    loaded = run_load([port], "unique", arguments.requests, f"{kind}{pair}")
                 work[kind].append(processor_seconds(worker) - before)
-                rates[kind].append(arguments.requests / took)
+                rates[kind].append(loaded.rate)
                 seconds += lag.seconds
-    costs = [1 - on / off for off, on in zip(rates["without"], rates["with"], strict=True)]
-    works = [on / off - 1 for off, on in zip(work["without"], work["with"], strict=True)]
-    low, high = min(costs), max(costs)
-    of = f"median of {arguments.pairs} pairs, {low:.1%} to {high:.1%}"
-    print(
-        f"{engine}: intake without the log, with it  {_median(rates, 'without')}, {_median(rates, 'with')} requests/s"
+    for case, unit, measured, aim in (
+        ("intake with the log", "requests/s", rates, ratio_at_least(1 - COST_AIM)),
+        ("processor time of intake with the log", "s", work, None),
+    ):
+        ratios = [on / off for off, on in zip(measured["without"], measured["with"], strict=True)]
+        yield Row(
+            case=f"{ENGINES[engine]}: {case}",
+            command=COMMAND,
+            measured=statistics.median(measured["with"]),
+            unit=unit,
+            beside="without it",
+            beside_measured=statistics.median(measured["without"]),
+            ratio=statistics.median(ratios),
+            aim=aim,
+            note=f"{min(ratios):.2f} to {max(ratios):.2f} in {arguments.pairs} pairs",
+        )
+    yield Row(
+        case=f"{ENGINES[engine]}: sealing lag under full load, at most",
+        command=COMMAND,
+        measured=max(seconds, default=0.0),
+        unit="s",
+        aim=at_most(LAG_AIM),
     )
-    print(f"{engine}: cost of the log at intake        {statistics.median(costs):.1%} ({of})   aim {COST_AIM:.0%}")
-    spread = f"{min(works):.1%} to {max(works):.1%}"
-    print(f"{engine}: processor time beside that       {statistics.median(works):+.1%} ({spread})")
-    print(f"{engine}: sealing lag under full load      {max(seconds, default=0.0):.1f} s at most   aim {LAG_AIM:.0f} s")
 
 
 def processor_seconds(pid: int) -> float:
@@ -137,9 +155,5 @@ def processor_seconds(pid: int) -> float:
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _median(rates: dict[str, list[float]], kind: str) -> str:
-    return f"{statistics.median(rates[kind]):.0f}"
-
-
 if __name__ == "__main__":
-    main()
+    show(parser(), rows)

@@ -1,6 +1,6 @@
 """What mapping costs: an alert of each example of the language beside other ways, a start, a reload.
 
-    python tests/bench/bench_mapping.py
+    python tests/bench/bench_mapping.py [--rounds N] [--calls N]
 
 An alert costs `split` and `map` at intake, and `render` of a create at sync: microseconds of the processor in one
 thread, the best of several rounds in which all take turns, for the others measure the machine's other work as well.
@@ -8,7 +8,7 @@ thread, the best of several rounds in which all take turns, for the others measu
 
 from __future__ import annotations
 
-import os
+import argparse
 import shutil
 import statistics
 import tempfile
@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 from peers import FLOOR, PEERS
+from row import Row, at_most, show
 
 from bridge.alert import MappedAlert
 from bridge.correlation.policy import Kind
@@ -38,37 +39,47 @@ from bridge.wiring import utc_now
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = Path(__file__).resolve().parent.parent / "unit" / "mapping_examples"
 SAMPLES = {"elastic": "elastic-powershell.json", "aws-securityhub": "securityhub-s3.json"}
+COMMAND = Path(__file__).name
 TABLES = {"itsm": "incident", "sir": "sn_si_incident"}
 NOW = datetime(2026, 11, 24, 21, 5, tzinfo=UTC)
-QUICK = os.environ.get("QUICK") == "1"
-ROUNDS, CALLS = (10, 100) if QUICK else (40, 300)
 COPIES = 20  # of each of the two examples
 RELOADS = 3
 WAIT_SECONDS_MAX = 30
 ALERT_AIM, COMPILE_AIM, RELOAD_AIM = 25, 1, 1
 
 
-def main() -> None:
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--rounds", type=int, default=40)
+    made.add_argument("--calls", type=int, default=300, help="of each round")
+    return made
+
+
+def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     mappings = load_mappings(EXAMPLES, SAMPLES)
     for name, sample in SAMPLES.items():
-        compare(mappings[name], msgspec.json.decode((EXAMPLES / "samples" / sample).read_bytes()))
+        delivery = msgspec.json.decode((EXAMPLES / "samples" / sample).read_bytes())
+        yield from compare(mappings[name], delivery, arguments)
     for copies in (1, COPIES):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             names = copy_examples(folder, copies)
-            print(f"{len(names)} mappings")
             seconds = compiling(lambda folder, copies=copies: copy_examples(folder, copies))
-            print(f"  compile                     {seconds:6.2f} s    aim {COMPILE_AIM} for 40")
+            yield seconds_of(f"{len(names)} mappings compiled", seconds, COMPILE_AIM)
             seconds = statistics.median(reloading(folder, names))
-            print(f"  one saved, to its 1st alert {seconds:6.2f} s    aim {RELOAD_AIM}", flush=True)
-    print(f"{len(list((REPOSITORY / 'mappings').glob('*.yaml')))} mappings, all that come with the bridge")
-    print(f"  compile                     {compiling(copy_all):6.2f} s    aim {COMPILE_AIM}", flush=True)
+            yield seconds_of(f"One of {len(names)} mappings saved, to its first alert", seconds, RELOAD_AIM)
+    shipped = len(list((REPOSITORY / "mappings").glob("*.yaml")))
+    yield seconds_of(f"The {shipped} mappings that come with the bridge compiled", compiling(copy_all), COMPILE_AIM)
+
+
+def seconds_of(case: str, seconds: float, aim: float) -> Row:
+    return Row(case=case, command=COMMAND, measured=seconds, unit="s", aim=at_most(aim))
 
 
 # --- one alert
 
 
-def compare(mapping: Mapping, delivery: Any) -> None:
+def compare(mapping: Mapping, delivery: Any, arguments: argparse.Namespace) -> Iterator[Row]:
     alert = mapping.split(delivery)[0][0]
     mapped = mapping.map(alert, now=NOW)
     facts, table = facts_of(mapping, mapped), TABLES[str(mapped.target)]
@@ -81,13 +92,25 @@ def compare(mapping: Mapping, delivery: Any) -> None:
             "split and map": lambda: mapping.map(mapping.split(delivery)[0][0], now=NOW),
             "render a create": lambda: mapping.render(alert, Kind.CREATE, facts, table),
             **{name: lambda peer=peer: peer(alert) for name, peer in peers.items()},
-        }
+        },
+        arguments,
     )
     took = {"the bridge": took["split and map"] + took["render a create"], **took}
-    print(f"{mapping.name}, {len(msgspec.json.encode(delivery))} bytes, {len(wanted)} values")
+    size = len(msgspec.json.encode(delivery))
     for name, microseconds in took.items():
-        aim = f"aim {ALERT_AIM}" if name == "the bridge" else ""
-        print(f"  {name:27} {microseconds:6.1f} µs {microseconds / took[FLOOR]:5.1f} ×   {aim}".rstrip())
+        if name == FLOOR:
+            continue
+        yield Row(
+            case=f"An alert of {mapping.name} mapped and rendered: {name}",
+            command=COMMAND,
+            measured=microseconds,
+            unit="µs",
+            beside=FLOOR,
+            beside_measured=took[FLOOR],
+            ratio=microseconds / took[FLOOR],
+            aim=at_most(ALERT_AIM) if name == "the bridge" else None,
+            note=f"{size:,} bytes, {len(wanted)} values",
+        )
 
 
 def facts_of(mapping: Mapping, mapped: MappedAlert) -> Facts:
@@ -122,15 +145,15 @@ def check_the_same(who: str, wanted: dict[str, Any], answer: dict[str, Any]) -> 
             raise SystemExit(f"{who} yields another {key}: {answer.get(key)!r}, not {value!r}")
 
 
-def take_turns(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
+def take_turns(calls: dict[str, Callable[[], object]], arguments: argparse.Namespace) -> dict[str, float]:
     """Microseconds for one call of each."""
     best = dict.fromkeys(calls, float("inf"))
-    for _ in range(ROUNDS):
+    for _ in range(arguments.rounds):
         for name, call in calls.items():
             began = time.process_time()
-            for _ in range(CALLS):
+            for _ in range(arguments.calls):
                 call()
-            best[name] = min(best[name], (time.process_time() - began) / CALLS * 1e6)
+            best[name] = min(best[name], (time.process_time() - began) / arguments.calls * 1e6)
     return best
 
 
@@ -210,4 +233,4 @@ def until_mapped(library: Library, name: str, text: str, alert: Any) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    show(parser(), rows)

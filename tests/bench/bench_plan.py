@@ -1,19 +1,25 @@
-"""Prints how long `bridge mapping plan` takes over a store of alerts of ten thousand problems, and its peak memory."""
+"""How long `bridge mapping plan` takes over a store of alerts of ten thousand problems, and its peak memory.
+
+python tests/bench/bench_plan.py [--alerts N]
+"""
 
 from __future__ import annotations
 
 import argparse
 import copy
 import json
+import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+
+from row import Row, at_most, show
 
 from bridge.store.engine import open_store
 from bridge.store.schema import upgrade_store
@@ -22,6 +28,7 @@ from bridge.wiring import utc_now
 
 MAPPINGS = Path(__file__).resolve().parents[2] / "mappings"
 BRIDGE = (sys.executable, "-m", "bridge.cli")
+COMMAND = Path(__file__).name
 PROBLEMS = 10_000
 ALERTS_AIMED_AT, SECONDS_MAX = 100_000, 60
 PAGE = 1_000
@@ -38,10 +45,14 @@ sources:
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--alerts", type=int, default=ALERTS_AIMED_AT)
-    many = parser.parse_args().alerts
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--alerts", type=int, default=ALERTS_AIMED_AT)
+    return made
+
+
+def rows(arguments: argparse.Namespace) -> Iterator[Row]:
+    many = arguments.alerts
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(MAPPINGS, folder / "mappings")
@@ -51,16 +62,22 @@ def main() -> None:
         mapping = folder / "mappings/elastic.yaml"
         mapping.write_text(mapping.read_text().replace('id: "{{ rule_id }}:', 'id: "{{ rule }}:'))
         began = time.monotonic()
-        run(folder, "plan", "elastic", status=2)
+        peak = run(folder, "plan", "elastic", status=2)
         seconds = time.monotonic() - began
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
     aim = SECONDS_MAX * many / ALERTS_AIMED_AT
-    print(f"{many} alerts         {seconds:6.1f} s   aim {aim:g}; at most {peak:.0f} MB")
+    case = f"bridge mapping plan over {many:,} alerts"
+    yield Row(case=case, command=COMMAND, measured=seconds, unit="s", aim=at_most(aim))
+    yield Row(case=f"{case}, its peak memory", command=COMMAND, measured=peak, unit="MB")
 
 
-def run(folder: Path, *words: str, status: int = 0) -> None:
+def run(folder: Path, *words: str, status: int = 0) -> float:
+    """Megabytes at its peak."""
     line = [*BRIDGE, "mapping", *words, "--config", str(folder / "bridge.yaml")]
-    assert subprocess.run(line, check=False, stdout=subprocess.DEVNULL).returncode == status
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL) as process:
+        _, ended, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(ended)
+    assert process.returncode == status
+    return usage.ru_maxrss / 1_000
 
 
 def fill(folder: Path, many: int) -> None:
@@ -109,4 +126,4 @@ def alert_row(delivery: dict[str, object]) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main()
+    show(parser(), rows)

@@ -12,22 +12,29 @@ import contextlib
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
-from bench_intake import run_load, served
+from bench_intake import beside_noop, latencies, served
+from loads import run_load
 from postgres import postgres
+from row import Row, at_least, show
 
 PROCESSES = 2
-RATE_AIM, P99_MS_AIM = 1_200, 60
+COMMAND = Path(__file__).name
+RATIO_AIM, RATE_AIM, P99_MS_AIM = 0.45, 1_200, 60
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=4_000, help="of each round")
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--requests", type=int, default=4_000, help="of each round")
+    made.add_argument("--rounds", type=int, default=3)
+    return made
+
+
+def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     rates: dict[str, list[float]] = {"noop_app": [], "bridge_app": []}
     took: list[float] = []
     with contextlib.ExitStack() as stack:
@@ -36,16 +43,15 @@ def main() -> None:
         ports = {kind: [stack.enter_context(served(kind, database.url))[0] for _ in range(PROCESSES)] for kind in rates}
         for turn in range(arguments.rounds):
             for kind, measured in rates.items():
-                seconds, times = run_load(ports[kind], "single", arguments.requests, f"{kind}{turn}")
-                measured.append(arguments.requests / seconds)
-                took += times if kind == "bridge_app" else []
-    floor, rate = (statistics.median(rates[kind]) for kind in ("noop_app", "bridge_app"))
-    quantiles = statistics.quantiles(took, n=100)
-    print(f"no-op Flask views      {floor:8.0f} requests/s")
-    print(f"intake of 4 KB alerts  {rate:8.0f} requests/s   aim {RATE_AIM}")
-    print(f"ratio                  {rate / floor:8.2f}")
-    print(f"p50, p99               {quantiles[49] * 1e3:5.1f}, {quantiles[98] * 1e3:.1f} ms     aim {P99_MS_AIM} ms")
+                loaded = run_load(ports[kind], "unique", arguments.requests, f"{kind}{turn}")
+                measured.append(loaded.rate)
+                took += loaded.took if kind == "bridge_app" else []
+    case = f"PostgreSQL: intake of {PROCESSES} processes, one alert a delivery"
+    yield beside_noop(case, COMMAND, rates["bridge_app"], rates["noop_app"], RATIO_AIM)
+    rate = statistics.median(rates["bridge_app"])
+    yield Row(case=f"{case}, by itself", command=COMMAND, measured=rate, unit="requests/s", aim=at_least(RATE_AIM))
+    yield from latencies(f"PostgreSQL: intake of {PROCESSES} processes", COMMAND, took, P99_MS_AIM)
 
 
 if __name__ == "__main__":
-    main()
+    show(parser(), rows)

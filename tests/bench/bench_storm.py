@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -21,17 +22,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
 from bench_growth import stored
 from intake_world import alert
+from row import Row, at_most, show
 from storms import calls_of, peak_of, rage, take_in
 from sync_world import PASSWORD_VARIABLE, Clock, World, itsm, world_of
 
 from bridge.sync.loop import SyncLoop
 
+COMMAND = Path(__file__).name
+ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 THREADS = 8
 CALLS_AIM, MEGABYTES_AIM = 3, 20
 POLL_SECONDS = 0.01
 
 
-def storm(world: World, *, alerts: int, problems: int) -> None:
+def storm(world: World, engine: str, *, alerts: int, problems: int) -> Iterator[Row]:
     loop = SyncLoop(world.worker, threads=THREADS)
     loop.start()
     waited: list[float] = []
@@ -54,10 +58,23 @@ def storm(world: World, *, alerts: int, problems: int) -> None:
     while world.worker.work():
         pass
     calls = calls_of(world)
-    print(f"{alerts} alerts of {problems} problems, taken in within {taken:.0f} s, all there after {seconds:.0f} s:")
-    print(f"  incidents            {len(calls) - 1:8}   of {problems}")
-    print(f"  calls of one         {max(calls.values()):8}   at most, aim {CALLS_AIM}; {sum(calls.values())} in all")
-    print(f"  another source's first incident meanwhile: {waited[0]:.2f} s after it was taken in")
+    case = f"{engine}: {alerts:,} alerts of {problems:,} problems"
+    figures: list[tuple[str, float, str]] = [
+        ("taken in", taken, "s"),
+        ("all incidents there", seconds, "s"),
+        ("incidents made", len(calls) - 1, "incidents"),
+        ("calls in all", sum(calls.values()), "calls"),
+        ("another source's first incident meanwhile, after it was taken in", waited[0], "s"),
+    ]
+    for what, measured, unit in figures:
+        yield Row(case=f"{case}: {what}", command=COMMAND, measured=measured, unit=unit)
+    yield Row(
+        case=f"{case}: calls of one incident, at most",
+        command=COMMAND,
+        measured=max(calls.values()),
+        unit="calls",
+        aim=at_most(CALLS_AIM),
+    )
 
 
 def first_incident(world: World, loop: SyncLoop) -> float:
@@ -69,30 +86,40 @@ def first_incident(world: World, loop: SyncLoop) -> float:
     return time.monotonic() - began
 
 
-def one_problem(world: World, alerts: int) -> None:
+def one_problem(world: World, engine: str, alerts: int) -> Iterator[Row]:
     for begin in range(0, alerts, 1_000):
         take_in(world, [alert("one")] * min(1_000, alerts - begin))
     began = time.monotonic()
     peak = peak_of(world.worker.work)
     assert world.row("one").applied_seq == alerts
     seconds = time.monotonic() - began
-    print(f"one problem of {alerts} alerts, decided: {seconds:.2f} s, {peak / 1e6:.1f} MB at most, aim {MEGABYTES_AIM}")
+    case = f"{engine}: one problem of {alerts:,} alerts"
+    yield Row(case=f"{case}: decided", command=COMMAND, measured=seconds, unit="s")
+    yield Row(
+        case=f"{case}: memory that this takes",
+        command=COMMAND,
+        measured=peak / 1e6,
+        unit="MB",
+        aim=at_most(MEGABYTES_AIM),
+    )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", choices=["sqlite", "postgresql"], nargs="+", default=["sqlite", "postgresql"])
-    parser.add_argument("--alerts", type=int, default=100_000)
-    parser.add_argument("--problems", type=int, default=1_000)
-    arguments = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--engine", choices=ENGINES, nargs="+", default=list(ENGINES))
+    made.add_argument("--alerts", type=int, default=100_000)
+    made.add_argument("--problems", type=int, default=1_000)
+    return made
+
+
+def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     os.environ[PASSWORD_VARIABLE] = "bridge"
     for engine in arguments.engine:
-        print(f"{engine}:")
         with stored(engine) as store, world_of(store, Clock()) as world:
             world.aim(itsm(max_creates_per_hour=10 * arguments.problems))
-            storm(world, alerts=arguments.alerts, problems=arguments.problems)
-            one_problem(world, arguments.alerts // 2)
+            yield from storm(world, ENGINES[engine], alerts=arguments.alerts, problems=arguments.problems)
+            yield from one_problem(world, ENGINES[engine], arguments.alerts // 2)
 
 
 if __name__ == "__main__":
-    main()
+    show(parser(), rows)

@@ -29,14 +29,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 from fleet import Fleet
 from machine import BRIDGE, direct
 from postgres import postgres
+from row import Row, at_most, ratio_at_least, show
 
 LATENCY_SECONDS = 0.1
 CONCURRENT_CALLS = 8
 CEILING = CONCURRENT_CALLS / LATENCY_SECONDS
+COMMAND = Path(__file__).name
 SHARE_AIM, LATE_MS_AIM = 0.9, 100
 SENDERS = 4
 POLL_SECONDS = 0.005  # while nothing else is done
 POLL_SECONDS_BUSY = 0.1
+ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 PROCESSES = {"sqlite": ("serve",), "postgresql": ("intake-1", "worker-1", "worker-2")}
 
 
@@ -118,23 +121,34 @@ def lateness(fleet: Fleet, engine: str, probes: int) -> list[float]:
     return late
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", choices=PROCESSES, nargs="+", default=list(PROCESSES))
-    parser.add_argument("--problems", type=int, default=1_000)
-    parser.add_argument("--probes", type=int, default=40)
-    arguments = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--engine", choices=PROCESSES, nargs="+", default=list(PROCESSES))
+    made.add_argument("--problems", type=int, default=1_000)
+    made.add_argument("--probes", type=int, default=40)
+    return made
+
+
+def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     for engine in arguments.engine:
         with running(engine) as fleet:
             late = lateness(fleet, engine, arguments.probes)
             rate = throughput(fleet, engine, arguments.problems)
-        p50, p90 = statistics.median(late), statistics.quantiles(late, n=10)[8]
-        print(f"{engine:12} {rate:6.1f} calls/s    share of {CEILING:.0f}: {rate / CEILING:5.2f}    aim {SHARE_AIM}")
-        told = f"ServiceNow's {LATENCY_SECONDS * 1e3:.0f} ms"
-        print(
-            f"{'':12} an incident is there {told} and {p50:.0f} ms after the 200 (p90 {p90:.0f})    aim {LATE_MS_AIM}"
+        yield Row(
+            case=f"{ENGINES[engine]}: sync of new problems",
+            command=COMMAND,
+            measured=rate,
+            unit="calls/s",
+            beside=f"{CONCURRENT_CALLS} calls at a time of {LATENCY_SECONDS * 1e3:.0f} ms",
+            beside_measured=CEILING,
+            ratio=rate / CEILING,
+            aim=ratio_at_least(SHARE_AIM),
         )
+        case = f"{ENGINES[engine]}: from the 200 until the incident is there, beyond ServiceNow's own time"
+        p50, p90 = statistics.median(late), statistics.quantiles(late, n=10)[8]
+        yield Row(case=f"{case}, p50", command=COMMAND, measured=p50, unit="ms", aim=at_most(LATE_MS_AIM))
+        yield Row(case=f"{case}, p90", command=COMMAND, measured=p90, unit="ms")
 
 
 if __name__ == "__main__":
-    main()
+    show(parser(), rows)

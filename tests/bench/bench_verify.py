@@ -22,33 +22,52 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from row import Row, at_most, show
 
 from bridge.log.note import Checkpoint, Signer, sign
 from bridge.log.tree import Frontier, leaf_hash
 
 SCRIPT = Path(__file__).resolve().parents[2] / "deploy/verify_log.py"
 ORIGIN = "incident-bridge/bench"
+COMMAND = Path(__file__).name
 SECONDS_AIM, MEGABYTES_AIM = 20, 200  # for a million
 PASSED_EVERY = 256  # entries from one checkpoint on the way to the next, as in an export
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--entries", type=int, default=1_000_000)
-    count = parser.parse_args().entries
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--entries", type=int, default=1_000_000)
+    return made
+
+
+def rows(arguments: argparse.Namespace) -> Iterator[Row]:
+    count = arguments.entries
     with tempfile.TemporaryDirectory() as folder:
         export, key = Path(folder, "log.jsonl"), Path(folder, "log.pub")
         signer = Signer(ORIGIN, Ed25519PrivateKey.generate())
         key.write_bytes(signer.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
         write(export, count, signer)
-        print(f"{count} entries, {export.stat().st_size / 1e6:.0f} MB")
+        size = export.stat().st_size
         seconds, megabytes = verifying(export, key)
-        print(f"  verified             {seconds:6.2f} s    aim {SECONDS_AIM} for a million")
-        print(f"  its peak memory      {megabytes:6.0f} MB   aim {MEGABYTES_AIM}")
-        print(f"  SHA-256 of the bytes {floor(export, hashed):6.2f} s    a floor")
-        print(f"  JSON parsed, written {floor(export, rewritten):6.2f} s    a floor", flush=True)
+        floors = {"SHA-256 of the bytes": floor(export, hashed), "JSON parsed and written": floor(export, rewritten)}
+    case = f"bridge log verify of {count:,} entries"
+    for name, least in floors.items():
+        yield Row(
+            case=case,
+            command=COMMAND,
+            measured=seconds,
+            unit="s",
+            beside=name,
+            beside_measured=least,
+            ratio=seconds / least,
+            aim=at_most(SECONDS_AIM * count / 1e6),
+            note=f"{size / 1e6:,.1f} MB",
+        )
+    yield Row(
+        case=f"{case}, its peak memory", command=COMMAND, measured=megabytes, unit="MB", aim=at_most(MEGABYTES_AIM)
+    )
 
 
 def write(export: Path, count: int, signer: Signer) -> None:
@@ -132,4 +151,4 @@ def rewritten(export: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    show(parser(), rows)

@@ -1,0 +1,183 @@
+"""The load: what is sent, and the process that sends it over 32 kept-open connections and times every answer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+MAPPINGS = Path(__file__).resolve().parents[2] / "mappings"
+SECRET = b"the secret of the benchmark"
+CONNECTIONS = 32
+ALERT_BYTES = 4_096
+ALERTS_PER_BATCH = 100
+BATCH_ALERT_BYTES = 1_024
+REPEATED = 100  # problems that repeats are of
+WAIT_SECONDS_MAX = 30  # for any answer
+
+
+class Loaded(NamedTuple):
+    seconds: float
+    # Seconds of every request that was accepted.
+    took: list[float]
+    # Answers other than 2xx.
+    refused: int
+
+    @property
+    def rate(self) -> float:
+        """Accepted requests a second."""
+        return len(self.took) / self.seconds
+
+
+def run_load(ports: Sequence[int], kind: str, count: int, mark: str, *, may_refuse: bool = False) -> Loaded:
+    """From a process of its own: making load does not take the server's interpreter. The ports have an equal share."""
+    command = [sys.executable, __file__, ",".join(map(str, ports)), kind, str(count), mark]
+    done = subprocess.run(command, check=True, capture_output=True, timeout=300)
+    loaded = Loaded(*json.loads(done.stdout))
+    assert may_refuse or not loaded.refused, f"{loaded.refused} of {count} were refused"
+    return loaded
+
+
+def main() -> None:
+    ports, kind, count, mark = sys.argv[1:]
+    requests = [KINDS[kind](number, mark) for number in range(int(count))]
+    print(json.dumps(load([int(port) for port in ports.split(",")], requests)))
+
+
+# --- how it is sent
+
+
+def load(ports: Sequence[int], requests: list[bytes]) -> Loaded:
+    waiting = iter(requests)
+    took: list[float] = []
+    refused = 0
+    selector = selectors.DefaultSelector()
+    began = time.perf_counter()
+
+    def send_next(connection: socket.socket) -> None:
+        if (one := next(waiting, None)) is None:
+            selector.unregister(connection)
+            connection.close()
+        else:
+            selector.modify(connection, selectors.EVENT_READ, [time.perf_counter(), b""])
+            connection.sendall(one)
+
+    for number in range(min(CONNECTIONS, len(requests))):
+        connection = socket.create_connection(("127.0.0.1", ports[number % len(ports)]), timeout=WAIT_SECONDS_MAX)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        selector.register(connection, selectors.EVENT_READ)
+        send_next(connection)
+    while selector.get_map():
+        ready = selector.select(WAIT_SECONDS_MAX)
+        assert ready, f"no answer within {WAIT_SECONDS_MAX} s"
+        for answered, _ in ready:
+            answering, state = answered.fileobj, answered.data
+            assert isinstance(answering, socket.socket)
+            state[1] += answering.recv(1 << 17)
+            if _is_complete(state[1]):
+                if state[1].startswith(b"HTTP/1.1 2"):
+                    took.append(time.perf_counter() - state[0])
+                else:
+                    refused += 1
+                send_next(answering)
+    return Loaded(time.perf_counter() - began, took, refused)
+
+
+def _is_complete(answer: bytes) -> bool:
+    head, end, body = answer.partition(b"\r\n\r\n")
+    if not end:
+        assert answer, "the server closed the connection"
+        return False
+    length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
+    return len(body) >= int(length)
+
+
+# --- what is sent
+
+
+def key(kind: str, number: int, mark: str) -> str:
+    """Names the problem that an alert is of: its own; one of a hundred; or that of as many as there are connections."""
+    keys = {
+        "unique": f"{mark}-{number}",
+        "repeat": f"repeat-{number % REPEATED}",
+        "race": f"{mark}-{number // CONNECTIONS}",
+    }
+    return keys[kind]
+
+
+def alert(name: str, host: str, size: int) -> dict[str, Any]:
+    base: dict[str, Any] = json.loads((MAPPINGS / "samples" / "elastic-powershell.json").read_text())
+    base["kibana.alert.uuid"] = name
+    base["host"] = {"hostname": f"host-{host}"}
+    base["message"] = "x" * max(0, size - len(json.dumps(base)) - 14)
+    return base
+
+
+def single(kind: str, number: int, mark: str) -> bytes:
+    return signed(json.dumps(alert(f"{mark}-{number}", key(kind, number, mark), ALERT_BYTES)).encode())
+
+
+def batch(number: int, mark: str) -> bytes:
+    names = [f"{mark}-{number * ALERTS_PER_BATCH + n}" for n in range(ALERTS_PER_BATCH)]
+    return signed(json.dumps({"alerts": [alert(name, name, BATCH_ALERT_BYTES) for name in names]}).encode())
+
+
+def signed(body: bytes) -> bytes:
+    signature = hmac.new(SECRET, body, hashlib.sha256).hexdigest()
+    return post("/hooks/bench", body, f"X-Hub-Signature-256: sha256={signature}\r\n")
+
+
+def alerta(kind: str, number: int, mark: str) -> bytes:
+    """One alert as alerta's own API takes it. Its name is in the text: what it tells apart is resource and event."""
+    base = {
+        "resource": f"host-{key(kind, number, mark)}",
+        "event": "SuspiciousPowerShell",
+        "environment": "Production",
+        "severity": "critical",
+        "service": ["Detection"],
+        "origin": "bench",
+        "text": f"{mark}-{number}",
+    }
+    return post("/alert", filled(base, base, "rawData"))
+
+
+def alertmanager(number: int, mark: str) -> bytes:
+    annotations = {"summary": f"{mark}-{number}"}
+    labels = {"alertname": "SuspiciousPowerShell", "instance": f"host-{mark}-{number}", "severity": "critical"}
+    return post("/api/v2/alerts", filled([{"labels": labels, "annotations": annotations}], annotations, "description"))
+
+
+def filled(document: object, inside: dict[str, Any], name: str) -> bytes:
+    """The document, of 4 KB by what is added inside it."""
+    inside[name] = ""
+    inside[name] = "x" * (ALERT_BYTES - len(json.dumps(document)))
+    return json.dumps(document).encode()
+
+
+def post(path: str, body: bytes, more: str = "") -> bytes:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"{more}Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+KINDS: Mapping[str, Callable[[int, str], bytes]] = {
+    **{kind: partial(single, kind) for kind in ("unique", "repeat", "race")},
+    **{f"alerta-{kind}": partial(alerta, kind) for kind in ("unique", "repeat", "race")},
+    "batch": batch,
+    "alertmanager": alertmanager,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""A figure beside its floor or peer of the same run and its aim: what every benchmark here yields, and their table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+COLUMNS = ("case", "measured", "floor or peer in the same run", "ratio", "aim", "reached", "command")
+NOT_MEASURED = "NOT MEASURED"
+NOTHING = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    limit: float
+    at: Literal["least", "most"]
+    # What is to be so: the figure itself, in its unit, or its ratio.
+    of: Literal["measured", "ratio"] = "measured"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    case: str
+    # The file of tests/bench that measures it.
+    command: str
+    # A median where there are several; None: not measured, and the note says why.
+    measured: float | None
+    # Of `measured` and of `beside`.
+    unit: str
+    # The floor or the peer, in the same run, and its figure.
+    beside: str = ""
+    beside_measured: float | None = None
+    # `measured` to `beside`: of medians, or the median of pairs.
+    ratio: float | None = None
+    aim: Aim | None = None
+    # What must be known to read the figure.
+    note: str = ""
+
+    def cells(self) -> tuple[str, ...]:
+        """As COLUMNS has them."""
+        return (
+            f"{self.case} ({self.note})" if self.note else self.case,
+            NOT_MEASURED if self.measured is None else f"{told(self.measured)} {self.unit}",
+            self._beside(),
+            NOTHING if self.ratio is None else told(self.ratio),
+            self._aim(),
+            self._reached(),
+            f"`{self.command}`",
+        )
+
+    def _beside(self) -> str:
+        if self.beside_measured is None:
+            return self.beside or NOTHING
+        return f"{self.beside}: {told(self.beside_measured)} {self.unit}"
+
+    def _aim(self) -> str:
+        if self.aim is None:
+            return NOTHING
+        unit = "" if self.aim.of == "ratio" else f" {self.unit}"
+        return f"at {self.aim.at} {told(self.aim.limit)}{unit}{' as ratio' if self.aim.of == 'ratio' else ''}"
+
+    def _reached(self) -> str:
+        if self.aim is None:
+            return NOTHING
+        value = self.ratio if self.aim.of == "ratio" else self.measured
+        if value is None:
+            return NOT_MEASURED
+        short = self.aim.limit - value if self.aim.at == "least" else value - self.aim.limit
+        if short <= 0:
+            return "yes"
+        return f"no, by {told(100 * short / self.aim.limit)} %"
+
+
+def at_least(limit: float) -> Aim:
+    return Aim(limit, "least")
+
+
+def at_most(limit: float) -> Aim:
+    return Aim(limit, "most")
+
+
+def ratio_at_least(limit: float) -> Aim:
+    return Aim(limit, "least", "ratio")
+
+
+def told(figure: float) -> str:
+    """Three digits, or all before the point."""
+    if abs(figure) >= 100:
+        return f"{figure:,.0f}"
+    return f"{figure:.1f}" if abs(figure) >= 10 else f"{figure:.2f}"
+
+
+def table(rows: Iterable[Row]) -> Iterator[str]:
+    """Line by line, each as soon as its row is there."""
+    yield line(COLUMNS)
+    yield line(["---"] * len(COLUMNS))
+    for row in rows:
+        yield line(row.cells())
+
+
+def line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def show(parser: argparse.ArgumentParser, rows: Callable[[argparse.Namespace], Iterable[Row]]) -> None:
+    """What a benchmark does when it is run by itself."""
+    for one in table(rows(parser.parse_args())):
+        print(one, flush=True)
