@@ -6,7 +6,7 @@ docs/correlation-log.md, "Where values lie", lists each place; a test finds ever
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, or_, sele
 
 from bridge.alert import Outcome
 from bridge.store import at_rest
+from bridge.store.counts import Counts
 from bridge.store.discard import discard
 from bridge.store.held import Seen, WrittenField
 from bridge.store.reconciler_tables import strays
@@ -28,7 +29,7 @@ ALERT_ERASED = "alert_erased"  # why an addition is given up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class Taken(Counts):
     """How many rows lost their values, by table."""
 
     deliveries: int = 0  # bodies
@@ -40,17 +41,6 @@ class Taken:
     join_keys: int = 0  # digests of joined values; the rows are gone
     strays: int = 0  # sentences about them
     log_entries: int = 0  # sentences beside entries; the entries stay
-
-    def __add__(self, other: Taken) -> Taken:
-        return Taken(**{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)})
-
-    def __bool__(self) -> bool:
-        return any(self.counts.values())
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Those that are not zero."""
-        return {name: count for name, count in asdict(self).items() if count}
 
 
 def erase_problems(tx: Connection, correlation_rows: Collection[int], now: datetime) -> tuple[Taken, set[int]]:

@@ -7,13 +7,14 @@ taken for a new one: correlations, their IDs, episodes, incidents and intents, w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from bridge.store import at_rest
 from bridge.store.columns import EPOCH
+from bridge.store.counts import Counts
 from bridge.store.erasing import erase_incidents, take_bodies
 from bridge.store.log_tables import log_seals
 from bridge.store.reconciler_tables import prunings
@@ -33,7 +34,7 @@ SEALS_PER_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
+class Pruned(Counts):
     """How much of each was taken away."""
 
     bodies: int = 0
@@ -43,17 +44,6 @@ class Pruned:
     intents: int = 0
     additions: int = 0
     entries: int = 0  # of the log
-
-    def __add__(self, other: Pruned) -> Pruned:
-        return Pruned(**{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)})
-
-    def __bool__(self) -> bool:
-        return any(asdict(self).values())
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Those that are not zero."""
-        return {name: count for name, count in asdict(self).items() if count}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
