@@ -111,13 +111,24 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def command(
-    store: Store, store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Command:
+def commands_now(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands open a store of their own, whose time is that of `store`."""
+
     def open_it(settings: Settings) -> Store:
         return open_store(settings.database, lambda: store.moment())
 
     monkeypatch.setattr(bridge.wiring, "open_for_command", open_it)
+
+
+@pytest.fixture
+def command(
+    store: Store,
+    store_url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    commands_now: None,
+) -> Command:
     monkeypatch.setattr("bridge.cli.person.os_user", lambda: "robin")
     monkeypatch.setattr(author, "_git", lambda *_: None)
     return Command(Place(store, tmp_path / "place", store_url, "publish_only"), capsys)
@@ -125,11 +136,12 @@ def command(
 
 @pytest.fixture
 def log(
-    store: Store, store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    store_url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    commands_now: None,
 ) -> Log:
-    def open_it(settings: Settings) -> Store:
-        return open_store(settings.database, store.moment)
-
-    monkeypatch.setattr(bridge.wiring, "open_for_command", open_it)
     monkeypatch.setattr("bridge.cli.log_reading.actor", lambda: "cli:robin")
     return Log(store, store_url, tmp_path, capsys)

@@ -13,10 +13,8 @@ from publishing_world import BRIDGE_YAML
 from sqlalchemy import delete
 from test_audit import Intake
 
-import bridge.wiring
 from bridge.cli import main
-from bridge.settings import Settings
-from bridge.store.engine import Store, open_store
+from bridge.store.engine import Store
 from bridge.store.tables import alerts, correlations
 
 
@@ -37,12 +35,8 @@ class Shell:
 
 @pytest.fixture
 def shell(
-    store: Store, store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    store: Store, store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], commands_now: None
 ) -> Shell:
-    def open_it(settings: Settings) -> Store:
-        return open_store(settings.database, lambda: store.moment())
-
-    monkeypatch.setattr(bridge.wiring, "open_for_command", open_it)
     (tmp_path / "mappings").mkdir()
     config = tmp_path / "bridge.yaml"
     config.write_text(BRIDGE_YAML % (json.dumps(store_url), "publish_only"))

@@ -14,12 +14,11 @@ from intake_world import alert, delivery, library_of, rows
 from publishing_world import BRIDGE_YAML
 from sqlalchemy import update
 
-import bridge.wiring
 from bridge.cli import main
 from bridge.erasure import digest_of
 from bridge.log.note import Signer
 from bridge.store import intake
-from bridge.store.engine import Store, open_store
+from bridge.store.engine import Store
 from bridge.store.log_tables import log_seals
 from bridge.store.sealing import seal
 from bridge.store.tables import correlations, deliveries, log_entries
@@ -61,9 +60,8 @@ class Place:
 
 @pytest.fixture
 def place(
-    store: Store, store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    store: Store, store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], commands_now: None
 ) -> Place:
-    monkeypatch.setattr(bridge.wiring, "open_for_command", lambda _: open_store(store_url, lambda: store.moment()))
     (tmp_path / "bridge.yaml").write_text(BRIDGE_YAML % (json.dumps(store_url), "publish_only"))
     return Place(store, tmp_path, capsys)
 

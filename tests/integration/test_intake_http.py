@@ -252,7 +252,7 @@ bodies = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=bodies)
 def test_no_authenticated_body_is_ever_answered_otherwise_than_200(client: FlaskClient, body: bytes) -> None:
     answer = client.post("/hooks/probe", data=body, headers=BEARER)

@@ -58,7 +58,7 @@ def postgres(postgres_url: str) -> Iterator[Store]:
 
 
 @example(TWO_IN_PART)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STEPS, max_size=30))
 def test_each_entry_is_sealed_once(postgres: Store, steps: list[tuple[str, int, int]]) -> None:
     with postgres.transaction() as tx:

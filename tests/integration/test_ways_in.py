@@ -271,7 +271,7 @@ NAMES = sorted(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     headers=st.dictionaries(
         st.sampled_from(NAMES), CHARACTERS | st.sampled_from([SECONDS, ISO, "Bearer a.b.c", "v1,"])

@@ -160,7 +160,7 @@ KEYS = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(KEYS, min_size=1, max_size=5))
 def test_no_alert_gets_to_a_route_that_is_told_as_never_reached(routes: list[dict[str, int]]) -> None:
     lines = []
@@ -193,7 +193,7 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(JSON)
 def test_no_lint_fails_on_any_sample(document: object) -> None:
     mappings = {"probe": compile_files("probe", {"probe.yaml": with_sections("")})}

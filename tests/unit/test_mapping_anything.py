@@ -96,7 +96,7 @@ def take(mapping: Mapping, document: Any) -> None:
         assert sum(len(text.encode()) for text in rendered.fields.values()) <= OUTPUT_BYTES_MAX
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(SECTIONS["mapping"][0].split()), VALUES, DOCUMENTS)
 def test_any_value_of_a_section_is_compiled_or_refused(section: str, value: Any, document: Any) -> None:
     if mapping := compiled({**WHOLE, section: value}):
@@ -125,7 +125,7 @@ def mutated(draw: Any, value: Any) -> Any:
         return value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_an_example_with_a_mistake_is_compiled_or_refused(data: st.DataObject) -> None:
     name, example = data.draw(st.sampled_from(EXAMPLES))
@@ -160,7 +160,7 @@ def expressions(draw: Any) -> str:
     return " ?? ".join(alternatives)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(expressions(), min_size=1, max_size=3), DOCUMENTS)
 def test_any_expression_is_compiled_or_refused(sources: list[str], document: Any) -> None:
     extract = {**WHOLE["extract"], **{f"x{n}": source for n, source in enumerate(sources)}}  # type: ignore[dict-item]

@@ -414,7 +414,7 @@ SCALARS = (
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner), max_leaves=20)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(JSON)
 def test_any_json_value_maps_or_is_unmappable_and_always_renders_within_bounds(document: Any) -> None:
     try:

@@ -194,7 +194,7 @@ def comments(text: str) -> list[str]:
     return sorted(re.findall(r"# \d+$|# in$|# alone$", text, re.MULTILINE))
 
 
-@settings(max_examples=25, deadline=None)  # each is written, read and laid out several times
+@settings(max_examples=25)  # each is written, read and laid out several times
 @given(st.data(), trees())
 def test_any_text_keeps_its_meaning_and_comments_and_then_stays_as_it_is(data: st.DataObject, tree: Any) -> None:
     text = Untidy(data).block(tree, 0)

@@ -326,7 +326,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.dictionaries(KEYS, JSON, min_size=1, max_size=5))
 def test_whatever_the_sample_the_mapping_compiles_and_its_test_passes(alert: dict[str, Any]) -> None:
     raw = json.dumps(alert).encode()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.mapping.load import load_mappings
@@ -145,7 +145,6 @@ TEXTS = st.text(
 )
 
 
-@settings(deadline=None)
 @given(TEXTS.map(clean), st.sampled_from(["old", '"old"', "'old'", "|\n        old", "~", ""]))
 def test_any_text_is_read_back_as_it_was_got(got: str, old: str) -> None:
     text = f"- a:\n    b: {old}\n    c: d # e\n"

@@ -57,14 +57,14 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(body=BODIES)
 def test_any_json_is_answered(path: str, body: Any) -> None:
     assert WORLD.call("POST", path, data=json.dumps(body).encode()).status_code
 
 
 @pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     body=st.binary(max_size=200),
     kind=st.sampled_from(
@@ -75,7 +75,7 @@ def test_any_bytes_are_answered(path: str, body: bytes, kind: str) -> None:
     assert WORLD.call("POST", path, data=body, headers={"Content-Type": kind}).status_code
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     pairs=st.dictionaries(
         st.sampled_from(
@@ -96,7 +96,7 @@ def test_any_query_is_answered(pairs: dict[str, str], api: str) -> None:
     assert WORLD.call("GET", f"/api/now/{api}/sn_si_incident", query_string=pairs).status_code
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(scenario=st.dictionaries(st.sampled_from(SCENARIO_KEYS) | st.text(), BODIES, max_size=3) | BODIES)
 def test_any_scenario_is_taken_or_refused(scenario: Any) -> None:
     world = World()
