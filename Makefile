@@ -29,7 +29,7 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-dev ## speed and memory, as ratios to a no-op view on this machine
+bench: $(VENV)/.installed-dev ## speed and memory, each beside its floor or peer (QUICK=1)
 	$(BIN)/python tests/bench
 
 bench-growth: $(VENV)/.installed-dev ## what grows with the store, on PostgreSQL (ARGS="--correlations 10000 10000000")
@@ -59,6 +59,7 @@ pages: $(VENV)/.installed-dev ## docs/sources/, from the mappings; what the guid
 lock: $(VENV)/.installed-dev ## requirements*.txt from pyproject.toml (UPGRADE=1: to the newest)
 	$(LOCK) --group build -o requirements.txt pyproject.toml
 	$(LOCK) --group build --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(LOCK) -o tests/bench/alerta-requirements.txt tests/bench/alerta.in
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }

@@ -12,6 +12,7 @@ from types import ModuleType
 import bench_intake
 import bench_log
 import bench_mapping
+import bench_peers
 import bench_plan
 import bench_postgres
 import bench_start
@@ -24,6 +25,7 @@ from row import Row, table
 SUITE: dict[ModuleType, str] = {
     bench_intake: "--requests 1500 --rounds 1 --batches 50",
     bench_postgres: "--requests 1500 --rounds 1",
+    bench_peers: "--requests 320 --rounds 1",
     bench_log: "--requests 600 --pairs 3",
     bench_sync: "--problems 200 --probes 10",
     bench_storm: "--alerts 10000 --problems 100",

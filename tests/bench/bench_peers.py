@@ -1,0 +1,177 @@
+"""Intake beside others that take alerts: alerta-server on the same PostgreSQL, and Alertmanager.
+
+    python tests/bench/bench_peers.py [--requests N] [--rounds N] [--peers alerta alertmanager]
+
+All get 4 KB alerts over 32 connections, in turn. The bridge verifies a signature of each delivery, writes its log and
+keeps the raw bytes; the others do not.
+
+alerta-server runs as two processes of 32 threads, as the bridge does, on a database of the same server, with its own
+settings but for the debugging that they turn on. Its rate is of the alerts that it accepted: of those that race for one
+key it answers some 500, where its insert meets the row of another. It is installed from the package index, with hashes,
+into a virtual environment beside this file.
+
+Alertmanager is not durable: it keeps alerts in memory, and what it was told since its last snapshot is lost with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
+
+from bench_intake import served
+from loads import REPEATED, run_load
+from peer_servers import (
+    ALERTMANAGER,
+    NotHad,
+    alerta_python,
+    alerta_version,
+    alertas_served,
+    alertmanager_served,
+    alertmanager_version,
+)
+from postgres import postgres
+from row import Aim, Row, ratio_at_least, show
+
+COMMAND = Path(__file__).name
+PROCESSES = 2
+SQLITE_TIMES_AIM = 15
+# Of alerts: what each kind of load is called.
+KINDS = {
+    "unique": "each a problem of its own",
+    "repeat": f"repeats of {REPEATED} problems",
+    "race": "32 at once of each problem",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--requests", type=int, default=1_600, help="of each round, kind and server")
+    made.add_argument("--rounds", type=int, default=5)
+    made.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    return made
+
+
+def rows(arguments: argparse.Namespace) -> Iterator[Row]:
+    for peer in arguments.peers:
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=Path(__file__).parent)))
+            yield from PEERS[peer](stack, folder, arguments)
+
+
+# --- alerta
+
+
+def beside_alerta(stack: contextlib.ExitStack, folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
+    why, turns = "", None
+    try:
+        python = alerta_python()
+        database = stack.enter_context(postgres(folder / "data"))
+        ports = {
+            "alerta": stack.enter_context(alertas_served(python, folder, database, PROCESSES)),
+            "postgresql": bridges(stack, database.url, PROCESSES),
+            "sqlite": bridges(stack, f"sqlite:///{folder}/bench.db", 1),
+        }
+        turns = Turns(ports, arguments)
+    except NotHad as error:
+        why = str(error)
+    name = f"alerta-server {alerta_version()}, {PROCESSES} processes, PostgreSQL"
+    for kind, told in KINDS.items():
+        rates = turns.of(kind) if turns else {}
+        refused = f"{turns.refused[kind]} of {turns.sent} of alerta's answers were errors" if turns else why
+        case = f"PostgreSQL: intake of {PROCESSES} processes, {told}"
+        yield beside(case, name, rates.get("postgresql"), rates.get("alerta"), refused)
+        aim = ratio_at_least(SQLITE_TIMES_AIM) if kind == "unique" else None
+        yield beside(f"SQLite: intake, {told}", name, rates.get("sqlite"), rates.get("alerta"), refused, aim)
+
+
+def bridges(stack: contextlib.ExitStack, database: str, processes: int) -> list[int]:
+    return [stack.enter_context(served("bridge_app", database))[0] for _ in range(processes)]
+
+
+class Turns:
+    """In each round every server has its turn; who begins changes from round to round."""
+
+    def __init__(self, ports: dict[str, list[int]], arguments: argparse.Namespace) -> None:
+        self.sent = arguments.requests * arguments.rounds
+        # Of a peer's answers, by kind of load.
+        self.refused: dict[str, int] = {}
+        self._ports = ports
+        self._arguments = arguments
+
+    def of(self, kind: str) -> dict[str, list[float]]:
+        rates: dict[str, list[float]] = {name: [] for name in self._ports}
+        if kind == "repeat":
+            self._round(kind, "known", REPEATED)
+        for turn in range(self._arguments.rounds):
+            for name, rate in self._round(kind, f"{kind}{turn}", self._arguments.requests, turn).items():
+                rates[name].append(rate)
+        return rates
+
+    def _round(self, kind: str, mark: str, count: int, first: int = 0) -> dict[str, float]:
+        names, rates = list(self._ports), {}
+        first %= len(names)
+        for name in names[first:] + names[:first]:
+            other = name == "alerta"
+            load = run_load(self._ports[name], f"alerta-{kind}" if other else kind, count, mark, may_refuse=other)
+            rates[name] = load.rate
+            self.refused[kind] = self.refused.get(kind, 0) + load.refused
+        return rates
+
+
+def beside(
+    case: str, peer: str, ours: list[float] | None, theirs: list[float] | None, note: str, aim: Aim | None = None
+) -> Row:
+    if not ours or not theirs:
+        return Row(case=case, command=COMMAND, measured=None, unit="requests/s", beside=peer, aim=aim, note=note)
+    rate, other = statistics.median(ours), statistics.median(theirs)
+    return Row(
+        case=case,
+        command=COMMAND,
+        measured=rate,
+        unit="requests/s",
+        beside=peer,
+        beside_measured=other,
+        ratio=rate / other,
+        aim=aim,
+        note=note,
+    )
+
+
+# --- Alertmanager
+
+
+def beside_alertmanager(stack: contextlib.ExitStack, folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
+    name = "Alertmanager, not durable"
+    case = f"PostgreSQL: intake of {PROCESSES} processes, {KINDS['unique']}"
+    program = shutil.which(ALERTMANAGER)
+    if program is None:
+        yield beside(case, name, None, None, f"{ALERTMANAGER}, the package of Debian, is not installed")
+        return
+    name = f"Alertmanager {alertmanager_version(program)}, not durable"
+    database = stack.enter_context(postgres(folder / "data"))
+    ours = bridges(stack, database.url, PROCESSES)
+    try:
+        theirs = [stack.enter_context(alertmanager_served(program, folder))]
+    except NotHad as error:
+        yield beside(case, name, None, None, str(error))
+        return
+    rates: dict[str, list[float]] = {"unique": [], "alertmanager": []}
+    for turn in range(arguments.rounds):
+        for kind in list(rates)[:: -1 if turn % 2 else 1]:
+            ports = ours if kind == "unique" else theirs
+            rates[kind].append(run_load(ports, kind, arguments.requests, f"{kind}{turn}").rate)
+    yield beside(case, name, rates["unique"], rates["alertmanager"], "")
+
+
+PEERS = {"alerta": beside_alerta, "alertmanager": beside_alertmanager}
+
+if __name__ == "__main__":
+    show(parser(), rows)
