@@ -29,7 +29,7 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-dev ## speed and memory, each beside its floor or peer (QUICK=1)
+bench: $(VENV)/.installed-dev ## speed and memory beside floors and peers, into docs/performance.md (QUICK=1: only told)
 	$(BIN)/python tests/bench
 
 bench-growth: $(VENV)/.installed-dev ## what grows with the store, on PostgreSQL (ARGS="--correlations 10000 10000000")

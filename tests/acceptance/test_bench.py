@@ -1,4 +1,4 @@
-"""The benchmarks run, on next to nothing: their figures are for `make bench`."""
+"""The benchmarks run, on next to nothing: their figures are for `make bench`, which writes docs/performance.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
-from row import COLUMNS, NOT_MEASURED, NOTHING, Aim, Row, at_least, at_most, ratio_at_least
+import page
+from row import COLUMNS, NOT_MEASURED, NOTHING, Aim, Row, at_least, at_most, ratio_at_least, table
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 ALERTMANAGER = "prometheus-alertmanager"  # Debian's package and program
@@ -59,7 +60,7 @@ def test_all_benchmarks_are_tried_here() -> None:
     assert {file.stem for file in BENCH.glob("bench_*.py")} == {*SMALL, "bench_growth"}
 
 
-# --- the table
+# --- the table and the page
 
 
 def rows_of(told: str) -> list[dict[str, str]]:
@@ -68,6 +69,32 @@ def rows_of(told: str) -> list[dict[str, str]]:
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     assert cells[0] == list(COLUMNS)
     return [dict(zip(COLUMNS, row, strict=True)) for row in cells[2:]]
+
+
+ROW = Row(case="intake", command="bench_intake.py", measured=450.0, unit="requests/s", aim=at_least(500))
+
+
+def test_the_page_has_the_table_that_the_suite_writes_or_says_that_there_is_none() -> None:
+    measured = page.measured(page.PAGE.read_text("utf-8"))
+    if measured != page.NOT_YET:
+        assert measured.startswith("- Date: ")
+        commands = {row["command"].strip("`") for row in rows_of(measured)}
+        assert commands == {f"{name}.py" for name in SMALL}
+
+
+def test_a_page_is_renewed_between_its_marks_and_nowhere_else() -> None:
+    before = page.PAGE.read_text("utf-8")
+    after = page.renewed(before, table([ROW]))
+    assert [row["case"] for row in rows_of(page.measured(after))] == ["intake"]
+    assert page.renewed(after, page.measured(before).splitlines()) == before
+
+
+def test_the_page_tells_the_machine_and_the_versions() -> None:
+    date, machine, versions, packages = page.about(page.date(2026, 11, 26))
+    assert "2026-11-26" in date
+    assert "cores" in machine
+    assert all(name in versions for name in ("Python", "SQLite", "PostgreSQL"))
+    assert "sqlalchemy" in packages
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""`make bench`: every figure beside its floor or peer and its aim, in one table.
+"""`make bench`: every figure beside its floor or peer and its aim, in one table, written to docs/performance.md.
 
-QUICK=1: the same rows of less work.
+QUICK=1: the same rows of less work, printed only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ import bench_start
 import bench_storm
 import bench_sync
 import bench_verify
+import page
 from row import Row, table
+
+from bridge.wiring import utc_now
 
 # What each is given when it is to be quick.
 SUITE: dict[ModuleType, str] = {
@@ -37,8 +40,14 @@ SUITE: dict[ModuleType, str] = {
 
 
 def main() -> None:
-    for line in table(rows(quick=os.environ.get("QUICK") == "1")):
+    quick = os.environ.get("QUICK") == "1"
+    lines = []
+    for line in table(rows(quick=quick)):
         print(line, flush=True)
+        lines.append(line)
+    if not quick:
+        page.write(lines, utc_now().date())
+        print(f"\nwritten to {page.PAGE}")
 
 
 def rows(*, quick: bool) -> Iterator[Row]:

