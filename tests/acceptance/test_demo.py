@@ -31,7 +31,7 @@ SHOWN = (
     "✓ ServiceNow was down",
     "none is missing, none is there twice",
     "20 deliveries were posted; 2 of them came again and changed nothing; 18 alerts became 10 incidents.",
-    "It is not sealed yet",
+    "verifies with its public key alone",
 )
 
 
