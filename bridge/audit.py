@@ -71,6 +71,7 @@ def audit(
         names = sorted({*figures.sources(tx), *expected})
         before = {name: figures.last_before(tx, name, since) for name in names}
         held = figures.held(tx, until)
+        listened_from = max(since, figures.began(tx) or since)
         after, last = crosscheck.neighbours(tx, names, compared)
     sources = {name: _Source() for name in names}
     for part in _parts(store, names, whole):
@@ -88,13 +89,14 @@ def audit(
         _go_on(stopped)
         differences.add(looked)
     _open(store, until, now, opens, differences, stopped)
+    heard = Part(since=listened_from, until=min(until, now))
     return Statement(
         since=since,
         until=until,
         at=now,
         compared_from=compared.since if compared.since > since else None,
         sources=tuple(
-            _figures(name, one, before.get(name), whole, now, held.get(name, 0), opens, expected, known=name in names)
+            _figures(name, one, before.get(name), heard, held.get(name, 0), opens, expected, known=name in names)
             for name, one in sorted(sources.items())
         ),
         open=opens.named(),
@@ -179,15 +181,15 @@ def _figures(
     name: str,
     one: _Source,
     before: datetime | None,
-    period: Part,
-    now: datetime,
+    heard: Part,
     held: int,
     opens: Opens,
     expected: Mapping[str, timedelta | None],
     *,
     known: bool,
 ) -> SourceFigures:
-    silence = silence_of(before, one.spans, period.since, min(period.until, now), expected.get(name))
+    """`heard`: of the period what this bridge has seen: before it was there nobody was silent."""
+    silence = silence_of(before, one.spans, heard.since, heard.until, expected.get(name))
     return SourceFigures(
         source=name,
         received=one.received,

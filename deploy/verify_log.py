@@ -612,7 +612,8 @@ def kept_in(text: str) -> list[Kept]:
             if type(value.get("checkpoint")) is str and type(value["at"]) is str:
                 found.append(Kept(value["checkpoint"], value["at"]))
     if not found:
-        raise Misuse("--from: neither a signed checkpoint nor lines of an anchor")
+        what = "neither a signed checkpoint nor lines of an anchor"
+        raise Misuse(f"--from: {what}: give what was anchored, or what `bridge log checkpoint` printed")
     return found
 
 

@@ -27,7 +27,7 @@ ID_MAX = 2**63 - 1
 @click.command(
     "prove",
     epilog=example(
-        "bridge log prove 42", "bridge log prove 42 --json > 42.jsonl", "bridge log verify 42.jsonl --key log.pub"
+        "bridge log prove 42", "bridge log prove 42 --json > 42.jsonl", "bridge log verify 42.jsonl --key var/log.pub"
     ),
 )
 @click.argument("entry", metavar="ENTRY", type=click.IntRange(1, ID_MAX))
@@ -74,7 +74,8 @@ def prove_command(entry: int, config: Path, earlier: Path | None, *, as_json: bo
     click.echo(f"\n{plain(found.entry.decode(errors='replace'))}\n")
     click.echo(head.note, nl=False)
     click.echo(
-        f"\nTo verify: bridge log prove {entry} --json > {entry}.jsonl; bridge log verify {entry}.jsonl --key log.pub"
+        f"\nTo verify: bridge log prove {entry} --json > {entry}.jsonl; "
+        f"bridge log verify {entry}.jsonl --key var/log.pub"
     )
 
 

@@ -32,7 +32,17 @@ from bridge.store.brake import BRAKED
 from bridge.store.columns import EPOCH, Instant
 from bridge.store.reconciler_tables import callers
 from bridge.store.removal import LET_GO
-from bridge.store.tables import alerts, correlations, deliveries, episodes, incidents, intents, is_new, log_entries
+from bridge.store.tables import (
+    alerts,
+    correlations,
+    deliveries,
+    episodes,
+    incidents,
+    installation,
+    intents,
+    is_new,
+    log_entries,
+)
 from bridge.store.work import paused_targets
 from bridge.typed import decode
 
@@ -92,6 +102,12 @@ def received(tx: Connection, source: str, part: Part) -> tuple[int, Span | None]
     lasted = timedelta(microseconds=longest or 0)
     began = ended.scalar_one() - lasted if ended is not None else first
     return count, Span(first=first, last=last, gap=lasted, gap_began=began)
+
+
+def began(tx: Connection) -> datetime | None:
+    """When this store began; None: no bridge has used it yet."""
+    found: datetime | None = tx.execute(select(installation.c.created_at)).scalar()
+    return found
 
 
 def last_before(tx: Connection, source: str, at: datetime) -> datetime | None:

@@ -34,6 +34,7 @@ from bridge.store.tables import (
     deliveries,
     episodes,
     incidents,
+    installation,
     intents,
     log_entries,
 )
@@ -463,6 +464,13 @@ def test_a_configured_source_that_brought_nothing_is_listed_with_its_silence(sto
     found = of(audited(store, expected={"quiet": timedelta(hours=12)}), "quiet")
     assert (found.received, found.silence.broken) == (0, True)
     assert found.silence.lasted >= DAY
+
+
+def test_a_source_is_not_silent_before_there_was_a_bridge(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.execute(installation.insert().values(id="0a1b2c3d", created_at=store.now(tx) - timedelta(hours=1)))
+    silence = of(audited(store, expected={"new": timedelta(hours=12)}), "new").silence
+    assert (silence.broken, silence.lasted < timedelta(hours=2)) == (False, True)
 
 
 def test_a_moment_belongs_to_the_day_that_begins_with_it(taken: Intake) -> None:
