@@ -153,5 +153,7 @@ def _line(value: Json) -> str:
 
 
 def _short(value: Json) -> str:
+    if isinstance(value, dict) and value and all(type(count) is int for count in value.values()):
+        value = [word for name, count in value.items() for word in (name, count)]  # of counts the names say nothing
     text = _line(value)
     return text if len(text) <= FIELD_CHARACTERS_MAX else text[: FIELD_CHARACTERS_MAX - 1] + "…"

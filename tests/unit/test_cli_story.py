@@ -127,6 +127,10 @@ def test_a_step_of_an_alert_carries_its_severity_in_json() -> None:
         (entry(1, 0, Action.DISCARDED, reason="a test", detail={"positions": [0, 3]}), "a test; positions 0 3"),
         (entry(1, 0, Action.WRITTEN, detail={"intent": 7, "looked_up": True}), "looked_up yes"),
         (entry(1, 0, Action.RECORD_GONE, reason="deleted", number="INC1"), "deleted; INC1"),
+        (
+            entry(1, 0, Action.PRUNED, detail={"removed": {"entries": 26}, "indices": {"first": 0, "end": 26}}),
+            "removed entries 26, indices first 0 end 26",
+        ),
     ],
 )
 def test_an_entry_says_in_a_line_what_happened(row: LogRow, text: str) -> None:
