@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from types import ModuleType
 
 import bench_intake
@@ -20,7 +22,7 @@ import bench_storm
 import bench_sync
 import bench_verify
 import page
-from row import Row, table
+from row import Row, rows_of, table
 
 from bridge.wiring import utc_now
 
@@ -51,8 +53,10 @@ def main() -> None:
 
 
 def rows(*, quick: bool) -> Iterator[Row]:
+    """Each benchmark has a process of its own: what one leaves in memory is not in the figures of the next."""
     for module, words in SUITE.items():
-        yield from module.rows(module.parser().parse_args(words.split() if quick else []))
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            yield from process.submit(rows_of, module.__name__, words.split() if quick else []).result()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -102,6 +103,12 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
 
 def line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def rows_of(benchmark: str, words: list[str]) -> list[Row]:
+    """Of a module here, with the words of its command line."""
+    module = importlib.import_module(benchmark)
+    return list(module.rows(module.parser().parse_args(words)))
 
 
 def show(parser: argparse.ArgumentParser, rows: Callable[[argparse.Namespace], Iterable[Row]]) -> None:
