@@ -51,6 +51,13 @@ def look(store: Store, sources: dict[str, Source] | None = None, *, stopping: Ca
     Stating(store=store, sources=sources or {}, log_kept=KEPT, stopping=stopping).look()
 
 
+@pytest.fixture(autouse=True)
+def _settled_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL's clock is its own: in the first minutes of a day, the one before would not be stated yet."""
+    if "clock" not in request.fixturenames:
+        monkeypatch.setattr(stating, "SETTLES", timedelta(0))
+
+
 @pytest.fixture
 def taken(store: Store) -> Intake:
     return Intake(store)
