@@ -26,28 +26,6 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
-class Frontier:
-    """A tree that grows, as the roots of its complete subtrees: a few hashes, however many leaves."""
-
-    __slots__ = ("hashes", "size")
-
-    def __init__(self, size: int = 0, hashes: Sequence[bytes] = ()) -> None:
-        self.size = size
-        self.hashes = list(hashes)  # from the left, one for each bit that is set in `size`: the largest subtree first
-
-    def add(self, leaf: bytes) -> None:
-        """`leaf`: its hash."""
-        complete, bits = leaf, self.size
-        while bits & 1:  # a subtree as large as this one stands to the left: they are one from now on
-            complete = node_hash(self.hashes.pop(), complete)
-            bits >>= 1
-        self.hashes.append(complete)
-        self.size += 1
-
-    def root(self) -> bytes:
-        return _folded(self.hashes)
-
-
 def root_of(hashes: Sequence[bytes]) -> bytes:
     """Of a tree over leaf hashes, or over roots of complete subtrees of one size, the last of which may be smaller."""
     row = list(hashes)
@@ -97,28 +75,6 @@ def consistency_proof(old: int, new: int, hash_at: HashAt) -> list[bytes]:
     if first:  # the old tree's own root is known to whoever asks
         proof.append(_root_between(first, end, hash_at))
     return proof[::-1]
-
-
-def root_from_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
-    """The root that a leaf's hash and its proof lead to: RFC 9162, 2.1.3.2. Raises BadProof when it has not the length
-    that it must have.
-    """
-    if not 0 <= index < size:
-        raise BadProof(f"a tree of {size} has no leaf {index}")
-    found, at, last = leaf, index, size - 1
-    for one in proof:
-        if last == 0:
-            raise BadProof("the proof is too long")
-        if at & 1 or at == last:
-            found = node_hash(one, found)
-            while not at & 1 and at:
-                at, last = at >> 1, last >> 1
-        else:
-            found = node_hash(found, one)
-        at, last = at >> 1, last >> 1
-    if last:
-        raise BadProof("the proof is too short")
-    return found
 
 
 def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from export_world import KEY, Log
+from tree_judge import root_from_inclusion
 
 from bridge.errors import Transient
 from bridge.log.entries import Action
 from bridge.log.note import opened, verifier, vkey
-from bridge.log.tree import leaf_hash, root_from_inclusion
+from bridge.log.tree import leaf_hash
 from bridge.store.engine import Store
 from bridge.store.log_tables import log_anchors
 

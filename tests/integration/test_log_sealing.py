@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from export_world import BRIDGE
 from sqlalchemy import select
+from tree_judge import root_from_inclusion
 
 from bridge.cli.log_reading import sealed_head
 from bridge.log.entries import Action, Entry, append
@@ -19,7 +20,6 @@ from bridge.log.tree import (
     consistency_proof,
     inclusion_proof,
     leaf_hash,
-    root_from_inclusion,
     root_of,
     verify_consistency,
 )

@@ -11,10 +11,11 @@ from erasing_world import CANARY, holders, personal, sir
 from intake_world import alert, body_of, delivery, delivery_of, rows, running_writer
 from sqlalchemy import func, select, update
 from sync_world import World
+from tree_judge import root_from_inclusion
 
 from bridge import crashpoint
 from bridge.log.note import Signer, opened, verifier
-from bridge.log.tree import inclusion_proof, leaf_hash, root_from_inclusion, root_of
+from bridge.log.tree import inclusion_proof, leaf_hash, root_of
 from bridge.pruning import Pruner, Pruning
 from bridge.settings import Retention
 from bridge.simulator.faults import FaultKind

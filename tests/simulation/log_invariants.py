@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
+from tree_judge import Frontier
 
 from bridge.log.note import BadNote, Checkpoint, Signer, opened, verifier
-from bridge.log.tree import Frontier, leaf_hash, root_of
+from bridge.log.tree import leaf_hash, root_of
 from bridge.store import pruning, tables
 from bridge.store.engine import Store
 from bridge.store.log_tables import log_head, log_seals, log_tiles

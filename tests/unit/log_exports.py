@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tree_judge import Frontier
 
 from bridge.log import note, tree, verify
 
@@ -76,7 +77,7 @@ class Log:
         return tree.node_hash(self.hash_at(level - 1, 2 * index), self.hash_at(level - 1, 2 * index + 1))
 
     def root(self, size: int) -> bytes:
-        frontier = tree.Frontier()
+        frontier = Frontier()
         for leaf in self.leaves[:size]:
             frontier.add(leaf)
         return frontier.root()

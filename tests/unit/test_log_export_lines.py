@@ -10,11 +10,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
+from tree_judge import Frontier
 
 from bridge.log.entries import Action, Entry, encode
 from bridge.log.export import About, Consistency, Filter, Kept, Piece, Pruned, Sieve, jsonl
 from bridge.log.note import Checkpoint, Signer, sign
-from bridge.log.tree import Frontier, consistency_proof, inclusion_proof, leaf_hash, root_of
+from bridge.log.tree import consistency_proof, inclusion_proof, leaf_hash, root_of
 from bridge.log.verify import Key, Verdict, verify
 
 AT = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)

@@ -7,15 +7,14 @@ from hashlib import sha256
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tree_judge import Frontier, root_from_inclusion
 
 from bridge.log.tree import (
     EMPTY_ROOT,
     BadProof,
-    Frontier,
     consistency_proof,
     inclusion_proof,
     leaf_hash,
-    root_from_inclusion,
     root_of,
     verify_consistency,
 )
