@@ -10,15 +10,7 @@ import click
 from bridge.cli.log_audit import audit_command
 from bridge.cli.log_erase import erase_command
 from bridge.cli.log_export import export_command
-from bridge.cli.log_filters import (
-    Moment,
-    actor_option,
-    correlation_option,
-    filter_of,
-    since_option,
-    source_option,
-    until_option,
-)
+from bridge.cli.log_filters import Moment, filter_of, filter_options
 from bridge.cli.log_proof import checkpoint_command, prove_command
 from bridge.cli.log_reading import noted
 from bridge.cli.log_verify import verify_command
@@ -50,11 +42,7 @@ for command in (audit_command, export_command, verify_command, prove_command, ch
 @config_option
 @json_option("An array of objects")
 @limit_option("The newest N.")
-@since_option
-@until_option
-@source_option
-@correlation_option
-@actor_option
+@filter_options
 @click.option("--action", "action_word", metavar="WORD", help="Only of this kind: delivered, decided, failed, …")
 def show_command(
     config: Path,

@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.log_filters import (
-    Moment,
-    actor_option,
-    correlation_option,
-    filter_of,
-    since_option,
-    source_option,
-    until_option,
-    words,
-)
+from bridge.cli.log_filters import Moment, filter_of, filter_options, words
 from bridge.cli.log_reading import entries_text, noted, sealed_head
 from bridge.cli.log_since import from_option, grown_since, notes_in
 from bridge.cli.opening import opened
@@ -61,12 +52,8 @@ CSV = "csv"
     show_default=True,
     help="jsonl is what `bridge log verify` takes. csv is for reading only: it cannot be verified.",
 )
-@since_option
-@until_option
-@source_option
-@correlation_option
+@filter_options
 @click.option("--incident", callback=words, metavar="NUMBER", help="Only what names this incident's record.")
-@actor_option
 @from_option
 @config_option
 def export_command(

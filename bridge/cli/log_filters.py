@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from bridge.log.export import Filter
 
 Moment = datetime | timedelta | None
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def words(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
@@ -33,14 +35,25 @@ def utf8(_context: click.Context, _option: click.Parameter, text: str | None) ->
 
 since_option = click.option("--since", callback=moment, metavar="T", help=f"Of this time or later. {MOMENT}")
 until_option = click.option("--until", callback=moment, metavar="T", help="Before this time.")
-source_option = click.option("--source", callback=words, metavar="NAME", help="Only of this source.")
-actor_option = click.option("--actor", callback=words, metavar="WHO", help="Only by cli:robin, source:elastic, sync, …")
-correlation_option = click.option(
-    "--correlation",
-    callback=words,
-    metavar="ID",
-    help="Only of this correlation ID, or of those of an incident number; with the deliveries of its alerts.",
+_OPTIONS = (
+    since_option,
+    until_option,
+    click.option("--source", callback=words, metavar="NAME", help="Only of this source."),
+    click.option(
+        "--correlation",
+        callback=words,
+        metavar="ID",
+        help="Only of this correlation ID, or of those of an incident number; with the deliveries of its alerts.",
+    ),
+    click.option("--actor", callback=words, metavar="WHO", help="Only by cli:robin, source:elastic, sync, …"),
 )
+
+
+def filter_options(command: Command) -> Command:
+    """--since, --until, --source, --correlation and --actor, under these names; `filter_of` takes them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
 
 
 def filter_of(now: datetime, since: Moment, until: Moment, **asked: str | None) -> Filter:
