@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -123,16 +122,8 @@ COME_TO = {name: _come_to(name) for name in SHIPPED}
 
 @by_name
 def test_tests_come_to_every_route_row_and_suppression_of_a_mapping(name: str) -> None:
-    own = {place: hits for place, hits in COME_TO[name].items() if "_shared/" not in place or "route[" in place}
-    assert [place for place, hits in own.items() if not hits] == []
-
-
-def test_tests_of_some_mapping_come_to_every_row_of_a_shared_file() -> None:
-    shared: Counter[str] = Counter()
-    for places in COME_TO.values():
-        shared.update({place: hits for place, hits in places.items() if "_shared/" in place})
-    assert shared
-    assert [place for place, hits in shared.items() if not hits] == []
+    assert COME_TO[name]
+    assert [place for place, hits in COME_TO[name].items() if not hits] == []
 
 
 @by_name
