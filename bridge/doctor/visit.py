@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -20,7 +19,7 @@ from bridge.errors import BridgeError, Misconfigured, Transient
 from bridge.servicenow import handshake
 from bridge.servicenow.auth import Basic
 from bridge.servicenow.client import Client
-from bridge.servicenow.outcome import Raw
+from bridge.servicenow.outcome import Raw, dated
 from bridge.servicenow.table import TableApi
 from bridge.settings import Instance, Secret, Target
 
@@ -168,11 +167,8 @@ class Visit:
 
 def _difference(heard: Heard) -> float | None:
     """Seconds that our clock is ahead of the answer's Date."""
-    try:
-        told = parsedate_to_datetime(heard.raw.headers.get("Date", ""))
-        return (heard.at - told).total_seconds()
-    except (ValueError, TypeError):  # none, unreadable, or without a zone
-        return None
+    told = dated(heard.raw)
+    return (heard.at - told).total_seconds() if told is not None else None
 
 
 def _it_said(message: str) -> str:

@@ -72,6 +72,7 @@ class Client:
         self._host = urlsplit(instance.url).netloc.rpartition("@")[2]  # as messages name it: never with credentials
         self._clock = clock
         self.monotonic = monotonic
+        self.told_time: datetime | None = None  # of the instance's own clock, by its last answer with a Date
         self._on_call = on_call
         self._on_answer = on_answer
         self._access = Access(known_by or (lambda: credentials(instance)), self._fetch_token, monotonic=monotonic)
@@ -278,6 +279,7 @@ class Client:
                 request.path_url.partition("?")[0], raw.headers, limited=raw.status == 429, retry_after=wait
             )
             answer = meaning(raw, table=table, writes=writes)
+            self.told_time = outcome.dated(raw) or self.told_time
             word = "applied" if writes else "read"
         except BridgeError as error:
             error.http_status = status

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
@@ -281,6 +282,15 @@ def _is_html(raw: Raw) -> bool:
 def _total(raw: Raw) -> int | None:
     text = raw.headers.get("X-Total-Count", "")
     return int(text) if re.fullmatch(r"[0-9]{1,12}", text) else None
+
+
+def dated(raw: Raw) -> datetime | None:
+    """When the answer was given, by its own Date. None: it has none, or one without a zone."""
+    try:
+        told = parsedate_to_datetime(raw.headers.get("Date", ""))
+    except (ValueError, TypeError):
+        return None
+    return told if told.tzinfo is not None else None
 
 
 def retry_after(raw: Raw) -> float | None:

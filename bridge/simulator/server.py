@@ -13,8 +13,8 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
-from email.utils import format_datetime, parsedate_to_datetime
+from datetime import datetime
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
@@ -63,7 +63,7 @@ class SimulatorServer:
         apply_scenario(self.simulator, scenario)
         self._app = create_app(self.simulator, go_down=self._go_down)
         self._tls = tls
-        listener = _Listener(self._app, port, tls, lambda: self.simulator.offset)
+        listener = _Listener(self._app, port, tls, self.simulator.clock)
         self._listener: _Listener | None = listener
         self._switch = threading.Lock()  # one outage at a time
         self._outages: list[threading.Thread] = []
@@ -94,7 +94,7 @@ class SimulatorServer:
         """Listen again, on the same port, with the same records."""
         with self._switch:
             if self._listener is None:
-                self._listener = _Listener(self._app, self.port, self._tls, lambda: self.simulator.offset)
+                self._listener = _Listener(self._app, self.port, self._tls, self.simulator.clock)
                 self._listener.start()
 
     def _go_down(self, seconds: float) -> None:
@@ -162,10 +162,10 @@ class _Listener(ThreadingMixIn, TCPServer):
     request_queue_size = 128
     daemon_threads = False  # joined by server_close: nothing is left behind
 
-    def __init__(self, app: Flask, port: int, tls: ssl.SSLContext | None, offset: Callable[[], timedelta]) -> None:
+    def __init__(self, app: Flask, port: int, tls: ssl.SSLContext | None, clock: Clock) -> None:
         self.app = app
         self.tls = tls
-        self.offset = offset  # of the clock that answers are dated by
+        self.clock = clock  # that answers are dated by
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name="simulator-listener")
@@ -327,8 +327,8 @@ class _Connection(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        told = parsedate_to_datetime(super().date_time_string(timestamp))
-        return format_datetime(told + self.server.offset(), usegmt=True)
+        del timestamp  # the machine's
+        return format_datetime(self.server.clock(), usegmt=True)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class names it so
         """Nothing: the simulator keeps its calls itself."""

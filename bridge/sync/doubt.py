@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from bridge.correlation.policy import Kind
 from bridge.errors import Permanent
@@ -30,6 +31,7 @@ def look_again(
     held: Held,
     doubt: Doubt,
     *,
+    now: datetime,
     deadline: float,
     ours: Callable[[Record], bool],
     known: Callable[[Record], bool],
@@ -37,7 +39,7 @@ def look_again(
     """None: no trace of it, so far. Raises Permanent("id_in_use") when somebody else's record carries our ID.
 
     A record that a refused create has made all the same is never made again while it is open. One that ended and is
-    older than the first try belongs to the past: to a twin that was closed, or to another tool.
+    older than the first try belongs to the past: to a twin that was closed, or to another tool. `now`: by the store.
     """
     if doubt.operation == Kind.CREATE.value:
         found = table.find(target.table, held.incident.correlation_id, deadline=deadline)
@@ -45,7 +47,9 @@ def look_again(
             if (made := _made(table, target, doubt, doubt.made, deadline, ours)) is not None:
                 return made
             found = [record for record in found if record.sys_id != doubt.made]
-        return _created([record for record in found if not _is_past(record, target, doubt)], ours, known)
+        tried = now - doubt.began_at
+        there = table.client.told_time or now
+        return _created([one for one in found if not _is_past(one, target, there, tried)], ours, known)
     sys_id = held.incident.sys_id or ""
     noted = table.has_note(target.table, sys_id, doubt.ref, deadline=deadline)
     if noted is False:
@@ -70,11 +74,12 @@ def _made(
     )
 
 
-def _is_past(record: Record, target: Target, doubt: Doubt) -> bool:
+def _is_past(record: Record, target: Target, there: datetime, tried: timedelta) -> bool:
+    """Its age by the instance's clock (`there`) is held against how long ago we tried by ours: the two may be apart."""
     created = created_at(record.text("sys_created_on"))
     if created is None or record.state not in ENDED_STATES[target.table]:
         return False
-    return created + CLOCKS_APART_MAX < doubt.began_at
+    return there - created > tried + CLOCKS_APART_MAX
 
 
 def _shows(record: Record, fields: Mapping[str, str]) -> bool:

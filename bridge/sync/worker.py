@@ -213,6 +213,7 @@ class Worker:
             target,
             held,
             doubt,
+            now=now,
             deadline=self._deadline(),
             ours=lambda record: self._is_ours(target, record, held),
             known=lambda record: self._is_known(target, record, held),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from intake_world import library_of
 from sqlalchemy import select, update
@@ -245,6 +247,20 @@ def test_a_record_of_an_earlier_episode_is_neither_a_hit_nor_foreign(world: Worl
     world.idle()
     minutes_pass(world)
     assert [record["state"] for record in world.records()] == ["8", "1"]
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_a_record_that_a_person_ended_before_its_create_was_settled_is_the_incident_whatever_the_clocks_say(
+    world: World, hours: int
+) -> None:
+    world.simulator.offset = timedelta(hours=hours)
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
+    world.fire()
+    world.idle()
+    world.person(state="8")
+    minutes_pass(world)
+    assert len(world.records()) == 1
+    assert world.row().failure is None
 
 
 @pytest.mark.parametrize("sent", [False, True], ids=["before the write", "after the write"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -134,6 +135,7 @@ class Fake:
         task = self.scheduler.current
         began = task.round_began if task is not None else 0.0
         reply = self._met(asked, fault, call, began) if fault else self._served(asked, began)
+        reply.headers["Date"] = format_datetime(self.simulator.clock(), usegmt=True)
         self._pass(0.02, 0.6)
         told = fault or str(reply.status_code)
         self.tell(f"{asked.method} {_short(asked)}: {told}")

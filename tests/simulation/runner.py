@@ -176,8 +176,8 @@ def come_to_rest(world: World, senders: Senders, persons: Persons, chance: rando
     if world.lit:  # nothing is wrong any more, and the bridge says so
         world.look_at_lamps()
         _rest(world)
-        world.look()  # the hourly sweep is due by now, which finds that a person has deleted a lamp's incident
-        _rest(world)
+    world.look()  # the hourly sweep is due by now, which finds what a person has deleted
+    _rest(world)
     check_invariants(_evidence(world, must_come_back))
     if chance.random() < 0.3:
         _wake(world)
