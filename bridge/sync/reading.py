@@ -18,6 +18,7 @@ ENDED_STATES = {"incident": frozenset({"6", "7", "8"}), "sn_si_incident": frozen
 CANCELLED_STATE = {"incident": "8", "sn_si_incident": "7"}
 FIRST_STATE = {"incident": "1", "sn_si_incident": "10"}
 JOURNAL_FIELDS = frozenset({"work_notes", "comments"})
+NOBODY = frozenset({"system", ""})  # who ServiceNow says it is when it changes a record by itself
 # What people change in an incident, whoever wrote it first; what we wrote is watched as well.
 WATCHED_FIELDS = (
     *("state", "assigned_to", "assignment_group", "priority", "impact", "urgency", "severity"),
@@ -44,6 +45,11 @@ def seen(
     if not episode.open:  # a person opened it again; what fired before was told in its first life
         return replace(episode, open=True, end=None, ended_at=None, touched=True, told_count=progress.repeat_count)
     return replace(episode, touched=touched)
+
+
+def changed_by_another(record: Record) -> bool:
+    """Somebody who did not make it was the last to change it."""
+    return record.text("sys_updated_by") not in NOBODY | {record.text("sys_created_by")}
 
 
 def version_of(record: Record) -> str:

@@ -32,12 +32,11 @@ from bridge.store.strays import Outcome, Stray, Twin
 from bridge.sync.burst import Burst
 from bridge.sync.fit import closes
 from bridge.sync.outcomes import outcome_word
-from bridge.sync.reading import ENDED_STATES, FIRST_STATE, told_of
+from bridge.sync.reading import ENDED_STATES, FIRST_STATE, changed_by_another, told_of
 
 CALLS_PER_STRAY = 4  # both records, the twin's children, and its close
 AGAIN = timedelta(minutes=1)  # for what another part of the bridge must do first
 DOUBLINGS_MAX = 10  # of it: 17 hours
-NOBODY = frozenset({"system", ""})  # who ServiceNow says it is when it changes a record by itself
 
 _log = logging.getLogger(__name__)
 
@@ -191,10 +190,9 @@ def _is_no_stray(tx: Connection, stray: Stray, targets: Collection[str]) -> bool
 def _side(record: Record | None, target: Target, our_state: str | None) -> Side | None:
     if record is None:
         return None
-    by_another = record.text("sys_updated_by") not in NOBODY | {record.text("sys_created_by")}
     moved = our_state is not None and record.state != our_state
     over = record.state in ENDED_STATES[target.table]
-    touched = bool(record.text("assigned_to")) or (not over and (moved or by_another))
+    touched = bool(record.text("assigned_to")) or (not over and (moved or changed_by_another(record)))
     return Side(over=over, touched=touched, created=f"{record.text('sys_created_on')} {record.sys_id}")
 
 

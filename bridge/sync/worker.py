@@ -43,7 +43,7 @@ from bridge.sync.ledger import Ledger
 from bridge.sync.lookout import Lookout
 from bridge.sync.noticing import notice
 from bridge.sync.outcomes import window_end
-from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS
+from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, changed_by_another
 from bridge.sync.sight import Sight
 
 CALL_SECONDS_MAX = 15.0  # a deadline for one whole call, look-ups included
@@ -279,8 +279,9 @@ class Worker:
         # ServiceNow has it and we have not noted it. If we die here the look-up finds it by its ID, or by the [ref].
         state_before = record.state if decision.kind is Kind.CLOSE and record else held.incident.state_before_close
         held = replace(held, incident=replace(held.incident, state_before_close=state_before))
-        # What was there already may be as people have made it since.
-        left_state = FIRST_STATE[sight.target.table] if looked_up else None
+        # What was there already may be as people have made it since, and so may what was read back after an import.
+        theirs = looked_up or (decision.kind is Kind.CREATE and changed_by_another(answer))
+        left_state = FIRST_STATE[sight.target.table] if theirs else None
         found = Found(record=answer, watched=writing.watched, left_state=left_state)
         self._ledger.applied(held, intent, settlement, found, sent=writing.fields, looked_up=looked_up)
 

@@ -9,6 +9,7 @@ from intake_world import library_of, rows
 from sync_world import PROBE, World
 from ways_world import KEY, STAGING, TARGETS, aim, simulated, sir, staged, unique
 
+from bridge import crashpoint
 from bridge.settings import Target, Write
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.transform import Rejection, TransformMap
@@ -59,6 +60,22 @@ def test_an_update_that_went_wrong_is_there_once(world: World, target: Target, k
     step(world)
     assert world.record()["impact"] == "1"
     assert len(world.notes()) == 1
+
+
+@WAYS
+def test_what_a_person_took_up_before_its_create_was_read_back_is_theirs(world: World, target: Target) -> None:
+    def take(point: str) -> None:
+        if point == "write:answered":
+            crashpoint.listen(None)
+            world.person(state="2")
+
+    aim(world, target)
+    crashpoint.listen(take)
+    world.fire()
+    world.idle()
+    world.resolve()
+    step(world)
+    assert world.record()["state"] == "2"
 
 
 @pytest.mark.parametrize("target", [staged(key_field=KEY), unique()], ids=["import_set", "unique"])

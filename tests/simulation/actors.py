@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -187,10 +188,9 @@ class Persons:
         """
         with self.world.store.reading() as tx:
             known = select(tables.incidents.c.state).where(tables.incidents.c.sys_id == row["sys_id"])
-            if tx.execute(known).scalar() == "ended":
-                return
+            ended = tx.execute(known).scalar() == "ended"
         facts = self.world.people.facts(row["sys_id"])
-        if facts.unseen:  # nor while it is not told yet that our close was applied
+        if ended or facts.unseen:  # unseen: nor while it is not told yet that our close was applied
             facts.taken_at = None
             return
         facts.ended_at, facts.reopened = self.world.timeline.seconds, False
@@ -218,7 +218,14 @@ class Persons:
     def _delete(self, row: dict[str, str]) -> None:
         self.world.fake.simulator.person_deletes(self.world.target.table, row["sys_id"])
         self.world.people.deleted.add(row["sys_id"])
-        self.world.people.deleted_ids.add(row["correlation_id"])
+        self.world.people.deleted_ids |= {row["correlation_id"], *self._that_share(row)}
+
+    def _that_share(self, row: dict[str, str]) -> Iterable[str]:
+        """The correlation IDs that have, or had, this record as their incident."""
+        ids = select(tables.correlations.c.correlation_id).join_from(tables.episodes, tables.correlations)
+        query = ids.join(tables.incidents, tables.incidents.c.id == tables.episodes.c.incident)
+        with self.world.store.reading() as tx:
+            return tx.execute(query.where(tables.incidents.c.sys_id == row["sys_id"])).scalars().all()
 
     # --- administrators
 

@@ -111,6 +111,7 @@ class Fake:
     writes: int = 0
     refusals: dict[str, int] = field(default_factory=dict)  # by correlation ID: writes that can never succeed
     pending_late: int = 0
+    stalled: bool = False  # some process stopped in the middle of a send
     next_writes: list[str] = field(default_factory=list)  # faults that the next writes meet, whatever the chances
 
     def session(self) -> Session:
@@ -130,6 +131,7 @@ class Fake:
         call.about_to_send()
         if asked.method == "POST" and asked.table == self.target.table and self.chance.random() < self.wire.stalls:
             self.tell("the process stops in the middle of a send")
+            self.stalled = True
             self.scheduler.wake_parked()
             self._pass(200.0, 900.0)
         task = self.scheduler.current
