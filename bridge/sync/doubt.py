@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bridge.correlation.policy import Kind
 from bridge.errors import Permanent
@@ -47,9 +47,9 @@ def look_again(
             if (made := _made(table, target, doubt, doubt.made, deadline, ours)) is not None:
                 return made
             found = [record for record in found if record.sys_id != doubt.made]
-        tried = now - doubt.began_at
         there = table.client.told_time or now
-        return _created([one for one in found if not _is_past(one, target, there, tried)], ours, known)
+        present = [record for record in found if not _is_past(record, target, doubt, now=now, there=there)]
+        return _created(present, ours, known)
     sys_id = held.incident.sys_id or ""
     noted = table.has_note(target.table, sys_id, doubt.ref, deadline=deadline)
     if noted is False:
@@ -74,12 +74,16 @@ def _made(
     )
 
 
-def _is_past(record: Record, target: Target, there: datetime, tried: timedelta) -> bool:
-    """Its age by the instance's clock (`there`) is held against how long ago we tried by ours: the two may be apart."""
+def _is_past(record: Record, target: Target, doubt: Doubt, *, now: datetime, there: datetime) -> bool:
+    """Older than our first try by their times, and by how long ago each is by its own clock (`there`: the instance's):
+    the two clocks may be apart, and one of them may have been set since.
+    """
     created = created_at(record.text("sys_created_on"))
     if created is None or record.state not in ENDED_STATES[target.table]:
         return False
-    return there - created > tried + CLOCKS_APART_MAX
+    by_times = created + CLOCKS_APART_MAX < doubt.began_at
+    by_ages = there - created > now - doubt.began_at + CLOCKS_APART_MAX
+    return by_times and by_ages
 
 
 def _shows(record: Record, fields: Mapping[str, str]) -> bool:

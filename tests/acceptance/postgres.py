@@ -30,6 +30,11 @@ class Postgres:
         """The folder of its socket: as a host in a URL."""
         return str(self._server.get_postmaster_info().socket_dir)
 
+    @property
+    def pid(self) -> int:
+        """Of the process whose children are all others."""
+        return int(self._server.get_pid())
+
     def start(self) -> None:
         self._server.ensure_postgres_running()
 

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from types import ModuleType
 
+import bench_cost
 import bench_intake
 import bench_log
 import bench_mapping
@@ -30,6 +31,7 @@ from bridge.wiring import utc_now
 SUITE: dict[ModuleType, str] = {
     bench_intake: "--requests 1500 --rounds 1 --batches 50",
     bench_postgres: "--requests 1500 --rounds 1",
+    bench_cost: "--requests 1500 --batches 30",
     bench_peers: "--requests 320 --rounds 1",
     bench_log: "--requests 600 --pairs 3",
     bench_sync: "--problems 200 --probes 10",

@@ -249,15 +249,16 @@ def test_a_record_of_an_earlier_episode_is_neither_a_hit_nor_foreign(world: Worl
     assert [record["state"] for record in world.records()] == ["8", "1"]
 
 
-@pytest.mark.parametrize("hours", [-1, 0, 1])
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (-1, -1), (1, 1), (0, 1), (0, -1)])
 def test_a_record_that_a_person_ended_before_its_create_was_settled_is_the_incident_whatever_the_clocks_say(
-    world: World, hours: int
+    world: World, before: int, after: int
 ) -> None:
-    world.simulator.offset = timedelta(hours=hours)
+    world.simulator.offset = timedelta(hours=before)
     world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
     world.fire()
     world.idle()
     world.person(state="8")
+    world.simulator.offset = timedelta(hours=after)
     minutes_pass(world)
     assert len(world.records()) == 1
     assert world.row().failure is None
