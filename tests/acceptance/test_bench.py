@@ -12,7 +12,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
+import bench_cost
 import page
+import scale
 from row import COLUMNS, NOT_MEASURED, NOTHING, Aim, Row, at_least, at_most, ratio_at_least, table
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
@@ -88,6 +90,34 @@ def test_a_page_is_renewed_between_its_marks_and_nowhere_else() -> None:
     after = page.renewed(before, table([ROW]))
     assert [row["case"] for row in rows_of(page.measured(after))] == ["intake"]
     assert page.renewed(after, page.measured(before).splitlines()) == before
+
+
+def test_what_many_alerts_take_is_reckoned_from_what_one_costs() -> None:
+    figures = {
+        bench_cost.INTAKE + bench_cost.SINGLE: 600.0,
+        bench_cost.DATABASE + bench_cost.SINGLE: 120.0,
+        bench_cost.WAL + bench_cost.SINGLE: 4.0,
+        bench_cost.STORED + bench_cost.SINGLE: 5.0,
+        bench_cost.SEALED: 25.0,
+        bench_cost.ENTRIES: 2.0,
+    }
+    cells = dict(zip(scale.COLUMNS, scale.needs(figures, 10_000, bench_cost.SINGLE), strict=True))
+    assert cells == {
+        "alerts a second": "10,000",
+        "as": bench_cost.SINGLE,
+        "intake processes": "10",
+        "PostgreSQL's processors": "2.00",
+        "WAL": "40.0 MB/s",
+        "stored a day": "4,320 GB",
+        "the sealer is busy": "50.0 %",
+        "alerts an incident must coalesce": "5,400",
+    }
+
+
+def test_the_page_on_scale_has_a_place_for_its_table() -> None:
+    before = page.SCALING.read_text("utf-8")
+    after = page.renewed(before, [scale.line(scale.COLUMNS)])
+    assert scale.COLUMNS[-1] in page.measured(after)
 
 
 def test_the_page_tells_the_machine_and_the_versions() -> None:

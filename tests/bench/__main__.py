@@ -1,4 +1,5 @@
-"""`make bench`: every figure beside its floor or peer and its aim, in one table, written to docs/performance.md.
+"""`make bench`: every figure beside its floor or peer and its aim, in one table, written to docs/performance.md; and
+what follows of it for larger installations, to docs/scaling.md.
 
 QUICK=1: the same rows of less work, printed only.
 """
@@ -23,6 +24,7 @@ import bench_storm
 import bench_sync
 import bench_verify
 import page
+import scale
 from row import Row, rows_of, table
 
 from bridge.wiring import utc_now
@@ -45,13 +47,21 @@ SUITE: dict[ModuleType, str] = {
 
 def main() -> None:
     quick = os.environ.get("QUICK") == "1"
-    lines = []
-    for line in table(rows(quick=quick)):
+    lines, found = [], []
+    for line in table(kept(rows(quick=quick), found)):
         print(line, flush=True)
         lines.append(line)
     if not quick:
-        page.write(lines, utc_now().date())
-        print(f"\nwritten to {page.PAGE}")
+        today = utc_now().date()
+        page.write(page.PAGE, lines, today)
+        page.write(page.SCALING, scale.table(found), today)
+        print(f"\nwritten to {page.PAGE} and {page.SCALING}")
+
+
+def kept(rows: Iterator[Row], found: list[Row]) -> Iterator[Row]:
+    for row in rows:
+        found.append(row)
+        yield row
 
 
 def rows(*, quick: bool) -> Iterator[Row]:

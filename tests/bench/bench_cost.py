@@ -10,33 +10,46 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
 import psycopg
-from bench_intake import served
+from bench_intake import processor_seconds, served
 from loads import ALERTS_PER_BATCH, run_load
 from postgres import Postgres, postgres
 from row import Row, show
 
+from bridge.log.note import Signer, origin_of
+from bridge.sealer import seal_some
+from bridge.store.engine import open_store
+from bridge.wiring import utc_now
+
 COMMAND = Path(__file__).name
-TICKS = os.sysconf("SC_CLK_TCK")
 WARM = 200  # deliveries before it is measured
+# As the table, and docs/scaling.md, name them.
+SINGLE, BATCH = "one of 4 KB a delivery", f"{ALERTS_PER_BATCH} of 1 KB a delivery"
+ALERTS = {SINGLE: 1, BATCH: ALERTS_PER_BATCH}  # of a delivery
+INTAKE = "PostgreSQL: an alert's processor time at intake, "
+DATABASE = "PostgreSQL: an alert's processor time in PostgreSQL, "
+WAL = "PostgreSQL: an alert's WAL, "
+STORED = "PostgreSQL: what an alert adds to the database, "
+SEALED = "PostgreSQL: an entry of the log sealed, by the one process that does it"
+ENTRIES = "PostgreSQL: entries of the log for a delivery"
 
 
 class Spent(NamedTuple):
     intake: float  # seconds of processor time
     database: float
     wal: int  # bytes
-
-    def since(self, before: Spent) -> Spent:
-        return Spent(self.intake - before.intake, self.database - before.database, self.wal - before.wal)
+    stored: int  # bytes, indexes too
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,15 +72,20 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
         floor = (processor_seconds(noop_pid) - before) / arguments.requests
         singles = spent_on(database, pid, port, "unique", arguments.requests)
         batches = spent_on(database, pid, port, "batch", arguments.batches)
-    yield from told("one alert of 4 KB a delivery", singles, arguments.requests, floor)
-    yield from told(f"{ALERTS_PER_BATCH} of 1 KB a delivery", batches, arguments.batches * ALERTS_PER_BATCH, None)
+        sealed, seconds = seal_all(database.url)
+    alerts = arguments.batches * ALERTS_PER_BATCH
+    yield from told(SINGLE, singles, arguments.requests, floor)
+    yield from told(BATCH, batches, alerts, None)
+    yield Row(case=SEALED, command=COMMAND, measured=seconds / sealed * 1e6, unit="µs")
+    entries = sealed / (WARM + arguments.requests + arguments.batches)
+    yield Row(case=ENTRIES, command=COMMAND, measured=entries, unit="entries")
 
 
-def told(case: str, spent: Spent, alerts: int, floor: float | None) -> Iterator[Row]:
+def told(load: str, spent: Spent, alerts: int, floor: float | None) -> Iterator[Row]:
     """`floor`: processor seconds that a view which does nothing takes for as much."""
     intake = spent.intake / alerts
     yield Row(
-        case=f"PostgreSQL: an alert's processor time at intake, {case}",
+        case=INTAKE + load,
         command=COMMAND,
         measured=intake * 1e6,
         unit="µs",
@@ -75,35 +93,35 @@ def told(case: str, spent: Spent, alerts: int, floor: float | None) -> Iterator[
         beside_measured=floor * 1e6 if floor is not None else None,
         ratio=intake / floor if floor else None,
     )
-    database = spent.database / alerts * 1e6
-    yield Row(case=f"PostgreSQL: its own processor time for it, {case}", command=COMMAND, measured=database, unit="µs")
-    wal = spent.wal / alerts / 1e3
-    yield Row(case=f"PostgreSQL: WAL of it, {case}", command=COMMAND, measured=wal, unit="KB")
+    yield Row(case=DATABASE + load, command=COMMAND, measured=spent.database / alerts * 1e6, unit="µs")
+    yield Row(case=WAL + load, command=COMMAND, measured=spent.wal / alerts / 1e3, unit="KB")
+    yield Row(case=STORED + load, command=COMMAND, measured=spent.stored / alerts / 1e3, unit="KB")
+
+
+def seal_all(url: str) -> tuple[int, float]:
+    """Entries, and the seconds that it took to seal them, without the pauses that leave room for intake."""
+    signer = Signer(origin_of("bench"), Ed25519PrivateKey.generate())
+    with contextlib.closing(open_store(url, utc_now)) as store:
+        begin, size = time.perf_counter(), 0
+        while (sealed := seal_some(store, [signer])) is not None:
+            size = sealed.size
+        return size, time.perf_counter() - begin
 
 
 def spent_on(database: Postgres, pid: int, port: int, kind: str, requests: int) -> Spent:
     before = spent_so_far(database, pid)
     run_load([port], kind, requests, f"cost-{kind}")
-    return spent_so_far(database, pid).since(before)
+    after = spent_so_far(database, pid)
+    return Spent(*(so_far - then for so_far, then in zip(after, before, strict=True)))
 
 
 def spent_so_far(database: Postgres, pid: int) -> Spent:
     with psycopg.connect(database.url) as session:
-        found = session.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").fetchone()
+        found = session.execute(
+            "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_database_size(current_database())"
+        ).fetchone()
         assert found is not None
-        return Spent(processor_seconds(pid), processor_seconds(database.pid, children=True), int(found[0]))
-
-
-def processor_seconds(pid: int, *, children: bool = False) -> float:
-    """Of a process in all its threads; with `children`, of those that it has and of those that have ended too."""
-    # After the name, which may have blanks and brackets: utime is the 14th of all fields, then stime, cutime, cstime.
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    seconds = sum(int(ticks) for ticks in fields[11 : 15 if children else 13]) / TICKS
-    if children:
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
-                seconds += processor_seconds(int(child))
-    return seconds
+        return Spent(processor_seconds(pid), processor_seconds(database.pid, children=True), int(found[0]), found[1])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import statistics
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
-from bench_intake import bridge_app, served
+from bench_intake import bridge_app, processor_seconds, served
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from loads import run_load
 from postgres import postgres
@@ -147,12 +146,6 @@ def compare(engine: str, plain: str, logged: str, arguments: argparse.Namespace)
         unit="s",
         aim=at_most(LAG_AIM),
     )
-
-
-def processor_seconds(pid: int) -> float:
-    """Of a process and its threads so far, in steps of the kernel's clock."""
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import random
 import selectors
 import socket
 import subprocess
@@ -22,6 +23,9 @@ ALERT_BYTES = 4_096
 ALERTS_PER_BATCH = 100
 BATCH_ALERT_BYTES = 1_024
 REPEATED = 100  # problems that repeats are of
+CHANCE = random.Random(1)
+WORDS = ["".join(CHANCE.choices("abcdefghijklmnopqrstuvwxyz./-", k=CHANCE.randint(2, 12))) for _ in range(400)]
+PROSE = " ".join(CHANCE.choices(WORDS, k=20_000))
 WAIT_SECONDS_MAX = 30  # for any answer
 
 
@@ -118,7 +122,7 @@ def alert(name: str, host: str, size: int) -> dict[str, Any]:
     base: dict[str, Any] = json.loads((MAPPINGS / "samples" / "elastic-powershell.json").read_text())
     base["kibana.alert.uuid"] = name
     base["host"] = {"hostname": f"host-{host}"}
-    base["message"] = "x" * max(0, size - len(json.dumps(base)) - 14)
+    base["message"] = prose(max(0, size - len(json.dumps(base)) - 14))
     return base
 
 
@@ -159,8 +163,14 @@ def alertmanager(number: int, mark: str) -> bytes:
 def filled(document: object, inside: dict[str, Any], name: str) -> bytes:
     """The document, of 4 KB by what is added inside it."""
     inside[name] = ""
-    inside[name] = "x" * (ALERT_BYTES - len(json.dumps(document)))
+    inside[name] = prose(ALERT_BYTES - len(json.dumps(document)))
     return json.dumps(document).encode()
+
+
+def prose(size: int) -> str:
+    """Never the same, and it can be compressed as little as what alerts say: a database would make nothing of `xxx`."""
+    begin = CHANCE.randrange(len(PROSE) - size)
+    return PROSE[begin : begin + size]
 
 
 def post(path: str, body: bytes, more: str = "") -> bytes:

@@ -1,4 +1,4 @@
-"""docs/performance.md: its prose is written by people, what stands between the two marks by the suite."""
+"""docs/performance.md and docs/scaling.md: their prose is by people, what stands between the two marks by the suite."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from importlib.metadata import version
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
+SCALING = PAGE.with_name("scaling.md")
 BEGIN, END = "<!-- written by `make bench` -->", "<!-- until here -->"
 NOT_YET = "**No full run has been made on a quiet machine yet, so there are no figures here.**"
 PACKAGES = ("flask", "gunicorn", "sqlalchemy", "psycopg", "msgspec", "cryptography")
 
 
-def write(table: Iterable[str], today: date) -> None:
-    PAGE.write_text(renewed(PAGE.read_text("utf-8"), [*about(today), "", *table]), "utf-8")
+def write(page: Path, table: Iterable[str], today: date) -> None:
+    page.write_text(renewed(page.read_text("utf-8"), [*about(today), "", *table]), "utf-8")
 
 
 def renewed(page: str, lines: Iterable[str]) -> str:
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise SystemExit(f"{PAGE}: the marks {BEGIN} and {END} are not there")
+        raise SystemExit(f"the page has lost the marks {BEGIN} and {END}")
     return f"{before}{BEGIN}\n" + "".join(f"{line}\n" for line in lines) + f"{END}{after}"
 
 
