@@ -24,6 +24,7 @@ SMALL = {
     "bench_intake": ("--requests 40 --rounds 1 --batches 2", 4),
     "bench_postgres": ("--requests 40 --rounds 1", 3),
     "bench_cost": ("--requests 40 --batches 2", 0),
+    "bench_failover": ("--rounds 1", 9),
     "bench_peers": ("--requests 40 --rounds 1 --peers alertmanager", 0),  # alerta takes too long to install
     "bench_log": ("--requests 40 --pairs 2 --engine sqlite", 2),
     "bench_sync": ("--engine postgresql --problems 10 --probes 2", 2),
@@ -137,6 +138,8 @@ def test_the_page_tells_the_machine_and_the_versions() -> None:
         (at_most(50), 60.0, None, "no, by 20.0 %"),
         (ratio_at_least(0.6), 1.0, 0.6, "yes"),
         (ratio_at_least(0.6), 1.0, 0.3, "no, by 50.0 %"),
+        (at_most(0), 0.0, None, "yes"),
+        (at_most(0), 1.0, None, "no"),
         (ratio_at_least(15), None, None, NOT_MEASURED),
         (None, 1.0, 1.0, NOTHING),
     ],

@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from types import ModuleType
 
 import bench_cost
+import bench_failover
 import bench_intake
 import bench_log
 import bench_mapping
@@ -34,6 +35,7 @@ SUITE: dict[ModuleType, str] = {
     bench_intake: "--requests 1500 --rounds 1 --batches 50",
     bench_postgres: "--requests 1500 --rounds 1",
     bench_cost: "--requests 1500 --batches 30",
+    bench_failover: "--rounds 1",
     bench_peers: "--requests 320 --rounds 1",
     bench_log: "--requests 600 --pairs 3",
     bench_sync: "--problems 200 --probes 10",

@@ -71,6 +71,8 @@ class Row:
         short = self.aim.limit - value if self.aim.at == "least" else value - self.aim.limit
         if short <= 0:
             return "yes"
+        if not self.aim.limit:
+            return "no"
         return f"no, by {told(100 * short / self.aim.limit)} %"
 
 
