@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bridge.servicenow.auth import Basic
     from bridge.servicenow.client import Client
     from bridge.store.callers import Callers
+    from bridge.store.signins import SignIns
     from bridge.store.writer import Writer
     from bridge.sync.loop import SyncLoop
 
@@ -185,8 +186,10 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     from bridge.sealer import sealer_of
     from bridge.sources_file import SourcesFile, still_there
     from bridge.store.callers import Callers
+    from bridge.store.signins import SignIns
     from bridge.sync.watch import Watch
     from bridge.watching import own_mappings, watch
+    from bridge.web.api import api
     from bridge.web.app import create_app
     from bridge.web.health import CHECK_SECONDS_MAX, health
     from bridge.web.hooks import hooks
@@ -211,8 +214,8 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     reloader = Reloader(settings, store, library, taken, SourcesFile(settings, doors.opening))
     # What changed since `prepare`, as before a worker that died comes back. The quarantine can wait, senders cannot.
     reloader.look(files=True, replay=False)
-    callers = Callers(store, doors.sources)
-    flushing = Watch([callers.flush], threading.Event()) if role.receives else None
+    callers, signins = Callers(store, doors.sources), SignIns(store)
+    flushing = Watch([callers.flush, signins.flush], threading.Event()) if role.receives else None
     sealer = sealer_of(settings, store, installation)
     anchoring = anchoring_of(settings, store, metrics, actor=_actor(role))
     threads = [one for one in (reloader, writer, flushing, loop, *watching, sealer) if one is not None]
@@ -232,7 +235,8 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
                 outside=outside,
             )
         )
-    stop = partial(_stop, closing, store, role, threads, callers if role.receives else None, sealer, anchoring)
+        parts.append(api(store=store, signins=signins, clock=store.moment))
+    stop = partial(_stop, closing, store, role, threads, [callers, signins], sealer, anchoring)
     return Running(app=create_app(*parts), stop=stop)
 
 
@@ -241,7 +245,7 @@ def _stop(
     store: Store,
     role: Role,
     threads: Sequence[Thread],
-    callers: Callers | None,
+    gathered: Sequence[Callers | SignIns],
     sealer: Sealer,
     anchoring: Anchoring,
 ) -> None:
@@ -253,9 +257,9 @@ def _stop(
         anchoring.wind_down()
         for one in threads:
             one.stop()
-        if callers is not None:
-            with contextlib.suppress(Transient):  # only since when a source is silent is less well known
-                callers.store_all()
+        for counts in gathered:
+            with contextlib.suppress(Transient):  # of a minute: what was refused, and since when a source is silent
+                counts.store_all()
         tell_stop(store, actor=_actor(role))
         sealer.finish()
         anchoring.finish()

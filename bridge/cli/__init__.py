@@ -35,6 +35,7 @@ COMMANDS = {
     "quarantine": ("bridge.cli.quarantine:quarantine", "See and replay alerts that could not be mapped."),
     "incidents": ("bridge.cli.incidents:incidents", "Correlations, their incidents, and why they wait."),
     "log": ("bridge.cli.log:log", "Read the correlation log; erase values."),
+    "token": ("bridge.cli.token:token", "Who may read over the API."),
     "db": ("bridge.cli.db:db", "Look after the database."),
 }
 

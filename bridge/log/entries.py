@@ -56,9 +56,14 @@ class Action(StrEnum):
     SOURCES_REFUSED = "sources_refused"
     KEY_CHANGED = "key_changed"  # the log's checkpoints are signed by other keys from here on
     RESTORED = "restored"  # an anchor has seen a history of this log that this store has not, or not so
-    LOG_READ = "log_read"  # by a command: `show`, `prove`
+    LOG_READ = "log_read"  # by a command, `show` or `prove`, or over HTTP
     LOG_EXPORTED = "log_exported"  # with the SHA-256 of what left the bridge
     STATEMENT = "statement"  # once a day: what became of all that was received, and what is not as it must be
+    TOKEN_CREATED = "token_created"  # noqa: S105 (a word)
+    TOKEN_ROLE_CHANGED = "token_role_changed"  # noqa: S105 (a word)
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 (a word)
+    SIGNED_IN = "signed_in"  # a token was used: the first time, from another address, or again after an hour
+    SIGN_IN_REFUSED = "sign_in_refused"  # once a minute for each token, or for all unknown ones, and reason
     SCHEMA_UPGRADED = "schema_upgraded"
     ERASED = "erased"  # values were taken out of the store, by a person's order
     PRUNED = "pruned"  # what is older than `retention` says
