@@ -95,7 +95,11 @@ def hold_keys(
     tx.execute(select(join_keys.c.digest).where(theirs).order_by(join_keys.c.digest).with_for_update())
     if taker_of(tx, held, target, keys, now, observing=observing) is not None:
         raise Taken("taken", "another incident takes this in")
-    left = select(episodes.c.incident).where(episodes.c.correlation == held.correlation, episodes.c.part.in_(GONE))
+    # What it was taken out of goes on taking in others, for as long as it is open.
+    left = select(episodes.c.incident).join(incidents, incidents.c.id == episodes.c.incident)
+    left = left.where(
+        episodes.c.correlation == held.correlation, episodes.c.part.in_(GONE), incidents.c.state == "open"
+    )
     free = join_keys.c.incident != held.incident.id, join_keys.c.incident.not_in(left)
     tx.execute(update(join_keys).where(theirs, *free).values(incident=held.incident.id, since=now))
 

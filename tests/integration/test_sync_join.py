@@ -667,6 +667,22 @@ def test_what_is_taken_out_does_not_join_that_one_again(joining: World) -> None:
     assert [record["state"] for record in joining.records()] == ["1", "1"]
 
 
+def test_what_is_taken_out_takes_in_others_where_what_it_left_has_ended(joining: World) -> None:
+    for rule in ("r1", "r2"):
+        joining.fire(rule, host="web-1")
+        joining.idle()
+    split(joining, "r2")
+    joining.fail(FaultKind.ACL, "POST", times=1)
+    joining.resolve("r1", host="web-1")
+    joining.idle()
+    joining.ask_sync("r2")
+    joining.idle()
+    joining.fire("r3", host="web-1")
+    joining.idle()
+    assert parts(joining) == {"r1": "opened", "r2": "opened", "r3": "joined"}
+    assert [record["state"] for record in joining.records()] == ["6", "1"]
+
+
 def test_what_stays_behind_closes_without_it(joining: World) -> None:
     for rule in ("r1", "r2"):
         joining.fire(rule, host="web-1")

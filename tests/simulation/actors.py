@@ -47,6 +47,9 @@ class Senders:
     def something(self) -> None:
         """One batch: what several threads of intake have waiting at this moment."""
         chance = self.world.chance
+        if self.world.mapping == "joining" and chance.random() < 0.3:
+            self.deliver([self._all_at_once()])
+            return
         many = chance.choices((1, 2, 3), (8, 2, 1))[0]
         self.deliver([self._delivery() for _ in range(many)])
 
@@ -56,6 +59,12 @@ class Senders:
         states = [self._state(rule) for rule in rules]
         alerts = [self.alert(rule, state) for rule, state in zip(rules, states, strict=True)]
         return self.new(rules, alerts, poison=chance.random() < 0.05)
+
+    def _all_at_once(self) -> Sent:
+        """Every problem of one host, in one delivery: whoever is awake takes one of them."""
+        host = self.world.chance.choice(HOSTS)
+        self.latest |= dict.fromkeys(self.rules, "firing")
+        return self.new(tuple(self.rules), [self.alert(rule, "firing") | {"host": host} for rule in self.rules])
 
     def _state(self, rule: str) -> str:
         """Mostly what makes sense: it flaps now and then."""

@@ -16,12 +16,14 @@ from sqlalchemy import Table, select
 
 from bridge.alert import OWN_SOURCE, key_of
 from bridge.correlation.policy import End, Episode
+from bridge.log.entries import Entry
 from bridge.store import tables
 from bridge.store.engine import Store
 from bridge.store.held import GONE, Part
 from bridge.store.reconciler_tables import strays
 from bridge.sync.reading import ENDED_STATES
 from bridge.typed import decode
+from simulation.join_invariants import Alike, join_wrongs
 from simulation.log_invariants import log_wrongs
 from simulation.people import Facts, People
 
@@ -53,6 +55,7 @@ class Evidence:
     twins: bool = (
         False  # some were made beyond what is promised: at most one of a problem may stand, or people were told
     )
+    alike: Alike = field(default_factory=dict)  # by what the problems join
     given_up: Collection[str] = field(default_factory=frozenset)  # correlation IDs that rightly wait for a person
     must_come_back: Collection[str] = field(
         default_factory=frozenset
@@ -65,6 +68,8 @@ def check_invariants(evidence: Evidence) -> None:
     wrong += _senders(evidence)
     wrong += _standing(evidence)
     wrong += _books(evidence)
+    if evidence.alike:
+        wrong += join_wrongs(_entries(evidence.store), evidence.alike)
     wrong += _beside(evidence)
     wrong += log_wrongs(evidence.store, evidence.installation, at_rest=evidence.at_rest)
     if evidence.at_rest:
@@ -96,13 +101,15 @@ def _standing(evidence: Evidence) -> list[str]:
     asked_of = {row.sys_id for row in _rows(store, strays)}
     newest = {(row.correlation, row.number): row.incident for row in _rows(store, tables.episodes)}
     correlations = _rows(store, tables.correlations)
+    driven = {newest.get((one.id, one.episode)) for one in correlations}
     for one in correlations:
         mine = newest.get((one.id, one.episode))
         opened_for = [row for row in known.values() if row.correlation_id == one.correlation_id and row.state == "open"]
         its = [sys_id for sys_id, row in known.items() if row.state == "open" and row.id == mine]
         if len(its) != int(one.open):
             wrong.append(f"{one.correlation_id}: open is {one.open}, and {len(its)} incidents are")
-        if left := [row.number for row in opened_for if row.sys_id not in its]:
+        # One that a person opened again, beside a newer one of this problem, may be that of others who had joined it.
+        if left := [row.number for row in opened_for if row.sys_id not in its and row.id not in driven]:
             wrong.append(f"{one.correlation_id} has left {left}, open and made for it")
         if lost := [sys_id for sys_id in its if sys_id not in {row["sys_id"] for row in marked}]:
             wrong.append(f"{one.correlation_id}: {lost} is open, and is no record of ours")
@@ -363,6 +370,10 @@ def _order(store: Store, intents: list[Any], *, gone: int) -> list[str]:
     if missing > gone:
         wrong.append(f"{missing} alerts are not there, {gone} were pruned")
     return wrong
+
+
+def _entries(store: Store) -> list[Entry]:
+    return [msgspec.json.decode(row.entry, type=Entry) for row in _rows(store, tables.log_entries)]
 
 
 def _refs(note: str) -> list[str]:

@@ -1,5 +1,9 @@
 """Mappings of the simulation: short times, so that a seed sees what takes days elsewhere."""
 
+from __future__ import annotations
+
+from datetime import timedelta
+
 _TEXT = """
 mapping: probe
 version: 1
@@ -33,6 +37,7 @@ fields:
 {more}
 """
 
+JOINS_WITHIN = timedelta(hours=2)
 IMPACT = {"critical": "1", "high": "2"}  # else 3
 
 MAPPINGS = {

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 
 from bridge.servicenow.connection import Call
-from bridge.store import additions, prepare, tables, telling, writer
+from bridge.store import additions, joins, prepare, tables, telling, writer
 from bridge.store import settle as settling
 from bridge.store.writer import Writer
 from bridge.sync import worker
@@ -27,7 +27,7 @@ from bridge.sync.worker import Worker
 from simulation.__main__ import one
 
 SEEDS_MAX = 2_000
-PATCHED: tuple[Any, ...] = (Call, Worker, Writer, additions, prepare, settling, telling, worker)
+PATCHED: tuple[Any, ...] = (Call, Worker, Writer, additions, joins, prepare, settling, telling, worker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +142,20 @@ def no_mark() -> None:
     additions.again = again
 
 
+def no_join_key() -> None:
+    """Of two that arrive at the same moment each takes the key, whoever has it."""
+    real, look = joins.hold_keys, joins.taker_of
+
+    def hold_keys(*given: Any, **more: Any) -> None:
+        joins.taker_of = lambda *_given, **_more: None
+        try:
+            real(*given, **more)
+        finally:
+            joins.taker_of = look
+
+    joins.hold_keys = hold_keys
+
+
 def settled_by_hope() -> None:
     """A write whose answer was lost counts as applied."""
     worker.look_again = lambda *_given, **_more: worker.Found(record=None)  # type: ignore[assignment]
@@ -160,6 +174,7 @@ MUTATIONS: dict[str, Callable[[], None]] = {
     "read before write": no_read,
     "records of other episodes": nothing_known,
     "mark before what goes with an incident": no_mark,
+    "join key": no_join_key,
     "ambiguous is not applied": settled_by_hope,
 }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import func, select, update
 
+from bridge.alert import Status
 from bridge.log.note import Signer
 from bridge.settings import AuthScheme
 from bridge.store import tables
@@ -16,8 +18,9 @@ from simulation import fake
 from simulation.actors import HOSTS, Persons, Senders
 from simulation.fake import Wire
 from simulation.invariants import Evidence, check_invariants
+from simulation.join_invariants import Alike
 from simulation.log_invariants import KEY, seal_all
-from simulation.mappings import IMPACT, MAPPINGS
+from simulation.mappings import IMPACT, JOINS_WITHIN, MAPPINGS
 from simulation.people import foreign_changed
 from simulation.world import INSTALLATION, Engine, Trouble, World, simulated
 
@@ -167,7 +170,7 @@ def come_to_rest(world: World, senders: Senders, persons: Persons, chance: rando
                 levels[rule] = alert["level"]
             pause = chance.choice((1.0, 400.0))
             scheduler.run(world.timeline.seconds + pause)
-            noticed = noticed or (state == "resolved" and pause > NOTICED_SECONDS)
+            noticed = noticed or (state == "resolved" and pause > NOTICED_SECONDS and not _kept_open(world, rule))
         if states == ("resolved", "firing") and noticed and rule not in world.people.deleted_ids:
             must_come_back.add(rule)
     persons.ask_sync(refusals_too=True)
@@ -183,6 +186,22 @@ def come_to_rest(world: World, senders: Senders, persons: Persons, chance: rando
         _wake(world)
         check_invariants(_evidence(world, must_come_back))
     _shown(world, levels)
+
+
+def _kept_open(world: World, rule: str) -> bool:
+    """Another problem that shares its incident still fires: no close is due, and nobody reads the record."""
+    mine, others, link = tables.correlations.alias(), tables.correlations, tables.episodes.alias()
+    newest = tables.episodes
+    query = (
+        select(func.count())
+        .select_from(mine)
+        .join(link, (link.c.correlation == mine.c.id) & (link.c.number == mine.c.episode))
+        .join(newest, (newest.c.incident == link.c.incident) & (newest.c.correlation != mine.c.id))
+        .join(others, (others.c.id == newest.c.correlation) & (others.c.episode == newest.c.number))
+        .where(mine.c.correlation_id == rule, others.c.status == Status.FIRING.value)
+    )
+    with world.store.reading() as tx:
+        return bool(tx.execute(query).scalar_one())
 
 
 def _ahead(world: World) -> float:
@@ -260,7 +279,18 @@ def _evidence(world: World, must_come_back: set[str]) -> Evidence:
         events=simulator.records("em_event"),
         wrongs=wrongs,
         must_come_back=must_come_back,
+        alike=_alike(world) if world.mapping == "joining" else {},
     )
+
+
+def _alike(world: World) -> Alike:
+    """By what the senders said, whatever the store has made of it."""
+    found: dict[str, dict[str, timedelta]] = {}
+    for sent in world.sent.values():
+        hosts = [alert.get("host") for alert in json.loads(sent.body)["alerts"]]
+        ids = {answer.delivery for answer in sent.answers}
+        found |= {f"{one}-{at}": {host: JOINS_WITHIN} for one in ids for at, host in enumerate(hosts) if host}
+    return found
 
 
 def _too_many_creates(world: World) -> list[str]:

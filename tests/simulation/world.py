@@ -221,7 +221,7 @@ class World:
                 continue
             woken = False
             try:
-                worked = self._look(process) or process.worker.work()
+                worked = self._look(process) or process.worker.work(claimed=self._wake_next)
             except Transient as error:
                 self.tell(f"sync pauses: {error.code}")
                 self.scheduler.sleep(2.0)
@@ -244,6 +244,10 @@ class World:
         self.looks -= 1
         process.reconciler.sweep()
         return True
+
+    def _wake_next(self) -> None:
+        """There may be more to do: whoever has claimed something wakes another, as threads do."""
+        self.scheduler.wake_parked(one=self.chance)
 
     def look(self) -> None:
         """Whoever is awake first sees what people have changed."""

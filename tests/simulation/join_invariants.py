@@ -1,0 +1,83 @@
+"""What must hold of joining: nothing is created while an incident takes in what shares a value with it.
+
+Read from the correlation log alone, entry by entry, and held against what the senders said: not from `join_keys`, which
+is the guard. Whoever was the last to create with a value takes it in, at once: while that create is on its way (it will
+be tried again, or nobody knows yet what came of it), and as long as the incident is open, until `within` is over. Not:
+
+- what nobody drives any more: it waits for a person, or its problem has decided something else since;
+- what waits for a person while it is open, what has ended, and what its holder lost;
+- what has 50 problems, and what a person has taken the problem in question out of.
+
+Where the log leaves it open whether it takes in, nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bridge.correlation.policy import CORRELATIONS_PER_INCIDENT_MAX
+from bridge.log.entries import Action, Entry
+
+Alike = Mapping[str, Mapping[str, timedelta]]  # alert id -> the values by which its problem joins, and `within` of each
+Key = tuple[str | None, str | None, str]  # target, mapping, value
+GOES_ON = ("will be tried again", "refused")  # outcomes of a failure that leaves it to nobody
+OVER = (Action.CLOSED, Action.ENDED_BY_PERSON, Action.RECORD_GONE, Action.LEASE_LOST, Action.ADOPTED)
+
+
+@dataclass(slots=True)
+class _Log:
+    """What the entries so far make certain."""
+
+    last: dict[Key, tuple[int, datetime]] = field(default_factory=dict)  # who created with it, and since when
+    coming: dict[int, int] = field(default_factory=dict)  # incidents on their way, and of which problem
+    open: set[int] = field(default_factory=set)
+    sizes: Counter[int] = field(default_factory=Counter)  # problems that joined
+    left: set[tuple[int, int]] = field(default_factory=set)  # (problem, incident that a person took it out of)
+
+    def takes_in(self, incident: int) -> bool:
+        return (incident in self.coming or incident in self.open) and (
+            self.sizes[incident] + 1 < CORRELATIONS_PER_INCIDENT_MAX
+        )
+
+
+def join_wrongs(entries: Iterable[Entry], alike: Alike) -> Iterator[str]:
+    """`entries`: in the order of their ids."""
+    log = _Log()
+    for entry in entries:
+        if entry.incident is None or entry.correlation is None or "addition" in entry.detail:
+            continue
+        if entry.action is Action.INTENDED and entry.outcome == "create":
+            yield from _created(log, entry, entry.incident, entry.correlation, alike)
+        else:
+            _read(log, entry, entry.incident, entry.correlation)
+
+
+def _created(log: _Log, entry: Entry, incident: int, problem: int, alike: Alike) -> Iterator[str]:
+    log.coming[incident] = problem
+    for value, within in alike.get(str(entry.detail.get("alert")), {}).items():
+        key = entry.target, entry.mapping, value
+        other, since = log.last.get(key, (incident, entry.at))
+        kept_out = (problem, other) in log.left
+        if other != incident and log.takes_in(other) and not kept_out and entry.at - since <= within:
+            yield f"{entry.correlation_id}: an incident is made, though incident {other} takes in what shares {value}"
+        if not (kept_out and other in log.open):
+            log.last[key] = incident, since if other == incident else entry.at
+
+
+def _read(log: _Log, entry: Entry, incident: int, problem: int) -> None:
+    if entry.action in (Action.WRITTEN, Action.REOPENED):
+        log.coming.pop(incident, None)
+        log.open.add(incident)
+    elif entry.action in OVER or (entry.action is Action.FAILED and entry.outcome not in GOES_ON):
+        log.coming.pop(incident, None)
+        log.open.discard(incident)
+    elif entry.action in (Action.DECIDED, Action.JOINED):  # what was planned for it may be given up
+        log.coming = {one: of for one, of in log.coming.items() if of != problem}
+    if entry.action is Action.JOINED:
+        log.sizes[incident] += 1
+    elif entry.action is Action.SPLIT:
+        log.sizes[incident] -= 1
+        log.left |= {(problem, incident)} if entry.outcome == "taken_out" else set()
