@@ -5,8 +5,9 @@ is the guard. Whoever was the last to create with a value takes it in, at once: 
 be tried again, or nobody knows yet what came of it), and as long as the incident is open, until `within` is over. Not:
 
 - what nobody drives any more: it waits for a person, or its problem has decided something else since;
-- what waits for a person while it is open, what has ended, and what its holder lost;
-- what has 50 problems, and what a person has taken the problem in question out of.
+- what waits for a person while it is open, and what has ended;
+- what has 50 problems, and what a person has taken the problem in question out of. While that is open it goes on taking
+  in others, and what is made beside it does not.
 
 Where the log leaves it open whether it takes in, nothing is said.
 """
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from bridge.correlation.policy import CORRELATIONS_PER_INCIDENT_MAX
 from bridge.log.entries import Action, Entry
@@ -24,7 +26,26 @@ from bridge.log.entries import Action, Entry
 Alike = Mapping[str, Mapping[str, timedelta]]  # alert id -> the values by which its problem joins, and `within` of each
 Key = tuple[str | None, str | None, str]  # target, mapping, value
 GOES_ON = ("will be tried again", "refused")  # outcomes of a failure that leaves it to nobody
-OVER = (Action.CLOSED, Action.ENDED_BY_PERSON, Action.RECORD_GONE, Action.LEASE_LOST, Action.ADOPTED)
+
+
+class State(Enum):
+    COMING = auto()  # its create was intended, and is driven
+    IDLE = auto()  # it is not made, and nobody drives it
+    OPEN = auto()
+    STUCK = auto()  # open, and it waits for a person
+    OVER = auto()
+
+
+TAKES_IN = (State.COMING, State.OPEN)
+IS_OPEN = (State.OPEN, State.STUCK)
+AFTER = {  # an entry of an incident -> what it is then
+    Action.WRITTEN: State.OPEN,
+    Action.REOPENED: State.OPEN,
+    Action.ADOPTED: State.STUCK,
+    Action.CLOSED: State.OVER,
+    Action.ENDED_BY_PERSON: State.OVER,
+    Action.RECORD_GONE: State.OVER,
+}
 
 
 @dataclass(slots=True)
@@ -32,15 +53,15 @@ class _Log:
     """What the entries so far make certain."""
 
     last: dict[Key, tuple[int, datetime]] = field(default_factory=dict)  # who created with it, and since when
-    coming: dict[int, int] = field(default_factory=dict)  # incidents on their way, and of which problem
-    open: set[int] = field(default_factory=set)
+    states: dict[int, State] = field(default_factory=dict)
+    former: dict[int, tuple[datetime, State]] = field(default_factory=dict)  # until when it was what
+    opened_for: dict[int, int] = field(default_factory=dict)
     sizes: Counter[int] = field(default_factory=Counter)  # problems that joined
     left: set[tuple[int, int]] = field(default_factory=set)  # (problem, incident that a person took it out of)
 
     def takes_in(self, incident: int) -> bool:
-        return (incident in self.coming or incident in self.open) and (
-            self.sizes[incident] + 1 < CORRELATIONS_PER_INCIDENT_MAX
-        )
+        room = self.sizes[incident] + 1 < CORRELATIONS_PER_INCIDENT_MAX
+        return self.states[incident] in TAKES_IN and room
 
 
 def join_wrongs(entries: Iterable[Entry], alike: Alike) -> Iterator[str]:
@@ -56,26 +77,30 @@ def join_wrongs(entries: Iterable[Entry], alike: Alike) -> Iterator[str]:
 
 
 def _created(log: _Log, entry: Entry, incident: int, problem: int, alike: Alike) -> Iterator[str]:
-    log.coming[incident] = problem
+    log.states[incident], log.opened_for[incident] = State.COMING, problem
     for value, within in alike.get(str(entry.detail.get("alert")), {}).items():
         key = entry.target, entry.mapping, value
         other, since = log.last.get(key, (incident, entry.at))
         kept_out = (problem, other) in log.left
         if other != incident and log.takes_in(other) and not kept_out and entry.at - since <= within:
             yield f"{entry.correlation_id}: an incident is made, though incident {other} takes in what shares {value}"
-        if not (kept_out and other in log.open):
+        if not (kept_out and log.states[other] in IS_OPEN):
             log.last[key] = incident, since if other == incident else entry.at
 
 
 def _read(log: _Log, entry: Entry, incident: int, problem: int) -> None:
-    if entry.action in (Action.WRITTEN, Action.REOPENED):
-        log.coming.pop(incident, None)
-        log.open.add(incident)
-    elif entry.action in OVER or (entry.action is Action.FAILED and entry.outcome not in GOES_ON):
-        log.coming.pop(incident, None)
-        log.open.discard(incident)
+    before = log.states.get(incident, State.IDLE)
+    if entry.action in AFTER:
+        log.states[incident], log.former[incident] = AFTER[entry.action], (entry.at, before)
+    elif entry.action is Action.FAILED and entry.outcome not in GOES_ON:
+        log.states[incident] = State.STUCK if before in IS_OPEN else State.IDLE
+    elif entry.action is Action.LEASE_LOST and incident in log.former:
+        at, former = log.former[incident]  # what was told in the same step was not settled
+        log.states[incident] = former if at == entry.at else before
     elif entry.action in (Action.DECIDED, Action.JOINED):  # what was planned for it may be given up
-        log.coming = {one: of for one, of in log.coming.items() if of != problem}
+        for one, of_it in log.opened_for.items():
+            if of_it == problem and log.states[one] is State.COMING:
+                log.states[one] = State.IDLE
     if entry.action is Action.JOINED:
         log.sizes[incident] += 1
     elif entry.action is Action.SPLIT:

@@ -16,11 +16,11 @@ WITHIN = timedelta(hours=2)
 ALIKE = {alert: {"web-1": WITHIN} for alert in ("a", "b", "c")} | {"other": {"web-2": WITHIN}}
 
 
-def entry(what: str, *, minutes: int = 0) -> Entry:
+def entry(what: str, *, at: datetime) -> Entry:
     """`what`: action, problem, incident, outcome, the alert that is worded."""
     action, problem, incident, outcome, alert, *_ = (*what.split("|"), "", "")
     return Entry(
-        at=NOW + timedelta(minutes=minutes),
+        at=at,
         action=Action(action),
         actor="test",
         outcome=outcome,
@@ -34,9 +34,13 @@ def entry(what: str, *, minutes: int = 0) -> Entry:
 
 
 def wrongs(*what: str, minutes: int = 1) -> list[str]:
-    """What is wrong once, after all that, problem 2 is given an incident of its own, 2."""
-    entries = [entry(one) for one in (*what, "decided|2|2|create")]
-    return list(join_wrongs([*entries, entry("intended|2|2|create|b", minutes=minutes)], ALIKE))
+    """What is wrong once, after all that, problem 2 is given an incident of its own, 2. `&`: in the step before."""
+    entries, at = [], NOW
+    for one in (*what, "decided|2|2|create"):
+        at += timedelta() if one.startswith("&") else timedelta(milliseconds=1)
+        entries.append(entry(one.removeprefix("&"), at=at))
+    made = entry("intended|2|2|create|b", at=NOW + timedelta(minutes=minutes, milliseconds=1))
+    return list(join_wrongs([*entries, made], ALIKE))
 
 
 MADE = ("intended|1|1|create|a", "written|1|1|create")
@@ -47,6 +51,9 @@ TWO = {
     "beside one that a person opened again": [*MADE, "ended_by_person|1|1", "reopened|1|1"],
     "beside one that could be written to again": [*MADE, "failed|1|1|waits for a person", "written|1|1|update"],
     "beside one that others had joined and left": [*MADE, "joined|3|1|joined", "split|3|1|taken_out"],
+    "beside one whose former holder made it": ["intended|1|1|create|a", "written|1|1|create", "&lease_lost|1|1"],
+    "beside one that a former holder came back to": [*MADE, "lease_lost|1|1"],
+    "beside what came after one that a person took it out of": [*MADE, "split|3|1|taken_out", "closed|1|1|close", "intended|3|3|create|c"],
     "beside the last one, whoever was before": [*MADE, "closed|1|1|close", "intended|3|3|create|c", "written|3|3|create"],
 }  # fmt: skip
 ONE = {
@@ -58,7 +65,8 @@ ONE = {
     "a person deleted it": [*MADE, "record_gone|1|1"],
     "its create was refused": ["intended|1|1|create|a", "called|1|1|permanent", "failed|1|1|waits for a person"],
     "it waits for a person": [*MADE, "failed|1|1|waits for a person"],
-    "its holder lost it": ["intended|1|1|create|a", "written|1|1|create", "lease_lost|1|1"],
+    "its problem has thought better of it, and a former holder made it": ["intended|1|1|create|a", "decided|1|1|nothing", "written|1|1|create", "&lease_lost|1|1"],
+    "another is kept by what a person took it out of": ["intended|1|1|create|a", "written|1|1|create", "split|3|1|taken_out", "intended|3|3|create|c", "written|3|3|create", "closed|1|1|close"],
     "its problem has thought better of it": ["intended|1|1|create|a", "failed|1|1|will be tried again", "decided|1|1|nothing"],
     "its problem has joined another": ["intended|1|1|create|a", "failed|1|1|will be tried again", "joined|1|9|joined"],
     "a person took it out of there": [*MADE, "joined|2|1|joined", "split|2|1|taken_out"],
