@@ -76,13 +76,13 @@ def _made(
 
 def _is_past(record: Record, target: Target, doubt: Doubt, *, now: datetime, there: datetime) -> bool:
     """Older than our first try by their times, and by how long ago each is by its own clock (`there`: the instance's):
-    the two clocks may be apart, and one of them may have been set since.
+    the two clocks may be apart, and one of them may have been set since. A try that is yet to come has no age.
     """
     created = created_at(record.text("sys_created_on"))
     if created is None or record.state not in ENDED_STATES[target.table]:
         return False
     by_times = created + CLOCKS_APART_MAX < doubt.began_at
-    by_ages = there - created > now - doubt.began_at + CLOCKS_APART_MAX
+    by_ages = now >= doubt.began_at and there - created > now - doubt.began_at + CLOCKS_APART_MAX
     return by_times and by_ages
 
 

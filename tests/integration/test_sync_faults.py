@@ -11,6 +11,7 @@ from sync_world import PROBE, World, itsm
 
 from bridge.servicenow.table import TableApi
 from bridge.simulator.faults import FaultKind
+from bridge.store.start import void_leases
 from bridge.store.tables import correlations, incidents, intents
 
 LATE_COMMIT_SECONDS = 310 + 15  # of the target, from the intent's deadline
@@ -260,6 +261,23 @@ def test_a_record_that_a_person_ended_before_its_create_was_settled_is_the_incid
     world.person(state="8")
     world.simulator.offset = timedelta(hours=after)
     minutes_pass(world)
+    assert len(world.records()) == 1
+    assert world.row().failure is None
+
+
+def test_so_it_is_where_our_clock_ran_ahead_and_was_set_right_meanwhile(world: World) -> None:
+    world.simulator.offset = timedelta(hours=-1)
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
+    world.fire()
+    world.idle()
+    world.person(state="8")
+    world.clock.advance(hours=-1)
+    world.simulator.offset = timedelta()
+    with world.store.transaction() as tx:
+        void_leases(tx)
+        tx.execute(update(correlations).values(due_at=world.store.now(tx)))
+    world.idle()
+    world.pass_time(minutes=80)
     assert len(world.records()) == 1
     assert world.row().failure is None
 
