@@ -17,6 +17,7 @@ import bench_failover
 import bench_intake
 import bench_log
 import bench_mapping
+import bench_path
 import bench_peers
 import bench_plan
 import bench_postgres
@@ -34,6 +35,7 @@ from bridge.wiring import utc_now
 SUITE: dict[ModuleType, str] = {
     bench_intake: "--requests 1500 --rounds 1 --batches 50",
     bench_postgres: "--requests 1500 --rounds 1",
+    bench_path: "--requests 1500",
     bench_cost: "--requests 1500 --batches 30",
     bench_failover: "--rounds 1",
     bench_peers: "--requests 320 --rounds 1",
