@@ -128,14 +128,12 @@ def _server_steps(clocks: Clocks) -> None:
         (wsgi.Response, "start_response", "gunicorn: answer's head"),
         (wsgi.Response, "write", "gunicorn: answer sent"),
         (ThreadWorker, "finish_request", "gunicorn: connection kept"),
-        (Flask, "wsgi_app", "Flask: dispatch, request, response"),
     ):
         clocks.wrap(owner, name, step)
 
 
 def _told_of(app: Flask, clocks: Clocks) -> Flask:
-    for name, view in app.view_functions.items():
-        app.view_functions[name] = clocks.timed(view, "view: what is left of it")
+    clocks.wrap(app, "wsgi_app", "what goes ahead of Flask, or Flask and its view")
     app.add_url_rule(STEPS, "steps", clocks.told)
     return app
 
