@@ -17,6 +17,7 @@ from bridge.correlation.reconcile import is_news
 from bridge.errors import BridgeError
 from bridge.store import strays
 from bridge.store.columns import Instant
+from bridge.store.few import IS_OPEN
 from bridge.store.held import Seen
 from bridge.store.reconciler_tables import reconciled_tables, reconcilers
 from bridge.store.removal import LET_GO
@@ -116,7 +117,7 @@ def note_page(
 def to_sweep(tx: Connection, targets: Collection[str], after: int, limit: int) -> list[Standing]:
     """Open incidents in the order of their rows."""
     query = select(incidents.c.id, incidents.c.target, incidents.c.sys_id).where(
-        incidents.c.state == "open",
+        IS_OPEN,
         incidents.c.sys_id.is_not(None),
         incidents.c.target.in_(targets),
         incidents.c.id > after,

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, select, true, update
 
 from bridge.errors import Misconfigured, Problem
+from bridge.store.few import IS_LEASED, IS_OBSERVED
 from bridge.store.reconciler_tables import reconcilers
 from bridge.store.tables import additions, correlations, incidents, installation
 from bridge.typed import decode
@@ -46,17 +47,14 @@ def configured_anew(tx: Connection, keys: Mapping[str, str]) -> dict[str, str] |
 
 def void_leases(tx: Connection) -> None:
     """Only where one process serves (SQLite): with its lock held, no lease can belong to a living holder."""
-    for leased in (incidents, additions, reconcilers):
-        tx.execute(update(leased).where(leased.c.lease_until.is_not(None)).values(lease_until=None))
+    due = additions.c.due_at.is_not(None)  # what is not cannot be claimed, whoever holds it
+    for leased, where in ((incidents, IS_LEASED), (additions, due), (reconcilers, true())):
+        tx.execute(update(leased).where(where, leased.c.lease_until.is_not(None)).values(lease_until=None))
 
 
 def wake_observed(tx: Connection, targets: list[str], now: datetime) -> None:
     """What was only observed and still fires becomes due, now that these targets are written to."""
-    tx.execute(
-        update(correlations)
-        .where(correlations.c.target.in_(targets), correlations.c.last_decision.like("would_%"))
-        .values(due_at=now)
-    )
+    tx.execute(update(correlations).where(correlations.c.target.in_(targets), IS_OBSERVED).values(due_at=now))
 
 
 def lock_sqlite(engine: Engine, *, seconds_max: float = LOCK_SECONDS_MAX) -> IO[str]:

@@ -21,10 +21,14 @@ from bridge.store.backlog import backlog, braked, failing
 from bridge.store.engine import open_store
 from bridge.store.log_list import list_log
 from bridge.store.queries import list_alerts
+from bridge.store.reconciling import to_sweep
 from bridge.store.replay import quarantined
 from bridge.store.schema import problem, upgrade, upgrade_store
+from bridge.store.start import void_leases, wake_observed
 from bridge.store.tables import metadata
 from bridge.wiring import utc_now
+
+NOW = utc_now()
 
 
 def test_the_migrated_schema_is_the_one_of_the_tables(store_url: str) -> None:
@@ -110,6 +114,9 @@ def test_a_database_from_a_newer_version_is_refused(store_url: str) -> None:
         (partial(quarantined, source=None), "alerts_quarantined"),
         (partial(list_alerts, limit=10, outcome=Outcome.QUARANTINED), "alerts_quarantined"),
         (partial(list_log, limit=10, correlation_rows=[1]), "log_entries_by_delivery"),
+        (void_leases, "incidents_leased"),
+        (partial(wake_observed, targets=["itsm"], now=NOW), "correlations_observed"),
+        (partial(to_sweep, targets=["itsm"], after=0, limit=100), "incidents_open"),
     ],
 )
 def test_what_is_asked_often_is_found_by_an_index(ask: Callable[[Connection], object], index: str) -> None:
