@@ -19,7 +19,7 @@ from bridge.settings import AnchorFile, Settings
 from bridge.store.anchors import anchors_of, claim, compare, mark, note_failed, note_taken
 from bridge.store.engine import Store
 from bridge.store.logbook import Seal, newest_checkpoint
-from bridge.sync.watch import Watch
+from bridge.watch import Watch
 
 _log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from bridge.settings import Settings
 from bridge.store.engine import Store
 from bridge.store.moved import renumber_if_moved
 from bridge.store.sealing import Sealed, seal, waiting
-from bridge.sync.watch import Watch
+from bridge.watch import Watch
 
 ENTRIES_MAX = 256  # so many do not wait
 AGE_MAX = timedelta(seconds=1)  # nor does one that is as old as this

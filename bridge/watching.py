@@ -17,7 +17,7 @@ from bridge.store.engine import Store
 from bridge.sync.lamps import Lamps
 from bridge.sync.reconciler import Reconciler
 from bridge.sync.stating import Stating
-from bridge.sync.watch import Watch
+from bridge.watch import Watch
 
 
 def watch(

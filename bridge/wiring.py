@@ -187,7 +187,7 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     from bridge.sources_file import SourcesFile, still_there
     from bridge.store.callers import Callers
     from bridge.store.signins import SignIns
-    from bridge.sync.watch import Watch
+    from bridge.watch import Watch
     from bridge.watching import own_mappings, watch
     from bridge.web.api import api
     from bridge.web.app import create_app

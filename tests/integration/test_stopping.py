@@ -17,7 +17,7 @@ from bridge.store.callers import Callers
 from bridge.store.reconciler_tables import callers
 from bridge.store.writer import Writer
 from bridge.sync.loop import SyncLoop
-from bridge.sync.watch import Watch
+from bridge.watch import Watch
 from bridge.wiring import Role
 
 __all__ = ["place"]
