@@ -1,21 +1,28 @@
 # ruff: noqa: S608 — only names of columns and parameter marks are put into these texts, never a value
 """The statements of intake, few and multi-row, spoken at driver level: SQLAlchemy's constructs cost a quarter of the
 throughput here. Names of tables and columns come from tables.py all the same.
+
+PostgreSQL is given a statement's rows in one parameter, as JSON, and bytes beside it in an array for each column: so
+the text is the same for any number of rows. A text of a hundred rows' parameters takes psycopg longer to read than the
+server takes to store them. SQLite is given a parameter for each value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Table
+import msgspec
+from sqlalchemy import Column, Connection, Dialect, LargeBinary, Table
 
 from bridge.store.correlation_state import CorrelationState
 from bridge.store.engine import Conflict
-from bridge.store.tables import alerts, correlations, deliveries, log_entries
+from bridge.store.tables import alerts, correlation_keys, correlations, deliveries, log_entries
 
-ROWS_PER_STATEMENT = 250  # PostgreSQL takes 65,535 parameters, SQLite 32,766
+ROWS_PER_STATEMENT = 250  # SQLite takes 32,766 parameters
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
@@ -66,7 +73,7 @@ ENTRY = _names(
 STATE = _names(
     *(correlations.c[name] for name in CorrelationState.__slots__ if name not in ("changed", "new_keys", "taken_keys"))
 )  # id first
-SETTLED = _names(  # what intake writes in a row that is there; all else belongs to sync
+SETTLED = _names(  # what intake writes in a row that is there, and which; all else belongs to sync
     correlations.c.source,
     correlations.c.mapping,
     correlations.c.target,
@@ -79,17 +86,20 @@ SETTLED = _names(  # what intake writes in a row that is there; all else belongs
     correlations.c.first_seen,
     correlations.c.last_seen,
     correlations.c.due_at,
+    correlations.c.id,
 )
 BORN = (*STATE[1:], *_names(correlations.c.episode))
+KEY = _names(correlation_keys.c.tenant, correlation_keys.c.key, correlation_keys.c.correlation)
+_born, _settled = attrgetter(*STATE[1:]), attrgetter(*SETTLED)
 
 
 def newest_deliveries(tx: Connection, fingerprints: Sequence[bytes]) -> dict[bytes, Row]:
     """fingerprint -> (id, occurrence, received_at) of its newest delivery."""
     rows = tx.exec_driver_sql(
         f"SELECT fingerprint, id, occurrence, received_at FROM deliveries d"
-        f" WHERE fingerprint IN ({_marks(tx, len(fingerprints))}) AND NOT EXISTS (SELECT 1 FROM deliveries later"
+        f" WHERE fingerprint {_among(tx, fingerprints)} AND NOT EXISTS (SELECT 1 FROM deliveries later"
         f" WHERE later.fingerprint = d.fingerprint AND later.occurrence > d.occurrence)",
-        tuple(fingerprints),
+        _listed(tx, fingerprints),
     )
     return {bytes(row[0]): tuple(row[1:]) for row in rows}
 
@@ -98,20 +108,17 @@ def overtaken(tx: Connection, delivery_ids: Sequence[int]) -> set[int]:
     """Those deliveries of which a correlation changed its status afterwards: the same content again is news."""
     rows = tx.exec_driver_sql(
         f"SELECT a.delivery_id FROM alerts a JOIN correlations c ON c.id = a.correlation"
-        f" WHERE a.delivery_id IN ({_marks(tx, len(delivery_ids))})"
+        f" WHERE a.delivery_id {_among(tx, delivery_ids)}"
         f" GROUP BY a.delivery_id, c.id, c.status_changed_seq HAVING c.status_changed_seq > max(a.seq)",
-        tuple(delivery_ids),
+        _listed(tx, delivery_ids),
     )
     return {row[0] for row in rows}
 
 
 def insert_deliveries(tx: Connection, rows: Sequence[Row]) -> dict[bytes, int]:
     """fingerprint -> id of those that are new; one that another process has just stored is not among them."""
-    result = tx.exec_driver_sql(
-        f"INSERT INTO deliveries ({', '.join(DELIVERY)}) VALUES {_tuples(tx, len(rows), len(DELIVERY))}"
-        f" ON CONFLICT (fingerprint, occurrence) DO NOTHING RETURNING fingerprint, id",
-        _flat(rows),
-    )
+    new = " ON CONFLICT (fingerprint, occurrence) DO NOTHING RETURNING fingerprint, id"
+    result = _insert(tx, deliveries, DELIVERY, rows, new)
     return {bytes(row[0]): row[1] for row in result}
 
 
@@ -119,8 +126,8 @@ def stored_alerts(tx: Connection, delivery_ids: Sequence[int]) -> list[Row]:
     """(delivery_id, position, correlation_id, outcome, reason, detail), in order: the first answers."""
     rows = tx.exec_driver_sql(
         f"SELECT delivery_id, position, correlation_id, outcome, reason, detail FROM alerts"
-        f" WHERE delivery_id IN ({_marks(tx, len(delivery_ids))}) ORDER BY delivery_id, position",
-        tuple(delivery_ids),
+        f" WHERE delivery_id {_among(tx, delivery_ids)} ORDER BY delivery_id, position",
+        _listed(tx, delivery_ids),
     )
     return [tuple(row) for row in rows]
 
@@ -144,8 +151,8 @@ def lock_correlations(tx: Connection, keys: Iterable[tuple[str, str]]) -> dict[t
         rows = tx.exec_driver_sql(
             f"SELECT k.key, {', '.join(f'c.{name}' for name in STATE)} FROM correlation_keys k"
             f" JOIN correlations c ON c.id = k.correlation WHERE k.tenant = {_mark(tx)}"
-            f" AND k.key IN ({_marks(tx, len(chunk))}) ORDER BY c.id{_for_update(tx)}",
-            (tenant, *chunk),
+            f" AND k.key {_among(tx, chunk)} ORDER BY c.id{_for_update(tx)}",
+            (tenant, *_listed(tx, chunk)),
         )
         for key, *row in rows:
             found[tenant, key] = by_id.setdefault(row[0], CorrelationState(*row))
@@ -167,12 +174,9 @@ def insert_correlations(tx: Connection, states: Sequence[CorrelationState]) -> N
     """Sets the id of each. Raises Conflict when another process was quicker with one of them."""
     born = {(state.tenant, state.key): state for state in states}
     for chunk in _chunks([born[pair] for pair in sorted(born)]):
-        rows = [(*(getattr(state, name) for name in STATE[1:]), 0) for state in chunk]
-        result = tx.exec_driver_sql(
-            f"INSERT INTO correlations ({', '.join(BORN)}) VALUES {_tuples(tx, len(rows), len(BORN))}"
-            f" ON CONFLICT (tenant, key) DO NOTHING RETURNING tenant, key, id",
-            _flat(rows),
-        ).all()
+        rows = [(*_born(state), 0) for state in chunk]
+        new = " ON CONFLICT (tenant, key) DO NOTHING RETURNING tenant, key, id"
+        result = _insert(tx, correlations, BORN, rows, new)
         if len(result) < len(chunk):
             raise Conflict
         for tenant, key, row_id in result:
@@ -182,11 +186,7 @@ def insert_correlations(tx: Connection, states: Sequence[CorrelationState]) -> N
 def register_keys(tx: Connection, rows: Sequence[Row]) -> None:
     """(tenant, key, correlation) each. Raises Conflict when another process has just given one of them away."""
     for chunk in _chunks(sorted(rows)):
-        result = tx.exec_driver_sql(
-            f"INSERT INTO correlation_keys (tenant, key, correlation) VALUES {_tuples(tx, len(chunk), 3)}"
-            f" ON CONFLICT (tenant, key) DO NOTHING RETURNING key",
-            _flat(chunk),
-        ).all()
+        result = _insert(tx, correlation_keys, KEY, chunk, " ON CONFLICT (tenant, key) DO NOTHING RETURNING key")
         if len(result) < len(chunk):
             raise Conflict
 
@@ -200,29 +200,58 @@ def forget_keys(tx: Connection, pairs: Sequence[tuple[str, str]]) -> None:
 
 def update_correlations(tx: Connection, states: Sequence[CorrelationState]) -> None:
     """Absolute values are right: the rows have been locked since they were read."""
-    if states:
-        assignments = ", ".join(f"{name} = {_mark(tx)}" for name in SETTLED)
+    rows = [_settled(state) for state in states]
+    if rows and _is_sqlite(tx):
+        assignments = ", ".join(f"{name} = ?" for name in SETTLED[:-1])
+        tx.exec_driver_sql(f"UPDATE correlations SET {assignments} WHERE id = ?", rows)
+        return
+    assignments = ", ".join(f"{name} = given.{name}" for name in SETTLED[:-1])
+    for chunk in _chunks(rows):
+        given, values = _given(tx, correlations, SETTLED, chunk)
         tx.exec_driver_sql(
-            f"UPDATE correlations SET {assignments} WHERE id = {_mark(tx)}",
-            [(*(getattr(state, name) for name in SETTLED), state.id) for state in states],
+            f"UPDATE correlations SET {assignments} FROM ({given}) AS given WHERE correlations.id = given.id", values
         )
 
 
 def insert_alerts(tx: Connection, rows: Sequence[Row]) -> None:
-    _insert(tx, alerts, ALERT, rows)
+    for chunk in _chunks(rows):
+        _insert(tx, alerts, ALERT, chunk)
 
 
 def insert_entries(tx: Connection, rows: Sequence[Row]) -> None:
-    _insert(tx, log_entries, ENTRY, rows)
-
-
-def _insert(tx: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
-    """Many rows to a statement: PostgreSQL saves round trips, and sqlite3 gives up the interpreter once instead of
-    for every row, which costs more than the row where 32 threads wait to take it.
-    """
-    into = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "
     for chunk in _chunks(rows):
-        tx.exec_driver_sql(into + _tuples(tx, len(chunk), len(columns)), _flat(chunk))
+        _insert(tx, log_entries, ENTRY, chunk)
+
+
+def _insert(tx: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row], more: str = "") -> list[Row]:
+    """Many rows to a statement: PostgreSQL saves round trips, and sqlite3 gives up the interpreter once instead of
+    for every row, which costs more than the row where 32 threads wait to take it. `more` may return something of each.
+    """
+    given, values = _given(tx, table, columns, rows)
+    result = tx.exec_driver_sql(f"INSERT INTO {table.name} ({', '.join(columns)}) {given}{more}", values)
+    return [tuple(row) for row in result] if result.returns_rows else []
+
+
+def _given(tx: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> tuple[str, Row]:
+    """(what yields these rows, its parameters)"""
+    if _is_sqlite(tx):
+        return f"VALUES {', '.join([f'({_marks(len(columns))})'] * len(rows))}", _flat(rows)
+    text, binary = _recordset(tx.dialect, table, columns)
+    plain = [dict(zip(columns, row, strict=True)) for row in rows]
+    arrays = [[row.pop(name) for row in plain] for name in binary]
+    return text, (msgspec.json.encode(plain).decode(), *arrays)
+
+
+@cache
+def _recordset(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """(what yields rows of these columns on PostgreSQL, those of them that have an array for a parameter)"""
+    binary = tuple([name for name in columns if isinstance(table.c[name].type, LargeBinary)])
+    plain = [name for name in columns if name not in binary]
+    types = ", ".join(f"{name} {table.c[name].type.compile(dialect)}" for name in plain)
+    arrays = ", unnest(%b::bytea[])" * len(binary)
+    functions = f"json_to_recordset(%s::json) AS ({types}){arrays}"
+    text = f"SELECT {', '.join(columns)} FROM ROWS FROM ({functions}) AS given ({', '.join([*plain, *binary])})"
+    return text, binary
 
 
 def _for_update(tx: Connection) -> str:
@@ -239,12 +268,17 @@ def _is_sqlite(tx: Connection) -> bool:
     return tx.dialect.name == "sqlite"
 
 
-def _marks(tx: Connection, count: int) -> str:
-    return ", ".join([_mark(tx)] * count)
+def _among(tx: Connection, values: Sequence[Any]) -> str:
+    """That a column has one of these values, which `_listed` gives."""
+    return f"IN ({_marks(len(values))})" if _is_sqlite(tx) else "= ANY(%b)"
 
 
-def _tuples(tx: Connection, rows: int, width: int) -> str:
-    return ", ".join([f"({_marks(tx, width)})"] * rows)
+def _listed(tx: Connection, values: Sequence[Any]) -> Row:
+    return tuple(values) if _is_sqlite(tx) else (list(values),)
+
+
+def _marks(count: int) -> str:
+    return ", ".join(["?"] * count)
 
 
 def _flat(rows: Iterable[Row]) -> Row:
