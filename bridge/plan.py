@@ -5,7 +5,7 @@ one's, held against each other alert by alert. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bridge.alert import Outcome, Status, key_of
@@ -19,6 +19,12 @@ from bridge.store.bodies import StoredDelivery
 from bridge.store.prepare import PreparedAlert, map_document
 
 ABSENT = "absent"  # the outcome of an alert that `each` of the other mapping does not yield
+
+# A section that stands in none of these counts for all that a mapping does.
+TOLD = frozenset({"version", "owner", "product", "include", "personal", "tests"})  # for people
+OF_WRITES = frozenset({"fields", "observables", "outputs", "attach"})  # intake does not read them
+OF_INTAKE = frozenset({"match", "time", "suppress", "correlation"})  # rendering does not, but for:
+RENDERED_OF_CORRELATION = ("display", "close_when")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +126,14 @@ class Comparison:
         tables: MappingType[str, str],  # target -> its table
         closes: MappingType[str, CloseWhen],  # target -> when it closes
     ) -> None:
-        self._before = Course(published, closes)
-        self._after = Course(edited, closes)
+        self._published, self._edited = published, edited
+        self._before = self._after = Course(published, closes)
+        if _intake_of(published) != _intake_of(edited):
+            self._after = Course(edited, closes)
+        self._courses = tuple(dict.fromkeys((self._before, self._after)))  # one where both take the same
+        writes = _writes_of(published)
+        self._writes_alike = writes == _writes_of(edited)
+        self._writes_id = "correlation_id" in writes or bool(published.outputs)  # an event's key is it, unsaid
         self._tables = tables
         self._deliveries = self._alerts = self._erased = 0
         self._outcomes: dict[tuple[str, str], _Tally] = {}
@@ -140,28 +152,31 @@ class Comparison:
         try:
             document = decode(delivery.body)
         except Unmappable:  # for both alike
-            self._before.outcomes[Outcome.QUARANTINED] += 1
-            self._after.outcomes[Outcome.QUARANTINED] += 1
+            for course in self._courses:
+                course.outcomes[Outcome.QUARANTINED] += 1
             self._alerts += 1
             return
-        before = {one.position: one for one in map_document(self._before.mapping, document, now=now)}
-        after = {one.position: one for one in map_document(self._after.mapping, document, now=now)}
-        for position in sorted(before.keys() | after.keys()):
+        mapped = [
+            {one.position: one for one in map_document(course.mapping, document, now=now)} for course in self._courses
+        ]
+        for position in sorted(set().union(*mapped)):
             self._alerts += 1
-            old = self._step(self._before, before.get(position), delivery)
-            new = self._step(self._after, after.get(position), delivery)
-            self._compare(old, new, delivery, position, document)
+            steps = [
+                self._step(course, found.get(position), delivery)
+                for course, found in zip(self._courses, mapped, strict=True)
+            ]
+            self._compare(steps[0], steps[-1], delivery, position, document)
 
     def advance(self, now: datetime) -> None:
         """Time goes by without an alert."""
-        self._before.advance(now)
-        self._after.advance(now)
+        for course in self._courses:
+            course.advance(now)
 
     def plan(self) -> Plan:
         return Plan(
-            mapping=self._after.mapping.name,
-            published=self._before.mapping.digest,
-            edited=self._after.mapping.digest,
+            mapping=self._edited.name,
+            published=self._published.digest,
+            edited=self._edited.digest,
             deliveries=self._deliveries,
             alerts=self._alerts,
             erased=self._erased,
@@ -214,8 +229,10 @@ class Comparison:
     def _compare_writes(
         self, old: Step, new: Step, delivery: StoredDelivery, position: int, document: Document
     ) -> None:
-        before = _rendered(self._before.mapping, old, document, position, self._tables)
-        after = _rendered(self._after.mapping, new, document, position, self._tables)
+        if self._writes_alike and self._asked(old) == self._asked(new):
+            return
+        before = _rendered(self._published, old, document, position, self._tables)
+        after = _rendered(self._edited, new, document, position, self._tables)
         if before == after:
             return
         changes = tuple(
@@ -227,10 +244,33 @@ class Comparison:
         tally, _ = self._shapes.setdefault(shape, (_Tally(_alert(delivery, position)), changes))
         tally.count += 1
 
+    def _asked(self, step: Step) -> object:
+        """All that a write depends on, beside the alert and the mapping."""
+        facts, severity = step.facts, step.mapped and step.mapped.severity
+        if facts is not None and not self._writes_id:
+            facts = replace(facts, correlation_id="")
+        return facts, severity, step.target, step.severity_rose
+
     def _new_incidents(self) -> int:
         """Each problem that is open at the end, and whose alerts now come under an ID that has no open incident."""
         is_open = self._before.open_keys()
         return len({new for old, new in self._moved if old in is_open and new not in is_open})
+
+
+def _intake_of(mapping: Mapping) -> str:
+    return _written(mapping, but=TOLD | OF_WRITES)
+
+
+def _writes_of(mapping: Mapping) -> str:
+    correlation = mapping.tree.value.get("correlation") or {}
+    return repr([correlation.get(key) for key in RENDERED_OF_CORRELATION]) + _written(mapping, but=TOLD | OF_INTAKE)
+
+
+def _written(mapping: Mapping, *, but: frozenset[str]) -> str:
+    """What the sections say, includes merged in, and the look-up tables: the same text means the same."""
+    sections = {name: value for name, value in sorted(mapping.tree.value.items()) if name not in but}
+    tables = {path: text for path, text in sorted(mapping.files.items()) if not path.endswith(".yaml")}
+    return repr((sections, tables))
 
 
 def _rendered(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,14 +50,28 @@ observables: {host: host}
 """
 
 
-def plan(edited: str, *alerts: tuple[float, dict[str, Any]], until: float = 0, close: str = "untouched") -> Plan:
+def plan(
+    edited: str,
+    *alerts: tuple[float, dict[str, Any]],
+    until: float = 0,
+    close: str = "untouched",
+    published: str = PROBE,
+) -> Plan:
     """Each alert is a delivery of its own, so many minutes after the one before; then time goes by."""
-    return plan_of(edited, [(minutes, [alert]) for minutes, alert in alerts], until=until, close=close)
+    batches = [(minutes, [alert]) for minutes, alert in alerts]
+    return plan_of(edited, batches, until=until, close=close, published=published)
 
 
-def plan_of(edited: str, batches: list[tuple[float, list[Any]]], *, until: float = 0, close: str = "untouched") -> Plan:
+def plan_of(
+    edited: str,
+    batches: list[tuple[float, list[Any]]],
+    *,
+    until: float = 0,
+    close: str = "untouched",
+    published: str = PROBE,
+) -> Plan:
     comparison = Comparison(
-        compile_files("probe", {"probe.yaml": PROBE}),
+        compile_files("probe", {"probe.yaml": published}),
         compile_files("probe", {"probe.yaml": edited}),
         tables={"itsm": "incident", "sir": "sn_si_incident"},
         closes={"itsm": CloseWhen(close), "sir": CloseWhen(close)},
@@ -346,3 +361,80 @@ def test_what_an_output_would_send_is_a_change_field_by_field() -> None:
     found = plan(PROBE + output, (0, alert()))
     changes = [(change.field, change.after) for shape in found.shapes for change in shape.example]
     assert changes == [("outputs.a", "threat_lookup, include_wrap"), ("outputs.a.finding", "r1")]
+
+
+# --- what is left out: two courses where intake does the same, and renderings that cannot differ
+
+COURSE: list[tuple[float, dict[str, Any]]] = [
+    (0, alert(host="h", level="low", at="2026-03-10T11:00:00Z")),
+    (1, alert(kind="noisy", level="high")),
+    (1, alert(host="h", level="high", at="2026-03-10T11:30:00Z")),
+    (20, alert("r2", kind="unwanted")),
+    (1, RESOLVED),
+    (1, alert(level="critical")),
+    (1, alert("r3", host="h") | {"odd": 1}),
+]
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        PROBE.replace("version: 1", "version: 2"),
+        PROBE + "personal: [host]\n",
+        PROBE.replace("{.alerts|exists: true}", "{'.alerts[].odd|exists': true}"),
+        PROBE.replace('".alerts[]", limit: 100', '".alerts[] ?? .more", limit: 1, with: {host: ".at"}'),
+        PROBE.replace("rule: .rule", "rule: .rule | upper"),
+        PROBE.replace("host: .host", "host: .host | upper"),
+        PROBE.replace("time: .at\n", ""),
+        PROBE.replace("low: low", "low: high"),
+        PROBE.replace('"{{ rule }}"\n  display', '"{{ rule }}:{{ host }}"\n  display'),
+        PROBE.replace('"{{ rule }}"\n  display', '"x{{ rule }}"\n  formerly: ["{{ rule }}"]\n  display'),
+        PROBE.replace("display: Probe", "display: Another"),
+        PROBE.replace("update_every: [15m, 1h]", "update_every: [1m]"),
+        PROBE.replace("{.state: resolved}", "{.state: gone}"),
+        PROBE.replace("close_when:", "close_after: 5m\n  close_when:"),
+        PROBE.replace("kind: noisy", "kind: quiet"),
+        PROBE.replace("kind: unwanted", "kind: wanted"),
+        PROBE.replace("to: itsm", "to: sir"),
+        PROBE.replace("impact: 2", "impact: 3"),
+        PROBE.replace("impact: 2", 'u_id: "{{ correlation_id }}"').replace('id: "{{ rule }}"', 'id: "x{{ rule }}"'),
+        PROBE.replace("Seen", "Counted"),
+        PROBE.replace("Over.", "{{ severity }}"),
+        PROBE.replace("{host: host}", "{host: [host, rule]}"),
+        PROBE + "attach: true\n",
+        PROBE + 'outputs: {a: {event: {node: "{{ host }}"}}}\n',
+    ],
+)
+def test_a_plan_tells_the_same_where_nothing_can_be_left_out(edited: str) -> None:
+    other = edited.replace("extract:", "extract:\n  unused: .unused")  # means the same, and two sections differ
+    other = other.replace("route:", "route:\n  - {when: {.nowhere: set}, to: drop}")
+    asked, whole = plan(edited, *COURSE, until=30), plan(other, *COURSE, until=30)
+    assert replace(whole, edited=asked.edited) == asked
+
+
+def test_an_id_that_is_written_is_a_change_of_every_field_that_has_it() -> None:
+    published = PROBE.replace("impact: 2", 'u_id: "{{ correlation_id }}"')
+    found = plan(published.replace('id: "{{ rule }}"', 'id: "x{{ rule }}"'), (0, alert()), published=published)
+    assert [(change.field, change.before, change.after) for shape in found.shapes for change in shape.example] == [
+        ("u_id", "r1", "xr1")
+    ]
+
+
+def test_an_id_that_an_event_has_for_its_key_is_a_change_of_it() -> None:
+    published = PROBE + 'outputs: {a: {event: {node: "{{ rule }}"}}}\n'
+    found = plan(published.replace('id: "{{ rule }}"', 'id: "x{{ rule }}"'), (0, alert()), published=published)
+    changed = [(change.field, change.before, change.after) for shape in found.shapes for change in shape.example]
+    assert changed == [("outputs.a.message_key", "r1", "xr1")]
+
+
+def test_a_look_up_table_that_is_edited_is_a_change_of_what_asks_it() -> None:
+    asking = PROBE.replace("impact: 2", 'u_team: "{{ host | lookup(hosts, by=host, take=team) }}"')
+    comparison = Comparison(
+        compile_files("probe", {"probe.yaml": asking, "lookups/hosts.csv": "host,team\nh,one\n"}),
+        compile_files("probe", {"probe.yaml": asking, "lookups/hosts.csv": "host,team\nh,two\n"}),
+        tables={"itsm": "incident"},
+        closes={"itsm": CloseWhen.NEVER},
+    )
+    comparison.take(delivery(json.dumps({"alerts": [alert(host="h")]}).encode()))
+    (shape,) = comparison.plan().shapes
+    assert [(change.field, change.before, change.after) for change in shape.example] == [("u_team", "one", "two")]
