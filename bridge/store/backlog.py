@@ -41,10 +41,11 @@ def backlog(tx: Connection, now: datetime) -> Backlog:
 _RECEIVED = (
     select(alerts.c.received_at)
     .where(alerts.c.correlation == correlations.c.id, alerts.c.seq == correlations.c.applied_seq + 1)
+    .where(correlations.c.due_at.is_not(None))  # not outside: SQLite would go through all that is due at any time
     .scalar_subquery()
 )
 _OLDEST_UNAPPLIED = select(func.min(_RECEIVED, type_=alerts.c.received_at.type)).where(
-    correlations.c.due_at.is_not(None), correlations.c.applied_seq < correlations.c.last_seq
+    correlations.c.applied_seq < correlations.c.last_seq
 )
 
 

@@ -119,7 +119,7 @@ def to_sweep(tx: Connection, targets: Collection[str], after: int, limit: int) -
     query = select(incidents.c.id, incidents.c.target, incidents.c.sys_id).where(
         IS_OPEN,
         incidents.c.sys_id.is_not(None),
-        incidents.c.target.in_(targets),
+        func.coalesce(incidents.c.target, "").in_(targets),  # else SQLite would go through all that ever was there
         incidents.c.id > after,
     )
     rows = tx.execute(query.order_by(incidents.c.id).limit(limit))

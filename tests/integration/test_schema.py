@@ -111,6 +111,7 @@ def test_a_database_from_a_newer_version_is_refused(store_url: str) -> None:
         (failing, "correlations_failing"),
         (braked, "correlations_braked"),
         (lambda tx: backlog(tx, utc_now()), "alerts_quarantined"),
+        (lambda tx: backlog(tx, utc_now()), "correlations_unapplied"),
         (partial(quarantined, source=None), "alerts_quarantined"),
         (partial(list_alerts, limit=10, outcome=Outcome.QUARANTINED), "alerts_quarantined"),
         (partial(list_log, limit=10, correlation_rows=[1]), "log_entries_by_delivery"),
