@@ -19,13 +19,13 @@ from bridge.store.tables import intents, revisions
 
 # Statements of every round are made once: making one takes longer than running it.
 _OF: BindParameter[int] = bindparam("of")
+_SINCE = intents.alias()
 _OTHER = intents.alias()
-_APPLIED = (
+_APPLIED = (  # of the incident of _SINCE: of what is two levels out SQLAlchemy would make a table of its own
     select(func.max(_OTHER.c.id))
-    .where(_OTHER.c.incident == intents.c.incident, _OTHER.c.id < _OF, _OTHER.c.outcome == "applied")
+    .where(_OTHER.c.incident == _SINCE.c.incident, _OTHER.c.id < _OF, _OTHER.c.outcome == "applied")
     .scalar_subquery()
 )
-_SINCE = intents.alias()
 _ATTEMPT = (
     select(func.count())
     .where(

@@ -143,6 +143,19 @@ def test_a_try_after_one_that_failed_counts_on_and_one_after_a_write_begins_anew
     assert world.log("written")[1]["detail"]["attempt"] == 1
 
 
+def test_attempts_are_counted_from_what_was_applied_to_their_own_incident(anywhere: World) -> None:
+    anywhere.fail(FaultKind.BUSINESS_RULE, "POST")
+    anywhere.fire("r1")
+    anywhere.idle()
+    anywhere.fire("r2")
+    anywhere.idle()
+    assert anywhere.log("written")[0]["correlation_id"] == "r2"
+    anywhere.ask_sync("r1")
+    anywhere.idle()
+    own = [entry["detail"]["attempt"] for entry in anywhere.log("intended") if entry["correlation_id"] == "r1"]
+    assert own == [1, 2]
+
+
 def test_a_write_that_was_looked_for_until_its_window_was_over_is_told_not_to_have_happened(world: World) -> None:
     world.fail(FaultKind.DROPPED, "POST")
     opens(world)
