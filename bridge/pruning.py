@@ -59,9 +59,12 @@ class Pruning:
 
     def _incidents(self, before: datetime) -> Iterator[Pruned]:
         after = 0
-        while ids := self._asked(partial(pruning.old_incidents, after=after, before=before)):
-            after = ids[-1]
-            yield self._batch(partial(pruning.prune_incidents, incident_rows=ids))
+        while True:
+            last, ids = self._asked(partial(pruning.old_incidents, after=after, before=before))
+            if last == after:
+                return
+            yield self._batch(partial(pruning.prune_incidents, incident_rows=ids)) if ids else Pruned()
+            after = last
 
     def _log(self, before: datetime) -> Iterator[Pruned]:
         first = self._asked(pruning.pruned_to)

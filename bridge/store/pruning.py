@@ -29,6 +29,7 @@ EVERY = timedelta(days=1)
 DELIVERIES_PER_BATCH = 500
 BYTES_PER_BATCH = 8 << 20
 INCIDENTS_PER_BATCH = 50
+INCIDENTS_LOOKED_AT = 5_000
 ENTRIES_PER_BATCH = 2_000
 SEALS_PER_BATCH = 256
 
@@ -92,14 +93,23 @@ def prune_deliveries(tx: Connection, now: datetime, *, old: Sequence[Old], rows_
     return Pruned(bodies=bodies, deliveries=rows, alerts=alerts_gone)
 
 
-def old_incidents(tx: Connection, after: int, before: datetime) -> list[int]:
-    """The next that ended before then, or were tried in vain, and whose values are there still."""
+def old_incidents(tx: Connection, after: int, before: datetime) -> tuple[int, list[int]]:
+    """(the last one looked at, those of them that ended before then, or were tried in vain, with values still there).
+
+    Few are looked at in one statement, however many are too young: a pass goes on from there. `after`: there is none.
+    """
     of_it = select(intents.c.id).where(intents.c.incident == incidents.c.id)
     in_vain = and_(of_it.exists(), ~of_it.where(intents.c.started_at >= before).exists())
     ended = and_(incidents.c.state == "ended", incidents.c.ended_at < before)
     over = or_(ended, and_(incidents.c.state == "planned", in_vain))
-    query = select(incidents.c.id).where(incidents.c.id > after, incidents.c.erased_at.is_(None), over)
-    return list(tx.execute(query.order_by(incidents.c.id).limit(INCIDENTS_PER_BATCH)).scalars())
+    next_ones = select(incidents.c.id).where(incidents.c.id > after).order_by(incidents.c.id)
+    last = tx.execute(select(func.max(next_ones.limit(INCIDENTS_LOOKED_AT).subquery().c.id))).scalar()
+    if last is None:
+        return after, []
+    which = incidents.c.id > after, incidents.c.id <= last, incidents.c.erased_at.is_(None), over
+    query = select(incidents.c.id).where(*which).order_by(incidents.c.id).limit(INCIDENTS_PER_BATCH)
+    found = list(tx.execute(query).scalars())
+    return (found[-1] if len(found) == INCIDENTS_PER_BATCH else last), found
 
 
 def prune_incidents(tx: Connection, now: datetime, *, incident_rows: Sequence[int]) -> Pruned:
