@@ -32,8 +32,8 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers
 bench: $(VENV)/.installed-dev ## speed and memory beside floors and peers, into docs/performance.md (QUICK=1: only told)
 	$(BIN)/python tests/bench
 
-bench-growth: $(VENV)/.installed-dev ## what grows with the store, on PostgreSQL (ARGS="--correlations 10000 10000000")
-	$(BIN)/python tests/bench/bench_growth.py $(ARGS)
+bench-growth: $(VENV)/.installed-dev ## costs in a small store and a large one, into docs/performance.md (ARGS="--correlations 10000 10000000")
+	$(BIN)/python tests/bench/bench_growth.py --write $(ARGS)
 
 simulate: $(VENV)/.installed-dev ## the engine against every fault, by chance (SEEDS=1000 ENGINE=sqlite; SEED=n tells a story)
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) \

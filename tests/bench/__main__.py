@@ -14,6 +14,7 @@ from types import ModuleType
 
 import bench_cost
 import bench_failover
+import bench_growth
 import bench_intake
 import bench_log
 import bench_mapping
@@ -46,6 +47,7 @@ SUITE: dict[ModuleType, str] = {
     bench_plan: "--alerts 5000",
     bench_verify: "--entries 50000",
     bench_start: "--runs 3",
+    bench_growth: "--correlations 1000 20000 --steps 50 --rounds 3",
 }
 
 

