@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -198,6 +199,32 @@ def test_a_coding_that_is_not_taken_is_415(client: FlaskClient) -> None:
 def test_only_post_is_taken(client: FlaskClient, method: str, source: str) -> None:
     answer = client.open(f"/hooks/{source}", method=method)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/hooks/probe", 200),
+        ("/hooks/probe/", 200),
+        ("/hooks/pr%6Fbe", 200),
+        ("/hooks/pr%C3%B6be", 401),
+        ("/hooks/nobody", 401),
+        ("/hooks/", 404),
+        ("/hooks/probe/more", 404),
+        ("/hook/probe", 404),
+    ],
+)
+def test_a_path_leads_to_the_source_that_it_names(client: FlaskClient, path: str, status: int) -> None:
+    assert client.post(path, data=body_of(alert()), headers=BEARER).status_code == status
+
+
+def test_an_error_of_ours_is_logged_and_answered_500_as_a_problem(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    nothing: Any = None
+    answer = app_of(store, nothing).test_client().post("/hooks/probe", data=body_of(alert()), headers=BEARER)
+    assert (answer.status_code, answer.get_json()["code"]) == (500, "internal_server_error")
+    assert "/hooks/probe" in caplog.text
 
 
 def test_a_stopped_writer_is_a_503_with_retry_after(store: Store) -> None:
