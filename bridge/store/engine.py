@@ -229,6 +229,7 @@ def open_store(url: str, clock: Callable[[], datetime], *, pool_size: int = 16) 
     parsed = make_url(url)
     # An error's text goes to a log, and parameters are alerts' bodies.
     common: dict[str, Any] = {"pool_size": pool_size, "max_overflow": pool_size, "hide_parameters": True}
+    common["pool_use_lifo"] = True  # the last one used has the pages and the prepared statements that are needed next
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             with contextlib.suppress(OSError):  # the opening that follows says what is wrong

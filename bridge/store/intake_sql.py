@@ -223,13 +223,15 @@ def insert_entries(tx: Connection, rows: Sequence[Row]) -> None:
         _insert(tx, log_entries, ENTRY, chunk)
 
 
-def _insert(tx: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row], more: str = "") -> list[Row]:
+def _insert(
+    tx: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row], more: str = ""
+) -> Sequence[Row]:
     """Many rows to a statement: PostgreSQL saves round trips, and sqlite3 gives up the interpreter once instead of
     for every row, which costs more than the row where 32 threads wait to take it. `more` may return something of each.
     """
     given, values = _given(tx, table, columns, rows)
     result = tx.exec_driver_sql(f"INSERT INTO {table.name} ({', '.join(columns)}) {given}{more}", values)
-    return [tuple(row) for row in result] if result.returns_rows else []
+    return result.all() if result.returns_rows else []
 
 
 def _given(tx: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> tuple[str, Row]:
