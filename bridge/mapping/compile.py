@@ -134,7 +134,6 @@ class Mapping:
         event_time = self.event_time(scope) if self.event_time is not None else None
         route = self._route(scope)
         correlation_id = identify(text)
-        former_ids = [former(scope) for former in self.formers]
         return MappedAlert(
             correlation_id=correlation_id,
             correlation_text=text,
@@ -145,7 +144,7 @@ class Mapping:
             route=route.place if route else NO_ROUTE,
             # A closing alert is always accepted: a suppressed one would leave its incident open for ever.
             suppressed_by=None if closing else self._suppressed_by(scope, now or event_time),
-            former_ids=tuple([one for one in former_ids if one and key_of(one) != key_of(correlation_id)]),
+            former_ids=self._former_ids(scope, correlation_id) if self.formers else (),
             join_keys=self._join_keys(scope) if self.joins else (),
         )
 
@@ -202,6 +201,10 @@ class Mapping:
             if not over and suppression.when(scope) and (not suppression.window or suppression.window.holds(now)):
                 return suppression.name
         return None
+
+    def _former_ids(self, scope: Scope, correlation_id: str) -> tuple[str, ...]:
+        found = [former(scope) for former in self.formers]
+        return tuple([one for one in found if one and key_of(one) != key_of(correlation_id)])
 
     def _join_keys(self, scope: Scope) -> tuple[JoinKey, ...]:
         return tuple([key for join in self.joins if (key := join.key(self.name, scope)) is not None])

@@ -128,7 +128,7 @@ class Join:
         hashed = [_behind_length(mapping)]
         for source, getter, is_literal in self.values:
             value = getter(scope)
-            text = "" if is_nothing(value) else clean(text_of(value)).lower()
+            text = clean(value if value.__class__ is str else text_of(value)).lower()
             if not text or (is_literal is not None and is_literal(scope)):
                 return None
             hashed += source, _behind_length(text)
