@@ -35,6 +35,11 @@ _DUE = (
     .where(additions.c.due_at <= _NOW, _TARGET.not_in(_SILENT), _TARGET.not_in(PAUSED_TARGETS))
     .limit(1)
 )
+_OF: BindParameter[int] = bindparam("of")
+_UNPLAN = delete(additions).where(additions.c.incident == _OF)
+_RELEASE = update(additions).where(
+    additions.c.incident == _OF, additions.c.due_at.is_(None), additions.c.outcome.is_(None)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +78,7 @@ class Addition:
 
 def plan(tx: Connection, held: Held, revision_id: int, planned: Sequence[Planned]) -> None:
     """In the transaction of the create's intent: what was planned with an earlier try of it is replaced."""
-    tx.execute(delete(additions).where(additions.c.incident == held.incident.id))
+    tx.execute(_UNPLAN, {"of": held.incident.id})
     if held.alert is None or not planned:
         return
     rows = [
@@ -95,8 +100,7 @@ def plan(tx: Connection, held: Held, revision_id: int, planned: Sequence[Planned
 
 def release(tx: Connection, incident: int, now: datetime) -> None:
     """In the transaction that settles the create: the record is there, what goes with it is due."""
-    planned = additions.c.incident == incident, additions.c.due_at.is_(None), additions.c.outcome.is_(None)
-    tx.execute(update(additions).where(*planned).values(due_at=now))
+    tx.execute(_RELEASE, {"of": incident, "due_at": now})
 
 
 def anything_due(tx: Connection, now: datetime, *, silent: Collection[str]) -> bool:

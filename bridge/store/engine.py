@@ -10,12 +10,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event, text
 from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bridge.crashpoint import crashpoint
@@ -48,6 +49,7 @@ POSTGRES_REMEDIES = {  # by SQLSTATE
     "53100": "free space where PostgreSQL keeps its data",
     "53300": "raise max_connections, or run fewer processes of the bridge",
 }
+RESTED_SECONDS_MAX = 1.0  # a connection that rested longer is tried before it is used
 CONFLICTS = ("40P01", "40001", "55P03")  # PostgreSQL: deadlock_detected, serialization_failure, lock_not_available
 # Errors of a driver that say nothing of the data. DatabaseError itself: an SQLite file that is damaged, or is none.
 UNAVAILABLE = ("OperationalError", "InterfaceError", "InternalError", "DatabaseError")
@@ -70,6 +72,7 @@ class Store:
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._clock = clock
         self._writer = threading.RLock()
+        self._glancing = engine.execution_options(isolation_level="AUTOCOMMIT") if not self.is_sqlite else engine
 
     @contextlib.contextmanager
     def transaction(self, name: str = "") -> Iterator[Connection]:
@@ -116,6 +119,18 @@ class Store:
                 connection.info.pop("deferred", None)
 
     @contextlib.contextmanager
+    def glance(self) -> Iterator[Connection]:
+        """As `reading`, for what is asked in every round: on PostgreSQL each statement is a transaction, and none of
+        them waits for a BEGIN and a ROLLBACK. Nothing can be streamed.
+        """
+        if self.is_sqlite:
+            with self.reading() as connection:
+                yield connection
+        else:
+            with translated(), self._glancing.connect() as connection:
+                yield connection
+
+    @contextlib.contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """As `reading`, and all its statements see one moment, on PostgreSQL too."""
         with translated(), self.engine.connect() as connection:
@@ -131,20 +146,20 @@ class Store:
 
     def session(self) -> Connection:
         """A connection of PostgreSQL for its locks, which live as long as it does; each statement is a transaction."""
-        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        return self._glancing.connect()
 
     def now(self, tx: Connection) -> datetime:
         """The time that stamps leases, intents and timers: the database's on PostgreSQL, so that machines agree."""
         if self.is_sqlite:
             return self._clock()
-        moment: datetime = tx.execute(text("select clock_timestamp()")).scalar_one()
+        moment: datetime = tx.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
         return moment.astimezone(UTC)  # the driver gives it in the session's zone
 
     def moment(self) -> datetime:
         """The same time, asked outside a transaction."""
         if self.is_sqlite:
             return self._clock()
-        with self.reading() as tx:
+        with self.glance() as tx:
             return self.now(tx)
 
     def problem(self, tx: Connection) -> str:
@@ -206,6 +221,23 @@ def _unavailable(error: DBAPIError) -> str:
     return f"the database does not answer: {error.orig}{f' ({remedy})' if remedy else ''}"
 
 
+def _rests(_connection: Any, record: Any) -> None:
+    record.info["rests_since"] = time.monotonic()
+
+
+def _try_if_rested(dialect: Dialect, connection: Any, record: Any, _proxy: Any) -> None:
+    """A connection that rested may have been closed by the other side: then all are made anew, and nobody notices. To
+    try each before it is used would cost an exchange every time; one that did not rest may as well fail a moment later.
+    """
+    now = time.monotonic()
+    if now - record.info.get("rests_since", now) <= RESTED_SECONDS_MAX:
+        return
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise InvalidatePoolError from error
+
+
 def _leave_if_read_only(context: ExceptionContext) -> None:
     """A server that became a standby keeps its connections: they are closed, so that the new primary is looked for."""
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
@@ -240,7 +272,9 @@ def open_store(url: str, clock: Callable[[], datetime], *, pool_size: int = 16) 
     else:
         defaults = {name: value for name, value in POSTGRES_DEFAULTS.items() if name not in parsed.query}
         parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = create_engine(parsed, pool_pre_ping=True, connect_args=defaults, **common)
+        engine = create_engine(parsed, connect_args=defaults, **common)
+        event.listen(engine, "checkin", _rests)
+        event.listen(engine, "checkout", partial(_try_if_rested, engine.dialect))
         event.listen(engine, "handle_error", _leave_if_read_only)
     store = Store(engine, clock)
     with contextlib.ExitStack() as undo:

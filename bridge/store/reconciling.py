@@ -28,6 +28,9 @@ from bridge.typed import decode
 LEASE = timedelta(seconds=240)
 SWEEP_EVERY = timedelta(hours=1)
 
+_RESTORED = select(installation.c.id).where(installation.c.restored_at.is_not(None)).exists()
+_LOOKS_FIRST = select(or_(_RESTORED, strays.known()))  # asked before every create, so it is made once
+
 
 class TurnLost(BridgeError):
     """Another process has the turn now: it begins again where this one got to."""
@@ -203,9 +206,7 @@ def mark_restored(tx: Connection, now: datetime) -> None:
 
 def looks_first(tx: Connection, instance: str, table: str, key: str) -> bool:
     """Whether a record may be there that this store does not know: it is looked up before a first create, too."""
-    if tx.execute(select(installation.c.restored_at).where(installation.c.restored_at.is_not(None))).first():
-        return True
-    return strays.is_known(tx, instance, table, key)
+    return bool(tx.execute(_LOOKS_FIRST, {"instance": instance, "table": table, "key": key}).scalar())
 
 
 def _forget_restored(tx: Connection, turn: Turn, everywhere: Collection[tuple[str, str]]) -> None:

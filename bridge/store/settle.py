@@ -31,6 +31,15 @@ _EPOCH = select(incidents.c.epoch).where(incidents.c.id == _OF).with_for_update(
 _INCIDENT = update(incidents).where(incidents.c.id == _OF)
 _RELEASED = _INCIDENT.where(incidents.c.epoch == bindparam("mine")).values(lease_until=None)
 _LOOK_AT = select(incidents.c.look_at).where(incidents.c.id == _OF)
+_ELSEWHERE = (
+    select(incidents.c.id)
+    .where(
+        incidents.c.target == bindparam("target"),
+        incidents.c.sys_id == bindparam("sys_id"),
+        incidents.c.id != _OF,
+    )
+    .limit(1)
+)
 _INTENT = intents.insert().returning(intents.c.id)
 _OUTCOME = update(intents).where(
     intents.c.id == _OF,
@@ -295,10 +304,7 @@ def unreadable(tx: Connection, lease: Lease, error: BridgeError, now: datetime) 
 
 def known_elsewhere(tx: Connection, target: str, sys_id: str, *, but: int) -> bool:
     """Whether another incident row of ours is this record: another episode, not a hit."""
-    found = select(incidents.c.id).where(
-        incidents.c.target == target, incidents.c.sys_id == sys_id, incidents.c.id != but
-    )
-    return tx.execute(found.limit(1)).first() is not None
+    return tx.execute(_ELSEWHERE, {"of": but, "target": target, "sys_id": sys_id}).first() is not None
 
 
 def written_after(

@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, literal, select, update
 
 from bridge.alert import Json, key_of
 from bridge.correlation.policy import Kind
@@ -280,11 +280,11 @@ def release(tx: Connection, instance: str, table: str, now: datetime) -> int:
     return tx.execute(update(strays).where(*held).values(outcome=None, released=True, due_at=now)).rowcount
 
 
-def is_known(tx: Connection, instance: str, table: str, key: str) -> bool:
-    """Whether an orphan with this correlation ID waits there."""
-    place = strays.c.instance == instance, strays.c.table == table, strays.c.key == key
+def known() -> ColumnElement[bool]:
+    """Whether an orphan with the correlation ID whose key is `key` waits in `table` of `instance`."""
+    place = [strays.c[name] == bindparam(name) for name in ("instance", "table", "key")]
     orphan = func.coalesce(strays.c.outcome, Outcome.ORPHAN.value).in_((Outcome.ORPHAN.value, Outcome.EXPECTED.value))
-    return tx.execute(select(strays.c.id).where(*place, orphan).limit(1)).first() is not None
+    return select(strays.c.id).where(*place, orphan).exists()
 
 
 def list_reported(tx: Connection, *, limit: int) -> list[StrayRow]:

@@ -37,7 +37,7 @@ _ATTEMPT = (
     .scalar_subquery()
 )
 _INTENT = (
-    select(revisions.c.digest, intents.c.operation, _ATTEMPT.label("attempt"))
+    select(revisions.c.digest, intents.c.revision_id, intents.c.operation, _ATTEMPT.label("attempt"))
     .outerjoin(revisions, and_(revisions.c.id == intents.c.revision_id))
     .where(intents.c.id == _OF)
 )
@@ -49,6 +49,7 @@ class AboutIntent:
     operation: str
     attempt: int  # the how manieth such write since one was applied to the incident
     revision: str | None  # that worded it, as the log names it
+    revision_id: int | None
 
 
 def entry(held: Held, action: Action, now: datetime, **more: object) -> Entry:
@@ -94,7 +95,8 @@ def intended(
     detail: dict[str, Json] = {"intent": intent, "ref": ref, "attempt": about.attempt}
     if held.alert is not None:  # the one that is worded, and the revision that mapped it when it came
         detail["alert"] = f"{held.alert.delivery_id}-{held.alert.position}"
-        detail["mapped_by"] = _revision(tx, held.alert.revision_id)
+        same = held.alert.revision_id == about.revision_id
+        detail["mapped_by"] = about.revision if same else _revision(tx, held.alert.revision_id)
     detail["fields"] = changes(salt, before, fields)
     told = {"outcome": settlement.kind, "reason": settlement.reason, "target": target, "revision": about.revision}
     append(tx, entry(held, Action.INTENDED, now, detail=detail, **told))
@@ -121,7 +123,9 @@ def lease_lost(tx: Connection, held: Held, now: datetime) -> None:
 
 def about_intent(tx: Connection, intent: int) -> AboutIntent:
     row = tx.execute(_INTENT, {"of": intent}).one()
-    return AboutIntent(operation=row.operation, attempt=row.attempt, revision=_shown(row.digest))
+    return AboutIntent(
+        operation=row.operation, attempt=row.attempt, revision=_shown(row.digest), revision_id=row.revision_id
+    )
 
 
 def _revision(tx: Connection, revision_id: int | None) -> str | None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import BindParameter, ColumnElement, Connection, Row, and_, bindparam, func, or_, select, update
+from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, func, or_, select, update
 
 from bridge.alert import Status
 from bridge.correlation.policy import Episode, Kind
@@ -86,6 +86,23 @@ _LATEST = (
     .order_by(alerts.c.seq.desc())
     .limit(1)
 )
+_PLAN = incidents.insert().values(state="planned", epoch=0).returning(incidents.c.id)
+_BEGUN = episodes.insert().values(part=Part.OPENED.value)
+_EPISODE = update(correlations).where(correlations.c.id == _OF).values(episode=bindparam("begun"))
+_AT: BindParameter[str] = bindparam("at")
+_COUNTS = and_(
+    intents.c.operation == Kind.CREATE.value,
+    intents.c.target == _AT,
+    intents.c.started_at > bindparam("since", type_=Instant()),
+    intents.c.incident != _OF,
+    or_(
+        intents.c.outcome.is_(None),
+        intents.c.outcome.in_(("applied", "ambiguous")),
+        intents.c.sys_id.is_not(None),  # refused, and a record was made all the same
+    ),
+)
+_COUNTED = select(func.count(func.distinct(intents.c.incident))).where(_COUNTS)
+_NOBODY = 0  # no row has this id
 
 
 def paused_targets(tx: Connection) -> frozenset[str]:
@@ -202,13 +219,10 @@ def plan(
         "target": target,
         "correlation_id": correlation_id,
         "mapping": mapping,
-        "state": "planned",
-        "epoch": 0,
     }
-    row_id = tx.execute(incidents.insert().values(**values).returning(incidents.c.id)).scalar_one()
-    began = {"correlation": correlation, "number": number, "incident": row_id, "part": Part.OPENED.value}
-    tx.execute(episodes.insert().values(**began))
-    tx.execute(update(correlations).where(correlations.c.id == correlation).values(episode=number))
+    row_id = int(tx.execute(_PLAN, values).scalar_one())
+    tx.execute(_BEGUN, {"correlation": correlation, "number": number, "incident": row_id})
+    tx.execute(_EPISODE, {"of": correlation, "begun": number})
     return Incident(
         id=row_id,
         target=target,
@@ -230,30 +244,15 @@ def creates_since(tx: Connection, target: str, since: datetime, *, but: int | No
     Until this transaction ends no other process counts them, so the create that it intends is not one too many.
     """
     advisory.hold(tx, "brake", target)
-    counted = select(func.count(func.distinct(intents.c.incident))).where(_counts(target, since, but))
-    return int(tx.execute(counted).scalar_one())
+    return int(tx.execute(_COUNTED, {"at": target, "since": since, "of": but or _NOBODY}).scalar_one())
 
 
 def create_counted_at(tx: Connection, target: str, since: datetime, *, but: int | None, after: int) -> datetime | None:
     """When the oldest of the creates that the brake counts was intended, but for the first `after` of them."""
     began = func.max(intents.c.started_at)
-    query = select(began).where(_counts(target, since, but)).group_by(intents.c.incident)
-    found: datetime | None = tx.execute(query.order_by(began).limit(1).offset(after)).scalar()
+    query = select(began).where(_COUNTS).group_by(intents.c.incident).order_by(began).limit(1).offset(after)
+    found: datetime | None = tx.execute(query, {"at": target, "since": since, "of": but or _NOBODY}).scalar()
     return found
-
-
-def _counts(target: str, since: datetime, but: int | None) -> ColumnElement[bool]:
-    return and_(
-        intents.c.operation == "create",
-        intents.c.target == target,
-        intents.c.started_at > since,
-        *([intents.c.incident != but] if but is not None else []),
-        or_(
-            intents.c.outcome.is_(None),
-            intents.c.outcome.in_(("applied", "ambiguous")),
-            intents.c.sys_id.is_not(None),  # refused, and a record was made all the same
-        ),
-    )
 
 
 def encode(value: object) -> bytes:

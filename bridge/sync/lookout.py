@@ -74,7 +74,7 @@ class Lookout:
         keys = speaker.mapped.join_keys
         if held.incident.state == "open" or not keys:
             return None
-        with self._store.reading() as tx:
+        with self._store.glance() as tx:
             now, observing = self._store.now(tx), target.mode is Mode.OBSERVE
             return joins.taker_of(tx, held, target.name, keys, now, observing=observing)
 

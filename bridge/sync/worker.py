@@ -106,7 +106,7 @@ class Worker:
         claimed()
         # The lease is durable. If we die here nothing was sent; it runs out and the next holder begins again.
         try:
-            with self._store.reading() as tx:
+            with self._store.glance() as tx:
                 held = work.hold(tx, lease)
         except msgspec.DecodeError:
             _log.exception("what is stored of correlation %d cannot be read", lease.correlation)
@@ -130,7 +130,7 @@ class Worker:
 
     def _claim(self) -> Lease | None:
         self._hastening.look()
-        with self._store.reading() as tx:
+        with self._store.glance() as tx:
             if not work.anything_due(tx, self._store.now(tx)):
                 return None
         with self._store.transaction("claim") as tx:
@@ -236,7 +236,7 @@ class Worker:
 
     def _is_known(self, target: Target, record: Record, held: Held) -> bool:
         """Another episode's record is neither a hit nor a twin."""
-        with self._store.reading() as tx:
+        with self._store.glance() as tx:
             return settling.known_elsewhere(tx, target.name, record.sys_id, but=held.incident.id)
 
     def _is_ours(self, target: Target, record: Record, held: Held) -> bool:
@@ -291,7 +291,7 @@ class Worker:
         target = sight.target
         if decision.kind is Kind.CREATE or target.staging is None or not target.staging.coalesces:
             return
-        with self._store.reading() as tx:
+        with self._store.glance() as tx:
             made = coalescing.made_instead(tx, target.name)
         asked = max((one.sync_asked_at for one in sight.held.all if one.sync_asked_at is not None), default=None)
         if made is not None and (asked is None or asked <= made.at):
@@ -316,7 +316,7 @@ class Worker:
         def known(record: Record) -> bool:
             return self._is_known(target, record, held)
 
-        with self._store.reading() as tx:
+        with self._store.glance() as tx:
             looks = looks_first(tx, target.instance, target.table, key_of(held.correlation_id))
         there = there_already(sight.table, target, writing.key, looks=looks, deadline=deadline, ours=ours, known=known)
         record = there or sight.way.create(writing.fields, also=writing.watched, deadline=deadline)
@@ -342,7 +342,7 @@ class Worker:
                     return until
                 if held.incident.episode is not None:
                     held = settling.plan_next(tx, held, sight.target.name)
-                else:
+                elif sight.speaker.mapped.join_keys:
                     settling.fence(tx, held)  # correlations, incident, keys: in opposite orders two would deadlock
                 joins.hold_keys(tx, held, sight.target.name, sight.speaker.mapped.join_keys, now)
             episode = settled(sight.episode, decision, sight.progress, now)

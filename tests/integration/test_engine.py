@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -129,3 +130,55 @@ def test_a_store_that_never_stops_conflicting_is_busy(store: Store) -> None:
     with pytest.raises(Transient) as caught:
         store.in_transaction(work)
     assert (caught.value.code, len(tries)) == ("store_busy", ATTEMPTS_MAX)
+
+
+def backend(store: Store) -> int:
+    with store.reading() as tx:
+        return int(tx.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+
+
+def closed_by_the_server(url: str, pid: int) -> None:
+    other = open_store(url, lambda: NOW)
+    with other.reading() as tx:
+        assert tx.exec_driver_sql("SELECT pg_terminate_backend(%s, 5000)", (pid,)).scalar_one()
+    other.close()
+
+
+def test_a_connection_that_was_closed_while_it_rested_is_made_anew_and_nobody_notices(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "RESTED_SECONDS_MAX", -1.0)
+    store = open_store(postgres_url, lambda: NOW)
+    before = backend(store)
+    assert backend(store) == before  # the pool has one, and it is in order
+    closed_by_the_server(postgres_url, before)
+    assert backend(store) != before
+    store.close()
+
+
+def test_a_connection_that_did_not_rest_is_not_tried_before_it_is_used(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "RESTED_SECONDS_MAX", 3_600.0)
+    store = open_store(postgres_url, lambda: NOW)
+    before = backend(store)
+    closed_by_the_server(postgres_url, before)
+    with pytest.raises(Transient, match="the database does not answer"):
+        backend(store)
+    assert backend(store) != before  # and then none of the old ones is used any more
+    store.close()
+
+
+def begun(connect: Callable[[], AbstractContextManager[Connection]]) -> list[Any]:
+    """When the transaction of each of two statements began."""
+    with connect() as tx:
+        return [tx.exec_driver_sql("SELECT now()").scalar_one() for _ in range(2)]
+
+
+def test_each_statement_of_a_glance_is_a_transaction_and_those_of_a_reading_are_one(postgres_url: str) -> None:
+    store = open_store(postgres_url, lambda: NOW)
+    first, second = begun(store.glance)
+    assert first != second
+    first, second = begun(store.reading)  # on the same connection
+    assert first == second
+    store.close()

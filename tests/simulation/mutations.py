@@ -63,7 +63,7 @@ def no_intent() -> None:
         real_outcome(tx, intent, *given, **more)
 
     def about(tx: Any, intent: int) -> telling.AboutIntent:
-        nothing = telling.AboutIntent(operation="", attempt=1, revision=None)
+        nothing = telling.AboutIntent(operation="", attempt=1, revision=None, revision_id=None)
         return nothing if intent in kept else real_about(tx, intent)
 
     Worker._intend = intend  # type: ignore[method-assign]
