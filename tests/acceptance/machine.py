@@ -52,6 +52,7 @@ class Machine:
         database: str = "sqlite:///var/bridge.db",
     ) -> None:
         self.folder = folder
+        self.program: tuple[str, ...] = BRIDGE
         self.database = database
         self.simulator = free_url()
         self.url = free_url()
@@ -158,7 +159,11 @@ class Machine:
     def _start(self, name: str, command: str, *words: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [*BRIDGE, command, *words], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                [*self.program, command, *words],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         self._running[name] = process
 

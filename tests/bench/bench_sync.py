@@ -4,7 +4,9 @@
 
 Real processes: on SQLite one that does everything, on PostgreSQL an intake and two workers. The simulator answers each
 call 100 ms late and is asked by 8 calls at a time, so 80 calls a second are what can be had. New problems wait in the
-store; each is one call. For the second figure nothing else is done: alerts come one by one.
+store; each is one call. For the second figure nothing else is done: alerts come one by one. Where the time
+of a round goes is told of the same rounds: by its steps, from one commit or send to the next, each with what it took of
+a processor; then what a call takes of one in all, by process.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -19,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,26 +39,43 @@ LATENCY_SECONDS = 0.1
 CONCURRENT_CALLS = 8
 CEILING = CONCURRENT_CALLS / LATENCY_SECONDS
 COMMAND = Path(__file__).name
+TIMES = "times"
 SHARE_AIM, LATE_MS_AIM = 0.9, 100
 SENDERS = 4
 POLL_SECONDS = 0.005  # while nothing else is done
 POLL_SECONDS_BUSY = 0.1
 ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+ROUND = "a round's time"
+# What a thread does from one point to the next, in the order of a round.
+STEPS = {
+    ("applied:committed", "claim:commit"): "looks for what is due, claims it",
+    ("claim:commit", "claim:committed"): "that is committed",
+    ("claim:committed", "intent:commit"): "reads, decides, words, writes the intent",
+    ("intent:commit", "intent:committed"): "that is committed",
+    ("intent:committed", "write:send"): "waits for its turn to call",
+    ("write:send", "write:answered"): "the call",
+    ("write:answered", "applied:commit"): "settles",
+    ("applied:commit", "applied:committed"): "that is committed",
+}
+TICKS = os.sysconf("SC_CLK_TCK")
 PROCESSES = {"sqlite": ("serve",), "postgresql": ("intake-1", "worker-1", "worker-2")}
 
 
 @contextlib.contextmanager
-def running(engine: str) -> Iterator[Fleet]:
+def running(engine: str) -> Iterator[tuple[Fleet, int | None]]:
+    """The processes, and PostgreSQL's own."""
     with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        database = f"sqlite:///{folder}/bridge/var/bridge.db"
+        database, pid = f"sqlite:///{folder}/bridge/var/bridge.db", None
         if engine == "postgresql":
-            database = stack.enter_context(postgres(folder / "data")).url
+            server = stack.enter_context(postgres(folder / "data"))
+            database, pid = server.url, server.pid
         fleet = stack.enter_context(contextlib.closing(Fleet(folder / "bridge", database)))
         fleet.start_simulator()
+        fleet.program = (sys.executable, str(Path(__file__).with_name("timed.py")), str(folder / TIMES))
         fleet.start(*PROCESSES[engine])
         fleet.faults({"kind": "latency", "seconds": LATENCY_SECONDS, "times": "always"})
-        yield fleet
+        yield fleet, pid
 
 
 def deliver(http: requests.Session, fleet: Fleet, engine: str, rule: str) -> None:
@@ -70,8 +91,9 @@ def incidents(fleet: Fleet, http: requests.Session) -> int:
 # --- calls a second
 
 
-def throughput(fleet: Fleet, engine: str, problems: int) -> float:
-    """Incidents a second, of the middle eight tenths: neither while the threads wake nor while they run out of work."""
+def throughput(fleet: Fleet, engine: str, problems: int, database: int | None) -> tuple[float, dict[str, float]]:
+    """Incidents a second, of the middle eight tenths: neither while the threads wake nor while they run out of work.
+    And how many milliseconds each took of a processor, by process."""
     order(fleet, "pause")
     waiting = iter([f"Throughput {number}" for number in range(problems)])
 
@@ -86,11 +108,12 @@ def throughput(fleet: Fleet, engine: str, problems: int) -> float:
     for sender in senders:
         sender.join()
     with direct() as http:
-        before = incidents(fleet, http)
+        before, idle = incidents(fleet, http), on_processors(fleet, engine, database)
         order(fleet, "resume")
         parts = [round(part * problems) for part in (0.1, 0.9, 1.0)]
         reached = [until(fleet, http, before + part, POLL_SECONDS_BUSY) for part in parts]
-    return 0.8 * problems / (reached[1] - reached[0])
+    spent = {name: (now - idle[name]) * 1e3 / problems for name, now in on_processors(fleet, engine, database).items()}
+    return 0.8 * problems / (reached[1] - reached[0]), spent
 
 
 def order(fleet: Fleet, word: str) -> None:
@@ -121,6 +144,37 @@ def lateness(fleet: Fleet, engine: str, probes: int) -> list[float]:
     return late
 
 
+# --- where the time goes
+
+
+def steps(fleet: Fleet, engine: str) -> Iterator[Row]:
+    """Of each step the medians: milliseconds, and of these on a processor."""
+    took: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    for line in (fleet.folder.parent / TIMES).read_text().splitlines():
+        begin, end, wall, processor = json.loads(line)
+        took[begin, end].append((wall, processor))
+    for number, (points, what) in enumerate(STEPS.items(), 1):
+        wall, processor = (statistics.median(each) for each in zip(*took[points], strict=True))
+        case = f"{ENGINES[engine]}: {ROUND}, {number}. {what}"
+        yield Row(case=case, command=COMMAND, measured=wall, unit="ms", note=f"{processor:.2f} ms on a processor")
+
+
+def on_processors(fleet: Fleet, engine: str, database: int | None) -> dict[str, float]:
+    """Seconds that each process and its children have been on a processor, those that sync taken together."""
+    many = {
+        "the bridge": sum(map(on_processor, (fleet.pid(name) for name in PROCESSES[engine]))),
+        "the simulator": on_processor(fleet.pid("simulator")),
+    }
+    return many if database is None else many | {"PostgreSQL": on_processor(database)}
+
+
+def on_processor(pid: int) -> float:
+    """Seconds, of this process, of all under it, and of those of them that have ended."""
+    spent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(map(int, spent)) / TICKS + sum(on_processor(int(child)) for child in children)
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__)
     made.add_argument("--engine", choices=PROCESSES, nargs="+", default=list(PROCESSES))
@@ -131,9 +185,10 @@ def parser() -> argparse.ArgumentParser:
 
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     for engine in arguments.engine:
-        with running(engine) as fleet:
+        with running(engine) as (fleet, database):
             late = lateness(fleet, engine, arguments.probes)
-            rate = throughput(fleet, engine, arguments.problems)
+            rate, spent = throughput(fleet, engine, arguments.problems, database)
+            where = list(steps(fleet, engine))
         yield Row(
             case=f"{ENGINES[engine]}: sync of new problems",
             command=COMMAND,
@@ -148,6 +203,10 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
         p50, p90 = statistics.median(late), statistics.quantiles(late, n=10)[8]
         yield Row(case=f"{case}, p50", command=COMMAND, measured=p50, unit="ms", aim=at_most(LATE_MS_AIM))
         yield Row(case=f"{case}, p90", command=COMMAND, measured=p90, unit="ms")
+        yield from where
+        for name, milliseconds in spent.items():
+            case = f"{ENGINES[engine]}: on a processor for each call, {name}"
+            yield Row(case=case, command=COMMAND, measured=milliseconds, unit="ms")
 
 
 if __name__ == "__main__":
