@@ -24,9 +24,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    and_,
     case,
     func,
+    not_,
+    or_,
     text,
 )
 
@@ -153,8 +154,11 @@ Index(  # in the order of claims: due.ORDER
 
 
 def is_new(row: Any) -> ColumnElement[bool]:
-    """A problem that is due at some time, and that nobody sees yet: due.ORDER's first."""
-    return and_(row.open.is_(False), row.status == text("'firing'"), row.due_at.is_not(None))
+    """A problem that is due at some time, and that nobody sees yet: due.ORDER's first.
+
+    In one term: of three, SQLite would rather look up two in `correlations_due`, and then at all that is new.
+    """
+    return not_(or_(row.open, row.status != text("'firing'"), row.due_at.is_(None)).self_group())
 
 
 Index(

@@ -18,6 +18,7 @@ from bridge.alert import Outcome
 from bridge.errors import Misconfigured, Transient
 from bridge.store import schema
 from bridge.store.backlog import backlog, braked, failing
+from bridge.store.due import first_due
 from bridge.store.engine import open_store
 from bridge.store.log_list import list_log
 from bridge.store.queries import list_alerts
@@ -116,6 +117,7 @@ def test_a_database_from_a_newer_version_is_refused(store_url: str) -> None:
         (partial(list_alerts, limit=10, outcome=Outcome.QUARANTINED), "alerts_quarantined"),
         (partial(list_log, limit=10, correlation_rows=[1]), "log_entries_by_delivery"),
         (void_leases, "incidents_leased"),
+        (partial(first_due, now=NOW, paused=(), after=""), "new USING INDEX correlations_new (source>?)"),
         (partial(wake_observed, targets=["itsm"], now=NOW), "correlations_observed"),
         (partial(to_sweep, targets=["itsm"], after=0, limit=100), "incidents_open"),
     ],
