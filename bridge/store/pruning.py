@@ -17,7 +17,7 @@ from bridge.store.columns import EPOCH
 from bridge.store.counts import Counts
 from bridge.store.erasing import erase_incidents, take_bodies
 from bridge.store.log_tables import log_seals
-from bridge.store.reconciler_tables import prunings
+from bridge.store.pruning_tables import prunings
 from bridge.store.sealing import unpacked
 from bridge.store.tables import alerts, deliveries, incidents, installation, intents, log_entries
 from bridge.store.upsert import insert_into

@@ -78,17 +78,6 @@ call_minutes = Table(
     Column("calls", Integer, nullable=False),
 )
 
-# Pruning by `retention`: one process at a time, once a day, and how far the log is pruned.
-prunings = Table(
-    "prunings",
-    metadata,
-    Column("name", Text, primary_key=True),  # pruning.PLACE
-    Column("lease_until", Instant),
-    Column("epoch", BigInteger, nullable=False),  # rises with every turn
-    Column("due_at", Instant, nullable=False),  # of the next turn
-    Column("log_to", BigInteger, nullable=False),  # in the tree: entries before this index were pruned
-)
-
 callers = Table(
     "callers",
     metadata,

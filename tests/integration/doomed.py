@@ -38,7 +38,8 @@ from bridge.store.calls import CallShare, Slots
 from bridge.store.engine import Store, open_store
 from bridge.store.mentions import mentions_of
 from bridge.store.prepare import PreparedDelivery
-from bridge.store.reconciler_tables import prunings, reconcilers, strays
+from bridge.store.pruning_tables import prunings
+from bridge.store.reconciler_tables import reconcilers, strays
 from bridge.store.replay import quarantined, replay
 from bridge.store.revisions import register
 from bridge.store.statement_tables import statements

@@ -23,7 +23,7 @@ from bridge.store import intake
 from bridge.store.engine import Store
 from bridge.store.logbook import entries_between, hash_reader, indices_of, newest_checkpoint
 from bridge.store.pruning import EVERY, Pruned
-from bridge.store.reconciler_tables import prunings
+from bridge.store.pruning_tables import prunings
 from bridge.store.sealing import seal
 from bridge.store.tables import alerts, correlations, deliveries, episodes, incidents, intents, log_entries
 

@@ -18,7 +18,7 @@ from bridge.store import stating
 from bridge.store.engine import Store, open_store
 from bridge.store.log_tables import log_seals
 from bridge.store.pruning import PLACE, kept_from
-from bridge.store.reconciler_tables import prunings
+from bridge.store.pruning_tables import prunings
 from bridge.store.statement_tables import statements
 from bridge.store.stating import DAY, SETTLES, midnight
 from bridge.store.tables import alerts, installation, log_entries, metadata
