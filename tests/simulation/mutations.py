@@ -134,9 +134,8 @@ def no_mark() -> None:
     """Of what goes with an incident nothing is kept that it may have been sent."""
     real = additions.again
 
-    def again(*given: Any, sent_until: Any, **more: Any) -> None:
-        del sent_until
-        real(*given, sent_until=None, **more)
+    def again(*given: Any, sent: tuple[int, Any] | None, **more: Any) -> None:
+        real(*given, sent=(sent[0], None) if sent is not None else None, **more)
 
     additions.about_to_send = lambda *_given: True  # type: ignore[assignment]
     additions.again = again
@@ -187,6 +186,8 @@ def hunt(name: str, seeds: int) -> Found:
         raise LookupError(f"{name}: what it patches is not there any more, so nothing is taken away")
     for seed in range(seeds):
         if problem := one(seed).problem:
+            if "TypeError" in problem:
+                raise LookupError(f"{name}: what it patches is called otherwise by now, so nothing was found out")
             return Found(name, seed + 1, problem.partition("\n")[0])
     return Found(name, 0, "")
 
