@@ -19,7 +19,7 @@ from bridge.settings import AnchorFile, Settings
 from bridge.store.anchors import anchors_of, claim, compare, mark, note_failed, note_taken
 from bridge.store.engine import Store
 from bridge.store.logbook import Seal, newest_checkpoint
-from bridge.watch import Watch
+from bridge.watch import SECONDS_MAX, Watch
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Anchoring:
         self._actor = actor  # serve, worker
         self._failing: dict[str, str] = {}  # by anchor: the code that was told last
         self._marked: set[Checkpoint] = set()  # that the store is behind them is noted
-        self._watch = Watch([self.look], threading.Event())
+        self._watch = Watch([(self.look, SECONDS_MAX)], threading.Event())
 
     def start(self) -> None:
         if self._anchors:

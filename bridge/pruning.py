@@ -23,7 +23,6 @@ from bridge.store.columns import EPOCH
 from bridge.store.engine import Store
 from bridge.store.pruning import Pruned, Turn
 
-LOOK_EVERY_SECONDS = 60.0  # whether a turn is due
 ACTOR = "retention"  # of the log's entries, where nobody gave the order
 MOMENT_SECONDS = 0.5  # of the thread that looks around: it has other things to look at
 
@@ -97,31 +96,29 @@ class Pruner:
         self._store = store
         self._pruning = Pruning(store=store, retention=retention, actor=ACTOR)
         self._monotonic = monotonic
-        self._next = 0.0
         self._turn: Turn | None = None
         self._batches: Iterator[Pruned] = iter(())
 
-    def look(self) -> None:
-        """Half a second of it at most. Raises Transient: the turn is left, and taken again when its lease is over."""
+    def look(self) -> bool:
+        """Half a second of it at most. True: there is more to do. Raises Transient: the turn is left, and taken again
+        when its lease is over."""
         turn, self._turn = self._turn, None
         if turn is None:
             turn = self._claimed()
         elif not self._kept(turn):
-            return
+            return False
         if turn is None:
-            return
+            return False
         until = self._monotonic() + MOMENT_SECONDS
         for _ in self._batches:
             if self._monotonic() >= until:
                 self._turn = turn
-                return
+                return True
         with self._store.transaction("prune_turn") as tx:
             pruning.end(tx, turn, self._store.now(tx))
+        return False
 
     def _claimed(self) -> Turn | None:
-        if self._monotonic() < self._next:
-            return None
-        self._next = self._monotonic() + LOOK_EVERY_SECONDS
         with self._store.reading() as tx:
             if not pruning.is_due(tx, self._store.now(tx)):
                 return None

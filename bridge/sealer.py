@@ -54,7 +54,7 @@ class Sealer:
         self._signers = signers  # asked at every seal, for keys change; raises NoKey
         self._problem = ""
         self._stopping = threading.Event()
-        self._watch = Watch([self.look], self._stopping, every=LOOK_SECONDS)
+        self._watch = Watch([(self.look, LOOK_SECONDS)], self._stopping)
 
     def start(self) -> None:
         self._watch.start()

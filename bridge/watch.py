@@ -1,27 +1,37 @@
-"""The thread that looks around, beside those that work rounds. Whether it is time, each look says itself."""
+"""The thread that looks around, beside those that work rounds: at each thing as often as is said of it."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from bridge.errors import Transient
 
-LOOK_SECONDS = 2.0
+SECONDS_MAX = 2.0  # between two looks around
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Look:
+    take: Callable[[], object]
+    every: float  # seconds
+    next_at: float = 0.0  # by the monotonic clock
 
 
 class Watch:
     """`start` and `stop` frame its life."""
 
-    def __init__(
-        self, looks: Sequence[Callable[[], object]], stopping: threading.Event, *, every: float = LOOK_SECONDS
-    ) -> None:
-        self._looks = looks  # each may raise: it is told, and looked at again after a while
+    def __init__(self, looks: Sequence[tuple[Callable[[], object], float]], stopping: threading.Event) -> None:
+        """`looks`: each with the seconds until it is taken again; sooner where it returns True: there is
+        more to do. One that raises is told, and taken again like the others.
+        """
+        self._looks = [_Look(*look) for look in looks]
         self._stopping = stopping  # set by `wind_down`; a look that takes long may ask it
-        self._every = every  # seconds
+        self._pause = min(SECONDS_MAX, *(look.every for look in self._looks))
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -38,14 +48,16 @@ class Watch:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._every):
+        while not self._stopping.wait(self._pause):
             for look in self._looks:
-                if not self._stopping.is_set():
-                    self._look(look)
+                if not self._stopping.is_set() and time.monotonic() >= look.next_at:
+                    self._take(look)
 
-    def _look(self, look: Callable[[], object]) -> None:
+    def _take(self, look: _Look) -> None:
+        look.next_at = time.monotonic() + look.every
         try:
-            look()
+            if look.take() is True:
+                look.next_at = 0.0
         except Transient as error:
             _log.warning("the watch pauses: %s", error.message)
         except Exception:  # noqa: BLE001 (the loop's edge: the thread must outlive a bug)

@@ -17,7 +17,10 @@ from bridge.store.engine import Store
 from bridge.sync.lamps import Lamps
 from bridge.sync.reconciler import Reconciler
 from bridge.sync.stating import Stating
-from bridge.watch import Watch
+from bridge.watch import SECONDS_MAX, Watch
+
+LAMPS_SECONDS = 30.0
+DUE_SECONDS = 60.0  # whether a day's pruning, or a day's statement, is due
 
 
 def watch(
@@ -28,8 +31,8 @@ def watch(
     clients: Mapping[str, Client],
     sources: Mapping[str, Source],
 ) -> list[Watch]:
-    """One thread for the reconciler, lamps and pruning, and one for the daily statement, which may take a minute: each
-    says itself whether it is time. `sources` may change."""
+    """One thread for the reconciler, lamps and pruning, and one for the daily statement, which may take a minute.
+    `sources` may change."""
     stopping = threading.Event()
     reconciler = Reconciler(
         store=store,
@@ -50,7 +53,8 @@ def watch(
     )
     pruner = Pruner(store, settings.retention)
     stated = Stating(store=store, sources=sources, log_kept=settings.retention.log, stopping=stopping.is_set)
-    return [Watch([reconciler.sweep, lamps.look, pruner.look], stopping), Watch([stated.look], stopping)]
+    looks = [(reconciler.sweep, SECONDS_MAX), (lamps.look, LAMPS_SECONDS), (pruner.look, DUE_SECONDS)]
+    return [Watch(looks, stopping), Watch([(stated.look, DUE_SECONDS)], stopping)]
 
 
 def own_mappings(settings: Settings, store: Store) -> dict[str, Published]:

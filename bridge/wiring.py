@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bridge.sync.loop import SyncLoop
 
 SYNC_THREADS_MAX = 8
+FLUSH_SECONDS = 60.0  # what was refused, and when each source last came, is stored so often
 
 _log = logging.getLogger(__name__)
 
@@ -215,7 +216,8 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     # What changed since `prepare`, as before a worker that died comes back. The quarantine can wait, senders cannot.
     reloader.look(files=True, replay=False)
     callers, signins = Callers(store, doors.sources), SignIns(store)
-    flushing = Watch([callers.flush, signins.flush], threading.Event()) if role.receives else None
+    gathered = [(callers.flush, FLUSH_SECONDS), (signins.flush, FLUSH_SECONDS)]
+    flushing = Watch(gathered, threading.Event()) if role.receives else None
     sealer = sealer_of(settings, store, installation)
     anchoring = anchoring_of(settings, store, metrics, actor=_actor(role))
     threads = [one for one in (reloader, writer, flushing, loop, *watching, sealer) if one is not None]
@@ -259,7 +261,7 @@ def _stop(
             one.stop()
         for counts in gathered:
             with contextlib.suppress(Transient):  # of a minute: what was refused, and since when a source is silent
-                counts.store_all()
+                counts.flush()
         tell_stop(store, actor=_actor(role))
         sealer.finish()
         anchoring.finish()

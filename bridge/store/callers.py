@@ -26,7 +26,6 @@ from bridge.store.upsert import insert_into
 from bridge.typed import decode
 
 STREAK = timedelta(hours=1)  # refusals further apart, with a delivery taken between them, are not of one trouble
-FLUSH_EVERY = timedelta(minutes=1)
 ADDRESSES_MAX = 5  # that an entry names of those that were turned away for one reason in a minute
 LOOKED_AT_ENOUGH = 5  # alerts of a source in a minute, whose fields are looked at
 
@@ -48,7 +47,7 @@ class _Refused:
 
 
 class Callers:
-    """Thread-safe. `flush` may be called as often as one likes."""
+    """Thread-safe. `flush` is called once a minute, and at a stop."""
 
     def __init__(self, store: Store, sources: Collection[str]) -> None:
         self._store = store
@@ -57,7 +56,6 @@ class Callers:
         self._came: dict[str, datetime] = {}
         self._refused: dict[Key, _Refused] = {}
         self._looks: dict[str, Look] = {}
-        self._flushed_at: datetime | None = None
 
     def came(self, source: str, now: datetime) -> None:
         with self._lock:
@@ -84,15 +82,7 @@ class Callers:
             refused.add(reason, 1, [address] if address else [])
 
     def flush(self) -> None:
-        """Once a minute. Raises Transient as the store does; what was gathered is kept for the next time."""
-        now = self._store.moment()
-        if self._flushed_at is not None and now - self._flushed_at < FLUSH_EVERY:
-            return
-        self._flushed_at = now
-        self.store_all()
-
-    def store_all(self) -> None:
-        """As `flush`, whatever the time: at a stop."""
+        """Raises Transient as the store does; what was gathered is kept for the next time."""
         now = self._store.moment()
         with self._lock:
             came, self._came = self._came, {}

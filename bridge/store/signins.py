@@ -8,14 +8,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bridge.errors import Transient
 from bridge.log.entries import CLAIM, Action, Entry, append
 from bridge.store.engine import Store
 from bridge.store.tokens import KNOWN_BY, actor_of
 
-FLUSH_EVERY = timedelta(minutes=1)
 ADDRESSES_MAX = 5  # that an entry names
 UNKNOWN = "unknown"  # in place of a token's name
 
@@ -33,13 +32,12 @@ class _Count:
 
 
 class SignIns:
-    """Thread-safe. `flush` may be called as often as one likes."""
+    """Thread-safe. `flush` is called once a minute, and at a stop."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._refused: dict[tuple[str, str], _Count] = {}  # by the token's name, or "", and the reason
-        self._flushed_at: datetime | None = None
 
     def refused(self, name: str, reason: str, address: str) -> None:
         """`name`: "" where the token is none of ours."""
@@ -47,14 +45,7 @@ class SignIns:
             self._refused.setdefault((name, reason), _Count()).add(1, [address])
 
     def flush(self) -> None:
-        """Once a minute. Raises Transient as the store does; what was gathered is kept for the next time."""
-        now = self._store.moment()
-        if self._flushed_at is None or now - self._flushed_at >= FLUSH_EVERY:
-            self._flushed_at = now
-            self.store_all()
-
-    def store_all(self) -> None:
-        """As `flush`, whatever the time: at a stop."""
+        """Raises Transient as the store does; what was gathered is kept for the next time."""
         with self._lock:
             refused, self._refused = self._refused, {}
         if not refused:

@@ -7,8 +7,7 @@ crash tells nothing twice and forgets nothing.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import groupby
 
@@ -23,8 +22,6 @@ from bridge.store import advisory, brake, callers, intake, lamps, vanishing
 from bridge.store.engine import Store
 from bridge.store.prepare import PreparedDelivery, fingerprint, map_content
 
-LOOK_EVERY_SECONDS = 30.0
-
 
 class Lamps:
     """Any number of processes may look: one at a time, and each finds what the last one told."""
@@ -37,21 +34,15 @@ class Lamps:
         targets: Mapping[str, Target],
         sources: Mapping[str, Source],
         attention: Attention | None,  # None: there are no incidents about sources
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._library = library
         self._targets = targets
         self._sources = sources
         self._attention = attention
-        self._monotonic = monotonic
-        self._next = 0.0
 
     def look(self) -> None:
         """Raises Transient as the store does."""
-        if self._monotonic() < self._next:
-            return
-        self._next = self._monotonic() + LOOK_EVERY_SECONDS
         self._store.in_transaction(lambda tx: self._tell(tx, self._store.now(tx)), "lamps")
 
     def _tell(self, tx: Connection, now: datetime) -> None:

@@ -8,7 +8,6 @@ lease that runs out; in the transaction that writes the entry stands how far it 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
@@ -16,8 +15,6 @@ from bridge.audit import Stopped, audit
 from bridge.settings import Source
 from bridge.store import pruning, stating
 from bridge.store.engine import Store
-
-LOOK_EVERY_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -32,20 +29,14 @@ class Stating:
         sources: Mapping[str, Source],  # may change while we serve
         log_kept: timedelta,  # by `retention`: what is older may be gone, and is not compared
         stopping: Callable[[], bool],
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._sources = sources
         self._log_kept = log_kept
         self._stopping = stopping
-        self._monotonic = monotonic
-        self._next = 0.0
 
     def look(self) -> None:
         """Raises Transient as the store does."""
-        if self._monotonic() < self._next:
-            return
-        self._next = self._monotonic() + LOOK_EVERY_SECONDS
         while not self._stopping() and (turn := self._turn()) is not None:
             self._state(turn)
 

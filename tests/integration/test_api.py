@@ -164,9 +164,9 @@ def test_refused_sign_ins_that_cannot_be_told_now_are_told_later(
     with monkeypatch.context() as broken:
         broken.setattr(reader.log.store, "in_transaction", refuse)
         with pytest.raises(Transient):
-            reader.signins.store_all()
+            reader.signins.flush()
     reader.get("/log", status=401)
-    reader.signins.store_all()
+    reader.signins.flush()
     (entry,) = reader.told("sign_in_refused")
     assert entry["detail"] == {"requests": 2, "addresses": ["192.0.2.1"]}
 

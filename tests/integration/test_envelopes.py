@@ -129,7 +129,7 @@ def test_what_fields_come_is_looked_at_in_what_came_out_of_the_envelope(store: S
             door.post(wrapped(one(), f"b{number}"), query=QUERY)
         door.post(wrapped(b"no JSON"), query=QUERY)
         assert not door.callers.wants_look("s")
-        door.callers.store_all()
+        door.callers.flush()
     with store.reading() as tx:
         assert [tuple(row) for row in tx.execute(select(fields))] == [("s", ".rule", 1, 0)]
 

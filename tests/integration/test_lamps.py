@@ -49,7 +49,6 @@ def lamps_of(
             targets={target.name: target},
             sources={name: replace(source, expect_every=every) for name, source in SOURCES.items()},
             attention=attention,
-            monotonic=lambda: 1.0,
         )
         lamps.look()
         world.idle()
@@ -280,14 +279,13 @@ def test_of_two_processes_the_later_word_holds(world: World) -> None:
     assert row.came_at == world.clock.now + timedelta(minutes=1)
 
 
-def test_refusals_are_entries_of_the_log_once_a_minute_for_each_reason(world: World) -> None:
+def test_refusals_are_entries_of_the_log_at_each_flush_one_for_each_reason(world: World) -> None:
     doors = caller(world)
     for reason in ("not_authenticated", "not_authenticated", "too_large"):
         doors.refused("unknown", reason, world.clock.now)
     doors.flush()
     for _ in range(2):
         doors.refused("unknown", "too_large", world.clock.now)
-        doors.flush()
         world.clock.advance(seconds=30)
     doors.flush()
     told = [(one["source"], one["reason"], one["detail"]["deliveries"]) for one in world.log("refused")]

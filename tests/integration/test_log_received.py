@@ -192,7 +192,7 @@ def test_what_was_turned_away_is_one_entry_a_minute_for_each_reason(
 ) -> None:
     doors = Callers(store, ["probe"])
     refuse(doors)
-    doors.store_all()
+    doors.flush()
     (entry,) = entries(store, "refused")
     assert part_of(entry, expected) == expected
 
@@ -200,7 +200,7 @@ def test_what_was_turned_away_is_one_entry_a_minute_for_each_reason(
 def test_what_is_our_own_fault_is_no_trouble_of_the_source(store: Store) -> None:
     doors = Callers(store, ["probe"])
     doors.refused("probe", "store_slow", NOW, ours=True)
-    doors.store_all()
+    doors.flush()
     with store.reading() as tx:
         assert troubles(tx, {"probe": None}, after=timedelta(0), now=NOW + timedelta(minutes=5)) == []
 

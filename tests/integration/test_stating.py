@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from intake_world import alert, rows, undocumented
+from intake_world import alert, undocumented
 from sqlalchemy import delete, select, update
 from sync_world import Clock
 from test_audit import Intake
@@ -214,16 +214,6 @@ def test_a_process_that_stops_leaves_its_turn_to_the_next(taken: Intake) -> None
     assert told(taken.store) == []
     look(taken.store)
     assert len(told(taken.store)) == 1
-
-
-def test_nobody_looks_more_than_once_a_minute(clock: tuple[Clock, Store]) -> None:
-    moving, store = clock
-    one = Stating(store=store, sources={}, log_kept=KEPT, stopping=bool, monotonic=moving.monotonic)
-    one.look()
-    moving.advance(days=1)
-    moving.now -= timedelta(hours=23, minutes=59, seconds=30)
-    one.look()
-    assert len(rows(store, statements)) == 1
 
 
 def test_days_that_a_clock_had_not_reached_are_stated_again_once_they_have_ended(clock: tuple[Clock, Store]) -> None:

@@ -262,7 +262,6 @@ class World:
             targets={"itsm": self.target},
             sources=SOURCES,
             attention=ATTENTION,
-            monotonic=self.timeline.monotonic,
         ).look()
         self.scheduler.wake_parked(one=self.chance)
 
