@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from flask import Flask, Response
 from loads import ALERTS_PER_BATCH, MAPPINGS, SECRET, load, run_load, single
@@ -106,7 +106,7 @@ def bridge_app(beside: Callable[[Store], object] = lambda _store: None) -> Flask
 
 
 @contextlib.contextmanager
-def served(factory: str, database: str) -> Iterator[tuple[int, int]]:
+def served(factory: str, database: str, threads: int = THREADS) -> Iterator[tuple[int, int]]:
     """(port, process id of the worker). `factory`: of this module, or module:name of another one here."""
     app = factory if ":" in factory else f"bench_intake:{factory}"
     with socket.socket() as listener:
@@ -119,7 +119,7 @@ def served(factory: str, database: str) -> Iterator[tuple[int, int]]:
             "--workers",
             "1",
             "--threads",
-            str(THREADS),
+            str(threads),
             "--log-level",
             "error",
         ]
@@ -141,9 +141,10 @@ def worker_of(master: int) -> int:
     return int(Path(f"/proc/{master}/task/{master}/children").read_text().split()[0])
 
 
-def resident_bytes(pid: int) -> int:
+def resident_bytes(pid: int, which: Literal["VmRSS", "VmHWM"] = "VmRSS") -> int:
+    """Now, or at most since it began."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) * 1024
+    return int(next(line for line in lines if line.startswith(which)).split()[1]) * 1024
 
 
 def processor_seconds(pid: int, *, children: bool = False) -> float:

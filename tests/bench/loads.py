@@ -86,8 +86,10 @@ def load(ports: Sequence[int], requests: list[bytes]) -> Loaded:
         for answered, _ in ready:
             answering, state = answered.fileobj, answered.data
             assert isinstance(answering, socket.socket)
-            state[1] += answering.recv(1 << 17)
-            if _is_complete(state[1]):
+            some = answering.recv(1 << 17)
+            assert some, "the server closed the connection"
+            state[1] += some
+            if complete(state[1]):
                 if state[1].startswith(b"HTTP/1.1 2"):
                     took.append(time.perf_counter() - state[0])
                 else:
@@ -96,10 +98,9 @@ def load(ports: Sequence[int], requests: list[bytes]) -> Loaded:
     return Loaded(time.perf_counter() - began, took, refused)
 
 
-def _is_complete(answer: bytes) -> bool:
+def complete(answer: bytes) -> bool:
     head, end, body = answer.partition(b"\r\n\r\n")
     if not end:
-        assert answer, "the server closed the connection"
         return False
     length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
     return len(body) >= int(length)

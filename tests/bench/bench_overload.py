@@ -1,0 +1,154 @@
+"""Three times as much as can be taken: how long what is accepted takes, what it costs in memory, and that none is lost.
+
+    python tests/bench/bench_overload.py [--seconds N] [--engine sqlite|postgresql]
+
+Each commit takes so much longer (SLOWED_SECONDS), as if the disk did: so the bridge is the limit, and not the
+processors that the load takes too. First it is found how much is accepted, with a connection for each thread; then
+three times that comes at a fixed rate, whether answers come or not. 4 KB alerts, signed, each a problem of its own.
+
+What is too much waits, unread, for a thread: up to 1,000 connections of a process (gunicorn's limit), and then in the
+kernel's backlog. An alert's time in the app is from its first byte there to its answer; what it waited before stands in
+the sender's time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
+
+from bench_intake import bridge_app, resident_bytes, served
+from flood import Flooded, run_flood
+from loads import run_load
+from postgres import postgres
+from row import Row, at_most, ratio_at_least, show
+from sqlalchemy import select
+
+from bridge.store.engine import open_store
+from bridge.store.tables import alerts
+from bridge.wiring import utc_now
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+HERE = Path(__file__).resolve().parent
+COMMAND = Path(__file__).name
+PROCESSES = {"sqlite": 1, "postgresql": 2}
+NAMES = {"sqlite": "SQLite, 3 times too much", "postgresql": "PostgreSQL, 2 processes, 3 times too much"}
+THREADS = {"sqlite": 32, "postgresql": 16}  # of each process: 32 of two would take all processors here
+SLOWED_SECONDS = 0.08
+FOUND_BY = 1_000  # deliveries
+TIMES = 3.5  # of what is accepted, so that it is three times also where more is accepted than before
+TIMES_AIM, P99_MS_AIM, MEGABYTES_AIM = 3, 250, 300
+
+
+def slowed_app() -> Flask:
+    """The bridge, its commits slowed; each answer says how long it took here."""
+    from bridge.store import writer
+
+    real = writer.commit
+
+    def slowed(tx: Any, deliveries: Any, now: Any) -> Any:
+        answers = real(tx, deliveries, now)
+        time.sleep(SLOWED_SECONDS)
+        return answers
+
+    writer.commit = slowed
+    app = bridge_app()
+    app.wsgi_app = timed(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+def timed(inner: WSGIApplication) -> WSGIApplication:
+    def outer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        began = time.perf_counter()
+
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            return start_response(status, [*headers, ("X-Seconds", f"{time.perf_counter() - began:.6f}")], *more)
+
+        return inner(environ, start)  # type: ignore[arg-type]
+
+    return outer
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--seconds", type=float, default=15.0, help="of the overload")
+    made.add_argument("--engine", choices=PROCESSES, action="append", help="both unless one is named")
+    return made
+
+
+def rows(arguments: argparse.Namespace) -> Iterator[Row]:
+    for engine in arguments.engine or PROCESSES:
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=HERE))
+            database = f"sqlite:///{folder}/bench.db"
+            if engine == "postgresql":
+                database = stack.enter_context(postgres(Path(folder, "data"))).url
+            processes = [
+                stack.enter_context(served("bench_overload:slowed_app", database, THREADS[engine]))
+                for _ in range(PROCESSES[engine])
+            ]
+            ports = [port for port, _ in processes]
+            accepted = run_load(ports, "unique", int(min(FOUND_BY, 100 * arguments.seconds)), "found").rate
+            offered = TIMES * accepted
+            flooded = run_flood(ports, int(offered * arguments.seconds), offered, "flood")
+            stored = times_stored(database)
+            resident = max(resident_bytes(pid, "VmHWM") for _, pid in processes)
+        yield from told(NAMES[engine], flooded, offered, stored, resident)
+
+
+def times_stored(database: str) -> dict[str, int]:
+    """Of every delivery, how many alerts its problem has, of which no other tells."""
+    with contextlib.closing(open_store(database, utc_now)) as store, store.reading() as tx:
+        found = tx.execute(select(alerts.c.delivery_id, alerts.c.correlation)).all()
+    times = Counter(one.correlation for one in found)
+    return {str(one.delivery_id): times[one.correlation] for one in found}
+
+
+def told(case: str, flooded: Flooded, offered: float, stored: dict[str, int], resident: int) -> Iterator[Row]:
+    """`offered`: deliveries a second."""
+    if flooded.others:
+        raise SystemExit(f"{case}: answered neither 200 nor 503: {flooded.others}")
+    accepted = len(flooded.accepted)
+    excess = f"{flooded.refused:,} answered 503, {flooded.given_up:,} given up after 10 s, {flooded.broken:,} cut off"
+    excess += f", {flooded.unsent:,} not sent for want of a connection"
+    rate = accepted / flooded.seconds
+    yield Row(
+        case=f"{case}: offered",
+        command=COMMAND,
+        measured=offered,
+        unit="requests/s",
+        beside="accepted",
+        beside_measured=rate,
+        ratio=offered / rate,
+        aim=ratio_at_least(TIMES_AIM),
+        note=f"of {flooded.offered:,}: {excess}",
+    )
+    lost = sum(stored.get(delivery) != 1 for delivery in flooded.accepted)
+    for what, measured, unit, aim in (
+        ("an accepted one in the app, p50", quantile_ms(flooded.in_app, 50), "ms", None),
+        ("an accepted one in the app, p99", quantile_ms(flooded.in_app, 99), "ms", at_most(P99_MS_AIM)),
+        ("an accepted one at the sender, p99", quantile_ms(flooded.took, 99), "ms", None),
+        (f"lost, or stored twice, of {accepted:,} accepted", lost, "deliveries", at_most(0)),
+        ("resident memory of a process, at most", resident / 1e6, "MB", at_most(MEGABYTES_AIM)),
+    ):
+        yield Row(case=f"{case}: {what}", command=COMMAND, measured=measured, unit=unit, aim=aim)
+
+
+def quantile_ms(took: list[float], which: int) -> float:
+    return statistics.quantiles(took, n=100)[which - 1] * 1e3
+
+
+if __name__ == "__main__":
+    show(parser(), rows)
