@@ -33,7 +33,7 @@ bench: $(VENV)/.installed-dev ## speed and memory beside floors and peers, into 
 	$(BIN)/python tests/bench
 
 bench-growth: $(VENV)/.installed-dev ## costs in a small store and a large one, into docs/performance.md (ARGS="--correlations 10000 10000000")
-	$(BIN)/python tests/bench/bench_growth.py --write $(ARGS)
+	$(BIN)/python tests/bench/bench_growth.py --write $(or $(ARGS),--correlations 10000 1000000)
 
 simulate: $(VENV)/.installed-dev ## the engine against every fault, by chance (SEEDS=1000 ENGINE=sqlite; SEED=n tells a story)
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) \

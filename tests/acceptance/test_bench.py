@@ -25,6 +25,7 @@ SMALL = {
     "bench_path": ("--requests 40", 0),
     "bench_cost": ("--requests 40 --batches 2", 0),
     "bench_failover": ("--rounds 1", 9),
+    "bench_memory": ("--alerts 2000", 1),
     "bench_overload": ("--seconds 1 --engine sqlite", 4),
     "bench_peers": ("--requests 40 --rounds 1 --peers alertmanager", 0),  # alerta takes too long to install
     "bench_log": ("--requests 40 --pairs 2 --engine sqlite", 2),

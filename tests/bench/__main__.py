@@ -18,6 +18,7 @@ import bench_growth
 import bench_intake
 import bench_log
 import bench_mapping
+import bench_memory
 import bench_overload
 import bench_path
 import bench_peers
@@ -40,6 +41,7 @@ SUITE: dict[ModuleType, str] = {
     bench_path: "--requests 1500",
     bench_cost: "--requests 1500 --batches 30",
     bench_failover: "--rounds 1",
+    bench_memory: "--alerts 20000",
     bench_overload: "--seconds 3",
     bench_peers: "--requests 320 --rounds 1",
     bench_log: "--requests 600 --pairs 3",

@@ -315,7 +315,7 @@ def statements(engine: str, small: Life, large: Life) -> Iterator[Row]:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__)
     made.add_argument("--engine", choices=ENGINES, nargs="+", default=list(ENGINES))
-    made.add_argument("--correlations", type=int, nargs=2, default=[10_000, 1_000_000], help="a few and many")
+    made.add_argument("--correlations", type=int, nargs=2, default=[10_000, 200_000], help="a few and many")
     made.add_argument("--steps", type=int, default=200, help="of each kind in a round")
     made.add_argument("--rounds", type=int, default=5)
     made.add_argument("--write", action="store_true", help="into its section of docs/performance.md")
