@@ -9,6 +9,7 @@ server takes to store them. SQLite is given a parameter for each value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import groupby
@@ -17,11 +18,13 @@ from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Column, Connection, Dialect, LargeBinary, Table
+from sqlalchemy.exc import DataError
 
 from bridge.store.correlation_state import CorrelationState
 from bridge.store.engine import Conflict
 from bridge.store.tables import alerts, correlation_keys, correlations, deliveries, log_entries
 
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # in JSON, and not after a backslash that is text
 ROWS_PER_STATEMENT = 250  # SQLite takes 32,766 parameters
 
 Row = tuple[Any, ...]
@@ -241,7 +244,10 @@ def _given(tx: Connection, table: Table, columns: tuple[str, ...], rows: Sequenc
     text, binary = _recordset(tx.dialect, table, columns)
     plain = [dict(zip(columns, row, strict=True)) for row in rows]
     arrays = [[row.pop(name) for row in plain] for name in binary]
-    return text, (msgspec.json.encode(plain).decode(), *arrays)
+    encoded = msgspec.json.encode(plain).decode()
+    if "\\u0000" in encoded and NUL.search(encoded):  # the server would write what is around it into a log of its own
+        raise DataError(text, None, ValueError("PostgreSQL stores no text with a NUL character"))
+    return text, (encoded, *arrays)
 
 
 @cache

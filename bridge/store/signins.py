@@ -46,11 +46,11 @@ class SignIns:
 
     def flush(self) -> None:
         """Raises Transient as the store does; what was gathered is kept for the next time."""
+        now = self._store.moment()  # first: it may raise
         with self._lock:
             refused, self._refused = self._refused, {}
         if not refused:
             return
-        now = self._store.moment()
         entries = [_entry(*key, refused[key], now) for key in sorted(refused)]
         try:
             self._store.in_transaction(lambda tx: append(tx, *entries))

@@ -74,8 +74,8 @@ def listed(tx: Connection) -> list[Token]:
 
 
 def set_role(tx: Connection, name: str, role: TokenRole, *, actor: str, now: datetime) -> bool:
-    """False: it had that role. Raises Permanent("no_token", "token_revoked")."""
-    token = _usable(tx, name)
+    """False: it had that role. Raises Permanent("no_token", "token_revoked", "token_expired")."""
+    token = _usable(tx, name, now)
     if token.role is role:
         return False
     tx.execute(update(tokens).where(tokens.c.id == token.id).values(role=role.value))
@@ -93,11 +93,21 @@ def revoke(tx: Connection, name: str, *, reason: str, actor: str, now: datetime)
     return True
 
 
+def may_be(presented: str) -> bool:
+    """Whether it looks like a token of ours: nothing else is looked up."""
+    return presented.startswith(PREFIX) and len(presented) <= TOKEN_CHARACTERS_MAX
+
+
 def find(tx: Connection, presented: str) -> Token | None:
-    if not presented.startswith(PREFIX) or len(presented) > TOKEN_CHARACTERS_MAX:
+    if not may_be(presented):
         return None
     row = tx.execute(select(tokens).where(tokens.c.digest == _digest(presented))).one_or_none()
     return _token(row) if row is not None else None
+
+
+def hold(tx: Connection, token: Token) -> Token:
+    """As it is by now, held until the transaction ends: who ends it meanwhile waits."""
+    return _token(tx.execute(select(tokens).where(tokens.c.id == token.id).with_for_update()).one())
 
 
 def is_sign_in(token: Token, address: str, now: datetime) -> bool:
@@ -125,7 +135,8 @@ def _append(
 
 
 def _named(tx: Connection, name: str) -> Token | None:
-    row = tx.execute(select(tokens).where(tokens.c.name == name)).one_or_none()
+    """Held until the transaction ends: what is told of it is what it was."""
+    row = tx.execute(select(tokens).where(tokens.c.name == name).with_for_update()).one_or_none()
     return _token(row) if row is not None else None
 
 
@@ -136,10 +147,10 @@ def _required(tx: Connection, name: str) -> Token:
     return token
 
 
-def _usable(tx: Connection, name: str) -> Token:
+def _usable(tx: Connection, name: str, now: datetime) -> Token:
     token = _required(tx, name)
-    if token.revoked_at is not None:
-        raise Permanent("token_revoked", f"the token {name} is revoked, which is for good: create another")
+    if (state := token.state(now)) != "valid":
+        raise Permanent(f"token_{state}", f"the token {name} is {state}, which is for good: create another")
     return token
 
 

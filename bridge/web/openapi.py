@@ -79,7 +79,7 @@ def _get(what: str, roles: str, schema: dict[str, Any]) -> dict[str, Any]:
         "description": f"Roles: {roles}.",
         "responses": {
             "200": {"description": what, "content": {"application/json": {"schema": schema}}},
-            **dict.fromkeys(("400", "401", "403", "503"), _PROBLEM),
+            **dict.fromkeys(("400", "401", "403", "404", "503"), _PROBLEM),
         },
     }
 

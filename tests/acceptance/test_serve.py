@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from machine import Machine, machine
+from machine import Machine, direct, machine
 
 BRIDGE = (sys.executable, "-m", "bridge.cli")
 SOURCES = """\
@@ -218,6 +218,23 @@ def test_no_signal_starts_a_second_worker(bridge: Machine, number: signal.Signal
     os.kill(master, number)
     assert bridge.post("try", alert(f"Signal {number}")).status_code == 200
     assert only_child(master) == before
+
+
+def test_the_log_is_read_with_a_token_beside_deliveries_and_who_was_refused_is_told_at_the_stop(
+    own_bridge: Machine,
+) -> None:
+    bridge = own_bridge
+    words = ["token", "create", "siem", "--role", "auditor", "--config", str(bridge.config)]
+    made = subprocess.run([*BRIDGE, *words], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+    assert bridge.post("try", alert("Read")).status_code == 200
+    with direct() as http:
+        refused = http.get(f"{bridge.url}/api/v1/log", timeout=10)
+        read = http.get(f"{bridge.url}/api/v1/log", headers={"Authorization": f"Bearer {made}"}, timeout=10)
+    assert (refused.status_code, read.status_code) == (401, 200)
+    assert "delivered" in {one["entry"]["action"] for one in read.json()["entries"]}
+    assert bridge.stop("serve") == 0
+    told = bridge.command("log", "show", "--action", "sign_in_refused")
+    assert [(entry["reason"], entry["detail"]["requests"]) for entry in told] == [("no_token", 1)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

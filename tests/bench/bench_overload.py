@@ -7,8 +7,8 @@ processors that the load takes too. First it is found how much is accepted, with
 three times that comes at a fixed rate, whether answers come or not. 4 KB alerts, signed, each a problem of its own.
 
 What is too much waits, unread, for a thread: up to 1,000 connections of a process (gunicorn's limit), and then in the
-kernel's backlog. An alert's time in the app is from its first byte there to its answer; what it waited before stands in
-the sender's time.
+kernel's backlog. An alert's time in the app is from where the app is given it, its head read and its body not, to its
+answer; what it waited before stands in the sender's time.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
             flooded = run_flood(ports, int(offered * arguments.seconds), offered, "flood")
             stored = times_stored(database)
             resident = max(resident_bytes(pid, "VmHWM") for _, pid in processes)
-        yield from told(NAMES[engine], flooded, offered, stored, resident)
+        yield from told(NAMES[engine], flooded, stored, resident)
 
 
 def times_stored(database: str) -> dict[str, int]:
@@ -116,14 +116,16 @@ def times_stored(database: str) -> dict[str, int]:
     return {str(one.delivery_id): times[one.correlation] for one in found}
 
 
-def told(case: str, flooded: Flooded, offered: float, stored: dict[str, int], resident: int) -> Iterator[Row]:
-    """`offered`: deliveries a second."""
+def told(case: str, flooded: Flooded, stored: dict[str, int], resident: int) -> Iterator[Row]:
     if flooded.others:
         raise SystemExit(f"{case}: answered neither 200 nor 503: {flooded.others}")
     accepted = len(flooded.accepted)
+    ends = accepted + flooded.refused + flooded.given_up + flooded.broken + flooded.unsent
+    if ends != flooded.offered:
+        raise SystemExit(f"{case}: {flooded.offered} were offered, and {ends} are told of")
     excess = f"{flooded.refused:,} answered 503, {flooded.given_up:,} given up after 10 s, {flooded.broken:,} cut off"
     excess += f", {flooded.unsent:,} not sent for want of a connection"
-    rate = accepted / flooded.seconds
+    offered, rate = flooded.offered / flooded.sending, accepted / flooded.seconds
     yield Row(
         case=f"{case}: offered",
         command=COMMAND,

@@ -27,6 +27,7 @@ SECONDS_HEADER = b"x-seconds:"  # in the app
 @dataclass(slots=True)
 class Flooded:
     offered: int
+    sending: float = 0.0  # seconds until the last was due, and sent where it could be
     seconds: float = 0.0  # from the first that was due to the last answer
     unsent: int = 0  # no connection was free
     given_up: int = 0
@@ -81,6 +82,7 @@ class Flood:
             while sent < min(len(requests), int((now - began) * self._rate)):
                 self._send(requests[sent], self._ports[sent % len(self._ports)], began + sent / self._rate)
                 sent += 1
+                self._found.sending = time.perf_counter() - began
             for key, events in self._selector.select(1 / self._rate):
                 self._meet(key.data, events)
             self._give_up(time.perf_counter())
@@ -127,7 +129,7 @@ class Flood:
         first, head = head.partition(b"\r\n")[0].decode(), head.lower()
         if first.startswith("HTTP/1.1 200"):
             self._found.accepted.append(json.loads(body)["delivery"])
-            self._found.in_app.append(float(head.partition(SECONDS_HEADER)[2].partition(b"\r\n")[0] or "nan"))
+            self._found.in_app.append(float(head.partition(SECONDS_HEADER)[2].partition(b"\r\n")[0]))
             self._found.took.append(self._heard_at - line.due)
         elif first.startswith("HTTP/1.1 503"):
             self._found.refused += 1

@@ -11,12 +11,15 @@ from export_world import KEY, Log
 from flask import Flask
 from flask.testing import FlaskClient
 from intake_world import alert
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from bridge.errors import Transient
 from bridge.log.note import opened, verifier, vkey
+from bridge.store import tokens
+from bridge.store.log_list import log_page
 from bridge.store.signins import ADDRESSES_MAX, SignIns
-from bridge.web.api import ALLOWED, api
+from bridge.store.tables import log_entries
+from bridge.web.api import ALLOWED, AT_ONCE_MAX, LOG_PARAMETERS, api
 from bridge.web.app import create_app
 from bridge.web.openapi import PREFIX, document
 
@@ -204,7 +207,43 @@ def test_what_cannot_be_noted_is_not_shown(reader: Reader, monkeypatch: pytest.M
 
     monkeypatch.setattr("bridge.web.api.append", refuse)
     answer = reader.get("/log", status=503)
-    assert answer["message"] == "The database is read-only. Ask again."
+    assert answer["message"] == "The database does not do this now. Ask again; /readyz says why."
+
+
+def test_a_token_that_is_ended_while_a_page_is_read_is_shown_nothing(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader.sign_in()
+    reader.get("/log")
+
+    def ended_meanwhile(*given: Any, **more: Any) -> Any:
+        found = log_page(*given, **more)
+        reader.log.store.in_transaction(
+            lambda tx: tokens.revoke(tx, "siem", reason="", actor="cli:robin", now=reader.clock())
+        )
+        return found
+
+    monkeypatch.setattr("bridge.web.api.log_page", ended_meanwhile)
+    assert reader.get("/log", status=401)["code"] == "revoked_token"
+    assert len(reader.told("log_read")) == 1
+
+
+def test_more_readers_than_there_are_turns_are_told_to_come_again(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader.sign_in()
+    monkeypatch.setattr("bridge.web.api.AT_ONCE_MAX", 0)
+    other = create_app(api(store=reader.log.store, signins=reader.signins, clock=reader.clock)).test_client()
+    answer = other.get(f"{PREFIX}/log", headers={"Authorization": f"Bearer {reader.token}"})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+
+
+def test_a_turn_is_given_back_however_a_request_ends(reader: Reader) -> None:
+    reader.sign_in()
+    for _ in range(AT_ONCE_MAX + 1):
+        reader.get("/log?limit=1")
+        reader.get("/log?limit=0", status=400)
+        reader.get("/log", status=401, Authorization="Bearer ibt_guess")
 
 
 # --- what is told
@@ -221,6 +260,23 @@ def test_the_pages_have_every_entry_once_the_newest_first(reader: Reader) -> Non
     assert found == list("gfedcba")
 
 
+@pytest.mark.parametrize(("bound", "value"), [("LOOKED_AT_MAX", 2), ("PAGE_BYTES_MAX", 150)])
+def test_a_page_ends_early_where_it_would_be_much_work_and_the_next_goes_on(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+) -> None:
+    reader.sign_in()
+    reader.log.write(*"abcdefg")
+    monkeypatch.setattr(f"bridge.store.log_list.{bound}", value)
+    path, found, pages = "/log?action=resumed", [], 0
+    while path:
+        page = reader.get(path)
+        found += [entry["entry"]["actor"] for entry in page["entries"]]
+        path = (page["next"] or "").removeprefix(PREFIX)
+        pages += 1
+    assert found == list("gfedcba")
+    assert pages > 3
+
+
 def test_an_entry_has_the_index_under_which_it_is_sealed(reader: Reader) -> None:
     reader.sign_in()
     reader.log.write("a")
@@ -232,10 +288,10 @@ def test_an_entry_has_the_index_under_which_it_is_sealed(reader: Reader) -> None
 def test_an_entry_is_told_as_it_is_stored(reader: Reader) -> None:
     reader.sign_in()
     reader.log.write("a")
-    stored = dict(reader.log.stored())
-    told = {one["id"]: one["entry"] for one in reader.get("/log?action=resumed")["entries"]}
-    assert list(told.items()) == [(number, stored[number]) for number in told]
-    assert told
+    with reader.log.store.reading() as tx:
+        stored = tx.execute(select(log_entries.c.entry).where(log_entries.c.action == "resumed")).scalar_one()
+    answer = reader.http.get(f"{PREFIX}/log", headers={"Authorization": f"Bearer {reader.token}"})
+    assert bytes(stored) in answer.data
 
 
 def test_the_entries_of_a_correlation_are_found_with_its_deliveries(reader: Reader) -> None:
@@ -283,6 +339,7 @@ def test_the_checkpoint_is_the_signed_note(reader: Reader) -> None:
         ("source=" + "x" * 1001, "source is empty, longer than 1000 characters"),
         ("source=a%00b", "or has a zero byte"),
         ("action=nonsense", "nonsense is no action; known: delivered, "),
+        ("since=2026-11-26T00:00:00Z&until=2026-11-26T00:00:00Z", "since is not before until"),
         ("actor=a", "There is no parameter actor; known: limit, "),
     ],
 )
@@ -294,7 +351,8 @@ def test_a_query_that_cannot_be_heeded_is_refused_with_a_sentence(reader: Reader
 def test_everything_is_described_and_nothing_else(reader: Reader) -> None:
     reader.sign_in()
     described = reader.get("/openapi.json")
-    assert described == json.loads(json.dumps(document()))
+    (parameters,) = (one["get"]["parameters"] for one in described["paths"].values() if "parameters" in one["get"])
+    assert tuple(one["name"] for one in parameters) == LOG_PARAMETERS
     assert set(described["paths"]) == {rule.rule for rule in reader.app.url_map.iter_rules()}
 
 

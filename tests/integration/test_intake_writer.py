@@ -32,12 +32,12 @@ def library(store: Store) -> Library:
     return library_of(store)
 
 
-def poisonous(library: Library) -> PreparedDelivery:
-    """Its mapping made a status of what cannot be stored as text in either database."""
+def poisonous(library: Library, text: str = "\ud800") -> PreparedDelivery:
+    """Its mapping made of it what cannot be stored as text: unless told otherwise, in either database."""
     healthy = delivery(library, alert(rule="poison"))
     mapped = healthy.alerts[0].mapped
     assert mapped is not None
-    broken = replace(healthy.alerts[0], mapped=structs.replace(mapped, correlation_text="\ud800"))
+    broken = replace(healthy.alerts[0], mapped=structs.replace(mapped, correlation_text=text))
     return replace(healthy, alerts=(broken,))
 
 
@@ -94,6 +94,17 @@ def test_a_poisonous_delivery_does_not_hurt_its_neighbours(store: Store, library
     assert [answer.alerts[0].outcome for answer in answers] == ["accepted", "quarantined", "accepted"]
     assert answers[1].alerts[0].reason.startswith("unstorable: ")
     assert [row.last_seq for row in rows(store, correlations)] == [2]
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\\\0", "\\u0000", "\\\\u0000"])
+def test_a_zero_character_is_refused_where_it_cannot_be_stored_and_one_that_is_only_spelled_is_not(
+    store: Store, library: Library, text: str
+) -> None:
+    with running_writer(store) as writer:
+        answer = writer.submit(poisonous(library, text))
+    stored = store.is_sqlite or "\0" not in text
+    assert answer.alerts[0].outcome == ("accepted" if stored else "quarantined")
+    assert [row.correlation_text for row in rows(store, correlations)] == ([text] if stored else [])
 
 
 def test_a_refusal_of_the_database_is_logged_with_its_code_and_place(

@@ -93,14 +93,17 @@ def test_without_tokens_the_list_says_what_that_means(log: Log) -> None:
         (("create", "new"), 2, "--role"),
         (("role", "nobody", "admin"), 1, "there is no token nobody: see `bridge token list`"),
         (("role", "gone", "admin"), 1, "is revoked, which is for good"),
+        (("role", "old", "admin"), 1, "the token old is expired, which is for good"),
         (("revoke", "nobody"), 1, "there is no token nobody"),
         (("revoke", "siem", "--reason", "\udcff"), 2, "is no UTF-8"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(log: Log, words: tuple[str, ...], status: int, says: str) -> None:
-    for name in ("siem", "gone"):
+    for name in ("siem", "gone", "old"):
         log.run("token", "create", name, "--role", "auditor")
     log.run("token", "revoke", "gone")
+    with log.store.transaction() as tx:
+        tx.execute(tokens.update().where(tokens.c.name == "old").values(expires_at=log.store.now(tx)))
     assert says in " ".join(log.run("token", *words, status=status).split())
 
 
