@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 BEGIN = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 NEVER = float("inf")
+SLEEPS_MAX = 8_000  # of all tasks of a seed: several times what any takes that comes to rest
 
 
 class Died(BaseException):
@@ -73,6 +74,7 @@ class Scheduler:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
         self._until = 0.0
+        self.sleeps = 0
         self._back = threading.Lock()
         self._back.acquire()
 
@@ -105,10 +107,14 @@ class Scheduler:
                 heapq.heappop(self._events)[2]()
             else:
                 self._turn(task)
+            assert self.sleeps <= SLEEPS_MAX, f"it does not come to rest: {SLEEPS_MAX:,} steps were taken"
 
     def sleep(self, seconds: float) -> None:
         """The running task goes on so much later; others may run meanwhile. Raises Died if killed meanwhile."""
         task = self._running()
+        self.sleeps += 1
+        if self.sleeps > SLEEPS_MAX:
+            raise Died  # so that `run` goes on, and tells it
         task.wake_at = self.timeline.seconds + seconds
         others = min((one.wake_at for one in self._tasks if one is not task), default=NEVER)
         event = self._events[0][0] if self._events else NEVER
