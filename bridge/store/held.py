@@ -10,6 +10,7 @@ from enum import StrEnum
 from bridge.correlation.policy import Episode
 from bridge.correlation.progress import Pending, Progress, fold
 
+WINDOW_OVER = "late_commit_window_over"  # outcome_code of a write that was given up: it may still be applied one day
 UNSETTLED = "lease_lost"  # outcome_code of a write that was applied, but settled by nobody: the next holder looks it up
 
 
@@ -101,6 +102,7 @@ class Doubt:
     known: bool  # we were told that it was not applied: look all the same, but wait for nothing
     code: str  # of the outcome that is open; "": nothing was noted, as after a crash
     made: str | None  # sys_id of a record that a create which was not applied has made all the same
+    # Of a create that was sent several times: what the first said that may have made it. What came later is told anew.
     settlement: Settlement
     fields: dict[str, str]
 

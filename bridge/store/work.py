@@ -21,6 +21,7 @@ from bridge.store.due import first_due, is_due
 from bridge.store.held import (
     GONE,
     UNSETTLED,
+    WINDOW_OVER,
     AlertSource,
     Doubt,
     Held,
@@ -75,6 +76,20 @@ _LAST_BEGUN = (
 )
 _LAST_INTENT = select(intents).where(intents.c.incident == _OF).order_by(intents.c.id.desc()).limit(1)
 _FIRST_INTENT = select(func.min(intents.c.started_at, type_=Instant())).where(intents.c.incident == _OF)
+_FIRST_THAT_MAY_HAVE_MADE_IT = (
+    select(intents)
+    .where(
+        intents.c.incident == _OF,
+        intents.c.operation == Kind.CREATE.value,
+        or_(
+            intents.c.outcome.is_(None),
+            intents.c.outcome.in_(("ambiguous", "applied")),
+            intents.c.outcome_code == WINDOW_OVER,
+        ),
+    )
+    .order_by(intents.c.id)
+    .limit(1)
+)
 _ALERTS = (
     select(alerts.c.delivery_id, alerts.c.position, alerts.c.correlation_id, alerts.c.revision_id, delivered)
     .join(deliveries, deliveries.c.id == alerts.c.delivery_id)
@@ -299,6 +314,10 @@ def doubt_of(tx: Connection, incident: int) -> Doubt | None:
     known = row.outcome not in (None, "ambiguous", "applied")
     if known and row.operation != Kind.CREATE.value:
         return None
+    made = row.sys_id if known else None
+    said = row
+    if row.operation == Kind.CREATE.value and made is None:
+        said = tx.execute(_FIRST_THAT_MAY_HAVE_MADE_IT, {"of": incident}).first() or row
     return Doubt(
         id=row.id,
         correlation=row.correlation,
@@ -308,9 +327,9 @@ def doubt_of(tx: Connection, incident: int) -> Doubt | None:
         deadline=row.deadline,
         known=known,
         code=row.outcome_code or "",
-        made=row.sys_id if known else None,
-        settlement=decode(row.settlement, Settlement),
-        fields=decode(row.fields, dict[str, str]),
+        made=made,
+        settlement=decode(said.settlement, Settlement),
+        fields=decode(said.fields, dict[str, str]),
     )
 
 

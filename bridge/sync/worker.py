@@ -30,7 +30,7 @@ from bridge.settings import Mode, Target
 from bridge.store import additions, brake, coalescing, joins, orders, telling, work
 from bridge.store import settle as settling
 from bridge.store.engine import Store
-from bridge.store.held import Doubt, Held, Lease, Part, Settlement
+from bridge.store.held import WINDOW_OVER, Doubt, Held, Lease, Part, Settlement
 from bridge.store.reconciling import looks_first
 from bridge.store.settle import LeaseLost
 from bridge.store.work import LEASE
@@ -229,7 +229,7 @@ class Worker:
             self._ledger.wait_for_late_commit(held, doubt, now, until)
             return True
         with self._store.transaction("window_over") as tx:
-            settling.record_outcome(tx, doubt.id, "not_applied", now, code="late_commit_window_over")
+            settling.record_outcome(tx, doubt.id, "not_applied", now, code=WINDOW_OVER)
             detail = {"intent": doubt.id, "operation": doubt.operation}
             append(tx, telling.entry(held, Action.LOOKED_UP, now, outcome="not_applied", detail=detail))
         return False

@@ -54,3 +54,13 @@ def test_what_a_lost_create_made_is_taken_though_a_person_has_closed_it_since(wo
     world.person(**CLOSES)
     world.watch(minutes=10, step=5)
     assert (states(world), world.row().last_decision) == (["7"], "nothing: closed_by_person")
+
+
+def test_what_an_earlier_create_made_says_what_that_one_said_and_what_came_later_is_told(world: World) -> None:
+    world.fail(FaultKind.LATE_COMMIT, "POST", seconds=400)  # later than it is waited for
+    world.fire(level="low")
+    world.idle()
+    world.fire(level="critical")
+    world.fail(FaultKind.DROPPED, "POST")
+    world.pass_time(minutes=10, step=10)
+    assert (states(world), world.record()["impact"]) == (["1"], "1")
