@@ -90,6 +90,14 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a write sent, and what is settled once it has been applied."""
+
+    settlement: Settlement
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
     """An intent to be looked up before anything is sent: its outcome is not known, or it was a create that failed."""
 
@@ -102,9 +110,8 @@ class Doubt:
     known: bool  # we were told that it was not applied: look all the same, but wait for nothing
     code: str  # of the outcome that is open; "": nothing was noted, as after a crash
     made: str | None  # sys_id of a record that a create which was not applied has made all the same
-    # Of a create that was sent several times: what the first said that may have made it. What came later is told anew.
-    settlement: Settlement
-    fields: dict[str, str]
+    said: Said
+    earlier: tuple[Said, ...]  # creates before it that may have made the record, the newest first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

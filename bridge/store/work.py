@@ -29,6 +29,7 @@ from bridge.store.held import (
     Lease,
     Member,
     Part,
+    Said,
     Seen,
     Settlement,
     WrittenField,
@@ -38,6 +39,7 @@ from bridge.store.tables import alerts, correlations, delivered, deliveries, epi
 from bridge.typed import decode
 
 LEASE = timedelta(seconds=120)
+EARLIER_CREATES_MAX = 10  # of one incident, each lost for longer than it is waited for
 
 # Statements of every round are made once: making one takes longer than running it.
 _OF: BindParameter[int] = bindparam("of")
@@ -76,10 +78,11 @@ _LAST_BEGUN = (
 )
 _LAST_INTENT = select(intents).where(intents.c.incident == _OF).order_by(intents.c.id.desc()).limit(1)
 _FIRST_INTENT = select(func.min(intents.c.started_at, type_=Instant())).where(intents.c.incident == _OF)
-_FIRST_THAT_MAY_HAVE_MADE_IT = (
-    select(intents)
+_EARLIER_CREATES = (
+    select(intents.c.settlement, intents.c.fields)
     .where(
         intents.c.incident == _OF,
+        intents.c.id < bindparam("before"),
         intents.c.operation == Kind.CREATE.value,
         or_(
             intents.c.outcome.is_(None),
@@ -87,8 +90,8 @@ _FIRST_THAT_MAY_HAVE_MADE_IT = (
             intents.c.outcome_code == WINDOW_OVER,
         ),
     )
-    .order_by(intents.c.id)
-    .limit(1)
+    .order_by(intents.c.id.desc())
+    .limit(EARLIER_CREATES_MAX)
 )
 _ALERTS = (
     select(alerts.c.delivery_id, alerts.c.position, alerts.c.correlation_id, alerts.c.revision_id, delivered)
@@ -315,9 +318,9 @@ def doubt_of(tx: Connection, incident: int) -> Doubt | None:
     if known and row.operation != Kind.CREATE.value:
         return None
     made = row.sys_id if known else None
-    said = row
+    earlier = []
     if row.operation == Kind.CREATE.value and made is None:
-        said = tx.execute(_FIRST_THAT_MAY_HAVE_MADE_IT, {"of": incident}).first() or row
+        earlier = [_said(one) for one in tx.execute(_EARLIER_CREATES, {"of": incident, "before": row.id})]
     return Doubt(
         id=row.id,
         correlation=row.correlation,
@@ -328,9 +331,13 @@ def doubt_of(tx: Connection, incident: int) -> Doubt | None:
         known=known,
         code=row.outcome_code or "",
         made=made,
-        settlement=decode(said.settlement, Settlement),
-        fields=decode(said.fields, dict[str, str]),
+        said=_said(row),
+        earlier=tuple(earlier),
     )
+
+
+def _said(row: Row[*tuple[Any, ...]]) -> Said:
+    return Said(settlement=decode(row.settlement, Settlement), fields=decode(row.fields, dict[str, str]))
 
 
 def _alert(tx: Connection, member: Member) -> AlertSource | None:

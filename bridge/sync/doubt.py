@@ -11,7 +11,7 @@ from bridge.errors import Permanent
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import CORRELATION_ID, Target
-from bridge.store.held import Doubt, Held
+from bridge.store.held import Doubt, Held, Said
 from bridge.store.strays import CLOCKS_APART_MAX, created_at
 from bridge.sync.reading import ENDED_STATES, JOURNAL_FIELDS
 
@@ -54,8 +54,22 @@ def look_again(
     noted = table.has_note(target.table, sys_id, doubt.ref, deadline=deadline)
     if noted is False:
         return None
-    record = table.read(target.table, sys_id, fields=doubt.fields, deadline=deadline)
-    return Found(record=record) if noted or record is None or _shows(record, doubt.fields) else None
+    record = table.read(target.table, sys_id, fields=doubt.said.fields, deadline=deadline)
+    return Found(record=record) if noted or record is None or _shows(record, doubt.said.fields) else None
+
+
+def said_of(table: TableApi, target: Target, found: Found, doubt: Doubt, *, deadline: float) -> Said:
+    """Which of several creates has made the record: the one of which it shows most. Not the last, where one before it
+    was applied later than it was waited for: what that one did not say is still to be told.
+    """
+    several = (doubt.said, *doubt.earlier)
+    if len(several) == 1 or found.record is None:
+        return doubt.said
+    names = {name for said in several for name in said.fields} - JOURNAL_FIELDS
+    record = table.read(target.table, found.record.sys_id, fields=sorted(names), deadline=deadline)
+    if record is None:  # gone meanwhile: the next round notices
+        return doubt.said
+    return max(several, key=lambda said: sum(record.text(name) == said.fields.get(name) for name in names))
 
 
 def _made(

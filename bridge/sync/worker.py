@@ -36,7 +36,7 @@ from bridge.store.settle import LeaseLost
 from bridge.store.work import LEASE
 from bridge.sync.additions import Additions
 from bridge.sync.alert import Alerts
-from bridge.sync.doubt import Found, id_taken, look_again, there_already
+from bridge.sync.doubt import Found, id_taken, look_again, said_of, there_already
 from bridge.sync.fields import Writing, fields_for
 from bridge.sync.hastening import Hastening
 from bridge.sync.ledger import Ledger
@@ -220,8 +220,9 @@ class Worker:
         )
         until = window_end(doubt.deadline, target.late_commit)
         if found is not None:
-            found = replace(found, left_state=doubt.fields.get("state") or FIRST_STATE[target.table])
-            self._ledger.applied(held, doubt.id, doubt.settlement, found, sent=doubt.fields, looked_up=True)
+            said = said_of(self._tables[target.instance], target, found, doubt, deadline=self._deadline())
+            found = replace(found, left_state=said.fields.get("state") or FIRST_STATE[target.table])
+            self._ledger.applied(held, doubt.id, said.settlement, found, sent=said.fields, looked_up=True)
             return True
         if doubt.known:
             return False

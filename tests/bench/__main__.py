@@ -42,16 +42,16 @@ SUITE: dict[ModuleType, str] = {
     bench_cost: "--requests 1500 --batches 30",
     bench_failover: "--rounds 1",
     bench_memory: "--alerts 20000",
-    bench_overload: "--seconds 3",
+    bench_overload: "--seconds 2",
     bench_peers: "--requests 320 --rounds 1",
-    bench_log: "--requests 600 --pairs 3",
-    bench_sync: "--problems 200 --probes 10",
-    bench_storm: "--alerts 10000 --problems 100",
+    bench_log: "--requests 300 --pairs 2",
+    bench_sync: "--problems 80 --probes 5",
+    bench_storm: "--alerts 4000 --problems 40",
     bench_mapping: "--rounds 10 --calls 100",
-    bench_plan: "--alerts 5000",
-    bench_verify: "--entries 50000",
+    bench_plan: "--alerts 2000",
+    bench_verify: "--entries 20000",
     bench_start: "--runs 3",
-    bench_growth: "--correlations 1000 20000 --steps 50 --rounds 3",
+    bench_growth: "--correlations 1000 5000 --steps 20 --rounds 1",
 }
 
 

@@ -64,3 +64,16 @@ def test_what_an_earlier_create_made_says_what_that_one_said_and_what_came_later
     world.fail(FaultKind.DROPPED, "POST")
     world.pass_time(minutes=10, step=10)
     assert (states(world), world.record()["impact"]) == (["1"], "1")
+
+
+def test_what_the_last_of_several_creates_made_says_what_that_one_said(world: World) -> None:
+    world.fail(FaultKind.DROPPED, "POST")
+    world.fire(level="low")
+    world.idle()
+    world.fire(level="high")
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
+    world.pass_time(minutes=10, step=10)
+    assert (states(world), world.record()["impact"]) == (["1"], "2")
+    world.fire(level="critical")
+    world.pass_time(minutes=1, step=10)
+    assert world.record()["impact"] == "1"

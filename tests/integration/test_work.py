@@ -307,7 +307,7 @@ def test_which_creates_the_next_holder_looks_up(
         later = hold(tx, lease)
     assert (later.doubt is not None) is doubted
     if later.doubt is not None:
-        assert (later.doubt.id, later.doubt.known, later.doubt.fields) == (intent, known, {"impact": "1"})
+        assert (later.doubt.id, later.doubt.known, later.doubt.said.fields) == (intent, known, {"impact": "1"})
 
 
 def test_what_was_found_applied_is_not_unlearned(store: Store, library: Library) -> None:
