@@ -22,6 +22,7 @@ ALERTMANAGER = "prometheus-alertmanager"  # Debian's package and program
 SMALL = {
     "bench_intake": ("--requests 40 --rounds 1 --batches 2", 4),
     "bench_postgres": ("--requests 40 --rounds 1", 3),
+    "bench_switches": ("--requests 40 --rounds 1", 0),
     "bench_path": ("--requests 40", 0),
     "bench_cost": ("--requests 40 --batches 2", 0),
     "bench_failover": ("--rounds 1", 9),

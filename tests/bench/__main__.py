@@ -26,6 +26,7 @@ import bench_plan
 import bench_postgres
 import bench_start
 import bench_storm
+import bench_switches
 import bench_sync
 import bench_verify
 import page
@@ -38,6 +39,7 @@ from bridge.wiring import utc_now
 SUITE: dict[ModuleType, str] = {
     bench_intake: "--requests 1500 --rounds 1 --batches 50",
     bench_postgres: "--requests 1500 --rounds 1",
+    bench_switches: "--requests 300 --rounds 1",
     bench_path: "--requests 1500",
     bench_cost: "--requests 1500 --batches 30",
     bench_failover: "--rounds 1",
