@@ -1,4 +1,5 @@
-"""What an alert costs: processor time of the process that takes it in and of PostgreSQL, and bytes of its WAL.
+"""What an alert costs: processor time of the process that takes it in and of PostgreSQL, and bytes of its WAL; and what
+compressing its body would.
 
     python tests/bench/bench_cost.py [--requests N] [--batches N]
 
@@ -13,6 +14,7 @@ import contextlib
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
 import psycopg
 from bench_intake import processor_seconds, served
-from loads import ALERTS_PER_BATCH, run_load
+from loads import ALERTS_PER_BATCH, MAPPINGS, run_load
 from postgres import Postgres, postgres
 from row import Row, show
 
@@ -33,6 +35,7 @@ from bridge.store.engine import open_store
 from bridge.wiring import utc_now
 
 COMMAND = Path(__file__).name
+COMPRESSIONS = 20  # of each body
 WARM = 200  # deliveries before it is measured
 # As the table, and docs/scaling.md, name them.
 SINGLE, BATCH = "one of 4 KB a delivery", f"{ALERTS_PER_BATCH} of 1 KB a delivery"
@@ -79,6 +82,7 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     yield Row(case=SEALED, command=COMMAND, measured=seconds / sealed * 1e6, unit="µs")
     entries = sealed / (WARM + arguments.requests + arguments.batches)
     yield Row(case=ENTRIES, command=COMMAND, measured=entries, unit="entries")
+    yield from compressed([file.read_bytes() for file in sorted((MAPPINGS / "samples").iterdir())])
 
 
 def told(load: str, spent: Spent, alerts: int, floor: float | None) -> Iterator[Row]:
@@ -96,6 +100,26 @@ def told(load: str, spent: Spent, alerts: int, floor: float | None) -> Iterator[
     yield Row(case=DATABASE + load, command=COMMAND, measured=spent.database / alerts * 1e6, unit="µs")
     yield Row(case=WAL + load, command=COMMAND, measured=spent.wal / alerts / 1e3, unit="KB")
     yield Row(case=STORED + load, command=COMMAND, measured=spent.stored / alerts / 1e3, unit="KB")
+
+
+def compressed(bodies: list[bytes]) -> Iterator[Row]:
+    """The fastest level: others take no fewer bytes that matter."""
+    before = time.process_time()
+    for _ in range(COMPRESSIONS):
+        sizes = [len(zlib.compress(body, 1)) for body in bodies]
+    seconds = (time.process_time() - before) / COMPRESSIONS / len(bodies)
+    case = "A sample that comes with the mappings compressed, zlib level 1"
+    yield Row(case=case, command=COMMAND, measured=seconds * 1e6, unit="µs")
+    size, whole = sum(sizes) / len(bodies) / 1e3, sum(map(len, bodies)) / len(bodies) / 1e3
+    yield Row(
+        case=f"{case}: its size",
+        command=COMMAND,
+        measured=size,
+        unit="KB",
+        beside="as it came",
+        beside_measured=whole,
+        ratio=size / whole,
+    )
 
 
 def seal_all(url: str) -> tuple[int, float]:

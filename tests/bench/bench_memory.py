@@ -1,4 +1,4 @@
-"""What a process of the bridge keeps in memory, after each hundred thousand of a million alerts.
+"""What a process of the bridge keeps in memory, after each hundred thousand of a million alerts; and what on disk.
 
     python tests/bench/bench_memory.py [--alerts N]
 
@@ -37,6 +37,7 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
         for step in range(STEPS):
             run_load([port], "batch", deliveries, f"step{step}")
             resident.append(resident_bytes(worker) / 1e6)
+        stored = sum(file.stat().st_size for file in Path(folder).iterdir())
     alerts = deliveries * STEPS * ALERTS_PER_BATCH
     yield Row(
         case=f"SQLite: resident memory after {alerts:,} alerts",
@@ -53,6 +54,12 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     slope = (half[-1] - half[0]) / ((len(half) - 1) * alerts / STEPS) * 1e6
     yield Row(
         case="SQLite: growth of it in the second half", command=COMMAND, measured=slope, unit="MB a million alerts"
+    )
+    yield Row(
+        case=f"SQLite: what an alert adds to the database, {ALERTS_PER_BATCH} of 1 KB a delivery",
+        command=COMMAND,
+        measured=stored / alerts / 1e3,
+        unit="KB",
     )
 
 
