@@ -186,7 +186,7 @@ def split(tx: Connection, correlation: int, *, actor: str, now: datetime) -> Non
     remain = (
         select(episodes.c.correlation)
         .join(correlations, correlations.c.id == episodes.c.correlation)
-        .where(episodes.c.incident == incident.id, episodes.c.part == Part.OPENED.value)
+        .where(episodes.c.incident == incident.id, episodes.c.part.not_in(GONE))
         .where(episodes.c.number == correlations.c.episode, ~correlations.c.waits_for_person)
     )
     tx.execute(update(correlations).where(correlations.c.id.in_(remain)).values(due_at=now))  # to tell it, or to close

@@ -34,8 +34,8 @@ _LOOK_AT = select(incidents.c.look_at).where(incidents.c.id == _OF)
 _ELSEWHERE = (
     select(incidents.c.id)
     .where(
-        incidents.c.target == bindparam("target"),
         incidents.c.sys_id == bindparam("sys_id"),
+        incidents.c.target.not_in(bindparam("elsewhere", expanding=True)),
         incidents.c.id != _OF,
     )
     .limit(1)
@@ -302,9 +302,11 @@ def unreadable(tx: Connection, lease: Lease, error: BridgeError, now: datetime) 
     append(tx, told, said=error.message)
 
 
-def known_elsewhere(tx: Connection, target: str, sys_id: str, *, but: int) -> bool:
-    """Whether another incident row of ours is this record: another episode, not a hit."""
-    return tx.execute(_ELSEWHERE, {"of": but, "target": target, "sys_id": sys_id}).first() is not None
+def known_elsewhere(tx: Connection, sys_id: str, *, but: int, elsewhere: Collection[str]) -> bool:
+    """Whether another incident row of ours is this record: another episode, not a hit. It may be of another target, one
+    that was renamed too; `elsewhere`: targets at other instances.
+    """
+    return tx.execute(_ELSEWHERE, {"of": but, "sys_id": sys_id, "elsewhere": list(elsewhere)}).first() is not None
 
 
 def written_after(

@@ -237,8 +237,9 @@ class Worker:
 
     def _is_known(self, target: Target, record: Record, held: Held) -> bool:
         """Another episode's record is neither a hit nor a twin."""
+        elsewhere = [name for name, other in self._targets.items() if other.instance != target.instance]
         with self._store.glance() as tx:
-            return settling.known_elsewhere(tx, target.name, record.sys_id, but=held.incident.id)
+            return settling.known_elsewhere(tx, record.sys_id, but=held.incident.id, elsewhere=elsewhere)
 
     def _is_ours(self, target: Target, record: Record, held: Held) -> bool:
         correlation_id = held.incident.correlation_id

@@ -148,18 +148,22 @@ class World:
             stopping=stopping,
         )
 
-    def another_worker(self, target: Target) -> Worker:
+    def aim_at(self, *targets: Target) -> None:
+        """Work goes on with these; the reconciler goes on with what it had."""
+        self.worker = self.another_worker(*targets)
+
+    def another_worker(self, *targets: Target) -> Worker:
         return Worker(
             store=self.store,
             alerts=Alerts(self.store, self.library),
-            targets={target.name: target},
+            targets={target.name: target for target in targets},
             tables={"test": TableApi(self._client)},
             reading_of=lambda _instance: self.reading,
             installation=INSTALLATION,
             metrics=Metrics(),
             monotonic=self.clock.monotonic,
             jitter=lambda: 0.0,
-            held=lambda: frozenset([target.name]) if self._client.held else frozenset(),
+            held=lambda: frozenset([target.name for target in targets]) if self._client.held else frozenset(),
         )
 
     # --- what happens to it

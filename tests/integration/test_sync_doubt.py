@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from intake_world import library_of
 from reconciler_world import CLOSES, states, twin
-from sync_world import World, itsm
+from sync_world import PROBE, World, itsm
 
 from bridge.simulator.faults import FaultKind
 
@@ -77,3 +78,19 @@ def test_what_the_last_of_several_creates_made_says_what_that_one_said(world: Wo
     world.fire(level="critical")
     world.pass_time(minutes=1, step=10)
     assert world.record()["impact"] == "1"
+
+
+def test_a_create_that_went_wrong_is_not_taken_to_have_made_what_another_target_opened_just_before(
+    world: World,
+) -> None:
+    """Both write the same table. The times tell nothing here, for clocks may be so far apart."""
+    world.fire(level="low")
+    world.idle()
+    world.person(**CLOSES)
+    world.clock.advance(minutes=1)
+    world.library = library_of(world.store, PROBE.replace("{to: itsm,", "{to: major,"))
+    world.aim_at(itsm(), itsm(name="major"))
+    world.fail(FaultKind.RATE_LIMIT, "POST", seconds=1, times=2)
+    world.fire(level="critical")
+    world.pass_time(minutes=10, step=10)
+    assert (states(world), world.row().open) == (["7", "1"], True)

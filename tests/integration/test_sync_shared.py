@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from reconciler_world import CLOSES
 from sync_world import World
-from test_sync_join import join, parts, split
+from test_sync_join import join, parts, split, told
 
 from bridge.errors import Permanent
 from bridge.simulator.faults import FaultKind
@@ -64,6 +64,26 @@ def test_the_last_problem_of_an_open_incident_is_not_taken_out(world: World) -> 
     assert refused.value.code == "nobody_remains"
     world.person(**CLOSES)
     world.turn()
+
+
+def test_what_is_taken_out_is_told_where_whoever_it_was_opened_for_has_moved_on(world: World) -> None:
+    join(world)
+    for rule in ("r1", "r2", "r3"):
+        world.fire(rule, host="web-1")
+        world.idle()
+    world.person(**CLOSES)
+    world.turn()
+    world.fire("r1", host="web-2", level="critical")  # it moves on
+    world.idle()
+    world.person(state="2")
+    world.turn()
+    world.resolve("r2", host="web-1")
+    world.idle()
+    split(world, "r3")
+    world.idle()
+    assert told(world)[-1].startswith("r3 was taken out of this incident")
+    world.resolve("r3", host="web-1")
+    world.idle()
 
 
 def test_a_create_locks_its_correlation_before_its_keys(anywhere: World, monkeypatch: pytest.MonkeyPatch) -> None:
