@@ -46,12 +46,21 @@ def decode(raw: bytes) -> Document:
         return Document(_decode_slowly(raw), within_limits=False)  # it names the fault, or finds none
     if not _is_provably_clean(raw, again):
         return Document(_decode_slowly(raw), within_limits=False)
-    small = len(again) <= STRING_BYTES_MAX and again.count(b'"') <= 2 * KEYS_MAX
-    return Document(value, small and _nests_within(again))
+    return Document(value, _keeps_limits(again))
 
 
 def refuse_beyond_limits(alert: Json) -> None:
     """The limits of one alert. Raises Unmappable: too_deep, too_many_keys, string_too_long."""
+    try:
+        proven = _keeps_limits(msgspec.json.encode(alert))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        proven = False  # the look at every value names the fault, or finds none
+    if not proven:
+        _refuse_slowly(alert)
+
+
+def _refuse_slowly(alert: Json) -> None:
+    """The same, by a look at every value: ten times slower."""
     level, keys = [alert], 0
     for depth in range(NESTING_MAX + 1):
         if depth == NESTING_MAX and any(type(node) in (dict, list) for node in level):
@@ -80,6 +89,11 @@ def _is_provably_clean(raw: bytes, again: bytes) -> bool:
     if raw.count(b'"') != again.count(b'"'):
         return False
     return b"\\u00" not in raw or not (b"\\u0022" in raw or b"\\u0000" in raw)
+
+
+def _keeps_limits(written: bytes) -> bool:
+    """That JSON as msgspec writes it keeps the limits of one alert; false where that is not proven."""
+    return len(written) <= STRING_BYTES_MAX and written.count(b'"') <= 2 * KEYS_MAX and _nests_within(written)
 
 
 def _nests_within(raw: bytes) -> bool:

@@ -188,7 +188,7 @@ def units(value: str) -> list[int]:
     return [int.from_bytes(raw[at : at + 2], "big") for at in range(0, len(raw), 2)]
 
 
-def outcome(raw: bytes, read: object) -> object:
+def outcome(raw: object, read: object) -> object:
     try:
         return read(raw)  # type: ignore[operator]
     except Unmappable as error:
@@ -209,4 +209,14 @@ def test_what_is_known_to_keep_the_limits_does(raw: bytes) -> None:
     except Unmappable:
         return
     if decoded.within_limits:
-        refuse_beyond_limits(decoded.value)
+        document._refuse_slowly(decoded.value)
+
+
+@given(raw=written())
+def test_a_quick_look_refuses_what_a_look_at_every_value_refuses(raw: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for limit, low in (("NESTING_MAX", 3), ("KEYS_MAX", 2), ("STRING_BYTES_MAX", 16)):
+            patch.setattr(document, limit, low)
+        alert = outcome(raw, lambda raw: decode(raw).value)
+        looks = [outcome(alert, look) for look in (refuse_beyond_limits, document._refuse_slowly)]
+        assert looks[0] == looks[1]
