@@ -92,7 +92,7 @@ def _plans(
     last: int | None,
     since: timedelta,
 ) -> list[Plan]:
-    from bridge.store.bodies import Window, count, pages, window_of_last
+    from bridge.store.bodies import Window, ids_within, pages, window_of_last
 
     comparisons = _comparisons(settings, pairs)
     of_source = {
@@ -106,9 +106,9 @@ def _plans(
             window = window_of_last(tx, of_source.keys(), last)
         else:
             window = Window(sources=frozenset(of_source), since=now - since)
-        total = count(tx, window)
-    with progress(total, "Replaying") as done:
-        for page in pages(store, window):
+        ids = ids_within(tx, window)
+    with progress(len(ids), "Replaying") as done:
+        for page in pages(store, ids):
             for delivery in page:
                 of_source[delivery.source].take(delivery)
             done(len(page))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import Connection, and_, select
 
 from bridge.store.engine import Store
 from bridge.store.tables import alerts, delivered, deliveries
@@ -44,29 +45,26 @@ def window_of_last(tx: Connection, sources: Collection[str], alerts_many: int) -
     return Window(sources=frozenset(sources), first=first or 0)
 
 
-def count(tx: Connection, window: Window) -> int:
-    return tx.execute(select(func.count()).select_from(deliveries).where(_within(window))).scalar_one()
+def ids_within(tx: Connection, window: Window) -> array[int]:
+    """The deliveries that `pages` reads.
 
-
-def pages(store: Store, window: Window) -> Iterator[list[StoredDelivery]]:
-    """Each read in a transaction of its own, so that a long replay holds nothing."""
-    columns = (deliveries.c.id, deliveries.c.source, deliveries.c.tenant, deliveries.c.received_at, delivered)
-    while True:
-        with store.reading() as tx:
-            rows = tx.execute(select(*columns).where(_within(window)).order_by(deliveries.c.id).limit(PAGE)).all()
-        if not rows:
-            return
-        yield [
-            StoredDelivery(id=row.id, source=row.source, tenant=row.tenant, received_at=row.received_at, body=row.body)
-            for row in rows
-        ]
-        # One lower bound: given two, SQLite seeks to the first and reads its way to the second.
-        window = replace(window, first=rows[-1].id + 1)
-
-
-def _within(window: Window) -> ColumnElement[bool]:
+    All are looked for at once: a page that looked for its own would go through the whole window for each.
+    """
     has_alerts = select(alerts.c.position).where(alerts.c.delivery_id == deliveries.c.id).exists()  # is no ping
     conditions = [deliveries.c.source.in_(sorted(window.sources)), deliveries.c.id >= window.first, has_alerts]
     if window.since is not None:
         conditions.append(deliveries.c.received_at >= window.since)
-    return and_(*conditions)
+    return array("q", tx.execute(select(deliveries.c.id).where(and_(*conditions)).order_by(deliveries.c.id)).scalars())
+
+
+def pages(store: Store, ids: array[int]) -> Iterator[list[StoredDelivery]]:
+    """Each read in a transaction of its own, so that a long replay holds nothing."""
+    columns = (deliveries.c.id, deliveries.c.source, deliveries.c.tenant, deliveries.c.received_at, delivered)
+    for begin in range(0, len(ids), PAGE):
+        page = select(*columns).where(deliveries.c.id.in_(ids[begin : begin + PAGE])).order_by(deliveries.c.id)
+        with store.reading() as tx:
+            rows = tx.execute(page).all()
+        yield [
+            StoredDelivery(id=row.id, source=row.source, tenant=row.tenant, received_at=row.received_at, body=row.body)
+            for row in rows
+        ]

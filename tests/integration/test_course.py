@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from sync_world import PROBE, World, itsm
 from bridge.alert import Outcome
 from bridge.correlation.policy import CloseWhen
 from bridge.course import Course
-from bridge.store.bodies import Window, pages
+from bridge.store.bodies import StoredDelivery, Window, ids_within, pages
 from bridge.store.prepare import map_content
 from bridge.store.tables import deliveries
 
@@ -34,9 +35,15 @@ def story(world: World, seed: int, **more: str) -> None:
         world.pass_time(minutes=MINUTES[(number // 3) % len(MINUTES)])
 
 
+def pages_of(world: World, window: Window) -> Iterator[list[StoredDelivery]]:
+    with world.store.reading() as tx:
+        ids = ids_within(tx, window)
+    return pages(world.store, ids)
+
+
 def course_of(world: World) -> Course:
     course = Course(world.library["probe"].mapping, {"itsm": CloseWhen.UNTOUCHED})
-    for page in pages(world.store, Window(sources=frozenset({"probe"}))):
+    for page in pages_of(world, Window(sources=frozenset({"probe"}))):
         for one in page:
             course.advance(one.received_at)
             for alert in map_content(course.mapping, one.body or b"", now=one.received_at):
@@ -72,7 +79,7 @@ def test_a_page_begins_where_the_last_one_ended(anywhere: World, monkeypatch: py
     monkeypatch.setattr("bridge.store.bodies.PAGE", 2)
     for number in range(5):
         anywhere.fire(f"r{number}")
-    found = [len(page) for page in pages(anywhere.store, Window(sources=frozenset({"probe"})))]
+    found = [len(page) for page in pages_of(anywhere, Window(sources=frozenset({"probe"})))]
     assert found == [2, 2, 1]
 
 
@@ -83,4 +90,4 @@ def test_a_window_leaves_out_other_sources_and_older_deliveries(anywhere: World)
             select(func.max(deliveries.c.received_at, type_=deliveries.c.received_at.type))
         ).scalar_one()
     later = Window(sources=frozenset({"probe"}), since=newest + timedelta(seconds=1))
-    assert [list(pages(anywhere.store, one)) for one in (later, Window(sources=frozenset({"other"})))] == [[], []]
+    assert [list(pages_of(anywhere, one)) for one in (later, Window(sources=frozenset({"other"})))] == [[], []]

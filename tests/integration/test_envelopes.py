@@ -188,8 +188,8 @@ def test_a_mended_mapping_is_given_what_came_out_of_the_envelope(store: Store, t
         assert replay(store, ids, library=library, mapping_of={"s": "probe"}, actor="a test").mapped == 1
         assert door.ids() == ["r1"]
         with store.reading() as tx:
-            window = bodies.window_of_last(tx, ["s"], 5)
-        ((found,),) = bodies.pages(store, window)
+            ids = bodies.ids_within(tx, bodies.window_of_last(tx, ["s"], 5))
+        ((found,),) = bodies.pages(store, ids)
         assert found.body is not None
         assert bytes(found.body) == b'{"title": "r1"}'
 
