@@ -103,7 +103,8 @@ class Rounds:
     def _decided(self, one: Correlation, policy: Policy, now: datetime, taker: Incident | None) -> Round:
         sharing, before = one.sharing, one.episode
         news = [(each, summarise(each.pending, each.progress)) for each in sharing]
-        progress = together([fold(each.progress, pending) for each, pending in news])
+        folded = [fold(each.progress, pending) for each, pending in news]
+        progress = together(folded)
         situation = Situation(
             progress=progress,
             episode=before,
@@ -114,8 +115,8 @@ class Rounds:
         )
         decision = decide(situation, policy, now)
         if decision.kind is not Kind.JOIN:  # else the incident that takes it in decides on the same
-            for each, pending in news:
-                each.progress = carried(fold(each.progress, pending), decision)
+            for each, after in zip(sharing, folded, strict=True):
+                each.progress = carried(after, decision)
                 each.pending, each.wake_at = [], None
             one.wake_at = decision.wake_at
             self._settle(one, decision, settled(before, decision, progress, now), now)
