@@ -3,7 +3,8 @@
     python tests/bench/bench_failover.py [--rounds N]
 
 Two intakes, each with a sender that posts one delivery after the other and never gives up. The server is stopped,
-hangs, is read-only; in the end a synchronous standby is promoted in its place. What was answered 2xx must be stored.
+hangs, is read-only; in the end a synchronous standby is promoted in its place. Told is the worst of all rounds and
+senders, for that is what is promised. What was answered 2xx must be stored.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import statistics
 import sys
 import tempfile
 import threading
@@ -135,10 +135,10 @@ def away(senders: Sequence[Sender], go: Disturb, come: Disturb) -> tuple[float, 
 
 
 def told(case: str, found: Sequence[tuple[float, float]]) -> Iterator[Row]:
-    refused, back = (statistics.median(seconds) for seconds in zip(*found, strict=True))
+    refused, back = map(max, zip(*found, strict=True))
     for what, seconds, aim in (
         ("until a delivery is answered 503, at most", refused, REFUSED_AIM),
-        ("from its return to the first 200", back, BACK_AIM),
+        ("from its return to the first 200, at most", back, BACK_AIM),
     ):
         yield Row(case=f"{case}: {what}", command=COMMAND, measured=seconds, unit="s", aim=at_most(aim))
 
