@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench_intake import THREADS, free_port
+from bench_intake import THREADS, end, free_port
 from loads import load
 from postgres import Postgres
 
@@ -60,6 +60,8 @@ def alerta_python() -> Path:
     ):
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS_MAX)
+        except FileNotFoundError as error:
+            raise NotHad(f"{uv}, which `make install` does not bring but `make test` does, is not there") from error
         except subprocess.TimeoutExpired as error:
             raise NotHad(f"alerta-server was not installed within {INSTALL_SECONDS_MAX} s") from error
         if done.returncode:
@@ -79,7 +81,8 @@ def alertas_served(python: Path, folder: Path, database: Postgres, processes: in
     make = [str(python), "-c", "import alerta.app; alerta.app.create_app()"]
     done = subprocess.run(make, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NotHad(f"alerta-server did not make its schema: {done.stderr.strip().splitlines()[-1]}")
+        told = done.stderr.strip().splitlines() or ["it said nothing"]
+        raise NotHad(f"alerta-server did not make its schema: {told[-1]}")
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(_alerta(python, folder, environment)) for _ in range(processes)]
 
@@ -114,14 +117,19 @@ def _running(command: list[str], folder: Path, environment: dict[str, str], port
     log = folder / f"{port}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
     try:
         _wait_for(port, process, log)
         yield
     finally:
-        process.terminate()
-        process.wait(20)
+        end(process)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
