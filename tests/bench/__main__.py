@@ -7,6 +7,7 @@ QUICK=1: the same rows of less work, printed only.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -78,10 +79,14 @@ def kept(rows: Iterator[Row], found: list[Row]) -> Iterator[Row]:
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """Each benchmark has a process of its own: what one leaves in memory is not in the figures of the next."""
-    for module, words in SUITE.items():
+    for number, (module, words) in enumerate(SUITE.items(), 1):
+        print(f"{module.__name__} ({number} of {len(SUITE)}) ...", file=sys.stderr, flush=True)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             yield from process.submit(rows_of, module.__name__, words.split() if quick else []).result()
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped: nothing was written")

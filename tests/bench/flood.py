@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import selectors
 import socket
-import subprocess
 import sys
 import time
 from collections import Counter, deque
@@ -17,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
-from loads import WAIT_SECONDS_MAX, complete, single
+from loads import WAIT_SECONDS_MAX, complete, single, told
 
 CONNECTIONS = 1_500  # more than a process of gunicorn's keeps, so that what waits in front of it is met too
 PATIENCE_SECONDS = 10.0  # of a sender
@@ -43,8 +42,7 @@ class Flooded:
 def run_flood(ports: Sequence[int], count: int, rate: float, mark: str) -> Flooded:
     """So many deliveries, so many a second; the ports have an equal share of them."""
     command = [sys.executable, __file__, ",".join(map(str, ports)), str(count), str(rate), mark]
-    done = subprocess.run(command, check=True, capture_output=True, timeout=300)
-    return Flooded(**json.loads(done.stdout))
+    return Flooded(**json.loads(told(command)))
 
 
 def main() -> None:

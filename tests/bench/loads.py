@@ -27,6 +27,7 @@ CHANCE = random.Random(1)
 WORDS = ["".join(CHANCE.choices("abcdefghijklmnopqrstuvwxyz./-", k=CHANCE.randint(2, 12))) for _ in range(400)]
 PROSE = " ".join(CHANCE.choices(WORDS, k=20_000))
 WAIT_SECONDS_MAX = 30  # for any answer
+LOAD_SECONDS_MAX = 300
 
 
 class Loaded(NamedTuple):
@@ -45,10 +46,18 @@ class Loaded(NamedTuple):
 def run_load(ports: Sequence[int], kind: str, count: int, mark: str, *, may_refuse: bool = False) -> Loaded:
     """From a process of its own: making load does not take the server's interpreter. The ports have an equal share."""
     command = [sys.executable, __file__, ",".join(map(str, ports)), kind, str(count), mark]
-    done = subprocess.run(command, check=True, capture_output=True, timeout=300)
-    loaded = Loaded(*json.loads(done.stdout))
+    loaded = Loaded(*json.loads(told(command)))
     assert may_refuse or not loaded.refused, f"{loaded.refused} of {count} were refused"
     return loaded
+
+
+def told(command: list[str]) -> bytes:
+    """By a process that makes load. Raises SystemExit with its last words."""
+    done = subprocess.run(command, check=False, capture_output=True, timeout=LOAD_SECONDS_MAX)
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip().splitlines() or [f"it ended with {done.returncode}"]
+        raise SystemExit(f"the load could not be sent: {words[-1]}")
+    return done.stdout
 
 
 def main() -> None:

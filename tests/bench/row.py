@@ -93,7 +93,9 @@ def ratio_at_most(limit: float) -> Aim:
 
 
 def told(figure: float) -> str:
-    """Three digits, or all before the point."""
+    """What was counted, as it is; else three digits, two behind the point at most, or all before it."""
+    if isinstance(figure, int):
+        return f"{figure:,}"
     if abs(figure) >= 100:
         return f"{figure:,.0f}"
     return f"{figure:.1f}" if abs(figure) >= 10 else f"{figure:.2f}"
