@@ -5,7 +5,8 @@
 Two stores, a small and a large one, are filled (filled.py) and take turns. What is told is processor time, of ours and
 of the database's process that serves us: it does not depend on what else the machine does. Then every statement of a
 tour is explained in both (toured.py): those that read a large table from end to end, or touch more pages than an
-index's depth explains, are counted, and printed to stderr. Ten million problems take 10 to 15 GB for each engine.
+index's depth explains, are counted, and printed to stderr. Ten million problems take about 17 GB (SQLite) and 24 GB
+(PostgreSQL) while it runs.
 """
 
 from __future__ import annotations

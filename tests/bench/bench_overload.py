@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 COMMAND = Path(__file__).name
 PROCESSES = {"sqlite": 1, "postgresql": 2}
-NAMES = {"sqlite": "SQLite, 3 times too much", "postgresql": "PostgreSQL, 2 processes, 3 times too much"}
+NAMES = {"sqlite": "SQLite, 3 times too much", "postgresql": "PostgreSQL, 2 processes of 16 threads, 3 times too much"}
 THREADS = {"sqlite": 32, "postgresql": 16}  # of each process: 32 of two would take all processors here
 SLOWED_SECONDS = 0.08
 FOUND_BY = 1_000  # deliveries

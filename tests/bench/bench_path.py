@@ -160,6 +160,7 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
 
         yield row("all", spent("bridge_app").total, spent("noop_app").total, "")
         bridge, floor = spent("bench_path:bridge_steps"), spent("bench_path:noop_steps")
+    yield row("all, with each step measured: shares are of this", bridge.total, floor.total, "100%")
     steps = {name: figure for name, figure in bridge.steps.items() if not name.endswith(" #")}
     for name in sorted(steps, key=steps.__getitem__, reverse=True):
         yield row(name, steps[name], floor.steps.get(name), f"{steps[name] / bridge.total:.1%}")

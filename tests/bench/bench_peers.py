@@ -110,6 +110,7 @@ class Turns:
         rates: dict[str, list[float]] = {name: [] for name in self._ports}
         if kind == "repeat":
             self._round(kind, "known", REPEATED)
+        self.refused[kind] = 0  # of the first that become known, none is told
         for turn in range(self._arguments.rounds):
             for name, rate in self._round(kind, f"{kind}{turn}", self._arguments.requests, turn).items():
                 rates[name].append(rate)
