@@ -198,7 +198,7 @@ def _create(situation: Situation, reason: Reason, now: datetime) -> Decision:
 def _join(taker: Taker, now: datetime) -> Decision:
     if taker.is_open:
         return Decision(kind=Kind.JOIN, reason=Reason.SAME_VALUES)
-    wait = min(max(now - taker.since, JOIN_RECHECK_MIN), JOIN_RECHECK_MAX)
+    wait = min(max(abs(now - taker.since), JOIN_RECHECK_MIN), JOIN_RECHECK_MAX)  # abs: the clock may have been set back
     return _nothing(Reason.WAITS_TO_JOIN, wake_at=now + wait)
 
 

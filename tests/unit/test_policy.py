@@ -348,6 +348,9 @@ JOIN_ROWS = {
     "an incident that has long been planned: wait half a minute": replace(
         nothing(FIRES, None, Reason.WAITS_TO_JOIN, JOIN_RECHECK_MAX), taker=replace(PLANNED, since=NOW - HOUR)
     ),
+    "an incident that was planned before the clock was set back: wait half a minute": replace(
+        nothing(FIRES, None, Reason.WAITS_TO_JOIN, JOIN_RECHECK_MAX), taker=replace(PLANNED, since=NOW + HOUR)
+    ),
     "one that joined is told": replace(update(FIRES, OPEN, Reason.JOINED), untold=Reason.JOINED),
     "one that joined is told although a repeat's interval is not over": replace(
         update(FIRES, UNTOLD, Reason.JOINED), untold=Reason.JOINED
