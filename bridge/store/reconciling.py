@@ -67,18 +67,23 @@ class Standing:
 def anything_due(tx: Connection, instance: str, now: datetime) -> bool:
     """A cheap look, before a turn is claimed. An instance without a row never had one."""
     row = tx.execute(select(reconcilers).where(reconcilers.c.instance == instance)).one_or_none()
-    return row is None or (row.due_at <= now and (row.lease_until is None or row.lease_until <= now))
+    if row is None:
+        return True
+    clock_set_back = row.done_at is not None and row.done_at > now
+    return (row.due_at <= now or clock_set_back) and (row.lease_until is None or row.lease_until <= now)
 
 
 def claim(tx: Connection, instance: str, tables: Collection[str], now: datetime) -> Turn | None:
-    """None: it is not due, or another process has it."""
+    """None: it is not due, or another process has it. It is due, too, where the clock was set back since the last turn:
+    what people did since then would not be seen until it has caught up.
+    """
     begun = {"epoch": 0, "due_at": now, "sweep_at": now + SWEEP_EVERY, "swept_to": 0, "failures": 0}
     new = insert_into(tx, reconcilers).values(instance=instance, **begun)
     tx.execute(new.on_conflict_do_nothing())
     free = or_(reconcilers.c.lease_until.is_(None), reconcilers.c.lease_until <= now)
     row = tx.execute(
         update(reconcilers)
-        .where(reconcilers.c.instance == instance, reconcilers.c.due_at <= now, free)
+        .where(reconcilers.c.instance == instance, or_(reconcilers.c.due_at <= now, reconcilers.c.done_at > now), free)
         .values(lease_until=now + LEASE, epoch=reconcilers.c.epoch + 1)
         .returning(reconcilers)
     ).one_or_none()
@@ -94,7 +99,7 @@ def claim(tx: Connection, instance: str, tables: Collection[str], now: datetime)
         epoch=row.epoch,
         began_at=now,
         places={table: places.get(table, Place()) for table in tables},
-        sweep_due=row.sweep_at <= now or row.swept_to > 0,
+        sweep_due=row.sweep_at <= now or row.swept_to > 0 or row.sweep_at > now + SWEEP_EVERY,
         swept_to=row.swept_to,
         failures=row.failures,
     )

@@ -204,7 +204,8 @@ class Additions:
         due_at = again_at(error, now, failures=held.failures, jitter=self._jitter()) or now
         target = self._targets.get(held.target)
         if sent_until is not None and target is not None:
-            due_at = min(due_at, max(now, window_end(sent_until, target.late_commit)))
+            until = window_end(sent_until, target.late_commit)
+            due_at = min(due_at, until) if until > now else due_at  # over already: a failure waits as any other
         with self._store.transaction("addition_again") as tx:
             word = outcome_word(error) if called and error.code not in HELD_CODES else None
             sent = (tries, sent_until) if called else None

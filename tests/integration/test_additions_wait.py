@@ -267,3 +267,16 @@ def test_a_refusal_for_want_of_a_column_says_why_what_its_find_names_was_left_ou
     ((code, text, _),) = told(world)
     assert code == "mandatory_missing"
     assert says in (text or "")
+
+
+def test_a_look_that_fails_when_the_window_is_over_is_not_tried_again_at_once(world: World) -> None:
+    maps(world, ATTACH)
+    fails(world, FaultKind.DROPPED, PATHS[ATTACH], "POST", times=1)
+    world.fire()
+    world.idle()
+    world.clock.advance(minutes=20)
+    fails(world, FaultKind.SERVER_ERROR, PATHS[ATTACH], "GET")
+    before = len(world.simulator.calls)
+    for _ in range(5):
+        world.worker.work()
+    assert len(world.simulator.calls) - before == 1

@@ -54,6 +54,13 @@ def test_an_end_by_a_person_is_seen_within_a_minute(
     assert (told["reason"], told["detail"]["by"], opened.row().open) == (reason, "analyst", False)
 
 
+def test_what_a_person_does_is_seen_within_a_minute_though_the_clock_was_set_back(opened: World) -> None:
+    opened.clock.advance(hours=-1)
+    opened.person(**CLOSES)
+    opened.watch(minutes=1)
+    assert opened.row().open is False
+
+
 @pytest.mark.parametrize(
     ("edit", "fields"),
     [

@@ -189,17 +189,17 @@ class Persons:
         code = "Solution provided" if self.world.target.table == "incident" else "102"
         cancelled = CANCELLED_STATE[self.world.target.table]
         self._edited(row, state=cancelled, close_code=code, close_notes="No.")
-        self._ended(row)
+        self._ended(row, cancelled=True)
 
-    def _ended(self, row: dict[str, str]) -> None:
+    def _ended(self, row: dict[str, str], *, cancelled: bool = False) -> None:
         """What counts as a person's end. Not that of an incident that we closed, which a person opened and closed again
-        between two reads: to us it is as we left it.
+        between two reads: to us it is as we left it, unless it was cancelled, which we never do.
         """
         with self.world.store.reading() as tx:
             known = select(tables.incidents.c.state).where(tables.incidents.c.sys_id == row["sys_id"])
             ended = tx.execute(known).scalar() == "ended"
         facts = self.world.people.facts(row["sys_id"])
-        if ended or facts.unseen:  # unseen: nor while it is not told yet that our close was applied
+        if not cancelled and (ended or facts.unseen):  # unseen: nor while it is not told yet that our close was applied
             facts.taken_at = None
             return
         facts.ended_at, facts.reopened = self.world.timeline.seconds, False

@@ -68,6 +68,8 @@ class People:
             wrongs.append("a person had ended it, and it was written to")
         if closes and facts.taken_at is not None and facts.taken_at < began:
             wrongs.append("a person was on it, and it was closed")
+        if closes and not new["assigned_to"]:
+            facts.taken_at = None  # a state is all there was of it, and the close, begun before, was written over that
         for name, (value, at) in facts.fields.items():
             if at < began and old[name] == value and new[name] != value:
                 wrongs.append(f"a person had written {name}, and it was overwritten")
