@@ -28,6 +28,7 @@ class Record:
     # --- of the write that returned it
     beside: tuple[Beside, ...] = ()  # what it did beside it
     http_status: int | None = None  # None: it was only read
+    refused: bool = False  # nothing was made: this has the key
 
     def text(self, field: str) -> str:
         return self.fields.get(field, "")

@@ -11,6 +11,7 @@ again) or Permanent (a person must look). Whoever calls needs to know no more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from bridge.errors import Permanent
@@ -59,7 +60,7 @@ class TableWay:
 
 
 class UniqueWay(TableWay):
-    """The second insert of a key fails, and what the first made is taken: nothing is left to a look-up's luck."""
+    """The second insert of a key fails, and what has the key is returned: nothing is left to a look-up's luck."""
 
     def __init__(self, target: Target, api: TableApi) -> None:
         super().__init__(target, api)
@@ -79,7 +80,7 @@ class UniqueWay(TableWay):
                     f"{first.number} has the {self._key_field} of this incident and is not ours: nothing is written to "
                     "it. Change it there.",
                 ) from refusal
-            return first
+            return replace(first, refused=True)
         return self._kept(made, fields)
 
     def _first(self, fields: Mapping[str, str], refusal: Permanent, deadline: float) -> Record | None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bridge.correlation.policy import Kind
-from bridge.errors import Permanent
+from bridge.errors import Ambiguous, Permanent
+from bridge.servicenow.outcome import OPEN
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import CORRELATION_ID, Target
@@ -150,6 +151,22 @@ def there_already(
         raise id_taken(taken[0])
     mine = _created(found, ours, known)
     return mine.record if mine is not None else None
+
+
+def heed_key(table: TableApi, target: Target, record: Record, doubt: Doubt | None, *, now: datetime) -> None:
+    """What has the key of a create that was refused for it. Raises Ambiguous where a create before it may have made
+    the record: the next round looks which. Raises Permanent where it ended before any of ours; and else returns.
+    """
+    ended = record.state in ENDED_STATES[target.table]
+    there = table.client.told_time or now
+    if ended and (doubt is None or _is_past(record, target, doubt, now=now, there=there)):
+        raise Permanent(
+            "id_taken",
+            f"{record.number} has the {target.key_field} of this incident and has ended: clear that column there, and "
+            "the incident is made.",
+        )
+    if doubt is not None:
+        raise Ambiguous("key_taken", OPEN["key_taken"])
 
 
 def id_taken(record: Record) -> Permanent:

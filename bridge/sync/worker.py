@@ -36,7 +36,7 @@ from bridge.store.settle import LeaseLost
 from bridge.store.work import LEASE
 from bridge.sync.additions import Additions
 from bridge.sync.alert import Alerts
-from bridge.sync.doubt import Found, id_taken, look_again, said_of, there_already
+from bridge.sync.doubt import Found, heed_key, id_taken, look_again, said_of, there_already
 from bridge.sync.fields import Writing, fields_for
 from bridge.sync.hastening import Hastening
 from bridge.sync.ledger import Ledger
@@ -324,7 +324,9 @@ class Worker:
         record = there or sight.way.create(writing.fields, also=writing.watched, deadline=deadline)
         if known(record):
             raise id_taken(record)
-        return record, there is not None
+        if record.refused:
+            heed_key(sight.table, target, record, held.doubt, now=self._store.moment())
+        return record, there is not None or record.refused
 
     def _intend(
         self, sight: Sight, decision: Decision, writing: Writing, ref: str

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 from intake_world import library_of, rows
-from sync_world import PROBE, World
+from reconciler_world import CLOSES
+from sync_world import DISPLAY, PROBE, World
 from ways_world import KEY, STAGING, TARGETS, aim, simulated, sir, staged, unique
 
 from bridge import crashpoint
@@ -415,3 +416,41 @@ def test_through_elastics_app_observables_are_linked_by_it_at_once(world: World)
     assert len(world.other_writes()) == 1
     assert [row.outcome for row in rows(world.store, additions)] == ["added"]
     assert world.log("added")[0]["detail"] == {"wanted": 3, "left_out": ["mutex: no such type"]}
+
+
+def has_the_key(world: World) -> None:
+    """Somebody's earlier create is carried out only now."""
+    user, fields = world.servicenow.username, {"correlation_id": "r1", "correlation_display": DISPLAY, KEY: "r1#1"}
+    world.simulator.person_creates("incident", user, impact="3", short_description="r1", **fields)
+
+
+def test_what_an_earlier_create_made_just_before_the_next_was_refused_says_what_that_one_said(world: World) -> None:
+    aim(world, unique())
+    world.fail(FaultKind.DROPPED, "POST")
+    world.fire(level="low")
+    world.idle()
+    world.fire(level="critical")
+    there: list[str] = []
+
+    def just_before(name: str) -> None:
+        if name == "intent:committed" and not there:
+            there.append(name)
+            has_the_key(world)
+
+    crashpoint.listen(just_before)
+    try:
+        world.pass_time(minutes=10, step=10)
+    finally:
+        crashpoint.listen(None)
+    assert there
+    assert ([one["state"] for one in world.records()], world.record()["impact"]) == (["1"], "1")
+
+
+def test_a_record_that_has_the_key_and_has_ended_is_no_incident_and_a_person_is_told(world: World) -> None:
+    aim(world, unique())
+    has_the_key(world)
+    world.person(**CLOSES)
+    world.clock.advance(hours=48)
+    world.fire(level="critical")
+    world.watch(minutes=5)
+    assert (world.row().waits_for_person, world.row().failure) == (True, "id_taken")
