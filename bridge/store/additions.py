@@ -78,7 +78,8 @@ class Addition:
 
 def plan(tx: Connection, held: Held, revision_id: int, planned: Sequence[Planned]) -> None:
     """In the transaction of the create's intent: what was planned with an earlier try of it is replaced."""
-    tx.execute(_UNPLAN, {"of": held.incident.id})
+    if held.tried:
+        tx.execute(_UNPLAN, {"of": held.incident.id})
     if held.alert is None or not planned:
         return
     rows = [

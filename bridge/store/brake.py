@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, cast, func, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    bindparam,
+    cast,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 
 from bridge.correlation.policy import BRAKE_RECHECK, Kind, Reason
 from bridge.log.entries import Action, Entry, append
@@ -21,6 +33,19 @@ APART = timedelta(milliseconds=250)  # four rounds a second, however many wait
 BRAKED = f"{Kind.NOTHING.value}: {Reason.BRAKE.value}"  # correlations.last_decision
 RELEASED = "released: by_person"  # the same, of one that a person has let go
 SECOND_US = 1_000_000
+
+# Spelt out in the statement: by a parameter SQLite could not tell that the partial index serves.
+_BRAKED = correlations.c.last_decision == literal_column(f"'{BRAKED}'")
+
+# Asked before every create, so made once: making them takes longer than running them.
+_OF: BindParameter[int] = bindparam("of")
+_MINE = select(correlations.c.severity).where(correlations.c.id == _OF).scalar_subquery()
+_WORSE = correlations.c.severity > _MINE
+_BEFORE = _WORSE | ((correlations.c.severity == _MINE) & (correlations.c.id < _OF))
+_WAITING = select(func.count()).where(
+    _BRAKED, correlations.c.target == bindparam("at"), correlations.c.id != _OF, correlations.c.failures == 0
+)
+_WORSE_WAIT, _AHEAD = _WAITING.where(_WORSE), _WAITING.where(_BEFORE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +69,10 @@ def holds(tx: Connection, held: Held, target: str, *, most: int, now: datetime) 
         return None
     ours = held.incident.id if held.incident.episode is None else None
     room = most - creates_since(tx, target, now - WINDOW, but=ours)
-    mine = select(correlations.c.severity).where(correlations.c.id == held.correlation).scalar_subquery()
-    worse = correlations.c.severity > mine
-    before = worse | ((correlations.c.severity == mine) & (correlations.c.id < held.correlation))
-    waits = _waits(target), correlations.c.id != held.correlation, correlations.c.failures == 0
-    if room > 0 and int(tx.execute(select(func.count()).where(*waits, worse)).scalar_one()) < room:
+    asks = {"of": held.correlation, "at": target}
+    if room > 0 and int(tx.execute(_WORSE_WAIT, asks).scalar_one()) < room:
         return None
-    ahead = int(tx.execute(select(func.count()).where(*waits, before)).scalar_one())
+    ahead = int(tx.execute(_AHEAD, asks).scalar_one())
     counted_at = create_counted_at(tx, target, now - WINDOW, but=ours, after=ahead)
     until = now + RECHECK_MAX if counted_at is None else min(counted_at + WINDOW, now + RECHECK_MAX)
     return max(until, now + BRAKE_RECHECK if room > 0 else now) + ahead * APART
@@ -60,7 +82,7 @@ def waiting(tx: Connection) -> list[Waiting]:
     which = (correlations.c.target, correlations.c.tenant, correlations.c.mapping)
     # Not `due_at IS NOT NULL`: SQLite would then go through all that is due at any time.
     many = func.count(correlations.c.due_at)
-    counted = select(*which, many.label("problems")).where(_braked()).group_by(*which).having(many > 0).order_by(*which)
+    counted = select(*which, many.label("problems")).where(_BRAKED).group_by(*which).having(many > 0).order_by(*which)
     return [
         Waiting(target=row.target or "", tenant=row.tenant, mapping=row.mapping, problems=row.problems)
         for row in tx.execute(counted)
@@ -91,9 +113,4 @@ def release(tx: Connection, target: str, *, instance: str, table: str, actor: st
 
 
 def _waits(target: str) -> ColumnElement[bool]:
-    return _braked() & (correlations.c.target == target)
-
-
-def _braked() -> ColumnElement[bool]:
-    """Spelt out in the statement: by a parameter SQLite could not tell that the partial index serves."""
-    return correlations.c.last_decision == bindparam(None, BRAKED, literal_execute=True)
+    return _BRAKED & (correlations.c.target == target)

@@ -170,6 +170,7 @@ class Held(Member):
     left_number: str | None  # of the incident that a person took it out of, when `incident` is only planned
     epoch: int
     doubt: Doubt | None
+    tried: bool  # something was intended, and nothing was applied since
     alert: AlertSource | None  # the newest accepted alert
     others: tuple[Member, ...] = ()  # that share the incident now
     look_at: datetime | None = None  # somebody else has changed the record since: the round reads it, whatever is due

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, and_, bindparam, case, func, select
+from sqlalchemy import Connection, and_, bindparam, case, func, select, true
 
 from bridge.alert import Severity, Status
 from bridge.correlation.progress import Pending, Progress
@@ -16,21 +16,27 @@ _INSTANT = alerts.c.event_time.type
 _ACCEPTED = alerts.c.outcome == "accepted"
 _FIRING = alerts.c.status == Status.FIRING.value
 _RESOLVED = alerts.c.status == Status.RESOLVED.value
-_TOTALS = select(
-    func.count(case((_ACCEPTED, 1))).label("accepted"),
-    func.count(case((_FIRING, 1))).label("firing"),
-    func.count(case((and_(_ACCEPTED, _RESOLVED), 1))).label("resolved"),
-    func.max(case((and_(_ACCEPTED, _FIRING), alerts.c.severity))).label("severity"),
-    func.max(case((and_(_ACCEPTED, _FIRING), alerts.c.event_time)), type_=_INSTANT).label("fired"),
-    func.min(alerts.c.event_time, type_=_INSTANT).label("first_seen"),
-    func.max(alerts.c.event_time, type_=_INSTANT).label("last_seen"),
-).where(_SPAN)
+_COUNTED = (
+    select(
+        func.count(case((_ACCEPTED, 1))).label("accepted"),
+        func.count(case((_FIRING, 1))).label("firing"),
+        func.count(case((and_(_ACCEPTED, _RESOLVED), 1))).label("resolved"),
+        func.max(case((and_(_ACCEPTED, _FIRING), alerts.c.severity))).label("severity"),
+        func.max(case((and_(_ACCEPTED, _FIRING), alerts.c.event_time)), type_=_INSTANT).label("fired"),
+        func.min(alerts.c.event_time, type_=_INSTANT).label("first_seen"),
+        func.max(alerts.c.event_time, type_=_INSTANT).label("last_seen"),
+    )
+    .where(_SPAN)
+    .subquery()
+)
 _NEWEST = (
     select(alerts.c.seq, alerts.c.event_time, alerts.c.status)
     .where(_SPAN, _ACCEPTED)
     .order_by(alerts.c.event_time.desc(), alerts.c.seq.desc())
     .limit(1)
+    .subquery()
 )
+_TOTALS = select(_COUNTED, _NEWEST).outerjoin_from(_COUNTED, _NEWEST, true())
 _RESOLVED_SINCE = select(func.min(alerts.c.received_at, type_=_INSTANT)).where(_SPAN, _ACCEPTED, _RESOLVED)
 _RESOLVED_AFTER = _RESOLVED_SINCE.where(alerts.c.event_time >= bindparam("floor"))
 
@@ -39,16 +45,15 @@ def pending_of(tx: Connection, correlation: int, progress: Progress, *, after: i
     """What correlation.summary says of the alerts with after < seq <= upto, asked of SQL: bounded memory."""
     span = {"of": correlation, "after": after, "upto": upto}
     totals = tx.execute(_TOTALS, span).one()
-    newest = tx.execute(_NEWEST, span).first()
     floor = max((time for time in (progress.last_firing_time, totals.fired) if time is not None), default=None)
     since = _RESOLVED_SINCE if floor is None else _RESOLVED_AFTER
     return Pending(
         count=totals.accepted,
         firing_count=totals.firing,
         severity=Severity(totals.severity) if totals.severity else None,
-        newest_time=newest.event_time if newest else None,
-        newest_seq=newest.seq if newest else 0,
-        newest_status=Status(newest.status) if newest else None,
+        newest_time=totals.event_time,
+        newest_seq=totals.seq or 0,
+        newest_status=Status(totals.status) if totals.status else None,
         last_firing_time=totals.fired,
         first_seen=totals.first_seen,
         last_seen=totals.last_seen,

@@ -9,9 +9,20 @@ from dataclasses import replace
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, case, func, literal, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 
-from bridge.correlation.policy import Episode
 from bridge.errors import BridgeError
 from bridge.log.digest import new_salt
 from bridge.log.entries import Action, Entry, append
@@ -19,18 +30,23 @@ from bridge.store import additions, telling
 from bridge.store.columns import Instant
 from bridge.store.held import UNSETTLED, Held, Incident, Lease, Part, Seen, Settlement, Share, WrittenField
 from bridge.store.tables import alerts, correlations, episodes, incidents, intents
-from bridge.store.work import encode, ended_state, plan
+from bridge.store.telling import AboutIntent
+from bridge.store.work import FIRST_EPOCH, encode, ended_state, plan
 
 # Statements of every round are made once: making one takes longer than running it.
 _OF: BindParameter[int] = bindparam("of")
 _THESE: BindParameter[list[int]] = bindparam("these", expanding=True)
 # Correlations in the order of their ids, as intake does, and before their incident, as a claim does: opposite orders
-# would deadlock.
+# would deadlock. In one statement: the count is had, and all of them are locked, before the incident is looked at.
 _LOCKED = select(correlations.c.id).where(correlations.c.id.in_(_THESE)).order_by(correlations.c.id).with_for_update()
-_EPOCH = select(incidents.c.epoch).where(incidents.c.id == _OF).with_for_update()
+_ALL = _LOCKED.cte("locked")
+_FENCE = (
+    select(incidents.c.epoch, incidents.c.look_at)
+    .where(incidents.c.id == _OF, select(func.count()).select_from(_ALL).scalar_subquery() >= 0)
+    .with_for_update(of=incidents)
+)
 _INCIDENT = update(incidents).where(incidents.c.id == _OF)
 _RELEASED = _INCIDENT.where(incidents.c.epoch == bindparam("mine")).values(lease_until=None)
-_LOOK_AT = select(incidents.c.look_at).where(incidents.c.id == _OF)
 _ELSEWHERE = (
     select(incidents.c.id)
     .where(
@@ -40,6 +56,36 @@ _ELSEWHERE = (
     )
     .limit(1)
 )
+_ASKED = and_(
+    correlations.c.sync_asked_at.is_not(None),
+    correlations.c.sync_asked_at.is_distinct_from(bindparam("asked", type_=Instant())),
+)
+_MORE = or_(correlations.c.last_seq > bindparam("read"), _ASKED)
+_SHOWN: BindParameter[int] = bindparam("shown", type_=correlations.c.severity.type)
+_DONE = (
+    update(correlations)
+    .where(correlations.c.id == _OF)
+    .values(
+        failures=0,
+        failure=None,
+        failure_text=None,
+        waits_for_person=False,
+        sync_asked_at=case((_ASKED, correlations.c.sync_asked_at), else_=None),
+        due_at=case((_MORE, bindparam("now", type_=Instant())), else_=bindparam("wake_at", type_=Instant())),
+    )
+)
+_WORST_SINCE = select(func.coalesce(func.max(case((alerts.c.status == "firing", alerts.c.severity))), 0)).where(
+    alerts.c.correlation == _OF, alerts.c.seq > bindparam("read"), alerts.c.outcome == "accepted"
+)
+
+
+def _never_below_shown(severity: ColumnElement[int]) -> ColumnElement[int]:
+    """What a suppressed alert must exceed to be accepted: never less than an open incident shows."""
+    return case((severity < _SHOWN, _SHOWN), else_=severity)
+
+
+_SHARE = _DONE.values(severity=_never_below_shown(correlations.c.severity))
+_SHARE_FROM_HERE = _DONE.values(severity=_never_below_shown(_WORST_SINCE.scalar_subquery()))
 _INTENT = intents.insert().returning(intents.c.id)
 _OUTCOME = update(intents).where(
     intents.c.id == _OF,
@@ -64,7 +110,7 @@ def plan_next(tx: Connection, held: Held, target: str) -> Held:
         correlation_id=held.correlation_id,
     )
     lease = select(incidents.c.lease_until).where(incidents.c.id == held.incident.id).scalar_subquery()
-    tx.execute(update(incidents).where(incidents.c.id == planned.id).values(epoch=1, lease_until=lease))
+    tx.execute(update(incidents).where(incidents.c.id == planned.id).values(epoch=FIRST_EPOCH, lease_until=lease))
     # The ended incident's epoch rises: what goes wrong from here must not be told of it.
     old = update(incidents).where(incidents.c.id == held.incident.id)
     tx.execute(old.values(lease_until=None, epoch=incidents.c.epoch + 1))
@@ -73,7 +119,8 @@ def plan_next(tx: Connection, held: Held, target: str) -> Held:
         incident=planned,
         episode_number=held.episode_number + 1,
         part=Part.OPENED,
-        epoch=1,
+        epoch=FIRST_EPOCH,
+        tried=False,
         last_episode=held.incident.episode,
         last_number=held.incident.number,
         others=(),
@@ -90,13 +137,14 @@ def intend(
     before: dict[str, str],
     ref: str,
     target: str,
+    revision: str,
     revision_id: int,
     now: datetime,
     deadline: datetime,
-) -> int:
-    """The last commit before a write. Raises LeaseLost. Returns the intent's id.
+) -> AboutIntent:
+    """The last commit before a write. Raises LeaseLost.
 
-    `before`: what was read of the fields that are written.
+    `before`: what was read of the fields that are written. `revision`: that words it, as the log names it, and its row.
     """
     fence(tx, held)
     if held.incident.target != target:  # a plan may still change its mind; a record may not
@@ -121,8 +169,11 @@ def intend(
         "deadline": deadline,
     }
     intent = int(tx.execute(_INTENT, values).scalar_one())
-    telling.intended(tx, held, settlement, intent, fields, before=before, salt=salt, target=target, ref=ref, now=now)
-    return intent
+    about = AboutIntent(id=intent, operation=settlement.kind, attempt=1, revision=revision, revision_id=revision_id)
+    if held.tried:
+        about = telling.about_intent(tx, intent)
+    telling.intended(tx, held, settlement, about, fields, before=before, salt=salt, target=target, ref=ref, now=now)
+    return about
 
 
 def new_ref() -> str:
@@ -155,7 +206,8 @@ def settle(
     """
     mine = Share(correlation=held.correlation, read_seq=settlement.read_seq, progress=settlement.progress)
     shares = (mine, *settlement.others)
-    fence(tx, held, but_also=[share.correlation for share in shares])
+    known = fence(tx, held, but_also=[share.correlation for share in shares])
+    look_at = None if held.looked and known == held.look_at else known  # what became known meanwhile, the next reads
     episode = settlement.episode
     begins = _begins(held, settlement)
     values: dict[str, object] = {
@@ -172,8 +224,8 @@ def settle(
         "erased_at": None,
         "lease_until": None,
         "seen": encode(incident.seen) if incident.seen is not None else None,
+        "look_at": look_at,
     }
-    look_at = values["look_at"] = _still_to_read(tx, held)
     if begins and held.incident.state == "planned":
         values["created_at"] = now
     tx.execute(_INCIDENT, {"of": held.incident.id, **values})
@@ -185,7 +237,7 @@ def settle(
         wake_at = settlement.wake_at if share is mine or alone else None
         wake_at = now if share is mine and look_at is not None else wake_at
         row = _settled_row(held, settlement, share, incident, now, wake_at=wake_at) | {"last_decision": decision}
-        tx.execute(update(correlations).where(correlations.c.id == share.correlation).values(**row))
+        tx.execute(_SHARE if share.progress.severity is not None else _SHARE_FROM_HERE, row)
     if settlement.told:
         told = case((episodes.c.part == Part.LEAVING.value, Part.LEFT.value), else_=Part.JOINED.value)
         news = episodes.c.incident == held.incident.id, episodes.c.correlation.in_(settlement.told)
@@ -196,51 +248,27 @@ def settle(
 def _settled_row(
     held: Held, settlement: Settlement, share: Share, incident: Incident, now: datetime, *, wake_at: datetime | None
 ) -> dict[str, object]:
+    """What _SHARE is given."""
     episode = settlement.episode
-    asked = _asked_since(held, share.correlation)
-    more = or_(correlations.c.last_seq > share.read_seq, asked)
+    is_open = episode is not None and episode.open
     row: dict[str, object] = {
+        "of": share.correlation,
+        "read": share.read_seq,
+        "asked": _asked(held, share.correlation),
+        "now": now,
+        "wake_at": wake_at,
+        "shown": int(episode.severity) if episode is not None and is_open else 0,
         "applied_seq": share.read_seq,
         "applied": encode(share.progress),
-        "open": episode is not None and episode.open,
-        "failures": 0,
-        "failure": None,
-        "failure_text": None,
-        "waits_for_person": False,
-        "sync_asked_at": case((asked, correlations.c.sync_asked_at), else_=None),
-        "due_at": case((more, literal(now, Instant)), else_=literal(wake_at, Instant)),
-        "severity": _severity_after(share, episode),
+        "open": is_open,
     }
-    return row | ({"target": incident.target} if episode is not None and episode.open else {})
+    return row | ({"target": incident.target} if is_open else {})
 
 
 def note_seen(tx: Connection, held: Held, seen: Seen) -> None:
     """The record as it was just read. Raises LeaseLost."""
     fence(tx, held)
     tx.execute(_INCIDENT, {"of": held.incident.id, "seen": encode(seen)})
-
-
-def _still_to_read(tx: Connection, held: Held) -> datetime | None:
-    """`look_at` as the round leaves it: a change that became known while it was under way is read by the next."""
-    known: datetime | None = tx.execute(_LOOK_AT, {"of": held.incident.id}).scalar()
-    return None if held.looked and known == held.look_at else known
-
-
-def _severity_after(share: Share, episode: Episode | None) -> ColumnElement[int]:
-    """What a suppressed alert must exceed to be accepted: never less than an open incident shows."""
-    severity: ColumnElement[int] = correlations.c.severity
-    if share.progress.severity is None:  # what comes next counts from here
-        worst = func.coalesce(func.max(case((alerts.c.status == "firing", alerts.c.severity))), 0)
-        later = (
-            alerts.c.correlation == share.correlation,
-            alerts.c.seq > share.read_seq,
-            alerts.c.outcome == "accepted",
-        )
-        severity = select(worst).where(*later).scalar_subquery()
-    if episode is None or not episode.open:
-        return severity
-    shown = int(episode.severity)
-    return case((severity < shown, shown), else_=severity)
 
 
 def fail(
@@ -261,15 +289,15 @@ def fail(
     fence(tx, held)
     release(tx, held)
     for member in held.deciding:
-        asked = _asked_since(held, member.correlation)
         row = {
             "failures": correlations.c.failures + 1,
             "failure": error.code,
             "failure_text": error.message,
-            "waits_for_person": case((asked, False), else_=due_at is None),
-            "due_at": case((asked, literal(now, Instant)), else_=literal(due_at, Instant)),
+            "waits_for_person": case((_ASKED, False), else_=due_at is None),
+            "due_at": case((_ASKED, literal(now, Instant)), else_=literal(due_at, Instant)),
         }
-        tx.execute(update(correlations).where(correlations.c.id == member.correlation).values(**row))
+        failed = update(correlations).where(correlations.c.id == member.correlation).values(**row)
+        tx.execute(failed, {"asked": _asked(held, member.correlation)})
     outcome = f"waits for {waits_for}" if due_at is None else "will be tried again"
     append(tx, telling.entry(held, Action.FAILED, now, outcome=outcome, reason=error.code), said=error.message)
 
@@ -329,11 +357,17 @@ def _begins(held: Held, settlement: Settlement) -> bool:
     return held.incident.episode is None and settlement.episode is not None
 
 
-def fence(tx: Connection, held: Held, *, but_also: Collection[int] = ()) -> None:
-    """Lock the rows, correlations also those named, and hold the epoch against ours. Raises LeaseLost."""
-    tx.execute(_LOCKED, {"these": sorted({*but_also, *(member.correlation for member in held.all)})})
-    if tx.execute(_EPOCH, {"of": held.incident.id}).scalar() != held.epoch:  # None: a plan that was given up
+def fence(tx: Connection, held: Held, *, but_also: Collection[int] = ()) -> datetime | None:
+    """Lock the rows, correlations also those named, and hold the epoch against ours. Returns the incident's `look_at`.
+
+    Raises LeaseLost.
+    """
+    these = sorted({*but_also, *(member.correlation for member in held.all)})
+    row = tx.execute(_FENCE, {"of": held.incident.id, "these": these}).first()
+    if row is None or row.epoch != held.epoch:  # None: a plan that was given up
         raise LeaseLost("lease_lost", "another holder has taken this incident over")
+    look_at: datetime | None = row.look_at
+    return look_at
 
 
 def release(tx: Connection, held: Held) -> None:
@@ -341,8 +375,6 @@ def release(tx: Connection, held: Held) -> None:
     tx.execute(_RELEASED, {"of": held.incident.id, "mine": held.epoch})
 
 
-def _asked_since(held: Held, correlation: int) -> ColumnElement[bool]:
-    """Whether a person asked for another try while this round was under way: it did not know of it."""
-    known = next((member.sync_asked_at for member in held.all if member.correlation == correlation), None)
-    asked = correlations.c.sync_asked_at
-    return asked.is_not(None) if known is None else asked != known
+def _asked(held: Held, correlation: int) -> datetime | None:
+    """What the round knew of a person's asking: what differs from that when it ends, it did not heed."""
+    return next((member.sync_asked_at for member in held.all if member.correlation == correlation), None)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, func, select
+from sqlalchemy import BindParameter, Connection, bindparam, func, select
 
 from bridge.alert import Json
 from bridge.correlation.policy import Decision
@@ -38,7 +38,7 @@ _ATTEMPT = (
 )
 _INTENT = (
     select(revisions.c.digest, intents.c.revision_id, intents.c.operation, _ATTEMPT.label("attempt"))
-    .outerjoin(revisions, and_(revisions.c.id == intents.c.revision_id))
+    .outerjoin(revisions, revisions.c.id == intents.c.revision_id)
     .where(intents.c.id == _OF)
 )
 _DIGEST = select(revisions.c.digest).where(revisions.c.id == _OF)
@@ -46,6 +46,7 @@ _DIGEST = select(revisions.c.digest).where(revisions.c.id == _OF)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AboutIntent:
+    id: int
     operation: str
     attempt: int  # the how manieth such write since one was applied to the incident
     revision: str | None  # that worded it, as the log names it
@@ -82,7 +83,7 @@ def intended(
     tx: Connection,
     held: Held,
     settlement: Settlement,
-    intent: int,
+    about: AboutIntent,
     fields: Mapping[str, str],
     *,
     before: Mapping[str, str],
@@ -91,8 +92,7 @@ def intended(
     ref: str,
     now: datetime,
 ) -> None:
-    about = about_intent(tx, intent)
-    detail: dict[str, Json] = {"intent": intent, "ref": ref, "attempt": about.attempt}
+    detail: dict[str, Json] = {"intent": about.id, "ref": ref, "attempt": about.attempt}
     if held.alert is not None:  # the one that is worded, and the revision that mapped it when it came
         detail["alert"] = f"{held.alert.delivery_id}-{held.alert.position}"
         same = held.alert.revision_id == about.revision_id
@@ -102,10 +102,9 @@ def intended(
     append(tx, entry(held, Action.INTENDED, now, detail=detail, **told))
 
 
-def called(tx: Connection, held: Held, intent: int, outcome: str, error: BridgeError, now: datetime) -> None:
+def called(tx: Connection, held: Held, about: AboutIntent, outcome: str, error: BridgeError, now: datetime) -> None:
     """A write that came to something else than applied. What that means for the work is told by the next entry."""
-    about = about_intent(tx, intent)
-    detail = {"intent": intent, "operation": about.operation, "attempt": about.attempt} | status_of(error)
+    detail = {"intent": about.id, "operation": about.operation, "attempt": about.attempt} | status_of(error)
     append(
         tx, entry(held, Action.CALLED, now, outcome=outcome, reason=error.code, revision=about.revision, detail=detail)
     )
@@ -124,7 +123,11 @@ def lease_lost(tx: Connection, held: Held, now: datetime) -> None:
 def about_intent(tx: Connection, intent: int) -> AboutIntent:
     row = tx.execute(_INTENT, {"of": intent}).one()
     return AboutIntent(
-        operation=row.operation, attempt=row.attempt, revision=_shown(row.digest), revision_id=row.revision_id
+        id=intent,
+        operation=row.operation,
+        attempt=row.attempt,
+        revision=_shown(row.digest),
+        revision_id=row.revision_id,
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, func, or_, select, update
+from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, case, false, func, or_, select, update
 
 from bridge.alert import Status
 from bridge.correlation.policy import Episode, Kind
@@ -40,6 +40,7 @@ from bridge.typed import decode
 
 LEASE = timedelta(seconds=120)
 EARLIER_CREATES_MAX = 10  # of one incident, each lost for longer than it is waited for
+FIRST_EPOCH = 1  # of who holds an incident first
 
 # Statements of every round are made once: making one takes longer than running it.
 _OF: BindParameter[int] = bindparam("of")
@@ -58,7 +59,15 @@ _MEMBERS = (
     .where(episodes.c.incident == _OF)
     .order_by(correlations.c.id)
 )
-_INCIDENT = select(incidents).where(incidents.c.id == _OF)
+_SETTLED = and_(intents.c.outcome == "applied", func.coalesce(intents.c.outcome_code, "") != UNSETTLED)
+_LAST_IS_OPEN = (
+    select(case((_SETTLED, False), else_=True))
+    .where(intents.c.incident == incidents.c.id)
+    .order_by(intents.c.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_INCIDENT = select(incidents, func.coalesce(_LAST_IS_OPEN, false()).label("tried")).where(incidents.c.id == _OF)
 _NEWEST_INCIDENT = (
     select(episodes.c.incident)
     .join(correlations, and_(episodes.c.correlation == correlations.c.id, episodes.c.number == correlations.c.episode))
@@ -104,7 +113,7 @@ _LATEST = (
     .order_by(alerts.c.seq.desc())
     .limit(1)
 )
-_PLAN = incidents.insert().values(state="planned", epoch=0).returning(incidents.c.id)
+_PLAN = incidents.insert().values(state="planned").returning(incidents.c.id)
 _BEGUN = episodes.insert().values(part=Part.OPENED.value)
 _EPISODE = update(correlations).where(correlations.c.id == _OF).values(episode=bindparam("begun"))
 _AT: BindParameter[str] = bindparam("at")
@@ -141,9 +150,8 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str], after: str 
     row = first_due(tx, now, paused, after=after)
     if row is None:
         return None
-    incident = _newest_incident(tx, row.id)
-    if incident is None:
-        incident = plan(
+    if row.episode == 0:
+        planned = plan(
             tx,
             row.id,
             1,
@@ -151,7 +159,10 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str], after: str 
             target=row.target or "",
             mapping=row.mapping,
             correlation_id=row.correlation_id,
-        ).id
+            leased_until=now + LEASE,
+        )
+        return Lease(correlation=row.id, incident=planned.id, epoch=FIRST_EPOCH, turn=row.turn)
+    incident = tx.execute(_NEWEST_INCIDENT, {"of": row.id}).scalar_one()
     epoch = tx.execute(_LEASE, {"of": incident, "now": now, "until": now + LEASE}).scalar_one_or_none()
     if epoch is None:  # leased by another process since our snapshot was taken
         return None
@@ -169,18 +180,20 @@ def hold(tx: Connection, lease: Lease) -> Held | None:
         return None
     incident = _incident(row, next((one.number for one in rows if one.part == Part.OPENED), 1))
     members = [_member(tx, one) for one in rows if one.number == one.episode and one.part not in GONE]
-    doubt = doubt_of(tx, incident.id)
+    doubt = doubt_of(tx, incident.id) if row.tried else None
     speaker = _speaker(members, incident, lease, doubt)
     planned = incident.state == "planned"
-    last_episode, last_number = _last_begun(tx, speaker) if planned else (None, None)
+    returned = planned and speaker.episode_number > 1
+    last_episode, last_number = _last_begun(tx, speaker) if returned else (None, None)
     return Held(
         **{name: getattr(speaker, name) for name in Member.__slots__},
         incident=incident,
         last_episode=last_episode,
         last_number=last_number,
-        left_number=_left(tx, speaker) if planned and speaker.episode_number > 1 else None,
+        left_number=_left(tx, speaker) if returned else None,
         epoch=lease.epoch,
         doubt=doubt,
+        tried=row.tried,
         alert=_alert(tx, speaker),
         others=tuple(one for one in members if one is not speaker),
         leaving=tuple((one.id, one.correlation_id) for one in rows if one.part == Part.LEAVING),
@@ -229,14 +242,27 @@ def _most_to_say(member: Member) -> tuple[bool, bool, int, datetime]:
 
 
 def plan(
-    tx: Connection, correlation: int, number: int, *, tenant: str, target: str, mapping: str, correlation_id: str
+    tx: Connection,
+    correlation: int,
+    number: int,
+    *,
+    tenant: str,
+    target: str,
+    mapping: str,
+    correlation_id: str,
+    leased_until: datetime | None = None,
 ) -> Incident:
-    """The row of an incident that is yet to be created: it can be leased, and an intent can refer to it."""
+    """The row of an incident that is yet to be created: it can be leased, and an intent can refer to it.
+
+    `leased_until`: the caller holds it until then, under FIRST_EPOCH.
+    """
     values = {
         "tenant": tenant,
         "target": target,
         "correlation_id": correlation_id,
         "mapping": mapping,
+        "lease_until": leased_until,
+        "epoch": FIRST_EPOCH if leased_until is not None else 0,
     }
     row_id = int(tx.execute(_PLAN, values).scalar_one())
     tx.execute(_BEGUN, {"correlation": correlation, "number": number, "incident": row_id})
@@ -275,10 +301,6 @@ def create_counted_at(tx: Connection, target: str, since: datetime, *, but: int 
 
 def encode(value: object) -> bytes:
     return msgspec.json.encode(value)
-
-
-def _newest_incident(tx: Connection, correlation: int) -> int | None:
-    return tx.execute(_NEWEST_INCIDENT, {"of": correlation}).scalar()
 
 
 def _incident(row: Row[Any], opened_number: int) -> Incident:

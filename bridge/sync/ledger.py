@@ -24,6 +24,7 @@ from bridge.store import settle as settling
 from bridge.store.engine import Store
 from bridge.store.held import UNSETTLED, Doubt, Held, Lease, Seen, Settlement
 from bridge.store.settle import LeaseLost
+from bridge.store.telling import AboutIntent
 from bridge.store.work import paused_targets
 from bridge.sync.doubt import Found
 from bridge.sync.outcomes import REFUSALS, again_at, made_by, outcome_word
@@ -126,7 +127,14 @@ class Ledger:
         self._metrics.decided(Kind.NOTHING.value, ERASED)
 
     def applied(
-        self, held: Held, intent: int, settlement: Settlement, found: Found, *, sent: dict[str, str], looked_up: bool
+        self,
+        held: Held,
+        about: AboutIntent,
+        settlement: Settlement,
+        found: Found,
+        *,
+        sent: dict[str, str],
+        looked_up: bool,
     ) -> None:
         record, now = found.record, self._store.moment()
         create = settlement.kind == Kind.CREATE.value
@@ -146,7 +154,6 @@ class Ledger:
         action = {"close": Action.CLOSED, "reopen": Action.REOPENED}.get(settlement.kind, Action.WRITTEN)
         told = replace(held, incident=incident)
         with self._store.transaction("applied") as tx:
-            about = telling.about_intent(tx, intent)
             append(
                 tx,
                 telling.entry(
@@ -156,7 +163,7 @@ class Ledger:
                     outcome=settlement.kind,
                     reason=settlement.reason,
                     revision=about.revision,
-                    detail=_detail(intent, about.attempt, looked_up=looked_up, record=record),
+                    detail=_detail(about, looked_up=looked_up, record=record),
                 ),
                 said=_said(record),
             )
@@ -167,22 +174,22 @@ class Ledger:
                 code = UNSETTLED
                 telling.lease_lost(tx, held, now)
             settling.record_outcome(
-                tx, intent, "applied", now, code=code, sys_id=incident.sys_id, number=incident.number
+                tx, about.id, "applied", now, code=code, sys_id=incident.sys_id, number=incident.number
             )
         self._metrics.decided(settlement.kind, settlement.reason)
         _log.info("%s %s: %s", settlement.kind, incident.number, settlement.reason)
         for said in record.beside if record is not None else ():
             _log.warning("%s %s: beside it %s", settlement.kind, incident.number, said)
 
-    def not_applied(self, held: Held, sight: Sight, decision: Decision, intent: int, error: BridgeError) -> None:
+    def not_applied(self, held: Held, sight: Sight, decision: Decision, about: AboutIntent, error: BridgeError) -> None:
         """Keep the outcome; then a refusal is an answer for the decision, anything else a failure to come back to."""
         now = self._store.moment()
         refused = isinstance(error, Permanent) and error.code in REFUSALS and decision.kind in (Kind.CLOSE, Kind.REOPEN)
         with self._store.transaction("not_applied") as tx:
             sys_id, number = made_by(error) or (None, None)
             word = outcome_word(error)
-            settling.record_outcome(tx, intent, word, now, code=error.code, sys_id=sys_id, number=number)
-            telling.called(tx, held, intent, word, error, now)
+            settling.record_outcome(tx, about.id, word, now, code=error.code, sys_id=sys_id, number=number)
+            telling.called(tx, held, about, word, error, now)
         if error.code == "record_gone" and decision.kind is not Kind.CREATE:  # since we read it: the next round notices
             error = Transient(error.code, error.message)
         if refused and sight.episode is not None:
@@ -268,8 +275,10 @@ def _seen(
     return replace(now, values=before.values | now.values)  # an answer may show less than a read
 
 
-def _detail(intent: int, attempt: int, *, looked_up: bool, record: Record | None) -> dict[str, Json]:
-    detail: dict[str, Json] = {"intent": intent, "attempt": attempt} | ({"looked_up": True} if looked_up else {})
+def _detail(about: AboutIntent, *, looked_up: bool, record: Record | None) -> dict[str, Json]:
+    detail: dict[str, Json] = {"intent": about.id, "attempt": about.attempt} | (
+        {"looked_up": True} if looked_up else {}
+    )
     if record is not None and record.http_status is not None:
         detail["status"] = record.http_status
     if record is not None and record.beside:

@@ -33,6 +33,7 @@ from bridge.store.engine import Store
 from bridge.store.held import WINDOW_OVER, Doubt, Held, Lease, Part, Settlement
 from bridge.store.reconciling import looks_first
 from bridge.store.settle import LeaseLost
+from bridge.store.telling import AboutIntent
 from bridge.store.work import LEASE
 from bridge.sync.additions import Additions
 from bridge.sync.alert import Alerts
@@ -222,7 +223,9 @@ class Worker:
         if found is not None:
             said = said_of(self._tables[target.instance], target, found, doubt, deadline=self._deadline())
             found = replace(found, left_state=said.fields.get("state") or FIRST_STATE[target.table])
-            self._ledger.applied(held, doubt.id, said.settlement, found, sent=said.fields, looked_up=True)
+            with self._store.glance() as tx:
+                about = telling.about_intent(tx, doubt.id)
+            self._ledger.applied(held, about, said.settlement, found, sent=said.fields, looked_up=True)
             return True
         if doubt.known:
             return False
@@ -270,13 +273,13 @@ class Worker:
             waits = decision.reason is Reason.BRAKE
             self._ledger.unwritten(sight, replace(decision, wake_at=intended) if waits else decision)
             return
-        held, intent, settlement, deadline = intended
+        held, about, settlement, deadline = intended
         # The intent is durable, nothing was sent. If we die here the next holder finds an intent without an outcome and
         # cannot know that: it looks the record up until the late-commit window has passed, and only then sends again.
         try:
             answer, looked_up = self._send(held, sight, decision, writing, deadline)
         except BridgeError as error:
-            self._ledger.not_applied(held, sight, decision, intent, error)
+            self._ledger.not_applied(held, sight, decision, about, error)
             return
         # ServiceNow has it and we have not noted it. If we die here the look-up finds it by its ID, or by the [ref].
         state_before = record.state if decision.kind is Kind.CLOSE and record else held.incident.state_before_close
@@ -285,7 +288,7 @@ class Worker:
         theirs = looked_up or (decision.kind is Kind.CREATE and changed_by_another(answer))
         left_state = FIRST_STATE[sight.target.table] if theirs else None
         found = Found(record=answer, watched=writing.watched, left_state=left_state)
-        self._ledger.applied(held, intent, settlement, found, sent=writing.fields, looked_up=looked_up)
+        self._ledger.applied(held, about, settlement, found, sent=writing.fields, looked_up=looked_up)
 
     def _refuse_what_would_make_a_record(self, sight: Sight, decision: Decision) -> None:
         """An update through a map that has made a record of the last one would make another: until a person, who has
@@ -330,7 +333,7 @@ class Worker:
 
     def _intend(
         self, sight: Sight, decision: Decision, writing: Writing, ref: str
-    ) -> tuple[Held, int, Settlement, float] | datetime:
+    ) -> tuple[Held, AboutIntent, Settlement, float] | datetime:
         """A time when the brake holds until then: nothing is intended."""
         held = sight.held
         deadline = self._deadline()
@@ -353,7 +356,7 @@ class Worker:
             settlement = sight.settlement(decision, episode, wake_at=decision.wake_at)
             revision = sight.speaker.published.revision
             telling.decided(tx, held, decision, now, said=writing.said, revision=revision, detail=writing.told)
-            intent = settling.intend(
+            about = settling.intend(
                 tx,
                 held,
                 settlement,
@@ -361,6 +364,7 @@ class Worker:
                 before=writing.before,
                 ref=ref,
                 target=sight.target.name,
+                revision=revision,
                 revision_id=sight.speaker.published.revision_id,
                 now=now,
                 deadline=now + timedelta(seconds=CALL_SECONDS_MAX),
@@ -368,7 +372,7 @@ class Worker:
             if decision.kind is Kind.CREATE:
                 additions.plan(tx, held, sight.speaker.published.revision_id, writing.additions)
             incident = replace(held.incident, target=sight.target.name)
-        return replace(held, incident=incident), intent, settlement, deadline
+        return replace(held, incident=incident), about, settlement, deadline
 
     def _deadline(self) -> float:
         return self._monotonic() + CALL_SECONDS_MAX

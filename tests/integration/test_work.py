@@ -267,7 +267,7 @@ def test_a_lost_lease_intends_nothing(store: Store, library: Library) -> None:
 def intend(store: Store, library: Library, held: Held) -> int:
     with store.transaction() as tx:
         now = store.now(tx)
-        return settle.intend(
+        about = settle.intend(
             tx,
             held,
             settlement_of(held),
@@ -275,10 +275,12 @@ def intend(store: Store, library: Library, held: Held) -> int:
             before={},
             ref="0a1b2c3d",
             target="itsm",
+            revision=library["probe"].revision,
             revision_id=library["probe"].revision_id,
             now=now,
             deadline=now + timedelta(seconds=15),
         )
+        return about.id
 
 
 @pytest.mark.parametrize(

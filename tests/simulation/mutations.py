@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 
 from bridge.servicenow.connection import Call
-from bridge.store import additions, joins, prepare, tables, telling, writer
+from bridge.store import additions, joins, prepare, tables, writer
 from bridge.store import settle as settling
 from bridge.store.writer import Writer
 from bridge.sync import worker
@@ -27,7 +27,7 @@ from bridge.sync.worker import Worker
 from simulation.__main__ import one
 
 SEEDS_MAX = 2_000
-PATCHED: tuple[Any, ...] = (Call, Worker, Writer, additions, joins, prepare, settling, telling, worker)
+PATCHED: tuple[Any, ...] = (Call, Worker, Writer, additions, joins, prepare, settling, worker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class Found:
 def no_intent() -> None:
     """The intent is written with its outcome, not before the call."""
     kept: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
-    real_intend, real_outcome, real_about = Worker._intend, settling.record_outcome, telling.about_intent
+    real_intend, real_outcome = Worker._intend, settling.record_outcome
 
     def intend(self: Worker, *given: Any) -> Any:
         intended = real_intend(self, *given)
         if intended is not None:
             with self._store.transaction() as tx:
-                row = tx.execute(select(tables.intents).where(tables.intents.c.id == intended[1])).one()._asdict()
+                row = tx.execute(select(tables.intents).where(tables.intents.c.id == intended[1].id)).one()._asdict()
                 newest = select(tables.log_entries).where(tables.log_entries.c.action == "intended")
                 entry = tx.execute(newest.order_by(tables.log_entries.c.id.desc()).limit(1)).one()._asdict()
                 tx.execute(delete(tables.intents).where(tables.intents.c.id == row["id"]))
@@ -62,12 +62,8 @@ def no_intent() -> None:
             tx.execute(insert(tables.log_entries).values(**entry))
         real_outcome(tx, intent, *given, **more)
 
-    def about(tx: Any, intent: int) -> telling.AboutIntent:
-        nothing = telling.AboutIntent(operation="", attempt=1, revision=None, revision_id=None)
-        return nothing if intent in kept else real_about(tx, intent)
-
     Worker._intend = intend  # type: ignore[method-assign]
-    settling.record_outcome, telling.about_intent = outcome, about
+    settling.record_outcome = outcome
 
 
 def no_deadline() -> None:
