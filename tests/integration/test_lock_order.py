@@ -8,14 +8,17 @@ from contextlib import ExitStack
 
 import pytest
 from intake_world import NOW, PROBE, WAIT_SECONDS_MAX, alert, delivery, library_of, wait_for_a_waiter
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, select, update
 
-from bridge.store import intake_sql
+from bridge.store import intake_sql, settle
 from bridge.store.correlation_state import CorrelationState
 from bridge.store.engine import Conflict, Store, open_store
+from bridge.store.held import Held
 from bridge.store.intake import commit
 from bridge.store.replay import Replayed, quarantined, replay
-from bridge.store.tables import correlations, metadata
+from bridge.store.settle import LeaseLost
+from bridge.store.tables import correlations, incidents, metadata
+from bridge.store.work import claim, hold
 
 
 @pytest.fixture
@@ -102,3 +105,60 @@ def test_a_replay_that_lost_a_race_is_begun_again(store: Store, monkeypatch: pyt
     with store.reading() as tx:
         ids = quarantined(tx, source=None)
     assert replay(store, ids, library=fixed, mapping_of={"probe": "probe"}, actor="test") == Replayed(mapped=1)
+
+
+def held_of_two(first: Store) -> Held:
+    """A round of an incident that another correlation shares."""
+    library = library_of(first)
+    for rule in ("a", "b"):
+        with first.transaction() as tx:
+            commit(tx, [delivery(library, alert(rule))], NOW)
+    with first.transaction() as tx:
+        lease = claim(tx, first.now(tx), paused=())
+        held = hold(tx, lease) if lease is not None else None
+    assert held is not None
+    return held
+
+
+def test_a_fence_locks_no_incident_before_all_of_its_correlations(stores: tuple[Store, Store]) -> None:
+    first, second = stores
+    held, passed = held_of_two(first), []
+
+    def pass_the_fence() -> None:
+        with second.transaction() as tx:
+            settle.fence(tx, held, but_also=(low, high))
+            passed.append(True)
+
+    passing = threading.Thread(target=pass_the_fence)
+    with first.transaction() as tx:
+        low, high = tx.execute(select(correlations.c.id).order_by(correlations.c.id)).scalars()
+        tx.execute(select(correlations.c.id).where(correlations.c.id == low).with_for_update())
+        passing.start()
+        wait_for_a_waiter(first)
+        tx.execute(select(correlations.c.id).where(correlations.c.id == high).with_for_update(nowait=True))
+        tx.execute(select(incidents.c.id).where(incidents.c.id == held.incident.id).with_for_update(nowait=True))
+    passing.join(WAIT_SECONDS_MAX)
+    assert passed
+
+
+@pytest.mark.parametrize("waits_for", [correlations, incidents], ids=lambda table: table.name)
+def test_who_loses_the_lease_while_it_waits_at_the_fence_does_not_pass(
+    stores: tuple[Store, Store], waits_for: Table
+) -> None:
+    first, second = stores
+    held, lost = held_of_two(first), []
+
+    def pass_the_fence() -> None:
+        with pytest.raises(LeaseLost), second.transaction() as tx:
+            settle.fence(tx, held)
+        lost.append(True)
+
+    passing = threading.Thread(target=pass_the_fence)
+    with first.transaction() as tx:
+        mine = held.correlation if waits_for is correlations else held.incident.id
+        tx.execute(select(waits_for.c.id).where(waits_for.c.id == mine).with_for_update())
+        passing.start()
+        wait_for_a_waiter(first)
+        tx.execute(update(incidents).where(incidents.c.id == held.incident.id).values(epoch=held.epoch + 1))
+    passing.join(WAIT_SECONDS_MAX)
+    assert lost
