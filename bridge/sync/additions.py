@@ -86,7 +86,7 @@ class Additions:
     def work(self) -> bool:
         """One try. False when nothing could be claimed. Raises Transient when the store does not answer."""
         silent = self._observed | self._held()  # nothing is sent there now, so it waits as where people have paused
-        with self._store.reading() as tx:
+        with self._store.glance() as tx:
             if not additions.anything_due(tx, self._store.now(tx), silent=silent):
                 return False
         with self._store.transaction("addition_claim") as tx:

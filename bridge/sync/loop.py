@@ -11,16 +11,19 @@ import threading
 from bridge.errors import Transient
 from bridge.sync.worker import Worker
 
-IDLE_SECONDS = 0.2  # how late a timer, or work of another process, is noticed
+ALONE_SECONDS = 0.2  # how late a timer is noticed, or what a person orders, where no other process takes alerts in
+IDLE_SECONDS = 0.05  # the same, and alerts, where others do
 STORE_DOWN_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
 
 class SyncLoop:
-    def __init__(self, worker: Worker, *, threads: int) -> None:
+    def __init__(self, worker: Worker, *, threads: int, alone: bool) -> None:
+        """`alone`: no other process takes alerts in."""
         self._worker = worker
         self._wake = threading.Condition()
+        self._idle_seconds = ALONE_SECONDS if alone else IDLE_SECONDS
         self._signals = 0
         self._watched = False
         self._stopping = threading.Event()
@@ -50,9 +53,10 @@ class SyncLoop:
                 thread.join()
 
     def _run(self) -> None:
+        worked = False
         while not self._stopping.is_set():
             try:
-                worked = self._worker.work(claimed=self.notify)
+                worked = self._worker.work(busy=worked, claimed=self.notify)
             except Transient as error:
                 _log.warning("sync pauses: %s", error.message)
                 self._pause()
@@ -78,7 +82,7 @@ class SyncLoop:
                     self._wake.wait()
                 else:
                     self._watched = True
-                    over = not self._wake.wait(IDLE_SECONDS)
+                    over = not self._wake.wait(self._idle_seconds)
                     self._watched = False
             self._signals = 0
             if not self._watched:

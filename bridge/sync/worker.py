@@ -95,13 +95,15 @@ class Worker:
             jitter=jitter,
         )
 
-    def work(self, *, claimed: Callable[[], None] = lambda: None) -> bool:
+    def work(self, *, busy: bool = False, claimed: Callable[[], None] = lambda: None) -> bool:
         """One round; where none is due, what goes with an incident. False when nothing could be claimed.
 
+        `busy`: the caller has just worked, so there may well be more: it is claimed without a look at whether.
         `claimed` is called once a round is begun: there may be more to do.
         Raises Transient when the store does not answer.
         """
-        lease = self._claim()
+        self._hastening.look()
+        lease = self._claim() if busy or self._anything_due() else None
         if lease is None:
             return self._additions.work()
         claimed()
@@ -129,11 +131,11 @@ class Worker:
             self._ledger.failed(held, Transient("internal_error", f"{type(error).__name__}: see the service's log"))
         return True
 
-    def _claim(self) -> Lease | None:
-        self._hastening.look()
+    def _anything_due(self) -> bool:
         with self._store.glance() as tx:
-            if not work.anything_due(tx, self._store.now(tx)):
-                return None
+            return work.anything_due(tx, self._store.now(tx))
+
+    def _claim(self) -> Lease | None:
         with self._store.transaction("claim") as tx:
             paused = work.paused_targets(tx) | self._held()
             lease = work.claim(tx, self._store.now(tx), paused=paused, after=self._turn)
@@ -153,7 +155,8 @@ class Worker:
             self._ledger.erased(held)
             return
         sight = self._lookout.sight(held)
-        decision = decide(sight.situation(), sight.policy, self._store.moment())
+        now = self._store.moment()
+        decision = decide(sight.situation(), sight.policy, now)
         record: Record | None = None
         wanted = decision.kind is not Kind.NOTHING or held.look_at is not None
         if wanted and sight.target.mode is Mode.WRITE and held.incident.sys_id is not None:
@@ -161,11 +164,11 @@ class Worker:
             noticed = notice(self._store, sight, record)
             if noticed is None:
                 return
-            sight = noticed
-            decision = decide(sight.situation(), sight.policy, self._store.moment())
+            sight, now = noticed, self._store.moment()
+            decision = decide(sight.situation(), sight.policy, now)
             if decision.kind is Kind.CLOSE and sight.policy.close_when is CloseWhen.UNTOUCHED and self._children(sight):
                 sight = replace(sight, episode=_touched(sight.episode))
-                decision = decide(sight.situation(), sight.policy, self._store.moment())
+                decision = decide(sight.situation(), sight.policy, now)
         elif sight.target.mode is Mode.OBSERVE:  # what people do there is nothing to us for now
             sight = replace(sight, held=replace(held, looked=True))
         if decision.kind is Kind.NOTHING or sight.target.mode is Mode.OBSERVE:
@@ -173,7 +176,7 @@ class Worker:
         elif decision.kind is Kind.JOIN:
             self._ledger.joined(sight, decision)
         else:
-            self._write(sight, decision, record)
+            self._write(sight, decision, record, now)
 
     # --- what there is to see
 
@@ -251,7 +254,8 @@ class Worker:
 
     # --- carrying a decision out
 
-    def _write(self, sight: Sight, decision: Decision, record: Record | None) -> None:
+    def _write(self, sight: Sight, decision: Decision, record: Record | None, now: datetime) -> None:
+        """`now`: of the decision."""
         self._refuse_what_would_make_a_record(sight, decision)
         ref = settling.new_ref()
         writing = fields_for(
@@ -260,7 +264,7 @@ class Worker:
             record,
             installation=self._installation,
             ref=ref,
-            now=self._store.moment(),
+            now=now,
             deadline=self._deadline(),
         )
         try:

@@ -26,7 +26,7 @@ class Work:
         self.rounds: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
-    def work(self, *, claimed: Callable[[], None]) -> bool:
+    def work(self, *, busy: bool, claimed: Callable[[], None]) -> bool:
         with self._lock:
             self.asked.append(threading.current_thread().name)
             one = self.rounds.pop() if self.rounds else None
@@ -38,7 +38,7 @@ class Work:
 
 @contextmanager
 def running(work: Work) -> Iterator[SyncLoop]:
-    loop = SyncLoop(cast("Worker", work), threads=THREADS)
+    loop = SyncLoop(cast("Worker", work), threads=THREADS, alone=False)
     loop.start()
     try:
         wait_for(lambda: len(set(work.asked)) == THREADS)  # each has looked once, and sleeps
