@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, case, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, insert, literal, or_, select, update
 
 from bridge.correlation.reconcile import is_news
 from bridge.errors import BridgeError
@@ -26,6 +26,7 @@ from bridge.store.upsert import insert_into
 from bridge.typed import decode
 
 LEASE = timedelta(seconds=240)
+LEASE_SEEN_MAX = 2 * LEASE  # by one that asked for the time just before: a longer one is of a clock since set back
 SWEEP_EVERY = timedelta(hours=1)
 
 _RESTORED = select(installation.c.id).where(installation.c.restored_at.is_not(None)).exists()
@@ -66,24 +67,18 @@ class Standing:
 
 def anything_due(tx: Connection, instance: str, now: datetime) -> bool:
     """A cheap look, before a turn is claimed. An instance without a row never had one."""
-    row = tx.execute(select(reconcilers).where(reconcilers.c.instance == instance)).one_or_none()
-    if row is None:
-        return True
-    clock_set_back = row.done_at is not None and row.done_at > now
-    return (row.due_at <= now or clock_set_back) and (row.lease_until is None or row.lease_until <= now)
+    row = tx.execute(select(_is_due(now)).where(reconcilers.c.instance == instance)).one_or_none()
+    return row is None or bool(row[0])
 
 
 def claim(tx: Connection, instance: str, tables: Collection[str], now: datetime) -> Turn | None:
-    """None: it is not due, or another process has it. It is due, too, where the clock was set back since the last turn:
-    what people did since then would not be seen until it has caught up.
-    """
+    """None: it is not due, or another process has it."""
     begun = {"epoch": 0, "due_at": now, "sweep_at": now + SWEEP_EVERY, "swept_to": 0, "failures": 0}
     new = insert_into(tx, reconcilers).values(instance=instance, **begun)
     tx.execute(new.on_conflict_do_nothing())
-    free = or_(reconcilers.c.lease_until.is_(None), reconcilers.c.lease_until <= now)
     row = tx.execute(
         update(reconcilers)
-        .where(reconcilers.c.instance == instance, or_(reconcilers.c.due_at <= now, reconcilers.c.done_at > now), free)
+        .where(reconcilers.c.instance == instance, _is_due(now))
         .values(lease_until=now + LEASE, epoch=reconcilers.c.epoch + 1)
         .returning(reconcilers)
     ).one_or_none()
@@ -103,6 +98,14 @@ def claim(tx: Connection, instance: str, tables: Collection[str], now: datetime)
         swept_to=row.swept_to,
         failures=row.failures,
     )
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    """And free. If the clock was set back since the last turn, or in it, nobody waits until it has caught up."""
+    until = reconcilers.c.lease_until
+    outdated = until > now + LEASE_SEEN_MAX
+    due = or_(reconcilers.c.due_at <= now, reconcilers.c.done_at > now, outdated)
+    return and_(due, or_(until.is_(None), until <= now, outdated))
 
 
 def note_page(

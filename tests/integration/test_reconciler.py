@@ -54,6 +54,17 @@ def test_an_end_by_a_person_is_seen_within_a_minute(
     assert (told["reason"], told["detail"]["by"], opened.row().open) == (reason, "analyst", False)
 
 
+def test_a_turn_that_was_never_ended_before_the_clock_was_set_back_binds_nobody(world: World) -> None:
+    world.fire()
+    world.idle()
+    with world.store.transaction() as tx:
+        assert reconciling.claim(tx, "test", ["incident"], world.store.now(tx)) is not None
+    world.clock.advance(hours=-1)
+    world.person(**CLOSES)
+    world.watch(minutes=1)
+    assert world.row().open is False
+
+
 def test_what_a_person_does_is_seen_within_a_minute_though_the_clock_was_set_back(opened: World) -> None:
     opened.clock.advance(hours=-1)
     opened.person(**CLOSES)
