@@ -14,6 +14,7 @@ from bridge.alert import Status
 from bridge.log.note import Signer
 from bridge.settings import AuthScheme
 from bridge.store import tables
+from bridge.store.reconciler_tables import strays
 from simulation import fake
 from simulation.actors import HOSTS, Persons, Senders
 from simulation.fake import Wire
@@ -232,10 +233,14 @@ def _wake(world: World) -> None:
 
 
 def _shown(world: World, levels: dict[str, str]) -> None:
-    """An open incident shows at least the severity of what was reported last."""
+    """An open incident shows at least the severity of what was reported last; not a record that people are asked of."""
+    with world.store.reading() as tx:
+        asked = set(tx.execute(select(strays.c.sys_id).where(strays.c.outcome.is_not(None))).scalars())
     for row in world.fake.simulator.records(world.target.table):
         level = levels.get(row["correlation_id"])
         if level is None or not world.people.is_ours(row) or fake.is_over(row, world.target.table):
+            continue
+        if row["sys_id"] in asked:
             continue
         facts = world.people.facts(row["sys_id"])
         if facts.reopened:  # it may be one of an earlier episode
