@@ -36,7 +36,7 @@ POLL_SECONDS = 0.01
 
 
 def storm(world: World, engine: str, *, alerts: int, problems: int) -> Iterator[Row]:
-    loop = SyncLoop(world.worker, threads=THREADS)
+    loop = SyncLoop(world.worker, threads=THREADS, alone=True)
     loop.start()
     waited: list[float] = []
     began = time.monotonic()
