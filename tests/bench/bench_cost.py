@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
 import psycopg
-from bench_intake import processor_seconds, served
+from bench_intake import App, processor_seconds, served
 from loads import ALERTS_PER_BATCH, MAPPINGS, run_load
 from postgres import Postgres, postgres
 from row import Row, show
@@ -66,8 +66,8 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=Path(__file__).parent))
         database = stack.enter_context(postgres(Path(folder, "data")))
-        noop, noop_pid = stack.enter_context(served("noop_app", database.url))
-        port, pid = stack.enter_context(served("bridge_app", database.url))
+        apps = stack.enter_context(served(App("noop_app"), App("bridge_app", database.url)))
+        (noop, noop_pid), (port, pid) = apps
         run_load([noop], "unique", WARM, "warm")
         run_load([port], "unique", WARM, "warm")
         before = processor_seconds(noop_pid)

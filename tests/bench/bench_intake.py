@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from flask import Flask, Response, request
 from loads import ALERTS_PER_BATCH, MAPPINGS, SECRET, load, run_load, single
@@ -120,32 +120,47 @@ def bridge_app(beside: Callable[[Store], object] = lambda _store: None) -> Flask
     )
 
 
+class App(NamedTuple):
+    factory: str  # of this module, or module:name of another one here
+    database: str = ""
+    threads: int = THREADS
+
+
+class Served(NamedTuple):
+    port: int
+    pid: int  # of the worker
+
+
 @contextlib.contextmanager
-def served(factory: str, database: str, threads: int = THREADS) -> Iterator[tuple[int, int]]:
-    """(port, process id of the worker). `factory`: of this module, or module:name of another one here."""
-    app = factory if ":" in factory else f"bench_intake:{factory}"
+def served(*apps: App) -> Iterator[list[Served]]:
+    """Each by a process of its own. They begin at once, and end at once."""
+    with contextlib.ExitStack() as stack:
+        begun = [stack.enter_context(_begun(app)) for app in apps]
+        try:
+            for port, _ in begun:
+                assert not load([port], [single("unique", 0, "warm")]).refused
+            yield [Served(port, worker_of(process.pid)) for port, process in begun]
+        finally:
+            for _, process in begun:
+                process.terminate()
+
+
+@contextlib.contextmanager
+def _begun(app: App) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """(port, gunicorn). It may not answer yet: what is sent to it waits."""
+    factory = app.factory if ":" in app.factory else f"bench_intake:{app.factory}"
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(256)
-        command = [sys.executable, "-m", "gunicorn", f"{app}()", "--chdir", str(HERE)]
-        command += [
-            "--worker-class",
-            "bridge.web.arrivals.Worker",
-            "--workers",
-            "1",
-            "--threads",
-            str(threads),
-            "--log-level",
-            "error",
-        ]
-        command += ["--keep-alive", "60", "--bind", f"fd://{listener.fileno()}", "--no-control-socket"]
-        environment = {**os.environ, "BENCH_DATABASE": database}
+        command = [sys.executable, "-m", "gunicorn", f"{factory}()", "--chdir", str(HERE)]
+        command += ["--worker-class", "bridge.web.arrivals.Worker", "--workers", "1", "--threads", str(app.threads)]
+        command += ["--log-level", "error", "--no-control-socket"]
+        command += ["--keep-alive", "60", "--bind", f"fd://{listener.fileno()}"]
+        environment = {**os.environ, "BENCH_DATABASE": app.database}
         # A session of its own: Ctrl+C ends it through us, and not in the midst of an answer.
         process = subprocess.Popen(command, pass_fds=[listener.fileno()], env=environment, start_new_session=True)
         try:
-            port = listener.getsockname()[1]
-            assert not load([port], [single("unique", 0, "warm")]).refused
-            yield port, worker_of(process.pid)
+            yield listener.getsockname()[1], process
         finally:
             end(process)
 
@@ -202,12 +217,11 @@ def parser() -> argparse.ArgumentParser:
 
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     floors, rates, took, batch_floors, batches = [], [], [], [], []
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=HERE))
-        database = f"sqlite:///{folder}/bench.db"
-        noop, _ = stack.enter_context(served("noop_app", database))
-        reading, _ = stack.enter_context(served("reading_app", database))
-        bridge, worker = stack.enter_context(served("bridge_app", database))
+    with (
+        tempfile.TemporaryDirectory(dir=HERE) as folder,
+        served(App("noop_app"), App("reading_app"), App("bridge_app", f"sqlite:///{folder}/bench.db")) as apps,
+    ):
+        (noop, _), (reading, _), (bridge, worker) = apps
         for turn in range(arguments.rounds):
             floors.append(run_load([noop], "unique", arguments.requests, f"noop{turn}").rate)
             loaded = run_load([bridge], "unique", arguments.requests, f"single{turn}")

@@ -12,20 +12,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import statistics
-import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
-
-from bench_intake import bridge_app, processor_seconds, served
+from bench_intake import App, bridge_app, processor_seconds, served
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from loads import run_load
-from postgres import postgres
 from row import Row, at_most, ratio_at_least, show
+from stores import stores
 
 from bridge.log.note import Signer
 from bridge.sealer import Sealer
@@ -89,29 +85,18 @@ def parser() -> argparse.ArgumentParser:
 
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     for engine in [arguments.engine] if arguments.engine else ENGINES:
-        with databases(engine) as (plain, logged):
+        with stores(engine, 2) as (plain, logged):
             yield from compare(engine, plain, logged, arguments)
-
-
-@contextlib.contextmanager
-def databases(engine: str) -> Iterator[tuple[str, str]]:
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=Path(__file__).parent))
-        if engine == "sqlite":
-            yield f"sqlite:///{folder}/plain.db", f"sqlite:///{folder}/logged.db"
-        else:
-            yield tuple([stack.enter_context(postgres(Path(folder, name))).url for name in ("plain", "logged")])  # type: ignore[misc]
 
 
 def compare(engine: str, plain: str, logged: str, arguments: argparse.Namespace) -> Iterator[Row]:
     rates: dict[str, list[float]] = {"without": [], "with": []}
     work: dict[str, list[float]] = {"without": [], "with": []}  # processor seconds of the server for each turn
-    with contextlib.ExitStack() as stack:
-        servers = {
-            "without": stack.enter_context(served("bench_log:without_log", plain)),
-            "with": stack.enter_context(served("bench_log:with_log", logged)),
-        }
-        store = stack.enter_context(contextlib.closing(open_store(logged, utc_now)))
+    with (
+        served(App("bench_log:without_log", plain), App("bench_log:with_log", logged)) as apps,
+        contextlib.closing(open_store(logged, utc_now)) as store,
+    ):
+        servers = dict(zip(rates, apps, strict=True))
         seconds: list[float] = []
         for pair in range(arguments.pairs):
             for kind in list(rates) if pair % 2 else list(rates)[::-1]:

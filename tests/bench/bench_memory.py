@@ -8,12 +8,11 @@ One process on SQLite, deliveries of 100 alerts of 1 KB, signed, each alert a pr
 from __future__ import annotations
 
 import argparse
-import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench_intake import resident_bytes, served
+from bench_intake import App, resident_bytes, served
 from loads import ALERTS_PER_BATCH, run_load
 from row import Row, at_most, show
 
@@ -31,9 +30,10 @@ def parser() -> argparse.ArgumentParser:
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     deliveries = arguments.alerts // ALERTS_PER_BATCH // STEPS
     resident = []
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=Path(__file__).parent))
-        port, worker = stack.enter_context(served("bridge_app", f"sqlite:///{folder}/bench.db"))
+    with (
+        tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder,
+        served(App("bridge_app", f"sqlite:///{folder}/bench.db")) as [(port, worker)],
+    ):
         for step in range(STEPS):
             run_load([port], "batch", deliveries, f"step{step}")
             resident.append(resident_bytes(worker) / 1e6)

@@ -16,8 +16,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import statistics
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -25,14 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
-
-from bench_intake import bridge_app, resident_bytes, served
+from bench_intake import App, bridge_app, resident_bytes, served
 from flood import Flooded, run_flood
 from loads import run_load
-from postgres import postgres
 from row import Row, at_most, ratio_at_least, show
 from sqlalchemy import select
+from stores import stores
 
 from bridge.store.engine import open_store
 from bridge.store.tables import alerts
@@ -41,7 +37,6 @@ from bridge.wiring import utc_now
 if TYPE_CHECKING:
     from flask import Flask
 
-HERE = Path(__file__).resolve().parent
 COMMAND = Path(__file__).name
 PROCESSES = {"sqlite": 1, "postgresql": 2}
 NAMES = {"sqlite": "SQLite, 3 times too much", "postgresql": "PostgreSQL, 2 processes of 16 threads, 3 times too much"}
@@ -90,21 +85,16 @@ def parser() -> argparse.ArgumentParser:
 
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     for engine in arguments.engine or PROCESSES:
-        with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=HERE))
-            database = f"sqlite:///{folder}/bench.db"
-            if engine == "postgresql":
-                database = stack.enter_context(postgres(Path(folder, "data"))).url
-            processes = [
-                stack.enter_context(served("bench_overload:slowed_app", database, THREADS[engine]))
-                for _ in range(PROCESSES[engine])
-            ]
-            ports = [port for port, _ in processes]
+        with (
+            stores(engine) as (database,),
+            served(*[App("bench_overload:slowed_app", database, THREADS[engine])] * PROCESSES[engine]) as apps,
+        ):
+            ports = [app.port for app in apps]
             accepted = run_load(ports, "unique", int(min(FOUND_BY, 100 * arguments.seconds)), "found").rate
             offered = TIMES * accepted
             flooded = run_flood(ports, int(offered * arguments.seconds), offered, "flood")
             stored = times_stored(database)
-            resident = max(resident_bytes(pid, "VmHWM") for _, pid in processes)
+            resident = max(resident_bytes(app.pid, "VmHWM") for app in apps)
         yield from told(NAMES[engine], flooded, stored, resident)
 
 

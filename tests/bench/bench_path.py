@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from urllib.error import HTTPError
 
 import bench_intake
-from bench_intake import processor_seconds, served
+from bench_intake import App, processor_seconds, served
 from flask import Flask
 from gunicorn.http import wsgi
 from gunicorn.http.parser import Parser
@@ -189,7 +189,7 @@ def row(step: str, measured: float, floor: float | None, share: str) -> Row:
 
 
 def spent_by(app: str, database: str, requests: int) -> Spent:
-    with served(app, database) as (port, pid):
+    with served(App(app, database)) as [(port, pid)]:
         run_load([port], "unique", WARM, "warm")
         before, steps = processor_seconds(pid), _steps(port)
         run_load([port], "unique", requests, "path")

@@ -26,7 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
-from bench_intake import served
+from bench_intake import App, served
 from loads import REPEATED, run_load
 from peer_servers import (
     ALERTMANAGER,
@@ -37,8 +37,9 @@ from peer_servers import (
     alertmanager_served,
     alertmanager_version,
 )
-from postgres import postgres
+from postgres import Postgres, postgres
 from row import Aim, Row, ratio_at_least, show
+from stores import store_of
 
 COMMAND = Path(__file__).name
 PROCESSES = 2
@@ -60,26 +61,31 @@ def parser() -> argparse.ArgumentParser:
 
 
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
-    for peer in arguments.peers:
-        with contextlib.ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=Path(__file__).parent)))
-            yield from PEERS[peer](stack, folder, arguments)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=Path(__file__).parent)))
+        server = stack.enter_context(postgres(folder / "data"))
+        apps = [App("bridge_app", store_of(server, "bench"))] * PROCESSES
+        opened = [app.port for app in stack.enter_context(served(*apps, App("bridge_app", f"sqlite:///{folder}/db")))]
+        ours = {"postgresql": opened[:PROCESSES], "sqlite": opened[PROCESSES:]}
+        for peer in arguments.peers:
+            with contextlib.ExitStack() as its:
+                yield from PEERS[peer](its, folder, server, ours, arguments)
 
 
 # --- alerta
 
 
-def beside_alerta(stack: contextlib.ExitStack, folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
+def beside_alerta(
+    stack: contextlib.ExitStack,
+    folder: Path,
+    server: Postgres,
+    ours: dict[str, list[int]],
+    arguments: argparse.Namespace,
+) -> Iterator[Row]:
     why, turns = "", None
     try:
-        python = alerta_python()
-        database = stack.enter_context(postgres(folder / "data"))
-        ports = {
-            "alerta": stack.enter_context(alertas_served(python, folder, database, PROCESSES)),
-            "postgresql": bridges(stack, database.url, PROCESSES),
-            "sqlite": bridges(stack, f"sqlite:///{folder}/bench.db", 1),
-        }
-        turns = Turns(ports, arguments)
+        theirs = stack.enter_context(alertas_served(alerta_python(), folder, server, PROCESSES))
+        turns = Turns({"alerta": theirs} | ours, arguments)
     except NotHad as error:
         why = str(error)
     name = f"alerta-server {alerta_version()}, {PROCESSES} processes, PostgreSQL"
@@ -90,10 +96,6 @@ def beside_alerta(stack: contextlib.ExitStack, folder: Path, arguments: argparse
         yield beside(case, name, rates.get("postgresql"), rates.get("alerta"), refused)
         aim = ratio_at_least(SQLITE_TIMES_AIM) if kind == "unique" else None
         yield beside(f"SQLite: intake, {told}", name, rates.get("sqlite"), rates.get("alerta"), refused, aim)
-
-
-def bridges(stack: contextlib.ExitStack, database: str, processes: int) -> list[int]:
-    return [stack.enter_context(served("bridge_app", database))[0] for _ in range(processes)]
 
 
 class Turns:
@@ -149,7 +151,9 @@ def beside(
 # --- Alertmanager
 
 
-def beside_alertmanager(stack: contextlib.ExitStack, folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
+def beside_alertmanager(
+    stack: contextlib.ExitStack, folder: Path, _: Postgres, ours: dict[str, list[int]], arguments: argparse.Namespace
+) -> Iterator[Row]:
     name = "Alertmanager, not durable"
     case = f"PostgreSQL: intake of {PROCESSES} processes, {KINDS['unique']}"
     program = shutil.which(ALERTMANAGER)
@@ -157,8 +161,6 @@ def beside_alertmanager(stack: contextlib.ExitStack, folder: Path, arguments: ar
         yield beside(case, name, None, None, f"{ALERTMANAGER}, the package of Debian, is not installed")
         return
     name = f"Alertmanager {alertmanager_version(program)}, not durable"
-    database = stack.enter_context(postgres(folder / "data"))
-    ours = bridges(stack, database.url, PROCESSES)
     try:
         theirs = [stack.enter_context(alertmanager_served(program, folder))]
     except NotHad as error:
@@ -167,7 +169,7 @@ def beside_alertmanager(stack: contextlib.ExitStack, folder: Path, arguments: ar
     rates: dict[str, list[float]] = {"unique": [], "alertmanager": []}
     for turn in range(arguments.rounds):
         for kind in list(rates)[:: -1 if turn % 2 else 1]:
-            ports = ours if kind == "unique" else theirs
+            ports = ours["postgresql"] if kind == "unique" else theirs
             rates[kind].append(run_load(ports, kind, arguments.requests, f"{kind}{turn}").rate)
     yield beside(case, name, rates["unique"], rates["alertmanager"], "")
 

@@ -8,19 +8,14 @@ As bench_intake: 4 KB alerts, signed, each a problem of its own; 16 connections 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import statistics
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
-
-from bench_intake import beside_noop, latencies, served
+from bench_intake import App, beside_noop, latencies, served
 from loads import run_load
-from postgres import postgres
 from row import Row, at_least, ratio_at_least, show
+from stores import stores
 
 PROCESSES = 2
 COMMAND = Path(__file__).name
@@ -37,10 +32,12 @@ def parser() -> argparse.ArgumentParser:
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     rates: dict[str, list[float]] = {"noop_app": [], "bridge_app": []}
     took: list[float] = []
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=Path(__file__).parent))
-        database = stack.enter_context(postgres(Path(folder, "data")))
-        ports = {kind: [stack.enter_context(served(kind, database.url))[0] for _ in range(PROCESSES)] for kind in rates}
+    with (
+        stores("postgresql") as (database,),
+        served(*[App("noop_app", database)] * PROCESSES, *[App("bridge_app", database)] * PROCESSES) as apps,
+    ):
+        opened = [app.port for app in apps]
+        ports = {"noop_app": opened[:PROCESSES], "bridge_app": opened[PROCESSES:]}
         for turn in range(arguments.rounds):
             for kind, measured in rates.items():
                 loaded = run_load(ports[kind], "unique", arguments.requests, f"{kind}{turn}")

@@ -13,14 +13,14 @@ import contextlib
 import gc
 import statistics
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench_intake import HERE, THREADS, bridge_app, served
+from bench_intake import THREADS, App, bridge_app, served
 from flask import Flask
 from loads import run_load
 from row import Row, show
+from stores import stores
 
 COMMAND = Path(__file__).name
 AS_SERVED = "as it is served"
@@ -68,11 +68,11 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     rates: dict[str, list[float]] = {name: [] for name in SERVED}
     tails: dict[str, list[float]] = {name: [] for name in SERVED}
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=HERE))
-        ports = {
-            name: stack.enter_context(served(app, f"sqlite:///{folder}/{number}.db", threads))[0]
-            for number, (name, (app, threads)) in enumerate(SERVED.items())
-        }
+        databases = stack.enter_context(stores("sqlite", len(SERVED)))
+        apps = [
+            App(app, database, threads) for (app, threads), database in zip(SERVED.values(), databases, strict=True)
+        ]
+        ports = {name: one.port for name, one in zip(SERVED, stack.enter_context(served(*apps)), strict=True)}
         for turn in range(arguments.rounds):
             for name in list(SERVED)[:: 1 if turn % 2 else -1]:
                 loaded = run_load([ports[name]], "unique", arguments.requests, f"turn{turn}")
