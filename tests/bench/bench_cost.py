@@ -38,8 +38,8 @@ COMMAND = Path(__file__).name
 COMPRESSIONS = 20  # of each body
 WARM = 200  # deliveries before it is measured
 # As the table, and docs/scaling.md, name them.
-SINGLE, BATCH = "one of 4 KB a delivery", f"{ALERTS_PER_BATCH} of 1 KB a delivery"
-ALERTS = {SINGLE: 1, BATCH: ALERTS_PER_BATCH}  # of a delivery
+SINGLE, SMALL, BATCH = "one of 4 KB a delivery", "one of 1 KB a delivery", f"{ALERTS_PER_BATCH} of 1 KB a delivery"
+ALERTS = {SINGLE: 1, SMALL: 1, BATCH: ALERTS_PER_BATCH}  # of a delivery
 INTAKE = "PostgreSQL: an alert's processor time at intake, "
 DATABASE = "PostgreSQL: an alert's processor time in PostgreSQL, "
 WAL = "PostgreSQL: an alert's WAL, "
@@ -70,17 +70,17 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
         (noop, noop_pid), (port, pid) = apps
         run_load([noop], "unique", WARM, "warm")
         run_load([port], "unique", WARM, "warm")
-        before = processor_seconds(noop_pid)
-        run_load([noop], "unique", arguments.requests, "noop")
-        floor = (processor_seconds(noop_pid) - before) / arguments.requests
+        floors = [floor_of(noop, noop_pid, kind, arguments.requests) for kind in ("unique", "small")]
         singles = spent_on(database, pid, port, "unique", arguments.requests)
+        smalls = spent_on(database, pid, port, "small", arguments.requests)
         batches = spent_on(database, pid, port, "batch", arguments.batches)
         sealed, seconds = seal_all(database.url)
     alerts = arguments.batches * ALERTS_PER_BATCH
-    yield from told(SINGLE, singles, arguments.requests, floor)
+    yield from told(SINGLE, singles, arguments.requests, floors[0])
+    yield from told(SMALL, smalls, arguments.requests, floors[1])
     yield from told(BATCH, batches, alerts, None)
     yield Row(case=SEALED, command=COMMAND, measured=seconds / sealed * 1e6, unit="µs")
-    entries = sealed / (WARM + arguments.requests + arguments.batches)
+    entries = sealed / (WARM + 2 * arguments.requests + arguments.batches)
     yield Row(case=ENTRIES, command=COMMAND, measured=entries, unit="entries")
     yield from compressed([file.read_bytes() for file in sorted((MAPPINGS / "samples").iterdir())])
 
@@ -130,6 +130,13 @@ def seal_all(url: str) -> tuple[int, float]:
         while (sealed := seal_some(store, [signer])) is not None:
             size = sealed.size
         return size, time.perf_counter() - begin
+
+
+def floor_of(port: int, pid: int, kind: str, requests: int) -> float:
+    """Processor seconds of a delivery."""
+    before = processor_seconds(pid)
+    run_load([port], kind, requests, "noop")
+    return (processor_seconds(pid) - before) / requests
 
 
 def spent_on(database: Postgres, pid: int, port: int, kind: str, requests: int) -> Spent:

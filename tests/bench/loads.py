@@ -11,17 +11,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 MAPPINGS = Path(__file__).resolve().parents[2] / "mappings"
+SAMPLE = (MAPPINGS / "samples" / "elastic-powershell.json").read_bytes()
 SECRET = b"the secret of the benchmark"
 CONNECTIONS = 32
 ALERT_BYTES = 4_096
 ALERTS_PER_BATCH = 100
-BATCH_ALERT_BYTES = 1_024
+SMALL_ALERT_BYTES = 1_024  # and those of a batch
 REPEATED = 100  # problems that repeats are of
 CHANCE = random.Random(1)
 WORDS = ["".join(CHANCE.choices("abcdefghijklmnopqrstuvwxyz./-", k=CHANCE.randint(2, 12))) for _ in range(400)]
@@ -41,6 +42,11 @@ class Loaded(NamedTuple):
     def rate(self) -> float:
         """Accepted requests a second."""
         return len(self.took) / self.seconds
+
+
+def shortest(loads: Iterable[Loaded]) -> float:
+    """Seconds."""
+    return min(one.seconds for one in loads)
 
 
 def run_load(ports: Sequence[int], kind: str, count: int, mark: str, *, may_refuse: bool = False) -> Loaded:
@@ -129,7 +135,7 @@ def key(kind: str, number: int, mark: str) -> str:
 
 
 def alert(name: str, host: str, size: int) -> dict[str, Any]:
-    base: dict[str, Any] = json.loads((MAPPINGS / "samples" / "elastic-powershell.json").read_text())
+    base: dict[str, Any] = json.loads(SAMPLE)
     base["kibana.alert.uuid"] = name
     base["host"] = {"hostname": f"host-{host}"}
     base["message"] = prose(max(0, size - len(json.dumps(base)) - 14))
@@ -140,9 +146,14 @@ def single(kind: str, number: int, mark: str) -> bytes:
     return signed(json.dumps(alert(f"{mark}-{number}", key(kind, number, mark), ALERT_BYTES)).encode())
 
 
+def small(number: int, mark: str) -> bytes:
+    name = f"{mark}-{number}"
+    return signed(json.dumps(alert(name, name, SMALL_ALERT_BYTES)).encode())
+
+
 def batch(number: int, mark: str) -> bytes:
     names = [f"{mark}-{number * ALERTS_PER_BATCH + n}" for n in range(ALERTS_PER_BATCH)]
-    return signed(json.dumps({"alerts": [alert(name, name, BATCH_ALERT_BYTES) for name in names]}).encode())
+    return signed(json.dumps({"alerts": [alert(name, name, SMALL_ALERT_BYTES) for name in names]}).encode())
 
 
 def signed(body: bytes) -> bytes:
@@ -194,6 +205,7 @@ def post(path: str, body: bytes, more: str = "") -> bytes:
 KINDS: Mapping[str, Callable[[int, str], bytes]] = {
     **{kind: partial(single, kind) for kind in ("unique", "repeat", "race")},
     **{f"alerta-{kind}": partial(alerta, kind) for kind in ("unique", "repeat", "race")},
+    "small": small,
     "batch": batch,
     "alertmanager": alertmanager,
 }
