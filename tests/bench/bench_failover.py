@@ -1,6 +1,6 @@
 """Intake while its PostgreSQL is away, and after it is back: how long senders wait for their 503, and for the next 200.
 
-    python tests/bench/bench_failover.py [--rounds N]
+    python tests/bench/bench_failover.py [--rounds N] [--away SECONDS]
 
 Two intakes, each with a sender that posts one delivery after the other and never gives up. The server is stopped,
 hangs, is read-only; in the end a synchronous standby is promoted in its place. Told is the worst of all rounds and
@@ -30,7 +30,6 @@ from row import Row, at_most, show
 
 COMMAND = Path(__file__).name
 INTAKES = ("intake-1", "intake-2")
-AWAY_SECONDS = 3.0  # more than what is promised until a 503
 SETTLED_SECONDS = 0.5
 PAUSE_SECONDS = 0.02  # of a sender, between two tries
 WAIT_SECONDS_MAX = 60.0
@@ -88,6 +87,7 @@ class Sender:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__)
     made.add_argument("--rounds", type=int, default=3, help="of each way to be away")
+    made.add_argument("--away", type=float, default=3.0, help="seconds: more than what is promised until a 503")
     return made
 
 
@@ -101,9 +101,11 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
         fleet.start(*INTAKES)
         senders = stack.enter_context(sending(fleet))
         for name, (go, come) in ways(primary).items():
-            found = [away(senders, go, come) for _ in range(arguments.rounds)]
+            found = [away(senders, go, come, arguments.away) for _ in range(arguments.rounds)]
             yield from told(f"PostgreSQL {name}", found)
-        yield from told("PostgreSQL gone, its standby promoted", [away(senders, primary.stop, other.promote)])
+        yield from told(
+            "PostgreSQL gone, its standby promoted", [away(senders, primary.stop, other.promote, arguments.away)]
+        )
         stop(senders)
         yield lost(fleet, senders)
 
@@ -117,11 +119,11 @@ def ways(primary: Postgres) -> dict[str, tuple[Disturb, Disturb]]:
     }
 
 
-def away(senders: Sequence[Sender], go: Disturb, come: Disturb) -> tuple[float, float]:
+def away(senders: Sequence[Sender], go: Disturb, come: Disturb, seconds: float) -> tuple[float, float]:
     """The longest that a sender waited for an answer meanwhile; the longest from the server's return to a 200."""
     began = time.monotonic()
     go()
-    time.sleep(AWAY_SECONDS)
+    time.sleep(seconds)
     ended = time.monotonic()
     come()
     back = max(sender.back_after(time.monotonic()) for sender in senders)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from bench_intake import App, bridge_app, processor_seconds, served
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from loads import run_load
+from loads import Loaded, run_load, shortest
 from row import Row, at_most, ratio_at_least, show
 from stores import stores
 
@@ -98,15 +98,16 @@ def compare(engine: str, plain: str, logged: str, arguments: argparse.Namespace)
     ):
         servers = dict(zip(rates, apps, strict=True))
         seconds: list[float] = []
+        loads: list[Loaded] = []
         for pair in range(arguments.pairs):
             for kind in list(rates) if pair % 2 else list(rates)[::-1]:
                 lag = Lag(store)
                 port, worker = servers[kind]
                 before = processor_seconds(worker)
                 with lag.watched() if kind == "with" else contextlib.nullcontext():
-                    loaded = run_load([port], "unique", arguments.requests, f"{kind}{pair}")
+                    loads.append(run_load([port], "unique", arguments.requests, f"{kind}{pair}"))
                 work[kind].append(processor_seconds(worker) - before)
-                rates[kind].append(loaded.rate)
+                rates[kind].append(loads[-1].rate)
                 seconds += lag.seconds
     for case, unit, measured, aim in (
         ("intake with the log", "requests/s", rates, ratio_at_least(1 - COST_AIM)),
@@ -122,6 +123,7 @@ def compare(engine: str, plain: str, logged: str, arguments: argparse.Namespace)
             beside_measured=statistics.median(measured["without"]),
             ratio=statistics.median(ratios),
             aim=aim,
+            shortest=shortest(loads),
             note=f"{min(ratios):.2f} to {max(ratios):.2f} in {arguments.pairs} pairs",
         )
     yield Row(

@@ -2,7 +2,7 @@
 
     python tests/bench/bench_path.py [--requests N]
 
-Two real servers, as in bench_intake, under its load. In both the functions that begin a step are wrapped, and each is
+Real servers, as in bench_intake, under its load. In both the functions that begin a step are wrapped, and each is
 charged the time of its thread (`time.thread_time_ns`) less that of the steps inside it; waiting, for the disk, another
 thread or a processor, is in none. What the process used beyond all steps is gunicorn's loop and pool, and
 the wrapping itself: the totals of the same servers without it are told first.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import tempfile
 import threading
 import time
 import urllib.request
@@ -24,13 +23,14 @@ from typing import Any, NamedTuple
 from urllib.error import HTTPError
 
 import bench_intake
-from bench_intake import App, processor_seconds, served
+from bench_intake import App, Served, processor_seconds, served
 from flask import Flask
 from gunicorn.http import wsgi
 from gunicorn.http.parser import Parser
 from gunicorn.workers.gthread import ThreadWorker
 from loads import run_load
 from row import Row, show
+from stores import stores
 
 COMMAND = Path(__file__).name
 WARM = 200  # deliveries before it is measured
@@ -153,13 +153,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
-    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder:
-
-        def spent(app: str) -> Spent:
-            return spent_by(app, f"sqlite:///{folder}/{app.rpartition(':')[2]}.db", arguments.requests)
-
-        yield row("all", spent("bridge_app").total, spent("noop_app").total, "")
-        bridge, floor = spent("bench_path:bridge_steps"), spent("bench_path:noop_steps")
+    with (
+        stores("sqlite", 2) as (plain, stepped),
+        served(
+            *(App("bridge_app", plain), App("noop_app")),
+            *(App("bench_path:bridge_steps", stepped), App("bench_path:noop_steps")),
+        ) as apps,
+    ):
+        whole, whole_floor, bridge, floor = (spent_by(app, arguments.requests) for app in apps)
+    yield row("all", whole.total, whole_floor.total, "")
     yield row("all, with each step measured: shares are of this", bridge.total, floor.total, "100%")
     steps = {name: figure for name, figure in bridge.steps.items() if not name.endswith(" #")}
     for name in sorted(steps, key=steps.__getitem__, reverse=True):
@@ -188,13 +190,13 @@ def row(step: str, measured: float, floor: float | None, share: str) -> Row:
     )
 
 
-def spent_by(app: str, database: str, requests: int) -> Spent:
-    with served(App(app, database)) as [(port, pid)]:
-        run_load([port], "unique", WARM, "warm")
-        before, steps = processor_seconds(pid), _steps(port)
-        run_load([port], "unique", requests, "path")
-        total = processor_seconds(pid) - before
-        after = _steps(port)
+def spent_by(app: Served, requests: int) -> Spent:
+    port, pid = app
+    run_load([port], "unique", WARM, "warm")
+    before, steps = processor_seconds(pid), _steps(port)
+    run_load([port], "unique", requests, "path")
+    total = processor_seconds(pid) - before
+    after = _steps(port)
     return Spent(total / requests * 1e6, {name: (after[name] - steps.get(name, 0)) / requests / 1e3 for name in after})
 
 

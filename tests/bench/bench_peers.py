@@ -1,6 +1,6 @@
 """Intake beside others that take alerts: alerta-server on the same PostgreSQL, and Alertmanager.
 
-    python tests/bench/bench_peers.py [--requests N] [--rounds N] [--peers alerta alertmanager]
+    python tests/bench/bench_peers.py [--requests N] [--alerta N] [--rounds N] [--peers alerta alertmanager]
 
 All get 4 KB alerts over 32 connections, in turn. The bridge verifies a signature of each delivery, writes its log and
 keeps the raw bytes; the others do not.
@@ -27,7 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
 from bench_intake import App, served
-from loads import REPEATED, run_load
+from loads import REPEATED, Loaded, run_load, shortest
 from peer_servers import (
     ALERTMANAGER,
     NotHad,
@@ -44,6 +44,7 @@ from stores import store_of
 COMMAND = Path(__file__).name
 PROCESSES = 2
 SQLITE_TIMES_AIM = 15
+ALERTMANAGER_TIMES = 8  # as many go to it, so that its runs are long enough to tell
 # Of alerts: what each kind of load is called.
 KINDS = {
     "unique": "each a problem of its own",
@@ -55,6 +56,7 @@ KINDS = {
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__)
     made.add_argument("--requests", type=int, default=1_600, help="of each round, kind and server")
+    made.add_argument("--alerta", type=int, default=1_600, help="the same of alerta, which takes longer")
     made.add_argument("--rounds", type=int, default=5)
     made.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     return made
@@ -90,51 +92,52 @@ def beside_alerta(
         why = str(error)
     name = f"alerta-server {alerta_version()}, {PROCESSES} processes, PostgreSQL"
     for kind, told in KINDS.items():
-        rates = turns.of(kind) if turns else {}
-        refused = f"{turns.refused[kind]} of {turns.sent} of alerta's answers were errors" if turns else why
+        loads = turns.of(kind) if turns else {}
+        refused = f"{turns.refused[kind]} of {turns.asked} of alerta's answers were errors" if turns else why
         case = f"PostgreSQL: intake of {PROCESSES} processes, {told}"
-        yield beside(case, name, rates.get("postgresql"), rates.get("alerta"), refused)
+        yield beside(case, name, loads.get("postgresql"), loads.get("alerta"), refused)
         aim = ratio_at_least(SQLITE_TIMES_AIM) if kind == "unique" else None
-        yield beside(f"SQLite: intake, {told}", name, rates.get("sqlite"), rates.get("alerta"), refused, aim)
+        yield beside(f"SQLite: intake, {told}", name, loads.get("sqlite"), loads.get("alerta"), refused, aim)
 
 
 class Turns:
     """In each round every server has its turn; who begins changes from round to round."""
 
     def __init__(self, ports: dict[str, list[int]], arguments: argparse.Namespace) -> None:
-        self.sent = arguments.requests * arguments.rounds
+        self.asked = arguments.alerta * arguments.rounds  # of alerta
         # Of a peer's answers, by kind of load.
         self.refused: dict[str, int] = {}
         self._ports = ports
         self._arguments = arguments
 
-    def of(self, kind: str) -> dict[str, list[float]]:
-        rates: dict[str, list[float]] = {name: [] for name in self._ports}
+    def of(self, kind: str) -> dict[str, list[Loaded]]:
+        loads: dict[str, list[Loaded]] = {name: [] for name in self._ports}
         if kind == "repeat":
-            self._round(kind, "known", REPEATED)
+            self._round(kind, "known", REPEATED, REPEATED)
         self.refused[kind] = 0  # of the first that become known, none is told
         for turn in range(self._arguments.rounds):
-            for name, rate in self._round(kind, f"{kind}{turn}", self._arguments.requests, turn).items():
-                rates[name].append(rate)
-        return rates
+            counts = self._arguments.requests, self._arguments.alerta
+            for name, loaded in self._round(kind, f"{kind}{turn}", *counts, first=turn).items():
+                loads[name].append(loaded)
+        return loads
 
-    def _round(self, kind: str, mark: str, count: int, first: int = 0) -> dict[str, float]:
-        names, rates = list(self._ports), {}
+    def _round(self, kind: str, mark: str, ours: int, alertas: int, *, first: int = 0) -> dict[str, Loaded]:
+        names, loads = list(self._ports), {}
         first %= len(names)
         for name in names[first:] + names[:first]:
             other = name == "alerta"
-            load = run_load(self._ports[name], f"alerta-{kind}" if other else kind, count, mark, may_refuse=other)
-            rates[name] = load.rate
-            self.refused[kind] = self.refused.get(kind, 0) + load.refused
-        return rates
+            kinds, count = (f"alerta-{kind}", alertas) if other else (kind, ours)
+            loads[name] = run_load(self._ports[name], kinds, count, mark, may_refuse=other)
+            self.refused[kind] = self.refused.get(kind, 0) + loads[name].refused
+        return loads
 
 
 def beside(
-    case: str, peer: str, ours: list[float] | None, theirs: list[float] | None, note: str, aim: Aim | None = None
+    case: str, peer: str, ours: list[Loaded] | None, theirs: list[Loaded] | None, note: str, aim: Aim | None = None
 ) -> Row:
     if not ours or not theirs:
         return Row(case=case, command=COMMAND, measured=None, unit="requests/s", beside=peer, aim=aim, note=note)
-    rate, other = statistics.median(ours), statistics.median(theirs)
+    rate, other = (statistics.median(one.rate for one in of) for of in (ours, theirs))
     return Row(
         case=case,
         command=COMMAND,
@@ -144,6 +147,7 @@ def beside(
         beside_measured=other,
         ratio=rate / other,
         aim=aim,
+        shortest=shortest(ours + theirs),
         note=note,
     )
 
@@ -166,12 +170,13 @@ def beside_alertmanager(
     except NotHad as error:
         yield beside(case, name, None, None, str(error))
         return
-    rates: dict[str, list[float]] = {"unique": [], "alertmanager": []}
+    sent = {"unique": (ours["postgresql"], 1), "alertmanager": (theirs, ALERTMANAGER_TIMES)}
+    loads: dict[str, list[Loaded]] = {kind: [] for kind in sent}
     for turn in range(arguments.rounds):
-        for kind in list(rates)[:: -1 if turn % 2 else 1]:
-            ports = ours["postgresql"] if kind == "unique" else theirs
-            rates[kind].append(run_load(ports, kind, arguments.requests, f"{kind}{turn}").rate)
-    yield beside(case, name, rates["unique"], rates["alertmanager"], "")
+        for kind in list(sent)[:: -1 if turn % 2 else 1]:
+            ports, times = sent[kind]
+            loads[kind].append(run_load(ports, kind, times * arguments.requests, f"{kind}{turn}"))
+    yield beside(case, name, loads["unique"], loads["alertmanager"], "")
 
 
 PEERS = {"alerta": beside_alerta, "alertmanager": beside_alertmanager}

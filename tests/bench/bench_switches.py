@@ -13,12 +13,12 @@ import contextlib
 import gc
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench_intake import THREADS, App, bridge_app, served
 from flask import Flask
-from loads import run_load
+from loads import Loaded, run_load, shortest
 from row import Row, show
 from stores import stores
 
@@ -65,8 +65,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
-    rates: dict[str, list[float]] = {name: [] for name in SERVED}
-    tails: dict[str, list[float]] = {name: [] for name in SERVED}
+    loads: dict[str, list[Loaded]] = {name: [] for name in SERVED}
     with contextlib.ExitStack() as stack:
         databases = stack.enter_context(stores("sqlite", len(SERVED)))
         apps = [
@@ -75,17 +74,26 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
         ports = {name: one.port for name, one in zip(SERVED, stack.enter_context(served(*apps)), strict=True)}
         for turn in range(arguments.rounds):
             for name in list(SERVED)[:: 1 if turn % 2 else -1]:
-                loaded = run_load([ports[name]], "unique", arguments.requests, f"turn{turn}")
-                rates[name].append(loaded.rate)
-                tails[name].append(statistics.quantiles(loaded.took, n=100)[98] * 1e3)
-    for what, unit, found in (("intake", "requests/s", rates), ("intake, p99", "ms", tails)):
+                loads[name].append(run_load([ports[name]], "unique", arguments.requests, f"turn{turn}"))
+    for what, unit, figure in (("intake", "requests/s", rate), ("intake, p99", "ms", p99_ms)):
         for name in SERVED:
             if name != AS_SERVED:
-                yield beside(f"SQLite: {what}, {name}", unit, found[name], found[AS_SERVED])
+                yield beside(f"SQLite: {what}, {name}", unit, figure, loads[name], loads[AS_SERVED])
 
 
-def beside(case: str, unit: str, measured: list[float], others: list[float]) -> Row:
+def rate(loaded: Loaded) -> float:
+    return loaded.rate
+
+
+def p99_ms(loaded: Loaded) -> float:
+    return statistics.quantiles(loaded.took, n=100)[98] * 1e3
+
+
+def beside(
+    case: str, unit: str, figure: Callable[[Loaded], float], loads: list[Loaded], others_loads: list[Loaded]
+) -> Row:
     """The ratio is the median of pairs: those of one round came one soon after the other."""
+    measured, others = list(map(figure, loads)), list(map(figure, others_loads))
     return Row(
         case=case,
         command=COMMAND,
@@ -94,6 +102,7 @@ def beside(case: str, unit: str, measured: list[float], others: list[float]) -> 
         beside=AS_SERVED,
         beside_measured=statistics.median(others),
         ratio=statistics.median(one / other for one, other in zip(measured, others, strict=True)),
+        shortest=shortest(loads + others_loads),
     )
 
 

@@ -10,7 +10,10 @@ from typing import Literal
 
 COLUMNS = ("case", "measured", "floor or peer in the same run", "ratio", "aim", "reached", "command")
 NOT_MEASURED = "NOT MEASURED"
+FAILED = "FAILED"
 NOTHING = "–"
+TOO_SHORT = "too short to tell"
+RUN_SECONDS_MIN = 0.5  # of a shorter run how it begins and ends is too large a part
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +39,38 @@ class Row:
     # `measured` to `beside`: of medians, or the median of pairs.
     ratio: float | None = None
     aim: Aim | None = None
+    # Seconds of the shortest run that it is of, where it is a rate, or of a load.
+    shortest: float | None = None
     # What must be known to read the figure.
     note: str = ""
+    # It stands for all rows of a benchmark that yielded none.
+    failed: bool = False
 
     def cells(self) -> tuple[str, ...]:
         """As COLUMNS has them."""
         return (
-            f"{self.case} ({self.note})" if self.note else self.case,
-            NOT_MEASURED if self.measured is None else f"{told(self.measured)} {self.unit}",
+            f"{self.case} ({note})" if (note := self._note()) else self.case,
+            self._measured(),
             self._beside(),
-            NOTHING if self.ratio is None else told(self.ratio),
+            NOTHING if self.ratio is None else TOO_SHORT if self._too_short() else told(self.ratio),
             self._aim(),
             self._reached(),
             f"`{self.command}`",
         )
+
+    def _measured(self) -> str:
+        if self.failed:
+            return FAILED
+        return NOT_MEASURED if self.measured is None else f"{told(self.measured)} {self.unit}"
+
+    def _note(self) -> str:
+        if not self._too_short():
+            return self.note
+        short = f"a run took {told(self.shortest)} s only"  # type: ignore[arg-type]
+        return f"{self.note}; {short}" if self.note else short
+
+    def _too_short(self) -> bool:
+        return self.shortest is not None and self.shortest < RUN_SECONDS_MIN
 
     def _beside(self) -> str:
         if self.beside_measured is None:
@@ -68,6 +89,8 @@ class Row:
         value = self.ratio if self.aim.of == "ratio" else self.measured
         if value is None:
             return NOT_MEASURED
+        if self._too_short():
+            return TOO_SHORT
         short = self.aim.limit - value if self.aim.at == "least" else value - self.aim.limit
         if short <= 0:
             return "yes"
@@ -90,6 +113,11 @@ def ratio_at_least(limit: float) -> Aim:
 
 def ratio_at_most(limit: float) -> Aim:
     return Aim(limit, "most", "ratio")
+
+
+def failed(benchmark: str, why: str) -> Row:
+    note = why.replace("|", "/")  # which would end its cell
+    return Row(case=benchmark, command=f"{benchmark}.py", measured=None, unit="", note=note, failed=True)
 
 
 def told(figure: float) -> str:
