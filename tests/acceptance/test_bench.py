@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 import bench_cost
 import page
 import scale
-from row import COLUMNS, NOT_MEASURED, NOTHING, Aim, Row, at_least, at_most, ratio_at_least, table
+import suite
+from row import (
+    COLUMNS,
+    FAILED,
+    NOT_MEASURED,
+    NOTHING,
+    RUN_SECONDS_MIN,
+    TOO_SHORT,
+    Aim,
+    Row,
+    at_least,
+    at_most,
+    ratio_at_least,
+    table,
+)
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 ALERTMANAGER = "prometheus-alertmanager"  # Debian's package and program
@@ -25,10 +40,10 @@ SMALL = {
     "bench_switches": ("--requests 40 --rounds 1", 0),
     "bench_path": ("--requests 40", 0),
     "bench_cost": ("--requests 40 --batches 2", 0),
-    "bench_failover": ("--rounds 1", 9),
+    "bench_failover": ("--rounds 1 --away 2.2", 9),
     "bench_memory": ("--alerts 2000", 1),
     "bench_overload": ("--seconds 1 --engine sqlite", 4),
-    "bench_peers": ("--requests 40 --rounds 1", 1),
+    "bench_peers": ("--requests 40 --alerta 40 --rounds 1", 1),
     "bench_log": ("--requests 40 --pairs 2 --engine sqlite", 2),
     "bench_sync": ("--engine postgresql --problems 10 --probes 2", 2),
     "bench_storm": ("--alerts 2000 --problems 10 --engine sqlite", 2),
@@ -155,3 +170,61 @@ def test_a_row_says_whether_its_aim_is_reached(
 ) -> None:
     row = Row(case="a case", command="bench_intake.py", measured=measured, unit="ms", ratio=ratio, aim=aim)
     assert dict(zip(COLUMNS, row.cells(), strict=True))["reached"] == reached
+
+
+# --- the suite
+
+
+def benchmark(folder: Path, name: str, body: str) -> str:
+    (folder / f"{name}.py").write_text(
+        "import argparse\nfrom row import Row\nparser = argparse.ArgumentParser\n\n"
+        f"def rows(_):\n    yield Row(case='{name}', command='{name}.py', measured=1, unit='ms')\n    {body}\n"
+    )
+    return name
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise ValueError('a | of its own')",
+        "raise SystemExit('a | of its own')",
+        "import os; print('a | of its own'); os._exit(1)",
+    ],
+    ids=["an error", "its own end", "its process is gone"],
+)
+def test_a_benchmark_that_fails_stops_no_other_and_nothing_is_written(
+    body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    broken, sound = benchmark(tmp_path, "broken", body), benchmark(tmp_path, "sound", "")
+    written: list[object] = []
+    with pytest.raises(SystemExit, match=r"broken\.py") as ended:
+        suite.run([{broken: ""}, {sound: ""}], lambda *table: written.append(table))
+    assert isinstance(ended.value.code, str)  # which ends a process with 1
+    assert written == []
+    told = capfd.readouterr()
+    rows = {row["command"]: row["measured"] for row in rows_of(told.out)}
+    assert rows == {"`broken.py`": FAILED, "`sound.py`": "1 ms"}
+    assert "broken FAILED:" in told.err
+
+
+def test_what_every_benchmark_has_measured_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    one, other = benchmark(tmp_path, "sound_one", ""), benchmark(tmp_path, "sound_other", "")
+    written: list[str] = []
+    suite.run([{one: "", other: ""}], lambda lines, _: written.extend(lines))
+    assert [row["case"] for row in rows_of("\n".join(written))] == [one, other]
+    assert capfd.readouterr().out.splitlines() == written
+
+
+def test_a_ratio_and_an_aim_are_not_told_of_a_run_that_was_too_short() -> None:
+    row = replace(ROW, ratio=2.0, shortest=RUN_SECONDS_MIN / 2)
+    cells = dict(zip(COLUMNS, row.cells(), strict=True))
+    assert (cells["case"], cells["ratio"], cells["reached"]) == (
+        "intake (a run took 0.25 s only)",
+        TOO_SHORT,
+        TOO_SHORT,
+    )
+    assert dict(zip(COLUMNS, replace(row, shortest=RUN_SECONDS_MIN).cells(), strict=True))["ratio"] == "2.00"
