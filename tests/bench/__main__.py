@@ -53,7 +53,7 @@ SUITE: dict[ModuleType, str] = {
     bench_plan: "--alerts 1000",
     bench_verify: "--entries 10000",
     bench_start: "--runs 1",
-    bench_growth: "--correlations 2000 20000 --steps 20 --rounds 1",
+    bench_growth: "--correlations 3000 30000 --steps 20 --rounds 1",
 }
 
 

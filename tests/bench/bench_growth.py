@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 import page
 import requests
 from bench_intake import free_port, processor_seconds
-from bench_start import BRIDGE, run, wait_for
+from bench_start import BRIDGE, MAPPED, map_many, run, wait_for
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from filled import filled, url_of
 from intake_world import alert, delivery
@@ -42,7 +42,9 @@ from sync_world import PASSWORD_VARIABLE, World
 from toured import pages_from_file, pages_read, toured
 
 from bridge.log.note import Signer, origin_of
+from bridge.publishing import publish
 from bridge.sealer import seal_some
+from bridge.settings import load_settings
 from bridge.store import backlog, intake, reconciling, work
 from bridge.store.engine import Store
 from bridge.store.prepare import PreparedDelivery
@@ -198,12 +200,15 @@ def _looked_at(store: Store) -> int:
 
 @contextlib.contextmanager
 def configured(store: Store) -> Iterator[str]:
-    """A bridge.yaml with this database, two targets that are written to, and an instance that is not there."""
+    """A bridge.yaml with this database, forty mappings that it has had before, two targets that are written to, and an
+    instance that is not there."""
     with tempfile.TemporaryDirectory() as folder:
         run(*BRIDGE, "init", folder)
         config = Path(folder, "bridge.yaml")
         text = config.read_text("utf-8").replace("sqlite:///var/bridge.db", url_of(store))
         config.write_text(text.replace(":8081\n", f":{free_port()}\n"), "utf-8")
+        map_many(config.parent)
+        publish(load_settings(config), store, actor="bench")
         yield str(config)
 
 
@@ -283,10 +288,16 @@ def growth(engine: str, small: Life, large: Life, arguments: argparse.Namespace)
         starts = [(start(one), start(other)) for _ in range(min(STARTS, arguments.rounds))]
     few, many = [Started(*map(statistics.median, zip(*of, strict=True))) for of in zip(*starts, strict=True)]
     yield replace(
-        beside("bridge serve, to its first 200", "s", (few.seconds, many.seconds), many.seconds / few.seconds, None),
+        beside(
+            f"bridge serve with {MAPPED} mappings, to its first 200",
+            "s",
+            (few.seconds, many.seconds),
+            many.seconds / few.seconds,
+            None,
+        ),
         aim=at_most(START_AIM),
     )
-    what, of = "bridge serve, processor time to its first 200", (few.processor, many.processor)
+    what, of = f"bridge serve with {MAPPED} mappings, processor time to its first 200", (few.processor, many.processor)
     yield beside(what, "s", of, of[1] / of[0], TIMES_AIM)
     yield beside("a scrape of /metrics", "ms", (few.scrape * 1e3, many.scrape * 1e3), many.scrape / few.scrape, None)
 
