@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from bridge.alert import AHEAD_MAX, MappedAlert, Outcome, Status
 from bridge.store.columns import to_us
@@ -14,8 +15,7 @@ AHEAD_US_MAX = AHEAD_MAX // timedelta(microseconds=1)
 RECEIVED_TAKEN = "none readable, or more than 5 min ahead: received time taken"
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True):
     """What became of one alert. Times are microseconds since 1970."""
 
     outcome: Outcome
@@ -23,8 +23,7 @@ class Settled:
     seq: int | None  # None: dropped, it has no place in the correlation
 
 
-@dataclass(slots=True)
-class CorrelationState:
+class CorrelationState(msgspec.Struct):
     """Fields as in tables.correlations; those that intake never touches are left out."""
 
     id: int | None  # None: no row yet

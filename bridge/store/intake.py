@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
 from sqlalchemy import Connection
 
 from bridge.alert import Json, Outcome, key_of
@@ -27,8 +28,7 @@ QUIET = (Outcome.SUPPRESSED.value, Outcome.DROPPED.value)  # alerts that a rule 
 SAME_CONTENT_US = SAME_CONTENT // timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertAnswer:
+class AlertAnswer(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     correlation_id: str | None
     outcome: str  # alert.Outcome
@@ -99,8 +99,7 @@ def settle_alerts(
     return list({id(state): state for state in states.values()}.values()), settled
 
 
-@dataclass(frozen=True, slots=True)
-class SettledAlert:
+class SettledAlert(msgspec.Struct, frozen=True):
     """One alert with all that its row, its answer and its log line need."""
 
     alert: PreparedAlert

@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import msgspec
+
 from bridge.alert import Json, MappedAlert, Status
 from bridge.errors import Unmappable
 from bridge.mapping.compile import Mapping
@@ -26,8 +28,7 @@ NO_ELEMENT = Unmappable(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedAlert:
+class PreparedAlert(msgspec.Struct, frozen=True, kw_only=True):
     position: int  # index of the element that `each` yields
     mapped: MappedAlert | None  # None: quarantined, for the reason in `code` and `detail`
     timed: bool = False  # the mapping reads a time

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -126,7 +125,7 @@ def unstorable_rule(mapping: Any, content: bytes, waiting: Any, *, now: datetime
 def poisoned(one: PreparedAlert) -> PreparedAlert:
     if one.mapped is None or one.mapped.correlation_id != "poison":
         return one
-    return replace(one, mapped=replace(one.mapped, correlation_text="\ud800"))
+    return msgspec.structs.replace(one, mapped=msgspec.structs.replace(one.mapped, correlation_text="\ud800"))
 
 
 def test_a_delivery_that_cannot_be_stored_keeps_no_other_in_quarantine(

@@ -37,7 +37,7 @@ def poisonous(library: Library, text: str = "\ud800") -> PreparedDelivery:
     healthy = delivery(library, alert(rule="poison"))
     mapped = healthy.alerts[0].mapped
     assert mapped is not None
-    broken = replace(healthy.alerts[0], mapped=structs.replace(mapped, correlation_text=text))
+    broken = structs.replace(healthy.alerts[0], mapped=structs.replace(mapped, correlation_text=text))
     return replace(healthy, alerts=(broken,))
 
 

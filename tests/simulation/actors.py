@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -126,7 +125,7 @@ class Senders:
         if sent.poison:  # what the store cannot take, however it came about
             first = alerts[0]
             assert first.mapped is not None
-            alerts = (replace(first, mapped=_poisoned(first.mapped)), *alerts[1:])
+            alerts = (structs.replace(first, mapped=_poisoned(first.mapped)), *alerts[1:])
         return PreparedDelivery(
             source="probe",
             tenant="default",
