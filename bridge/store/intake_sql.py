@@ -10,14 +10,14 @@ server takes to store them. SQLite is given a parameter for each value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Column, Connection, Dialect, LargeBinary, Table
+from sqlalchemy import Column, Connection, CursorResult, Dialect, LargeBinary, Table
 from sqlalchemy.exc import DataError
 
 from bridge.store.correlation_state import CorrelationState
@@ -92,9 +92,17 @@ SETTLED = _names(  # what intake writes in a row that is there, and which; all e
     correlations.c.due_at,
     correlations.c.id,
 )
-BORN = (*STATE[1:], *_names(correlations.c.episode))
+# What every new row of a correlation has alike, in SQL: sync alone will change it.
+UNTOUCHED = {
+    correlations.c.open.name: "false",
+    correlations.c.applied_seq.name: "0",
+    correlations.c.failures.name: "0",
+    correlations.c.waits_for_person.name: "false",
+    correlations.c.episode.name: "0",
+}
+BORN = tuple([name for name in STATE[1:] if name not in UNTOUCHED])
 KEY = _names(correlation_keys.c.tenant, correlation_keys.c.key, correlation_keys.c.correlation)
-_born, _settled = attrgetter(*STATE[1:]), attrgetter(*SETTLED)
+_born, _settled = attrgetter(*BORN), attrgetter(*SETTLED)
 
 
 def newest_deliveries(tx: Connection, fingerprints: Sequence[bytes]) -> dict[bytes, Row]:
@@ -122,7 +130,7 @@ def overtaken(tx: Connection, delivery_ids: Sequence[int]) -> set[int]:
 def insert_deliveries(tx: Connection, rows: Sequence[Row]) -> dict[bytes, int]:
     """fingerprint -> id of those that are new; one that another process has just stored is not among them."""
     new = " ON CONFLICT (fingerprint, occurrence) DO NOTHING RETURNING fingerprint, id"
-    result = _insert(tx, deliveries, DELIVERY, rows, new)
+    result = _insert(tx, deliveries, DELIVERY, rows, new).all()
     return {bytes(row[0]): row[1] for row in result}
 
 
@@ -178,9 +186,8 @@ def insert_correlations(tx: Connection, states: Sequence[CorrelationState]) -> N
     """Sets the id of each. Raises Conflict when another process was quicker with one of them."""
     born = {(state.tenant, state.key): state for state in states}
     for chunk in _chunks([born[pair] for pair in sorted(born)]):
-        rows = [(*_born(state), 0) for state in chunk]
         new = " ON CONFLICT (tenant, key) DO NOTHING RETURNING tenant, key, id"
-        result = _insert(tx, correlations, BORN, rows, new)
+        result = _insert(tx, correlations, BORN, [_born(state) for state in chunk], new, alike=UNTOUCHED).all()
         if len(result) < len(chunk):
             raise Conflict
         for tenant, key, row_id in result:
@@ -190,8 +197,8 @@ def insert_correlations(tx: Connection, states: Sequence[CorrelationState]) -> N
 def register_keys(tx: Connection, rows: Sequence[Row]) -> None:
     """(tenant, key, correlation) each. Raises Conflict when another process has just given one of them away."""
     for chunk in _chunks(sorted(rows)):
-        result = _insert(tx, correlation_keys, KEY, chunk, " ON CONFLICT (tenant, key) DO NOTHING RETURNING key")
-        if len(result) < len(chunk):
+        result = _insert(tx, correlation_keys, KEY, chunk, " ON CONFLICT (tenant, key) DO NOTHING")
+        if result.rowcount < len(chunk):
             raise Conflict
 
 
@@ -228,21 +235,31 @@ def insert_entries(tx: Connection, rows: Sequence[Row]) -> None:
 
 
 def _insert(
-    tx: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row], more: str = ""
-) -> Sequence[Row]:
+    tx: Connection,
+    table: Table,
+    columns: tuple[str, ...],
+    rows: Sequence[Row],
+    more: str = "",
+    *,
+    alike: Mapping[str, str] = {},
+) -> CursorResult[*tuple[Any, ...]]:
     """Many rows to a statement: PostgreSQL saves round trips, and sqlite3 gives up the interpreter once instead of
     for every row, which costs more than the row where 32 threads wait to take it. `more` may return something of each.
+    `alike`: further columns, with the SQL of what they are in all rows.
     """
-    given, values = _given(tx, table, columns, rows)
-    result = tx.exec_driver_sql(f"INSERT INTO {table.name} ({', '.join(columns)}) {given}{more}", values)
-    return result.all() if result.returns_rows else []
+    given, values = _given(tx, table, columns, rows, tuple(alike.values()))
+    named = ", ".join([*columns, *alike])
+    return tx.exec_driver_sql(f"INSERT INTO {table.name} ({named}) {given}{more}", values)
 
 
-def _given(tx: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> tuple[str, Row]:
-    """(what yields these rows, its parameters)"""
+def _given(
+    tx: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row], alike: tuple[str, ...] = ()
+) -> tuple[str, Row]:
+    """(what yields these rows, with what is alike in all behind each; its parameters)"""
     if _is_sqlite(tx):
-        return f"VALUES {', '.join([f'({_marks(len(columns))})'] * len(rows))}", _flat(rows)
-    text, binary = _recordset(tx.dialect, table, columns)
+        row = f"({', '.join([_marks(len(columns)), *alike])})"
+        return f"VALUES {', '.join([row] * len(rows))}", _flat(rows)
+    text, binary = _recordset(tx.dialect, table, columns, alike)
     plain = [dict(zip(columns, row, strict=True)) for row in rows]
     arrays = [[row.pop(name) for row in plain] for name in binary]
     encoded = msgspec.json.encode(plain).decode()
@@ -252,15 +269,17 @@ def _given(tx: Connection, table: Table, columns: tuple[str, ...], rows: Sequenc
 
 
 @cache
-def _recordset(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+def _recordset(
+    dialect: Dialect, table: Table, columns: tuple[str, ...], alike: tuple[str, ...]
+) -> tuple[str, tuple[str, ...]]:
     """(what yields rows of these columns on PostgreSQL, those of them that have an array for a parameter)"""
     binary = tuple([name for name in columns if isinstance(table.c[name].type, LargeBinary)])
     plain = [name for name in columns if name not in binary]
     types = ", ".join(f"{name} {table.c[name].type.compile(dialect)}" for name in plain)
     arrays = ", unnest(%b::bytea[])" * len(binary)
     functions = f"json_to_recordset(%s::json) AS ({types}){arrays}"
-    text = f"SELECT {', '.join(columns)} FROM ROWS FROM ({functions}) AS given ({', '.join([*plain, *binary])})"
-    return text, binary
+    selected, names = ", ".join([*columns, *alike]), ", ".join([*plain, *binary])
+    return f"SELECT {selected} FROM ROWS FROM ({functions}) AS given ({names})", binary
 
 
 def _for_update(tx: Connection) -> str:
