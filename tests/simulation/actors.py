@@ -14,6 +14,7 @@ from sqlalchemy import false, select
 from bridge.alert import MappedAlert
 from bridge.errors import Permanent, Transient
 from bridge.simulator.answers import Refused
+from bridge.simulator.seed import fixed_id
 from bridge.store import brake, joins, orders, prepare, queries, tables
 from bridge.store.prepare import PreparedDelivery
 from bridge.store.writer import _Ticket
@@ -28,6 +29,7 @@ LEVELS = ("low", "high", "critical", "medium")
 WHEN_OVER = ("reopen", "edit", "delete")
 WHEN_OPEN = ("close", "close", "take", "edit", "rank", "delete", "cancel")
 IN_WORK = {"incident": "2", "sn_si_incident": "16"}
+FRED = fixed_id("sys_user", "fred")
 TRIES_MAX = 60  # of one delivery: more, and intake does not take what it must take
 
 
@@ -210,7 +212,7 @@ class Persons:
         facts.ended_at, facts.reopened, facts.taken_at = None, True, self.world.timeline.seconds
 
     def _take(self, row: dict[str, str]) -> None:
-        self._edited(row, state=IN_WORK[self.world.target.table], assigned_to="fred")
+        self._edited(row, state=IN_WORK[self.world.target.table], assigned_to=FRED)
         self.world.people.facts(row["sys_id"]).taken_at = self.world.timeline.seconds
 
     def _rank(self, row: dict[str, str]) -> None:
