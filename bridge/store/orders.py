@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, update
 
+from bridge.errors import Transient
 from bridge.log.entries import Action, Entry, append
 from bridge.store import additions
 from bridge.store.rows import CorrelationRow
@@ -14,6 +15,14 @@ from bridge.store.tables import correlations, target_states
 from bridge.store.upsert import insert_into
 
 PAUSED = "paused"  # the failure of a round that met the pause half-way
+
+
+class Paused(Transient):
+    """The target was paused since the claim, or the route has moved there: nothing was sent. The work waits for it."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(PAUSED, f"The target {target} is paused: resume it to go on.")
+        self.target = target
 
 
 def pause(tx: Connection, target: str, *, actor: str, now: datetime) -> bool:

@@ -279,9 +279,10 @@ def fail(
     *,
     due_at: datetime | None,
     waits_for: str = "a person",
+    waits_at: str | None = None,
 ) -> None:
     """The round came to nothing: say why, and when it is tried again. `due_at` None: a person must look first, or what
-    else `waits_for` names.
+    else `waits_for` names. `waits_at`: the target for which it waits, where no incident is open.
 
     All that share an open incident wait alike, or each would try in its turn. Raises LeaseLost, and then nothing has
     changed: they are the next holder's to speak for.
@@ -296,6 +297,8 @@ def fail(
             "waits_for_person": case((_ASKED, False), else_=due_at is None),
             "due_at": case((_ASKED, literal(now, Instant)), else_=literal(due_at, Instant)),
         }
+        if waits_at is not None and held.incident.state != "open":
+            row["target"] = waits_at
         failed = update(correlations).where(correlations.c.id == member.correlation).values(**row)
         tx.execute(failed, {"asked": _asked(held, member.correlation)})
     outcome = f"waits for {waits_for}" if due_at is None else "will be tried again"

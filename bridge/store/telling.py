@@ -55,6 +55,8 @@ class AboutIntent:
 
 def entry(held: Held, action: Action, now: datetime, **more: object) -> Entry:
     """An entry about the held correlation, with the names every one of them carries."""
+    target = more.get("target", held.incident.target or held.target)
+    there = target == held.incident.target  # else it is of an incident that is to be opened: it has no number yet
     told: dict[str, object] = {
         "at": now,
         "action": action,
@@ -63,14 +65,14 @@ def entry(held: Held, action: Action, now: datetime, **more: object) -> Entry:
         "source": held.source,
         "mapping": held.mapping,
         "correlation_id": held.correlation_id,
-        "target": held.incident.target or held.target,
+        "target": target,
         "correlation": held.correlation,
         "incident": held.incident.id,
-        "number": held.incident.number,
-        "sys_id": held.incident.sys_id,
+        "number": held.incident.number if there else None,
+        "sys_id": held.incident.sys_id if there else None,
     }
     told |= more
-    told["instance"], told["table"] = held.places.get(str(told["target"]), (None, None))
+    told["instance"], told["table"] = held.places.get(str(target), (None, None))
     return Entry(**told)  # type: ignore[arg-type]
 
 

@@ -128,10 +128,7 @@ def _facts(sight: Sight, decision: Decision, now: datetime) -> Facts:
         correlation_id=held.correlation_id,
         now=now,
     )
-    if held.incident.sys_id is None:
-        return facts
-    url = sight.table.record_url(sight.target.table, held.incident.sys_id)
-    return replace(facts, incident_number=held.incident.number or "", incident_url=url)
+    return replace(facts, incident_number=held.incident.number or "", incident_url=sight.record_url)
 
 
 def _create(

@@ -61,8 +61,8 @@ class Ledger:
             settling.settle(tx, held, settlement, held.incident, now, decision=word)
             if word != held.last_decision or (nothing and held.pending.count):
                 detail: dict[str, Json] = {} if nothing else {"mode": "observe"}
-                revision = sight.speaker.published.revision
-                telling.decided(tx, held, decision, now, revision=revision, detail=detail)
+                revision, target = sight.speaker.published.revision, sight.target.name
+                telling.decided(tx, held, decision, now, target=target, revision=revision, detail=detail)
             if decision.kind is Kind.CREATE:
                 self._hold_keys_observed(tx, sight, now)
             elif decision.reason is Reason.WAITS_TO_JOIN:
@@ -81,7 +81,7 @@ class Ledger:
             raise ValueError("a join without an incident to join")
         with self._store.transaction("joined") as tx:
             if target in paused_targets(tx):
-                raise Transient(orders.PAUSED, f"The target {target} is paused: resume it to go on.")
+                raise orders.Paused(target)
             now, revision = self._store.now(tx), sight.speaker.published.revision
             done = joins.attach(tx, held, sight.taker, decision, now, revision=revision)
         # It shares the incident, is due, and the incident does not say so yet. If we die here the next round tells it.
@@ -197,9 +197,11 @@ class Ledger:
         else:
             self.failed(held, error)
 
-    def failed(self, held: Held, error: BridgeError) -> None:
+    def failed(self, held: Held, error: BridgeError, *, waits_at: str | None = None) -> None:
+        """`waits_at`: the target that it waits for, where that is not its incident's."""
         now = self._store.moment()
-        self._fail(held, error, now, again_at(error, now, failures=held.failures, jitter=self._jitter()))
+        due_at = again_at(error, now, failures=held.failures, jitter=self._jitter())
+        self._fail(held, error, now, due_at, waits_at=waits_at)
         _log.warning("%s waits: %s: %s", held.correlation_id, error.code, error.message)
 
     def wait_for_late_commit(self, held: Held, doubt: Doubt, now: datetime, until: datetime) -> None:
@@ -213,10 +215,13 @@ class Ledger:
         again = again_at(error, now, failures=held.failures, jitter=self._jitter())
         self._fail(held, error, now, min(again or until, until))
 
-    def _fail(self, held: Held, error: BridgeError, now: datetime, due_at: datetime | None) -> None:
+    def _fail(
+        self, held: Held, error: BridgeError, now: datetime, due_at: datetime | None, *, waits_at: str | None = None
+    ) -> None:
+        waits_for = WAITS_FOR.get(error.code, "a person")
         with self._store.transaction("failed") as tx:
             try:
-                settling.fail(tx, held, error, now, due_at=due_at, waits_for=WAITS_FOR.get(error.code, "a person"))
+                settling.fail(tx, held, error, now, due_at=due_at, waits_for=waits_for, waits_at=waits_at)
             except LeaseLost:
                 telling.lease_lost(tx, held, now)
 

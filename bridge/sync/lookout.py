@@ -41,14 +41,14 @@ class Lookout:
         self._reading_of = reading_of  # what an instance has told of its tables, as it is known now
 
     def sight(self, held: Held) -> Sight:
+        """From where the record is, also of one that has ended: people may have opened it again, and there it is
+        reopened. A plan, which has no record yet, is where the route says."""
         speaker = self._alerts.of(held)
-        target = self.target(self._target_name(held, speaker))
-        if target.tenant != held.tenant:
-            message = f"The target {target.name!r} is of tenant {target.tenant!r}, the alerts of {held.tenant!r}."
-            raise Permanent("other_tenant", f"{message} Tenants never meet: route to a target of the alerts' own.")
-        reading = self._reading_of(target.instance)
+        route = self._route(held, speaker)
+        target = self._of_its_tenant(held, held.incident.target if held.incident.state == "ended" else route)
+        table, reading = self._tables[target.instance], self._reading_of(target.instance)
         policy = speaker.published.mapping.policy
-        if target.one_record_per_id:
+        if target.one_record_per_id and target.name == route:
             policy = replace(policy, reopen_within=timedelta.max)
         close_when = target.close.when if target.close is not None and closes(target, reading) else CloseWhen.NEVER
         episode = held.incident.episode or held.last_episode
@@ -60,29 +60,45 @@ class Lookout:
             held=held,
             speaker=speaker,
             target=target,
-            table=self._tables[target.instance],
+            table=table,
             way=self._ways[target.name],
             reading=reading,
             progress=together([one.folded for one in held.deciding]),
             policy=replace(policy, close_when=close_when),
             episode=episode,
-            taker=self._taker(held, speaker, target),
+            route=route,
+            record_url=table.record_url(target.table, held.incident.sys_id) if held.incident.sys_id else "",
+            taker=self._taker(held, speaker, route),
         )
 
-    def _taker(self, held: Held, speaker: Speaker, target: Target) -> Taker | None:
+    def opening(self, sight: Sight) -> Sight:
+        """Of a decision that opens an incident, or joins one: that is done where the route says, wherever the record of
+        the one before it is."""
+        target = self._of_its_tenant(sight.held, sight.route)
+        table, reading = self._tables[target.instance], self._reading_of(target.instance)
+        return replace(sight, target=target, table=table, way=self._ways[target.name], reading=reading)
+
+    def _taker(self, held: Held, speaker: Speaker, route: str) -> Taker | None:
         """Asked only where an episode may be opened, of a mapping that joins."""
-        keys = speaker.mapped.join_keys
-        if held.incident.state == "open" or not keys:
+        keys, target = speaker.mapped.join_keys, self._targets.get(route)
+        if held.incident.state == "open" or not keys or target is None:
             return None
         with self._store.glance() as tx:
             now, observing = self._store.now(tx), target.mode is Mode.OBSERVE
-            return joins.taker_of(tx, held, target.name, keys, now, observing=observing)
+            return joins.taker_of(tx, held, route, keys, now, observing=observing)
 
-    def _target_name(self, held: Held, speaker: Speaker) -> str:
-        """An incident stays where it was opened; a plan follows the route."""
-        if held.incident.state != "planned":
+    def _route(self, held: Held, speaker: Speaker) -> str:
+        """An incident that is open stays where it was opened; the next one follows the route, as does a plan."""
+        if held.incident.state == "open":
             return held.incident.target
         return speaker.mapped.target or held.incident.target or held.target or next(iter(self._targets))
+
+    def _of_its_tenant(self, held: Held, name: str) -> Target:
+        target = self.target(name)
+        if target.tenant != held.tenant:
+            message = f"The target {name!r} is of tenant {target.tenant!r}, the alerts of {held.tenant!r}."
+            raise Permanent("other_tenant", f"{message} Tenants never meet: route to a target of the alerts' own.")
+        return target
 
     def target(self, name: str) -> Target:
         target = self._targets.get(name)

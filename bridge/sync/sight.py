@@ -22,13 +22,17 @@ class Sight:
 
     held: Held
     speaker: Speaker
-    target: Target
+    target: (
+        Target  # where the decision is carried out: where its record is; where none is, or one is opened, the route's
+    )
     table: TableApi
     way: Way
     reading: Reading  # what the instance has told of its tables
     policy: Policy
     progress: Progress  # with the pending alerts folded in; of all that share an open incident, together
     episode: Episode | None
+    route: str  # the target at which an incident would be opened now
+    record_url: str  # of the record that is held, for people; "": there is none
     taker: Taker | None = None  # the incident that takes it in, where none is open
 
     @property

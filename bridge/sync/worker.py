@@ -122,6 +122,8 @@ class Worker:
             self._round(held)
         except LeaseLost:
             self._ledger.lease_lost(held)
+        except orders.Paused as error:
+            self._ledger.failed(held, error, waits_at=error.target)
         except (Transient, Ambiguous, Permanent) as error:
             self._ledger.failed(held, error)
         except Misconfigured as error:  # a secret is gone, an old revision does not compile: a person must look
@@ -171,6 +173,8 @@ class Worker:
                 decision = decide(sight.situation(), sight.policy, now)
         elif sight.target.mode is Mode.OBSERVE:  # what people do there is nothing to us for now
             sight = replace(sight, held=replace(held, looked=True))
+        if decision.kind in (Kind.CREATE, Kind.JOIN):
+            sight, record = self._lookout.opening(sight), None
         if decision.kind is Kind.NOTHING or sight.target.mode is Mode.OBSERVE:
             self._ledger.unwritten(sight, decision)
         elif decision.kind is Kind.JOIN:
@@ -344,7 +348,7 @@ class Worker:
         with self._store.transaction("intent") as tx:
             now = self._store.now(tx)
             if sight.target.name in work.paused_targets(tx):  # since the claim, or the route has moved there
-                raise Transient(orders.PAUSED, f"The target {sight.target.name} is paused: resume it to go on.")
+                raise orders.Paused(sight.target.name)
             if decision.kind is Kind.CREATE:
                 most = sight.target.max_creates_per_hour
                 free = held.mapping == OWN_MAPPING  # what tells of the brake is not held by it
@@ -359,7 +363,8 @@ class Worker:
             episode = settled(sight.episode, decision, sight.progress, now)
             settlement = sight.settlement(decision, episode, wake_at=decision.wake_at)
             revision = sight.speaker.published.revision
-            telling.decided(tx, held, decision, now, said=writing.said, revision=revision, detail=writing.told)
+            told, target = writing.told, sight.target.name
+            telling.decided(tx, held, decision, now, said=writing.said, target=target, revision=revision, detail=told)
             about = settling.intend(
                 tx,
                 held,

@@ -1,0 +1,246 @@
+"""A route that has changed: what is open stays where it is, the next incident is where the route sends it by now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+from intake_world import library_of, rows
+from sync_world import OBSERVE, PROBE, World, itsm
+from test_sync_join import JOIN
+from ways_world import KEY, SIR_CLOSE, aim, unique
+
+from bridge import crashpoint
+from bridge.servicenow.table import TableApi
+from bridge.settings import Target
+from bridge.simulator.faults import FaultKind
+from bridge.store import brake, orders, queries
+from bridge.store.tables import incidents, intents
+
+ROUTED = PROBE.replace(
+    '  - {to: itsm, assignment_group: "{{ team }}"}',
+    '  - {when: {.level: critical}, to: major}\n  - {to: itsm, assignment_group: "{{ team }}"}',
+)
+ENDS = {"state": "7", "close_code": "Solution provided", "close_notes": "Done."}
+
+
+def routed(world: World, *targets: Target, mapping: str = ROUTED) -> World:
+    """What is critical goes to `major`, all else to `itsm`."""
+    world.library = library_of(world.store, mapping)
+    world.aim_at(*(targets or (itsm(), major())))
+    return world
+
+
+def major(**changes: Any) -> Target:
+    return itsm(name="major", **changes)
+
+
+def ended_by_a_person(world: World, rule: str = "r1") -> World:
+    """It had an incident at `itsm`, and comes back to be `major`."""
+    world.fire(rule, level="low")
+    world.idle()
+    world.clock.advance(minutes=1)
+    world.person(**ENDS)
+    world.clock.advance(minutes=1)
+    world.fire(rule, level="critical")
+    return world
+
+
+def incidents_of(world: World) -> list[tuple[str, str]]:
+    return [(row.target, row.state) for row in rows(world.store, incidents)]
+
+
+def pause(world: World, target: str) -> None:
+    with world.store.transaction() as tx:
+        orders.pause(tx, target, actor="test", now=world.store.now(tx))
+
+
+def resume(world: World, target: str) -> None:
+    with world.store.transaction() as tx:
+        orders.resume(tx, target, actor="test", now=world.store.now(tx))
+
+
+def release(world: World, target: str) -> int:
+    with world.store.transaction() as tx:
+        now = world.store.now(tx)
+        return brake.release(tx, target, instance="test", table="incident", actor="test", now=now)[0]
+
+
+def end_before_the_write(name: str) -> None:
+    if name == "intent:committed":
+        raise RuntimeError("the process ends")
+
+
+def test_the_incident_after_one_that_a_person_ended_is_where_the_route_sends_it_by_now(anywhere: World) -> None:
+    ended_by_a_person(routed(anywhere)).idle()
+    assert incidents_of(anywhere) == [("itsm", "ended"), ("major", "open")]
+    created = [entry for entry in anywhere.log("decided") if entry["outcome"] == "create"]
+    assert [entry["target"] for entry in created] == ["itsm", "major"]
+
+
+def test_what_is_opened_at_another_target_is_as_that_one_says(world: World) -> None:
+    aim(world, unique())
+    ended_by_a_person(routed(world, itsm(), replace(unique(), name="major", defaults=(("category", "major"),)))).idle()
+    assert [(record[KEY], record["category"]) for record in world.records()] == [("", "inquiry"), ("r1#2", "major")]
+
+
+def test_what_comes_back_soon_after_we_closed_it_is_reopened_where_it_was(world: World) -> None:
+    routed(world)
+    world.fire(level="low")
+    world.idle()
+    world.resolve()
+    world.idle()
+    world.fire(level="critical")
+    world.idle()
+    assert incidents_of(world) == [("itsm", "open")]
+    assert (world.record()["state"], world.record()["impact"]) == ("1", "1")
+
+
+def test_what_comes_back_late_is_opened_anew_where_the_route_sends_it_though_a_return_could_only_reopen_before(
+    world: World,
+) -> None:
+    aim(world, unique("correlation_id"))
+    routed(world, unique("correlation_id"), major())
+    world.simulator.rows.unique.clear()  # it is of one table: `major` is another in all but its name
+    world.fire(level="low")
+    world.idle()
+    world.resolve()
+    world.idle()
+    world.clock.advance(days=8)
+    world.fire(level="critical")
+    world.idle()
+    assert incidents_of(world) == [("itsm", "ended"), ("major", "open")]
+
+
+def test_an_incident_that_a_person_opened_again_goes_on_wherever_the_route_leads(world: World) -> None:
+    routed(world)
+    world.fire(level="low")
+    world.idle()
+    world.person(**ENDS)
+    world.turn()
+    world.person(state="2")
+    world.clock.advance(hours=25)
+    world.fire(level="critical")
+    world.idle()
+    assert incidents_of(world) == [("itsm", "open")]
+
+
+def test_a_reopen_that_is_refused_is_a_create_where_the_route_leads(world: World) -> None:
+    routed(world)
+    world.fire(level="low")
+    world.idle()
+    world.resolve()
+    world.idle()
+    world.fail(FaultKind.BUSINESS_RULE, "PATCH")
+    world.fire(level="critical")
+    world.pass_time(minutes=10, step=10)
+    assert incidents_of(world) == [("itsm", "ended"), ("major", "open")]
+
+
+def test_nothing_is_opened_at_a_paused_target_to_which_the_route_leads(world: World) -> None:
+    routed(world)
+    pause(world, "major")
+    ended_by_a_person(world)
+    world.pass_time(minutes=5)
+    assert len(world.records()) == 1
+    resume(world, "major")
+    world.idle()
+    assert incidents_of(world) == [("itsm", "ended"), ("major", "open")]
+
+
+def test_what_has_ended_at_a_paused_target_waits_since_it_may_be_open_there_again(world: World) -> None:
+    routed(world)
+    ended_by_a_person(world)
+    pause(world, "itsm")
+    world.pass_time(minutes=5)
+    assert len(world.records()) == 1
+    resume(world, "itsm")
+    world.idle()
+    assert incidents_of(world) == [("itsm", "ended"), ("major", "open")]
+
+
+@pytest.mark.parametrize(("at_itsm", "at_major", "records"), [(1, 200, 3), (200, 1, 2)], ids=["not", "held"])
+def test_it_is_held_by_the_brake_of_the_target_where_it_is_to_be_opened(
+    world: World, at_itsm: int, at_major: int, records: int
+) -> None:
+    routed(world, itsm(max_creates_per_hour=at_itsm), major(max_creates_per_hour=at_major))
+    ended_by_a_person(world)
+    world.fire("r2", level="critical")
+    world.idle()
+    assert len(world.records()) == records
+
+
+def test_where_it_is_to_be_opened_is_only_observed_it_is_told_and_not_written(world: World) -> None:
+    routed(world, itsm(), major(mode=OBSERVE))
+    ended_by_a_person(world).idle()
+    assert (incidents_of(world), world.row().last_decision) == ([("itsm", "ended")], "would_create: new_episode")
+    (told,) = [entry for entry in world.log("decided") if entry.get("detail") == {"mode": "observe"}]
+    assert (told["target"], told.get("number")) == ("major", None)
+    world.aim_at(itsm(), major())
+    world.wake()
+    world.idle()
+    assert incidents_of(world) == [("itsm", "ended"), ("major", "open")]
+
+
+def test_where_it_was_is_only_observed_by_now_it_is_opened_where_the_route_leads(world: World) -> None:
+    routed(world)
+    world.fire(level="low")
+    world.idle()
+    world.clock.advance(minutes=1)
+    world.person(**ENDS)
+    world.turn()
+    world.clock.advance(hours=25)
+    world.aim_at(itsm(mode=OBSERVE), major())
+    world.fire(level="critical")
+    world.idle()
+    assert incidents_of(world) == [("itsm", "ended"), ("major", "open")]
+
+
+def test_it_joins_what_is_open_where_the_route_leads_and_nothing_where_it_was(world: World) -> None:
+    routed(world, mapping=ROUTED.replace("route:", JOIN, 1))
+    world.fire(level="low", host="web-1")
+    world.idle()
+    world.clock.advance(minutes=1)
+    world.person(**ENDS)
+    world.turn()
+    world.fire("here", level="low", host="web-1")
+    world.fire("there", level="critical", host="web-1")
+    world.idle()
+    world.clock.advance(hours=1)
+    world.fire(level="critical", host="web-1")
+    world.idle()
+    with world.store.reading() as tx:
+        (found,) = queries.find_correlations(tx, "r1")
+    assert (found.shared_with, found.target) == (("there",), "major")
+
+
+def test_a_mapping_is_given_the_url_of_the_record_before_and_not_one_of_the_new_table(world: World) -> None:
+    told = ROUTED.replace('short_description: "{{ rule }}"', 'short_description: "{{ rule }} {{ incident_url }}"')
+    routed(world, itsm(), major(table="sn_si_incident", close=SIR_CLOSE), mapping=told)
+    ended_by_a_person(world)
+    crashpoint.listen(end_before_the_write)
+    try:
+        world.idle()
+    finally:
+        crashpoint.listen(None)
+    intended = [msgspec.json.decode(row.fields)["short_description"] for row in rows(world.store, intents)]
+    url = TableApi(world._client).record_url("incident", world.record()["sys_id"])
+    assert intended == ["r1", f"r1 {url}"]
+
+
+def test_of_a_create_nothing_was_read_before_though_the_record_of_the_last_one_was(world: World) -> None:
+    ended_by_a_person(routed(world)).idle()
+    assert [row.before for row in rows(world.store, intents)] == [b"{}", b"{}"]
+
+
+def test_a_target_that_is_not_there_is_missed_only_where_an_incident_is_to_be_opened(world: World) -> None:
+    routed(world, itsm())
+    ended_by_a_person(world)
+    world.idle()
+    assert world.row().failure == "unknown_target"
+    world.resolve()
+    world.ask_sync()
+    world.idle()
+    assert (world.row().failure, world.row().last_decision) == (None, "nothing: already_closed")
