@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     false,
     func,
     literal,
@@ -64,6 +65,14 @@ def is_due(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     )
 
 
+def target_of() -> ColumnElement[str | None]:
+    """The target where a correlation's incident is, or where the one that is planned goes: of correlations outer joined
+    with the incident of their newest episode."""
+    planned_at = func.coalesce(correlations.c.target, incidents.c.target)
+    opened_at = func.coalesce(func.nullif(incidents.c.target, ""), correlations.c.target)
+    return case((incidents.c.state == "planned", planned_at), else_=opened_at)
+
+
 @cache  # making it takes ten times as long as running it
 def _statement(*, but_paused: bool) -> Select[Any]:
     """COALESCE looks no further than it must. Locked once more outside, to read the row as it is under the lock."""
@@ -91,10 +100,11 @@ def _longest_due(which: Callable[[Any], ColumnElement[bool]], *, but_paused: boo
     leased_until = func.coalesce(incident.scalar_subquery(), LONG_AGO)
     statement = select(due.c.id).where(which(due.c), due.c.due_at <= NOW, leased_until <= NOW)
     if but_paused:
-        # An incident stays where it was opened, wherever its correlation is routed by now.
-        opened_at = incident.with_only_columns(incidents.c.target).scalar_subquery()
+        # An incident stays where it was opened, wherever its correlation is routed by now. A plan follows the route.
+        opened_at = incident.with_only_columns(incidents.c.target).where(incidents.c.state != "planned")
         statement = statement.where(
-            func.coalesce(due.c.target, "").not_in(PAUSED), func.coalesce(opened_at, "").not_in(PAUSED)
+            func.coalesce(due.c.target, "").not_in(PAUSED),
+            func.coalesce(opened_at.scalar_subquery(), "").not_in(PAUSED),
         )
     # SKIP LOCKED is PostgreSQL's; SQLite, which has one writer, leaves it out.
     return statement.order_by(due.c.due_at).limit(1).with_for_update(skip_locked=True).scalar_subquery()

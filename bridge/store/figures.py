@@ -30,6 +30,7 @@ from bridge.log.entries import Action, Entry
 from bridge.log.statement import End, Open, Span, Unended, end_of, why
 from bridge.store.brake import BRAKED
 from bridge.store.columns import EPOCH, Instant
+from bridge.store.due import target_of
 from bridge.store.reconciler_tables import callers
 from bridge.store.removal import LET_GO
 from bridge.store.tables import (
@@ -180,12 +181,11 @@ def open_problems(tx: Connection, after: int) -> list[int]:
 def opens(tx: Connection, page: Sequence[int], *, until: datetime, now: datetime) -> Iterator[Open]:
     """What of these has no end, of all that was received before `until`."""
     newest = and_(episodes.c.correlation == correlations.c.id, episodes.c.number == correlations.c.episode)
-    target = func.coalesce(func.nullif(incidents.c.target, ""), correlations.c.target)
     query = (
         select(
             deliveries.c.source,
             correlations.c.correlation_id,
-            target.label("target"),
+            target_of().label("target"),
             func.count().label("alerts"),
             func.min(alerts.c.received_at).label("oldest"),
             correlations.c.due_at,

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, 
 from bridge.alert import Outcome, Severity, key_of
 from bridge.correlation.identity import identify
 from bridge.errors import Unmappable
-from bridge.store.due import is_due
+from bridge.store.due import is_due, target_of
 from bridge.store.held import GONE, Part
 from bridge.store.rows import (
     AlertId,
@@ -288,7 +288,7 @@ def _given_up() -> ColumnElement[int]:
 
 
 def _correlations() -> Select[Any]:
-    target = func.coalesce(incidents.c.target, correlations.c.target)
+    target = target_of()
     return (
         select(
             correlations,

@@ -60,13 +60,22 @@ def test_a_target_that_is_paused_holds_nothing_else_up(waiting: Store) -> None:
     assert claimed(waiting, paused=("itsm",)) is None
 
 
-def test_an_incident_at_a_paused_target_waits_wherever_its_correlation_is_routed(waiting: Store) -> None:
+@pytest.mark.parametrize("state", ["open", "ended"])
+def test_an_incident_at_a_paused_target_waits_wherever_its_correlation_is_routed(waiting: Store, state: str) -> None:
+    assert claimed(waiting) == "create"
+    with waiting.transaction() as tx:
+        tx.execute(update(incidents).values(target="sir", state=state, lease_until=None))
+        tx.execute(update(correlations).values(target="itsm"))
+    assert claimed(waiting, paused=("sir",)) == "second create"
+    assert claimed(waiting) == "create"
+
+
+def test_a_plan_at_a_paused_target_waits_no_longer_once_its_correlation_is_routed_elsewhere(waiting: Store) -> None:
     assert claimed(waiting) == "create"
     with waiting.transaction() as tx:
         tx.execute(update(incidents).values(target="sir", lease_until=None))
         tx.execute(update(correlations).values(target="itsm"))
-    assert claimed(waiting, paused=("sir",)) == "second create"
-    assert claimed(waiting) == "create"
+    assert claimed(waiting, paused=("sir",)) == "create"
 
 
 def test_nothing_due_is_nothing_to_claim(waiting: Store) -> None:

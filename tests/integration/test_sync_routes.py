@@ -17,6 +17,7 @@ from bridge.servicenow.table import TableApi
 from bridge.settings import Target
 from bridge.simulator.faults import FaultKind
 from bridge.store import brake, orders, queries
+from bridge.store.rows import CorrelationRow
 from bridge.store.tables import incidents, intents
 
 ROUTED = PROBE.replace(
@@ -46,6 +47,13 @@ def ended_by_a_person(world: World, rule: str = "r1") -> World:
     world.clock.advance(minutes=1)
     world.fire(rule, level="critical")
     return world
+
+
+def found(world: World, rule: str = "r1") -> CorrelationRow:
+    """As `bridge incidents show` finds it."""
+    with world.store.reading() as tx:
+        (row,) = queries.find_correlations(tx, rule)
+    return row
 
 
 def incidents_of(world: World) -> list[tuple[str, str]]:
@@ -161,6 +169,31 @@ def test_what_has_ended_at_a_paused_target_waits_since_it_may_be_open_there_agai
     assert incidents_of(world) == [("itsm", "ended"), ("major", "open")]
 
 
+def test_what_was_planned_at_a_target_that_is_paused_by_now_is_opened_where_the_route_leads(anywhere: World) -> None:
+    routed(anywhere)
+    anywhere.fail(FaultKind.RATE_LIMIT, "POST", seconds=1)
+    anywhere.fire(level="low")
+    anywhere.idle()
+    pause(anywhere, "itsm")
+    anywhere.fire(level="critical")
+    assert (found(anywhere).target, found(anywhere).paused_at) == ("major", None)
+    anywhere.clock.advance(minutes=1)  # the instance is asked again
+    anywhere.wake()
+    anywhere.idle()
+    assert incidents_of(anywhere) == [("major", "open")]
+
+
+def test_what_may_have_been_made_at_a_paused_target_is_looked_up_there_and_not_made_elsewhere(world: World) -> None:
+    routed(world)
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
+    world.fire(level="low")
+    world.idle()
+    pause(world, "itsm")
+    world.fire(level="critical")
+    world.pass_time(minutes=10, step=30)
+    assert (incidents_of(world), world.writes()) == ([("itsm", "open")], ["POST"])
+
+
 @pytest.mark.parametrize(("at_itsm", "at_major", "records"), [(1, 200, 3), (200, 1, 2)], ids=["not", "held"])
 def test_it_is_held_by_the_brake_of_the_target_where_it_is_to_be_opened(
     world: World, at_itsm: int, at_major: int, records: int
@@ -211,9 +244,7 @@ def test_it_joins_what_is_open_where_the_route_leads_and_nothing_where_it_was(wo
     world.clock.advance(hours=1)
     world.fire(level="critical", host="web-1")
     world.idle()
-    with world.store.reading() as tx:
-        (found,) = queries.find_correlations(tx, "r1")
-    assert (found.shared_with, found.target) == (("there",), "major")
+    assert (found(world).shared_with, found(world).target) == (("there",), "major")
 
 
 def test_a_mapping_is_given_the_url_of_the_record_before_and_not_one_of_the_new_table(world: World) -> None:
