@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -94,8 +94,7 @@ class Twins:
                 strays.wake(tx, twin, now)
                 strays.later(tx, stray, now + AGAIN * 2 ** min(stray.failures, DOUBLINGS_MAX), failed=True)
                 return
-            if twin.target in work.paused_targets(tx):
-                strays.later(tx, stray, now + AGAIN)
+            if _waits_for_its_target(tx, stray, twin, now):
                 return
         try:
             self._merge(turn, stray, twin, targets[twin.target], burst, here)
@@ -141,7 +140,7 @@ class Twins:
         with self._store.transaction("twin_intent") as tx:
             reconciling.fence(tx, turn)
             now = self._store.now(tx)
-            if _is_no_stray(tx, stray, here):
+            if _is_no_stray(tx, stray, here) or _waits_for_its_target(tx, stray, twin, now):
                 return
             made = strays.closes_since(tx, stray.instance, now - HOUR)
             if not stray.released and (made >= CLOSES_PER_HOUR_MAX or strays.any_held(tx, stray.instance)):
@@ -184,6 +183,14 @@ def _is_no_stray(tx: Connection, stray: Stray, targets: Collection[str]) -> bool
     if not strays.is_ours_by_now(tx, stray, targets):
         return False
     strays.forget(tx, stray)
+    return True
+
+
+def _waits_for_its_target(tx: Connection, stray: Stray, twin: Twin, now: datetime) -> bool:
+    """Asked again with the intent, as before every write: people may have paused it while records were read."""
+    if twin.target not in work.paused_targets(tx):
+        return False
+    strays.later(tx, stray, now + AGAIN)
     return True
 
 

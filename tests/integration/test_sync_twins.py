@@ -15,7 +15,7 @@ from bridge import crashpoint
 from bridge.servicenow.table import TableApi
 from bridge.simulator.faults import FaultKind
 from bridge.simulator.seed import fixed_id
-from bridge.store import reconciling
+from bridge.store import orders, reconciling
 from bridge.store.reconciler_tables import strays
 from bridge.store.tables import incidents
 
@@ -181,3 +181,26 @@ def test_a_twin_of_a_record_that_is_gone_is_told_as_that(opened: World) -> None:
         "ServiceNow where nobody needs it."
     )
     opened.turn(sweeps=True)
+
+
+def test_a_twin_is_not_closed_once_its_target_is_paused_though_its_turn_had_begun(anywhere: World) -> None:
+    anywhere.fire()
+    anywhere.idle()
+    twin(anywhere)
+
+    def pause(name: str) -> None:
+        if name == "stray:committed":
+            with anywhere.store.transaction() as tx:
+                orders.pause(tx, "itsm", actor="test", now=anywhere.store.now(tx))
+
+    crashpoint.listen(pause)
+    try:
+        anywhere.turn()
+    finally:
+        crashpoint.listen(None)
+    assert states(anywhere) == ["1", "1"]
+    with anywhere.store.transaction() as tx:
+        orders.resume(tx, "itsm", actor="test", now=anywhere.store.now(tx))
+        tx.execute(update(strays).values(due_at=anywhere.store.now(tx)))
+    anywhere.turn()
+    assert sorted(states(anywhere)) == ["1", "6"]
