@@ -197,10 +197,18 @@ def record_outcome(
 
 
 def settle(
-    tx: Connection, held: Held, settlement: Settlement, incident: Incident, now: datetime, *, decision: str
+    tx: Connection,
+    held: Held,
+    settlement: Settlement,
+    incident: Incident,
+    now: datetime,
+    *,
+    decision: str,
+    waits_at: str | None = None,
 ) -> None:
     """All up to read_seq is done, for each correlation that the settlement names. `due_at` is computed anew: an alert
-    that came meanwhile wakes the next round.
+    that came meanwhile wakes the next round. `waits_at`: the target for which it waits, where no incident is open: the
+    route may have changed since intake saw it.
 
     Raises LeaseLost, and then nothing has changed.
     """
@@ -237,6 +245,8 @@ def settle(
         wake_at = settlement.wake_at if share is mine or alone else None
         wake_at = now if share is mine and look_at is not None else wake_at
         row = _settled_row(held, settlement, share, incident, now, wake_at=wake_at) | {"last_decision": decision}
+        if waits_at is not None and alone:
+            row["target"] = waits_at
         tx.execute(_SHARE if share.progress.severity is not None else _SHARE_FROM_HERE, row)
     if settlement.told:
         told = case((episodes.c.part == Part.LEAVING.value, Part.LEFT.value), else_=Part.JOINED.value)

@@ -109,7 +109,7 @@ correlations = Table(
     Column("correlation_text", Text, nullable=False),  # before the 100-character rule
     Column("source", Text, nullable=False),  # of its newest alert
     Column("mapping", Text, nullable=False),
-    Column("target", Text),  # of the open episode, else the newest firing alert's route; NULL: drop
+    Column("target", Text),  # of the open episode, else where it waits, or the newest firing alert's route; NULL: drop
     # --- written by intake, under the row's lock
     Column("last_seq", BigInteger, nullable=False),  # seq of the newest alert by arrival; gap-free from 1
     Column("status", Text, nullable=False),  # of the newest alert by (event time, seq)

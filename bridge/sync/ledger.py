@@ -57,8 +57,9 @@ class Ledger:
         # What is only observed is not carried out: the progress goes on as if nothing had been decided.
         settlement = sight.settlement(decision if nothing else replace(decision, kind=Kind.NOTHING), episode)
         settlement = replace(settlement, kind=decision.kind.value, wake_at=decision.wake_at if nothing else None)
+        waits_at = sight.target.name if not nothing or decision.reason is Reason.BRAKE else None
         with self._store.transaction("unwritten") as tx:
-            settling.settle(tx, held, settlement, held.incident, now, decision=word)
+            settling.settle(tx, held, settlement, held.incident, now, decision=word, waits_at=waits_at)
             if word != held.last_decision or (nothing and held.pending.count):
                 detail: dict[str, Json] = {} if nothing else {"mode": "observe"}
                 revision, target = sight.speaker.published.revision, sight.target.name

@@ -18,6 +18,7 @@ from bridge.settings import Target
 from bridge.simulator.faults import FaultKind
 from bridge.store import brake, orders, queries
 from bridge.store.rows import CorrelationRow
+from bridge.store.start import wake_observed
 from bridge.store.tables import incidents, intents
 
 ROUTED = PROBE.replace(
@@ -68,6 +69,11 @@ def pause(world: World, target: str) -> None:
 def resume(world: World, target: str) -> None:
     with world.store.transaction() as tx:
         orders.resume(tx, target, actor="test", now=world.store.now(tx))
+
+
+def braked(world: World) -> list[brake.Waiting]:
+    with world.store.reading() as tx:
+        return brake.waiting(tx)
 
 
 def release(world: World, target: str) -> int:
@@ -205,6 +211,27 @@ def test_it_is_held_by_the_brake_of_the_target_where_it_is_to_be_opened(
     assert len(world.records()) == records
 
 
+def test_what_the_brake_of_the_new_target_holds_is_released_there(anywhere: World) -> None:
+    routed(anywhere, itsm(), major(max_creates_per_hour=0))
+    ended_by_a_person(anywhere).idle()
+    assert [(one.target, one.problems) for one in braked(anywhere)] == [("major", 1)]
+    assert (release(anywhere, "itsm"), release(anywhere, "major")) == (0, 1)
+    anywhere.idle()
+    assert incidents_of(anywhere) == [("itsm", "ended"), ("major", "open")]
+
+
+def test_what_a_changed_mapping_sends_elsewhere_while_the_brake_holds_it_is_released_there(world: World) -> None:
+    targets = itsm(max_creates_per_hour=0), major(max_creates_per_hour=0)
+    routed(world, *targets)
+    world.fire(level="low")
+    world.idle()
+    routed(world, *targets, mapping=ROUTED.replace(".level: critical", ".level: low"))
+    world.pass_time(minutes=6)  # it is asked about again by then
+    assert (release(world, "itsm"), release(world, "major")) == (0, 1)
+    world.idle()
+    assert incidents_of(world) == [("major", "open")]
+
+
 def test_where_it_is_to_be_opened_is_only_observed_it_is_told_and_not_written(world: World) -> None:
     routed(world, itsm(), major(mode=OBSERVE))
     ended_by_a_person(world).idle()
@@ -212,7 +239,8 @@ def test_where_it_is_to_be_opened_is_only_observed_it_is_told_and_not_written(wo
     (told,) = [entry for entry in world.log("decided") if entry.get("detail") == {"mode": "observe"}]
     assert (told["target"], told.get("number")) == ("major", None)
     world.aim_at(itsm(), major())
-    world.wake()
+    with world.store.transaction() as tx:
+        wake_observed(tx, ["major"], world.store.now(tx))
     world.idle()
     assert incidents_of(world) == [("itsm", "ended"), ("major", "open")]
 
