@@ -8,7 +8,7 @@ import pytest
 
 from simulation.mutations import MUTATIONS, hunts
 
-SEEDS_MAX = 300  # several times what the slowest takes
+SEEDS_MAX = 600  # three times what the slowest takes
 GUARANTEES = Path(__file__).parents[2] / "docs/guarantees.md"
 
 
