@@ -124,7 +124,7 @@ class _Probe:
 
     def _create(self) -> Record:
         try:
-            return self._way.create(self._fields, deadline=self._visit.deadline())
+            return self._way.create(self._fields, deadline=self._visit.deadline()).record
         except Ambiguous:
             # It may be there. Whatever the look-up says, nothing is created a second time.
             ident = self._fields[CORRELATION_ID]

@@ -19,7 +19,7 @@ from bridge.mapping.model import JOURNALS
 from bridge.servicenow import outcome
 from bridge.servicenow.identity import not_carried
 from bridge.servicenow.ownership import same_owner
-from bridge.servicenow.record import Beside, Record
+from bridge.servicenow.record import Beside, Created, Record
 from bridge.servicenow.table import SYS_ID, TableApi
 from bridge.settings import Staging, Target
 
@@ -62,6 +62,7 @@ class Sent:
     said: str  # by all maps, for people
     beside: tuple[Beside, ...] = ()  # what other maps did
     http_status: int | None = None
+    there: bool = False  # it was changed, not made
 
 
 class ImportSetWay:
@@ -77,10 +78,11 @@ class ImportSetWay:
         self._lock = threading.Lock()
         self._healthy_until = 0.0
 
-    def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Record:
+    def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Created:
         sent = self._sent(fields, {}, deadline)
         if sent.sys_id is None:
-            return replace(self._there(fields, sent.said, deadline), beside=sent.beside, http_status=sent.http_status)
+            there = self._there(fields, sent.said, deadline)
+            return Created(replace(there, beside=sent.beside, http_status=sent.http_status), there=True)
         record = self._read(sent.sys_id, (*fields, *also), deadline)
         if lost := not_carried(record, fields, self._target):
             raise Permanent(
@@ -89,7 +91,8 @@ class ImportSetWay:
                 f"of {self._staging.table} carry {'it' if len(lost) == 1 else 'them'}, and close that record.",
                 made=(record.sys_id, record.number),
             )
-        return replace(record, beside=sent.beside, http_status=sent.http_status)
+        record = replace(record, beside=sent.beside, http_status=sent.http_status)
+        return Created(record, there=sent.there)
 
     def update(self, sys_id: str, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record:
         if not self._staging.coalesces:
@@ -151,7 +154,13 @@ class ImportSetWay:
             )
         if written:
             failed = tuple(result.beside for result in mine if result.status not in WRITTEN | NOT_WRITTEN)
-            return Sent(sys_id=next(iter(written)), said=said, beside=failed + others, http_status=answer.status)
+            return Sent(
+                sys_id=next(iter(written)),
+                said=said,
+                beside=failed + others,
+                http_status=answer.status,
+                there=all(result.status == "updated" for result in mine if result.written),
+            )
         if any(result.status in WRITTEN for result in mine):
             raise outcome.unsure("no_sys_id", "The import wrote a record, but its answer names none.", writes=True)
         if mine and all(result.status in NOT_WRITTEN for result in mine):

@@ -28,7 +28,14 @@ class Record:
     # --- of the write that returned it
     beside: tuple[Beside, ...] = ()  # what it did beside it
     http_status: int | None = None  # None: it was only read
-    refused: bool = False  # nothing was made: this has the key
 
     def text(self, field: str) -> str:
         return self.fields.get(field, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What a create came to."""
+
+    record: Record
+    there: bool = False  # it was there already: what it says, and who has changed it since, is not known

@@ -4,21 +4,20 @@
     unique       the Table API, where a unique index on `key_field` refuses a second record
     import_set   a staging table, whose transform map writes the record (`import_set.py`)
 
-A write returns the record as ServiceNow has it, or raises Transient (not applied), Ambiguous (look before trying
-again) or Permanent (a person must look). Whoever calls needs to know no more.
+A write returns the record as ServiceNow has it, a create also whether it was there already; or it raises Transient (not
+applied), Ambiguous (look before trying again) or Permanent (a person must look). Whoever calls needs to know no more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Protocol
 
 from bridge.errors import Permanent
 from bridge.servicenow.identity import not_carried
 from bridge.servicenow.import_set import ImportSetWay
 from bridge.servicenow.ownership import same_owner
-from bridge.servicenow.record import Record
+from bridge.servicenow.record import Created, Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import Target, Write
 
@@ -28,7 +27,7 @@ class Way(Protocol):
     `also`: columns that are read back besides those that are written.
     """
 
-    def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Record: ...
+    def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Created: ...
 
     def update(self, sys_id: str, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record: ...
 
@@ -39,10 +38,10 @@ class TableWay:
         self._table = target.table
         self._api = api
 
-    def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Record:
+    def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Created:
         return self._kept(self._api.create(self._table, fields, also=also, deadline=deadline), fields)
 
-    def _kept(self, record: Record, fields: Mapping[str, str]) -> Record:
+    def _kept(self, record: Record, fields: Mapping[str, str]) -> Created:
         """A rule may change a column, and an ACL may drop it, without a word: then no look-up would find the record."""
         if lost := not_carried(record, fields, self._target):
             raise Permanent(
@@ -52,7 +51,7 @@ class TableWay:
                 f"{record.number}.",
                 made=(record.sys_id, record.number),
             )
-        return record
+        return Created(record)
 
     def update(self, sys_id: str, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record:
         del key  # the address has the sys_id
@@ -66,7 +65,7 @@ class UniqueWay(TableWay):
         super().__init__(target, api)
         self._key_field = target.key_field
 
-    def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Record:
+    def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Created:
         try:
             made = self._api.create(self._table, fields, also=also, deadline=deadline)
         except Permanent as refusal:
@@ -80,7 +79,7 @@ class UniqueWay(TableWay):
                     f"{first.number} has the {self._key_field} of this incident and is not ours: nothing is written to "
                     "it. Change it there.",
                 ) from refusal
-            return replace(first, refused=True)
+            return Created(first, there=True)
         return self._kept(made, fields)
 
     def _first(self, fields: Mapping[str, str], refusal: Permanent, deadline: float) -> Record | None:

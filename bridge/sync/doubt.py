@@ -9,7 +9,7 @@ from datetime import datetime
 from bridge.correlation.policy import Kind
 from bridge.errors import Ambiguous, Permanent
 from bridge.servicenow.outcome import OPEN
-from bridge.servicenow.record import Record
+from bridge.servicenow.record import Created, Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import CORRELATION_ID, Target
 from bridge.store.held import Doubt, Held, Said
@@ -50,7 +50,8 @@ def look_again(
             found = [record for record in found if record.sys_id != doubt.made]
         there = table.client.told_time or now
         present = [record for record in found if not _is_past(record, target, doubt, now=now, there=there)]
-        return _created(present, ours, known)
+        mine = _mine(present, ours, known)  # the oldest; a second one would be a twin, which the reconciler tells
+        return Found(record=mine) if mine is not None else None
     sys_id = held.incident.sys_id or ""
     noted = table.has_note(target.table, sys_id, doubt.ref, deadline=deadline)
     if noted is False:
@@ -107,11 +108,11 @@ def _shows(record: Record, fields: Mapping[str, str]) -> bool:
     return all(record.text(name) == value for name, value in lasting.items())
 
 
-def _created(records: list[Record], ours: Callable[[Record], bool], known: Callable[[Record], bool]) -> Found | None:
+def _mine(records: list[Record], ours: Callable[[Record], bool], known: Callable[[Record], bool]) -> Record | None:
+    """The oldest that is ours and of no incident. Raises Permanent where there are only others'."""
     mine = [record for record in records if ours(record)]
-    new = [record for record in mine if not known(record)]
-    if new:
-        return Found(record=new[0])  # the oldest; a second one would be a twin, which the reconciler tells
+    if new := [record for record in mine if not known(record)]:
+        return new[0]
     foreign = [record for record in records if record not in mine]
     if foreign:
         raise _id_in_use(foreign)
@@ -127,8 +128,8 @@ def there_already(
     deadline: float,
     ours: Callable[[Record], bool],
     known: Callable[[Record], bool],
-) -> Record | None:
-    """The record that is taken instead of a first create. Raises Permanent where one stands in the way.
+) -> Created | None:
+    """The record that is taken instead of a create. Raises Permanent where one stands in the way.
 
     `looks`: this store may have forgotten an incident of ours, so an open one is looked for. `adopt: any` takes the
     open record of another tool. A transform map would write into whatever record has the key, another tool's or an
@@ -137,25 +138,25 @@ def there_already(
     if looks:
         found = table.find(target.table, key[CORRELATION_ID], deadline=deadline)
         still_open = [record for record in found if record.state not in ENDED_STATES[target.table]]
-        if (forgotten := _created(still_open, ours, known)) is not None:
-            return forgotten.record
+        if (forgotten := _mine(still_open, ours, known)) is not None:
+            return Created(forgotten, there=True)
     if target.adopt_any:
         found = table.find(target.table, key[CORRELATION_ID], deadline=deadline)
         open_ones = [record for record in found if record.state not in ENDED_STATES[target.table]]
         if adopted := [record for record in open_ones if not known(record)]:
-            return adopted[0]
+            return Created(adopted[0], there=True)
     if target.staging is None or not target.staging.coalesces:
         return None
     found = table.find(target.table, key[target.key_field], field=target.key_field, deadline=deadline)
     if taken := [record for record in found if known(record)]:
         raise id_taken(taken[0])
-    mine = _created(found, ours, known)
-    return mine.record if mine is not None else None
+    mine = _mine(found, ours, known)
+    return Created(mine, there=True) if mine is not None else None
 
 
 def heed_key(table: TableApi, target: Target, record: Record, doubt: Doubt | None, *, now: datetime) -> None:
-    """What has the key of a create that was refused for it. Raises Ambiguous where a create before it may have made
-    the record: the next round looks which. Raises Permanent where it ended before any of ours; and else returns.
+    """What was there instead of a create. Raises Ambiguous where a create before it may have made the record: the next
+    round looks which. Raises Permanent where it ended before any of ours; and else returns.
     """
     ended = record.state in ENDED_STATES[target.table]
     there = table.client.told_time or now

@@ -24,7 +24,7 @@ from bridge.errors import Ambiguous, BridgeError, Misconfigured, Permanent, Tran
 from bridge.log.entries import Action, append
 from bridge.metrics import Metrics
 from bridge.servicenow.ownership import is_ours
-from bridge.servicenow.record import Record
+from bridge.servicenow.record import Created, Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import Mode, Target
 from bridge.store import additions, brake, coalescing, joins, orders, telling, work
@@ -285,7 +285,7 @@ class Worker:
         # The intent is durable, nothing was sent. If we die here the next holder finds an intent without an outcome and
         # cannot know that: it looks the record up until the late-commit window has passed, and only then sends again.
         try:
-            answer, looked_up = self._send(held, sight, decision, writing, deadline)
+            made = self._send(held, sight, decision, writing, deadline)
         except BridgeError as error:
             self._ledger.not_applied(held, sight, decision, about, error)
             return
@@ -293,10 +293,10 @@ class Worker:
         state_before = record.state if decision.kind is Kind.CLOSE and record else held.incident.state_before_close
         held = replace(held, incident=replace(held.incident, state_before_close=state_before))
         # What was there already may be as people have made it since, and so may what was read back after an import.
-        theirs = looked_up or (decision.kind is Kind.CREATE and changed_by_another(answer))
+        theirs = made.there or (decision.kind is Kind.CREATE and changed_by_another(made.record))
         left_state = FIRST_STATE[sight.target.table] if theirs else None
-        found = Found(record=answer, watched=writing.watched, left_state=left_state)
-        self._ledger.applied(held, about, settlement, found, sent=writing.fields, looked_up=looked_up)
+        found = Found(record=made.record, watched=writing.watched, left_state=left_state)
+        self._ledger.applied(held, about, settlement, found, sent=writing.fields, looked_up=made.there)
 
     def _refuse_what_would_make_a_record(self, sight: Sight, decision: Decision) -> None:
         """An update through a map that has made a record of the last one would make another: until a person, who has
@@ -314,14 +314,12 @@ class Worker:
                 f"instead of changing its record. Let it coalesce on {target.key_field}, and close what it made.",
             )
 
-    def _send(
-        self, held: Held, sight: Sight, decision: Decision, writing: Writing, deadline: float
-    ) -> tuple[Record, bool]:
-        """The record as ServiceNow has it, and whether it was there already: then nothing was sent."""
+    def _send(self, held: Held, sight: Sight, decision: Decision, writing: Writing, deadline: float) -> Created:
+        """The record as ServiceNow has it, and of a create whether it was there already."""
         target = sight.target
         if decision.kind is not Kind.CREATE:
             sys_id = held.incident.sys_id or ""
-            return sight.way.update(sys_id, writing.fields, key=writing.key, deadline=deadline), False
+            return Created(sight.way.update(sys_id, writing.fields, key=writing.key, deadline=deadline))
 
         def ours(record: Record) -> bool:
             return self._is_ours(target, record, held)
@@ -332,12 +330,12 @@ class Worker:
         with self._store.glance() as tx:
             looks = looks_first(tx, target.instance, target.table, key_of(held.correlation_id))
         there = there_already(sight.table, target, writing.key, looks=looks, deadline=deadline, ours=ours, known=known)
-        record = there or sight.way.create(writing.fields, also=writing.watched, deadline=deadline)
-        if known(record):
-            raise id_taken(record)
-        if record.refused:
-            heed_key(sight.table, target, record, held.doubt, now=self._store.moment())
-        return record, there is not None or record.refused
+        made = there or sight.way.create(writing.fields, also=writing.watched, deadline=deadline)
+        if known(made.record):
+            raise id_taken(made.record)
+        if made.there:
+            heed_key(sight.table, target, made.record, held.doubt, now=self._store.moment())
+        return made
 
     def _intend(
         self, sight: Sight, decision: Decision, writing: Writing, ref: str

@@ -60,7 +60,7 @@ def one(status: str, **more: object) -> dict[str, object]:
 
 def test_fields_go_with_their_prefix_but_for_those_that_have_it_already() -> None:
     with served(imported(one("inserted")), record()) as (way, server):
-        made = way.create(FIELDS, deadline=soon())
+        made = way.create(FIELDS, deadline=soon()).record
         head, body = server.requests[0].split(b"\r\n\r\n")
     assert (made.sys_id, made.number) == (A, "INC1")
     assert head.startswith(b"POST /api/now/import/u_stage ")
@@ -72,10 +72,15 @@ def test_fields_go_with_their_prefix_but_for_those_that_have_it_already() -> Non
     }
 
 
-@pytest.mark.parametrize("status", ["inserted", "updated", "Inserted"])
-def test_what_a_map_wrote_is_read_once_and_returned(status: str) -> None:
-    with served(imported(one(status)), record()) as (way, server):
-        assert way.create(FIELDS, deadline=soon()).sys_id == A
+@pytest.mark.parametrize(
+    ("statuses", "there"),
+    [(["inserted"], False), (["Inserted"], False), (["updated"], True), (["inserted", "updated"], False)],
+    ids=["inserted", "Inserted", "updated", "inserted and updated"],
+)
+def test_what_a_map_wrote_is_read_once_and_returned_with_whether_it_was_there(statuses: list[str], there: bool) -> None:
+    with served(imported(*(one(status) for status in statuses)), record()) as (way, server):
+        made = way.create(FIELDS, deadline=soon())
+        assert (made.record.sys_id, made.there) == (A, there)
         assert [request.split(b" ")[0] for request in server.requests] == [b"POST", b"GET"]
 
 
@@ -129,13 +134,14 @@ def test_each_answer_to_a_create_has_one_meaning(steps: tuple[Step, ...], kind: 
 def test_a_row_that_was_left_because_ours_is_there_is_ours() -> None:
     listed = answer(200, msgspec.json.encode({"result": [OURS]}), "X-Total-Count: 1")
     with served(imported(one("skipped", sys_id="")), listed) as (way, _):
-        assert way.create(FIELDS, deadline=soon()).sys_id == A
+        made = way.create(FIELDS, deadline=soon())
+        assert (made.record.sys_id, made.there) == (A, True)
 
 
 def test_one_map_that_fails_beside_one_that_wrote_is_none_of_ours() -> None:
     results = one("error", table="problem", sys_id=""), one("inserted")
     with served(imported(*results), record()) as (way, _):
-        assert way.create(FIELDS, deadline=soon()).sys_id == A
+        assert way.create(FIELDS, deadline=soon()).record.sys_id == A
 
 
 def test_an_update_carries_the_key_and_must_come_back_with_the_same_record() -> None:

@@ -418,15 +418,22 @@ def test_through_elastics_app_observables_are_linked_by_it_at_once(world: World)
     assert world.log("added")[0]["detail"] == {"wanted": 3, "left_out": ["mutex: no such type"]}
 
 
+# --- what has the key of a create already
+
+
 def has_the_key(world: World) -> None:
     """Somebody's earlier create is carried out only now."""
     user, fields = world.servicenow.username, {"correlation_id": "r1", "correlation_display": DISPLAY, KEY: "r1#1"}
     world.simulator.person_creates("incident", user, impact="3", short_description="r1", **fields)
 
 
-def test_what_an_earlier_create_made_just_before_the_next_was_refused_says_what_that_one_said(world: World) -> None:
-    aim(world, unique())
-    world.fail(FaultKind.DROPPED, "POST")
+BY_KEY = pytest.mark.parametrize("target", [staged(key_field=KEY), unique()], ids=["import_set", "unique"])
+
+
+@BY_KEY
+def test_what_an_earlier_create_made_just_before_the_next_says_what_that_one_said(world: World, target: Target) -> None:
+    aim(world, target)
+    world.fail(FaultKind.DROPPED, "POST", path="/import/" if target.write is Write.IMPORT_SET else "/table/")
     world.fire(level="low")
     world.idle()
     world.fire(level="critical")
@@ -446,8 +453,11 @@ def test_what_an_earlier_create_made_just_before_the_next_was_refused_says_what_
     assert ([one["state"] for one in world.records()], world.record()["impact"]) == (["1"], "1")
 
 
-def test_a_record_that_has_the_key_and_has_ended_is_no_incident_and_a_person_is_told(world: World) -> None:
-    aim(world, unique())
+@BY_KEY
+def test_a_record_that_has_the_key_and_has_ended_is_no_incident_and_a_person_is_told(
+    world: World, target: Target
+) -> None:
+    aim(world, target)
     has_the_key(world)
     world.person(**CLOSES)
     world.clock.advance(hours=48)
