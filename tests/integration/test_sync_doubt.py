@@ -57,24 +57,24 @@ def test_what_a_lost_create_made_is_taken_though_a_person_has_closed_it_since(wo
     assert (states(world), world.row().last_decision) == (["7"], "nothing: closed_by_person")
 
 
-def test_what_an_earlier_create_made_says_what_that_one_said_and_what_came_later_is_told(world: World) -> None:
-    world.fail(FaultKind.LATE_COMMIT, "POST", seconds=400)  # later than it is waited for
+@pytest.mark.parametrize(
+    ("first", "second", "level", "impact"),
+    [
+        (FaultKind.LATE_COMMIT, FaultKind.DROPPED, "critical", "1"),
+        (FaultKind.DROPPED, FaultKind.RESET_AFTER_COMMIT, "high", "2"),
+    ],
+    ids=["the first, and what came later is told", "the last"],
+)
+def test_of_several_creates_the_record_says_what_the_one_that_made_it_said(
+    world: World, first: FaultKind, second: FaultKind, level: str, impact: str
+) -> None:
+    world.fail(first, "POST", seconds=400)  # later than it is waited for
     world.fire(level="low")
     world.idle()
-    world.fire(level="critical")
-    world.fail(FaultKind.DROPPED, "POST")
+    world.fire(level=level)
+    world.fail(second, "POST")
     world.pass_time(minutes=10, step=10)
-    assert (states(world), world.record()["impact"]) == (["1"], "1")
-
-
-def test_what_the_last_of_several_creates_made_says_what_that_one_said(world: World) -> None:
-    world.fail(FaultKind.DROPPED, "POST")
-    world.fire(level="low")
-    world.idle()
-    world.fire(level="high")
-    world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
-    world.pass_time(minutes=10, step=10)
-    assert (states(world), world.record()["impact"]) == (["1"], "2")
+    assert (states(world), world.record()["impact"]) == (["1"], impact)
     world.fire(level="critical")
     world.pass_time(minutes=1, step=10)
     assert world.record()["impact"] == "1"
