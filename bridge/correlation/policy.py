@@ -110,6 +110,10 @@ class Episode:
     touched: bool = False  # people are on it: assigned, state changed, or open children
     ended_at: datetime | None = None
     end: End | None = None
+    taken: bool = False  # the record was there already, and was not read since: what it shows is not known
+
+
+TAKEN = Episode(open=True, severity=Severity.INFO, taken=True)  # nothing is told yet: the next decision does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

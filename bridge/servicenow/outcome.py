@@ -93,7 +93,6 @@ OPEN = {
     "unreadable_answer": "The answer is not the Table API's.",
     "no_sys_id": "The answer named no record.",
     "foreign_answer": "The answer showed another record than was sent.",
-    "key_taken": "A record has the key already: one that an earlier try may have made.",
     "unverified": "The import was applied, and its record could not be read.",
 }
 TOKENLESS = (

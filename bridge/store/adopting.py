@@ -13,16 +13,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from bridge.alert import Severity, key_of
-from bridge.correlation.policy import Episode
-from bridge.correlation.progress import Progress
+from bridge.alert import key_of
+from bridge.correlation.policy import TAKEN
 from bridge.errors import Permanent, Transient
 from bridge.log.entries import Action, Entry, append
 from bridge.store import strays
 from bridge.store.strays import Outcome, Stray
 from bridge.store.tables import correlation_keys, correlations, episodes, incidents
 from bridge.store.work import doubt_of, encode, plan
-from bridge.typed import decode
 
 
 class Adopted(StrEnum):
@@ -52,11 +50,8 @@ def adopt(tx: Connection, stray: Stray, places: Collection[Place], *, actor: str
     mine = [place for place in places if place.tenant == row.tenant]
     place = next((one for one in mine if one.target == row.target), mine[0])
     incident = _vacant(tx, row, place, now)
-    progress = decode(row.applied, Progress) if row.applied is not None else Progress()
-    severity = Severity(row.severity) if row.severity else Severity.INFO
-    episode = Episode(open=True, severity=severity, told_count=progress.repeat_count, told_at=now)
     values: dict[str, Any] = {"state": "open", "target": place.target, "sys_id": stray.sys_id, "number": stray.number}
-    values |= {"episode": encode(episode), "record_state": place.first_state, "created_at": now, "look_at": now}
+    values |= {"episode": encode(TAKEN), "record_state": place.first_state, "created_at": now, "look_at": now}
     tx.execute(update(incidents).where(incidents.c.id == incident).values(**values, epoch=incidents.c.epoch + 1))
     due: dict[str, Any] = {"open": True, "target": place.target, "due_at": now, "last_decision": "adopted: by_person"}
     due |= {"failures": 0, "failure": None, "failure_text": None, "waits_for_person": False}

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bridge.correlation.policy import Kind
-from bridge.errors import Ambiguous, Permanent
-from bridge.servicenow.outcome import OPEN
+from bridge.errors import Permanent
 from bridge.servicenow.record import Created, Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import CORRELATION_ID, Target
-from bridge.store.held import Doubt, Held, Said
+from bridge.store.held import WINDOW_OVER, Doubt, Held, Said
 from bridge.store.strays import CLOCKS_APART_MAX, created_at
 from bridge.sync.reading import ENDED_STATES, JOURNAL_FIELDS
 
@@ -60,17 +59,25 @@ def look_again(
     return Found(record=record) if noted or record is None or _shows(record, doubt.said.fields) else None
 
 
-def said_of(table: TableApi, target: Target, found: Found, doubt: Doubt, *, deadline: float) -> Said:
-    """Which of several creates has made the record: the one of which it shows most. Not the last, where one before it
-    was applied later than it was waited for: what that one did not say is still to be told.
+def said_of(
+    table: TableApi, target: Target, found: Found, doubt: Doubt, *, now: datetime, deadline: float
+) -> Said | None:
+    """What is said by what was found. Of several creates that may have made it, by the one of which it shows most: not
+    the last, where one before it was applied later than it was waited for, and what that one did not say is still to
+    be told. None: by none of them, for it was there before, or all of them are known to have made nothing.
     """
-    several = (doubt.said, *doubt.earlier)
-    if len(several) == 1 or found.record is None:
+    if doubt.operation != Kind.CREATE.value or found.record is None or found.record.sys_id == doubt.made:
         return doubt.said
+    if _is_older(found.record, doubt, now=now, there=table.client.told_time or now):
+        return None
+    last = () if doubt.known and doubt.code != WINDOW_OVER else (doubt.said,)
+    several: tuple[Said, ...] = (*last, *doubt.earlier)
+    if len(several) < 2:
+        return several[0] if several else None
     names = {name for said in several for name in said.fields} - JOURNAL_FIELDS
     record = table.read(target.table, found.record.sys_id, fields=sorted(names), deadline=deadline)
     if record is None:  # gone meanwhile: the next round notices
-        return doubt.said
+        return several[0]
     return max(several, key=lambda said: sum(record.text(name) == said.fields.get(name) for name in names))
 
 
@@ -91,11 +98,15 @@ def _made(
 
 
 def _is_past(record: Record, target: Target, doubt: Doubt, *, now: datetime, there: datetime) -> bool:
+    return record.state in ENDED_STATES[target.table] and _is_older(record, doubt, now=now, there=there)
+
+
+def _is_older(record: Record, doubt: Doubt, *, now: datetime, there: datetime) -> bool:
     """Older than our first try by their times, and by how long ago each is by its own clock (`there`: the instance's):
     the two clocks may be apart, and one of them may have been set since. A try that is yet to come has no age.
     """
     created = created_at(record.text("sys_created_on"))
-    if created is None or record.state not in ENDED_STATES[target.table]:
+    if created is None:
         return False
     by_times = created + CLOCKS_APART_MAX < doubt.began_at
     by_ages = now >= doubt.began_at and there - created > now - doubt.began_at + CLOCKS_APART_MAX
@@ -154,20 +165,17 @@ def there_already(
     return Created(mine, there=True) if mine is not None else None
 
 
-def heed_key(table: TableApi, target: Target, record: Record, doubt: Doubt | None, *, now: datetime) -> None:
-    """What was there instead of a create. Raises Ambiguous where a create before it may have made the record: the next
-    round looks which. Raises Permanent where it ended before any of ours; and else returns.
-    """
-    ended = record.state in ENDED_STATES[target.table]
+def refuse_if_past(table: TableApi, target: Target, record: Record, doubt: Doubt | None, *, now: datetime) -> None:
+    """Raises Permanent where what was there instead of a create has ended, and was not made by an earlier try."""
     there = table.client.told_time or now
-    if ended and (doubt is None or _is_past(record, target, doubt, now=now, there=there)):
+    if record.state not in ENDED_STATES[target.table]:
+        return
+    if doubt is None or _is_older(record, doubt, now=now, there=there):
         raise Permanent(
             "id_taken",
             f"{record.number} has the {target.key_field} of this incident and has ended: clear that column there, and "
             "the incident is made.",
         )
-    if doubt is not None:
-        raise Ambiguous("key_taken", OPEN["key_taken"])
 
 
 def id_taken(record: Record) -> Permanent:

@@ -12,6 +12,7 @@ from bridge.store import telling
 from bridge.store.engine import Store
 from bridge.sync.reading import changed_by, changed_since, seen, seen_of, told_of
 from bridge.sync.sight import Sight, noticed
+from bridge.sync.taking import first_look
 
 
 def notice(store: Store, sight: Sight, record: Record | None) -> Sight | None:
@@ -19,6 +20,8 @@ def notice(store: Store, sight: Sight, record: Record | None) -> Sight | None:
 
     `record` None: it is gone.
     """
+    if record is not None:
+        sight = first_look(sight, record, store.moment())
     sight = _as_read(store, sight, record)
     held, before, now = sight.held, sight.episode, store.moment()
     if before is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from bridge.correlation.policy import Decision, Episode, Kind, Policy, Reason, Situation, Taker, carried
+from bridge.correlation.policy import TAKEN, Decision, Episode, Kind, Policy, Reason, Situation, Taker, carried
 from bridge.correlation.progress import Progress, ended, is_stale
 from bridge.dictionary.reading import Reading
 from bridge.servicenow.table import TableApi
@@ -92,6 +92,19 @@ def noticed(held: Held, before: Episode, after: Episode, *, reason: str, wake_at
         episode=after,
         wake_at=wake_at,
         others=tuple(others),
+    )
+
+
+def taken(held: Held, *, reason: str, wake_at: datetime) -> Settlement:
+    """What is true once a record that was there already is the incident: no alert is told by that."""
+    mine = _as_applied(held)
+    return Settlement(
+        kind=Kind.CREATE.value,
+        reason=reason,
+        read_seq=mine.read_seq,
+        progress=mine.progress,
+        episode=TAKEN,
+        wake_at=wake_at,
     )
 
 

@@ -35,9 +35,10 @@ from bridge.store.reconciling import looks_first
 from bridge.store.settle import LeaseLost
 from bridge.store.telling import AboutIntent
 from bridge.store.work import LEASE
+from bridge.sync import taking
 from bridge.sync.additions import Additions
 from bridge.sync.alert import Alerts
-from bridge.sync.doubt import Found, heed_key, id_taken, look_again, said_of, there_already
+from bridge.sync.doubt import Found, id_taken, look_again, refuse_if_past, said_of, there_already
 from bridge.sync.fields import Writing, fields_for
 from bridge.sync.hastening import Hastening
 from bridge.sync.ledger import Ledger
@@ -45,7 +46,7 @@ from bridge.sync.lookout import Lookout
 from bridge.sync.noticing import notice
 from bridge.sync.outcomes import window_end
 from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, changed_by_another
-from bridge.sync.sight import Sight
+from bridge.sync.sight import Sight, taken
 
 CALL_SECONDS_MAX = 15.0  # a deadline for one whole call, look-ups included
 CALLS_PER_ROUND_MAX = 7  # doubt, note, read, list, children, group look-up, write
@@ -185,7 +186,8 @@ class Worker:
     # --- what there is to see
 
     def _read(self, sight: Sight, sys_id: str) -> Record | None:
-        fields = {*sight.held.incident.written, *sight.watched} - JOURNAL_FIELDS
+        taken_as_it_was = taking.columns(sight, self._store.moment())
+        fields = {*sight.held.incident.written, *sight.watched, *taken_as_it_was} - JOURNAL_FIELDS
         record = sight.table.read(sight.target.table, sys_id, fields=sorted(fields), deadline=self._deadline())
         if record is None:
             self._refuse_if_there(sight, sys_id)
@@ -228,10 +230,13 @@ class Worker:
         )
         until = window_end(doubt.deadline, target.late_commit)
         if found is not None:
-            said = said_of(self._tables[target.instance], target, found, doubt, deadline=self._deadline())
-            found = replace(found, left_state=said.fields.get("state") or FIRST_STATE[target.table])
+            said = said_of(self._tables[target.instance], target, found, doubt, now=now, deadline=self._deadline())
             with self._store.glance() as tx:
                 about = telling.about_intent(tx, doubt.id)
+            if said is None:
+                self._take(held, about, target, found.record, reason=doubt.said.settlement.reason)
+                return True
+            found = replace(found, left_state=said.fields.get("state") or FIRST_STATE[target.table])
             self._ledger.applied(held, about, said.settlement, found, sent=said.fields, looked_up=True)
             return True
         if doubt.known:
@@ -290,13 +295,23 @@ class Worker:
             self._ledger.not_applied(held, sight, decision, about, error)
             return
         # ServiceNow has it and we have not noted it. If we die here the look-up finds it by its ID, or by the [ref].
+        if made.there:
+            self._take(held, about, sight.target, made.record, reason=decision.reason.value)
+            return
         state_before = record.state if decision.kind is Kind.CLOSE and record else held.incident.state_before_close
         held = replace(held, incident=replace(held.incident, state_before_close=state_before))
-        # What was there already may be as people have made it since, and so may what was read back after an import.
-        theirs = made.there or (decision.kind is Kind.CREATE and changed_by_another(made.record))
+        # What was read back after an import may be as people have made it since.
+        theirs = decision.kind is Kind.CREATE and changed_by_another(made.record)
         left_state = FIRST_STATE[sight.target.table] if theirs else None
         found = Found(record=made.record, watched=writing.watched, left_state=left_state)
-        self._ledger.applied(held, about, settlement, found, sent=writing.fields, looked_up=made.there)
+        self._ledger.applied(held, about, settlement, found, sent=writing.fields, looked_up=False)
+
+    def _take(self, held: Held, about: AboutIntent, target: Target, record: Record | None, *, reason: str) -> None:
+        """A record that was there already is the incident. No write of ours is known to be in it: the next round reads
+        what it shows, and tells what it does not."""
+        settlement = taken(held, reason=reason, wake_at=self._store.moment())
+        found = Found(record=record, left_state=FIRST_STATE[target.table])
+        self._ledger.applied(held, about, settlement, found, sent={}, looked_up=True)
 
     def _refuse_what_would_make_a_record(self, sight: Sight, decision: Decision) -> None:
         """An update through a map that has made a record of the last one would make another: until a person, who has
@@ -334,7 +349,7 @@ class Worker:
         if known(made.record):
             raise id_taken(made.record)
         if made.there:
-            heed_key(sight.table, target, made.record, held.doubt, now=self._store.moment())
+            refuse_if_past(sight.table, target, made.record, held.doubt, now=self._store.moment())
         return made
 
     def _intend(

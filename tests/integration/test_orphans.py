@@ -11,8 +11,9 @@ from intake_world import rows
 from publishing_world import Command
 from reconciler_world import CLOSES, states, twin
 from sqlalchemy import update
-from sync_world import INSTALLATION, World
+from sync_world import DISPLAY, INSTALLATION, World
 
+from bridge import crashpoint
 from bridge.cli import main
 from bridge.errors import Permanent
 from bridge.simulator.faults import FaultKind
@@ -21,6 +22,10 @@ from bridge.store.adopting import Place, adopt
 from bridge.store.reconciler_tables import strays
 from bridge.store.strays import orphans
 from bridge.store.tables import correlations, installation
+
+
+class Crash(BaseException):
+    """The process dies."""
 
 
 @pytest.fixture
@@ -104,6 +109,97 @@ def test_an_orphan_is_taken_by_its_problem_without_an_order_too(world: World) ->
     assert (world.record()["number"], world.row().open) == (number, True)
 
 
+def ours(world: World, **fields: str) -> str:
+    """A record of r1 that this store does not know, and that nobody has changed since it was made. Its sys_id."""
+    about = {"correlation_id": "r1", "correlation_display": DISPLAY, "short_description": "r1"}
+    row = world.simulator.person_creates("incident", world.servicenow.username, **about, **fields)
+    world.made_for_us.add(row["number"])
+    world.turn()
+    return row["sys_id"]
+
+
+TAKES = pytest.mark.parametrize("by_order", [False, True], ids=["by its problem", "by a person's order"])
+
+
+def take(world: World, *, by_order: bool, level: str = "critical") -> None:
+    """An alert of the orphan's problem comes; the record is taken by that, or before that is worked."""
+    world.fire(level=level)
+    if by_order:
+        adopted(world, world.record()["number"])
+    world.idle()
+
+
+@TAKES
+def test_an_orphan_that_shows_less_than_the_alert_that_found_it_is_raised(anywhere: World, by_order: bool) -> None:
+    ours(anywhere, impact="3")
+    take(anywhere, by_order=by_order)
+    assert (anywhere.record()["impact"], anywhere.writes()) == ("1", ["PATCH"])
+    assert "The severity rose to Critical." in anywhere.notes()[0]
+
+
+@TAKES
+def test_one_that_shows_more_is_told_the_alert_and_left_as_bad_as_it_is(anywhere: World, by_order: bool) -> None:
+    ours(anywhere, impact="1")
+    take(anywhere, by_order=by_order, level="low")
+    assert (anywhere.record()["impact"], anywhere.writes()) == ("1", ["PATCH"])
+    assert "Alerts so far: 1." in anywhere.notes()[0]
+    anywhere.fire(level="high")
+    anywhere.idle()
+    assert anywhere.record()["impact"] == "1"
+
+
+@TAKES
+def test_what_may_be_a_persons_in_an_orphan_is_left_and_the_rise_is_told_in_a_note(
+    anywhere: World, by_order: bool
+) -> None:
+    sys_id = ours(anywhere, impact="1")
+    anywhere.simulator.edit_as_person("incident", sys_id, {"impact": "3"}, user="analyst")
+    anywhere.simulator.edit_as_person("incident", sys_id, {"work_notes": "x"}, user=anywhere.servicenow.username)
+    take(anywhere, by_order=by_order)
+    assert anywhere.record()["impact"] == "3"
+    assert "The severity rose to Critical." in anywhere.notes()[-1]
+
+
+def test_an_orphan_that_a_create_which_was_turned_away_finds_is_raised_too(world: World) -> None:
+    ours(world, impact="3")
+    world.clock.advance(hours=1)
+    world.fail(FaultKind.RATE_LIMIT, "GET", path="/table/incident?", seconds=1)
+    world.fire(level="critical")
+    world.pass_time(minutes=5, step=10)
+    assert (world.record()["impact"], world.writes()) == ("1", ["PATCH"])
+
+
+def test_an_orphan_taken_by_a_process_that_died_before_it_noted_so_is_raised_too(world: World) -> None:
+    ours(world, impact="3")
+    world.clock.advance(hours=1)
+    world.fire(level="critical")
+
+    def die(point: str) -> None:
+        if point == "applied:commit":
+            crashpoint.listen(None)
+            raise Crash
+
+    crashpoint.listen(die)
+    with pytest.raises(Crash):
+        world.idle()
+    world.pass_time(minutes=10, step=10)
+    assert (world.record()["impact"], world.writes()) == ("1", ["PATCH"])
+
+
+def test_an_orphan_that_a_person_closes_before_it_is_read_stays_closed(anywhere: World) -> None:
+    sys_id = ours(anywhere, impact="1")
+    anywhere.fire(level="critical")
+
+    def close(point: str) -> None:
+        if point == "applied:committed":
+            crashpoint.listen(None)
+            anywhere.simulator.edit_as_person("incident", sys_id, CLOSES, user="analyst")
+
+    crashpoint.listen(close)
+    anywhere.idle()
+    assert (states(anywhere), anywhere.row().last_decision) == (["7"], "nothing: closed_by_person")
+
+
 def test_a_problem_that_has_an_incident_adopts_no_other(opened: World) -> None:
     number = orphan_of(opened, "r2")
     opened.fire("r2")
@@ -131,7 +227,7 @@ def test_a_restored_store_looks_before_each_create(anywhere: World) -> None:
     restore(anywhere)
     anywhere.fire()
     anywhere.idle()
-    assert (anywhere.writes(), anywhere.row().open) == ([], True)
+    assert (anywhere.writes(), anywhere.row().open) == (["PATCH"], True)
 
 
 def test_a_restored_store_opens_the_next_incident_of_what_has_ended_since(anywhere: World) -> None:

@@ -1,0 +1,67 @@
+"""The first look at a record that was there already, and was taken as the incident: what it shows, what of it is ours.
+
+No write of ours is known to have made it: a store that was restored has forgotten that, or another tool did it. What a
+create would write now, at each severity, tells which of them it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from bridge.alert import Severity
+from bridge.correlation.policy import Kind
+from bridge.mapping.rendered import Facts
+from bridge.servicenow.record import Record
+from bridge.store.held import WrittenField
+from bridge.sync.reading import JOURNAL_FIELDS
+from bridge.sync.sight import Sight
+
+
+def columns(sight: Sight, now: datetime) -> frozenset[str]:
+    """That the first look needs; none where there was one."""
+    due = sight.episode is not None and sight.episode.taken
+    return frozenset(_at_each_severity(sight, now)[Severity.INFO]) if due else frozenset()
+
+
+def first_look(sight: Sight, record: Record, now: datetime) -> Sight:
+    """The sight once it is known what the record shows. A field of a record that nobody has changed since it was made
+    is ours; of any other it may be a person's, and is left where there is anything in it.
+    """
+    if sight.episode is None or not sight.episode.taken:
+        return sight
+    at_each = _at_each_severity(sight, now)
+    written = {}
+    if record.text("sys_mod_count") == "0":
+        ours = {*at_each[Severity.INFO], *sight.watched} & record.fields.keys()
+        written = {name: WrittenField(read=record.text(name)) for name in sorted(ours)}
+    severity = shown_by(record, at_each, sight.progress.severity or Severity.INFO)
+    held = replace(sight.held, incident=replace(sight.held.incident, written=written))
+    return replace(sight, held=held, episode=replace(sight.episode, taken=False, severity=severity))
+
+
+def shown_by(record: Record, at_each: Mapping[Severity, Mapping[str, str]], present: Severity) -> Severity:
+    """The severity of which the record shows most, of several the present one, or else the worst. One that shows
+    nothing of any shows the lowest; where no column depends on the severity, there is nothing to raise.
+    """
+    if not any(at_each.values()):
+        return present
+    alike = {one: sum(record.text(name) == value for name, value in each.items()) for one, each in at_each.items()}
+    most = max(alike.values())
+    if most == 0:
+        return Severity.INFO
+    best = [one for one, many in alike.items() if many == most]
+    return present if present in best else max(best)
+
+
+def _at_each_severity(sight: Sight, now: datetime) -> dict[Severity, dict[str, str]]:
+    """What a create would write at each severity, in the columns that depend on it."""
+    held, speaker, table = sight.held, sight.speaker, sight.target.table
+    about = {"source": held.source, "mapping": held.mapping, "correlation_id": held.correlation_id}
+    facts = {one: Facts.of(sight.progress, one, now=now, **about) for one in Severity}
+    mapping, element = speaker.published.mapping, speaker.element
+    fields = {one: mapping.render(element, Kind.CREATE, facts[one], table).fields for one in Severity}
+    names = {name for each in fields.values() for name in each} - JOURNAL_FIELDS
+    depend = sorted(name for name in names if len({each.get(name, "") for each in fields.values()}) > 1)
+    return {one: {name: each.get(name, "") for name in depend} for one, each in fields.items()}
