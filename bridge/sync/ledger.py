@@ -34,6 +34,8 @@ from bridge.sync.sight import Sight
 # What ends a wait of its own accord, by the code of the failure; else a person does.
 WAITS_FOR = {SEVERAL_RECORDS: "the look for twins, or a person"}
 
+LOOKED_UP = "looked_up"  # it was found afterwards
+TAKEN = "taken"  # a record was there already, which is the incident: nothing of the write is known to be in it
 ERASED = "erased"  # why nothing is done about a problem whose alerts' bodies are gone
 
 _log = logging.getLogger(__name__)
@@ -135,8 +137,9 @@ class Ledger:
         found: Found,
         *,
         sent: dict[str, str],
-        looked_up: bool,
+        how: str = "",
     ) -> None:
+        """`how`: LOOKED_UP or TAKEN, where no answer to the write has told it."""
         record, now = found.record, self._store.moment()
         create = settlement.kind == Kind.CREATE.value
         lasting = {name: value for name, value in sent.items() if name not in JOURNAL_FIELDS}
@@ -164,11 +167,11 @@ class Ledger:
                     outcome=settlement.kind,
                     reason=settlement.reason,
                     revision=about.revision,
-                    detail=_detail(about, looked_up=looked_up, record=record),
+                    detail=_detail(about, how, record),
                 ),
                 said=_said(record),
             )
-            code = "looked_up" if looked_up else ""
+            code = how
             try:
                 settling.settle(tx, held, settlement, incident, now, decision=f"{settlement.kind}: {settlement.reason}")
             except LeaseLost:  # the outcome is kept all the same, for the next holder to settle
@@ -281,10 +284,8 @@ def _seen(
     return replace(now, values=before.values | now.values)  # an answer may show less than a read
 
 
-def _detail(about: AboutIntent, *, looked_up: bool, record: Record | None) -> dict[str, Json]:
-    detail: dict[str, Json] = {"intent": about.id, "attempt": about.attempt} | (
-        {"looked_up": True} if looked_up else {}
-    )
+def _detail(about: AboutIntent, how: str, record: Record | None) -> dict[str, Json]:
+    detail: dict[str, Json] = {"intent": about.id, "attempt": about.attempt} | ({how: True} if how else {})
     if record is not None and record.http_status is not None:
         detail["status"] = record.http_status
     if record is not None and record.beside:

@@ -41,7 +41,7 @@ from bridge.sync.alert import Alerts
 from bridge.sync.doubt import Found, id_taken, look_again, refuse_if_past, said_of, there_already
 from bridge.sync.fields import Writing, fields_for
 from bridge.sync.hastening import Hastening
-from bridge.sync.ledger import Ledger
+from bridge.sync.ledger import LOOKED_UP, TAKEN, Ledger
 from bridge.sync.lookout import Lookout
 from bridge.sync.noticing import notice
 from bridge.sync.outcomes import window_end
@@ -237,7 +237,7 @@ class Worker:
                 self._take(held, about, target, found.record, reason=doubt.said.settlement.reason)
                 return True
             found = replace(found, left_state=said.fields.get("state") or FIRST_STATE[target.table])
-            self._ledger.applied(held, about, said.settlement, found, sent=said.fields, looked_up=True)
+            self._ledger.applied(held, about, said.settlement, found, sent=said.fields, how=LOOKED_UP)
             return True
         if doubt.known:
             return False
@@ -304,14 +304,14 @@ class Worker:
         theirs = decision.kind is Kind.CREATE and changed_by_another(made.record)
         left_state = FIRST_STATE[sight.target.table] if theirs else None
         found = Found(record=made.record, watched=writing.watched, left_state=left_state)
-        self._ledger.applied(held, about, settlement, found, sent=writing.fields, looked_up=False)
+        self._ledger.applied(held, about, settlement, found, sent=writing.fields)
 
     def _take(self, held: Held, about: AboutIntent, target: Target, record: Record | None, *, reason: str) -> None:
         """A record that was there already is the incident. No write of ours is known to be in it: the next round reads
         what it shows, and tells what it does not."""
         settlement = taken(held, reason=reason, wake_at=self._store.moment())
         found = Found(record=record, left_state=FIRST_STATE[target.table])
-        self._ledger.applied(held, about, settlement, found, sent={}, looked_up=True)
+        self._ledger.applied(held, about, settlement, found, sent={}, how=TAKEN)
 
     def _refuse_what_would_make_a_record(self, sight: Sight, decision: Decision) -> None:
         """An update through a map that has made a record of the last one would make another: until a person, who has
