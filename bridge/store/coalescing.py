@@ -7,6 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, literal, or_, select
 
+from bridge.errors import Permanent
+from bridge.settings import Target
 from bridge.store.tables import intents
 
 NOT_COALESCED = "not_coalesced"  # the outcome of an update that made a record
@@ -18,6 +20,21 @@ class Made:
 
     number: str
     at: datetime
+
+
+def refuse_if_it_makes(tx: Connection, target: Target, *, asked_at: datetime | None) -> None:
+    """An update through a map that has made a record of the last one would make another. Raises Permanent, until a
+    person, who has mended the map, asks for one.
+    """
+    if target.staging is None or not target.staging.coalesces:
+        return
+    made = made_instead(tx, target.name)
+    if made is not None and (asked_at is None or asked_at <= made.at):
+        raise Permanent(
+            NOT_COALESCED,
+            f"Nothing was sent: the transform map of {target.staging.table} made {made.number} of another update "
+            f"instead of changing its record. Let it coalesce on {target.key_field}, and close what it made.",
+        )
 
 
 def made_instead(tx: Connection, target: str) -> Made | None:

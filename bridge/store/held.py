@@ -183,6 +183,11 @@ class Held(Member):
         return (self, *self.others)
 
     @property
+    def asked_at(self) -> datetime | None:
+        """When a person last asked for a try."""
+        return max((one.sync_asked_at for one in self.all if one.sync_asked_at is not None), default=None)
+
+    @property
     def deciding(self) -> tuple[Member, ...]:
         """Those that one decision is about: all that share an open incident; else each is on its own."""
         return self.all if self.incident.state == "open" else (self,)

@@ -7,7 +7,7 @@ restore. A stray is worked when it is due, and again whenever the record changes
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, literal, select, update
 
 from bridge.alert import Json, key_of
-from bridge.correlation.policy import Kind
+from bridge.correlation.policy import Episode, Kind
 from bridge.correlation.reconcile import Shown
 from bridge.errors import BridgeError
 from bridge.log.entries import Action, Entry, append
@@ -24,7 +24,8 @@ from bridge.store import telling
 from bridge.store.columns import Instant
 from bridge.store.reconciler_tables import strays
 from bridge.store.tables import correlations, episodes, incidents, intents
-from bridge.store.work import doubt_of
+from bridge.store.work import doubt_of, encode
+from bridge.typed import decode
 
 CLOCKS_APART_MAX = timedelta(minutes=5)  # ServiceNow's and the store's, where a record's time is held against ours
 HOUR = timedelta(hours=1)
@@ -263,13 +264,15 @@ def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime, *,
     leased = row.lease_until is not None and row.lease_until > now
     if leased or row.sys_id != twin.sys_id or row.state != "open" or doubt_of(tx, twin.incident) is not None:
         return False
-    taken = {"sys_id": stray.sys_id, "number": stray.number, "record_state": state, "seen": None, "look_at": now}
+    episode = encode(replace(decode(row.episode, Episode), taken=True))  # it may show less than the other one
+    given: dict[str, object] = {"sys_id": stray.sys_id, "number": stray.number, "record_state": state}
+    given |= {"episode": episode, "seen": None, "look_at": now}
     mine = update(incidents).where(incidents.c.id == twin.incident)
-    tx.execute(mine.values(**taken, epoch=incidents.c.epoch + 1))
+    tx.execute(mine.values(**given, epoch=incidents.c.epoch + 1))
     wake(tx, twin, now)
-    given = {"sys_id": twin.sys_id, "number": twin.number or "", "due_at": now, "version": "", "failures": 0}
-    given |= {"sent_until": None, "released": False}  # they were said of the other record
-    tx.execute(update(strays).where(strays.c.id == stray.id).values(**given, incident=twin.incident, outcome=None))
+    left = {"sys_id": twin.sys_id, "number": twin.number or "", "due_at": now, "version": "", "failures": 0}
+    left |= {"sent_until": None, "released": False}  # they were said of the other record
+    tx.execute(update(strays).where(strays.c.id == stray.id).values(**left, incident=twin.incident, outcome=None))
     append(tx, _entry(stray, twin, Action.TWIN, now, outcome="taken"))
     return True
 

@@ -22,9 +22,8 @@ class Sight:
 
     held: Held
     speaker: Speaker
-    target: (
-        Target  # where the decision is carried out: where its record is; where none is, or one is opened, the route's
-    )
+    # Where the decision is carried out: where its record is. Where there is none, or one is opened: the route's.
+    target: Target
     table: TableApi
     way: Way
     reading: Reading  # what the instance has told of its tables

@@ -32,8 +32,8 @@ def first_look(sight: Sight, record: Record, now: datetime) -> Sight:
     if sight.episode is None or not sight.episode.taken:
         return sight
     at_each = _at_each_severity(sight, now)
-    written = {}
-    if record.text("sys_mod_count") == "0":
+    written = sight.held.incident.written  # of a twin that became the incident: its create said the same
+    if not written and record.text("sys_mod_count") == "0":
         ours = {*at_each[Severity.INFO], *sight.watched} & record.fields.keys()
         written = {name: WrittenField(read=record.text(name)) for name in sorted(ours)}
     severity = shown_by(record, at_each, sight.progress.severity or Severity.INFO)

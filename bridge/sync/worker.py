@@ -265,7 +265,9 @@ class Worker:
 
     def _write(self, sight: Sight, decision: Decision, record: Record | None, now: datetime) -> None:
         """`now`: of the decision."""
-        self._refuse_what_would_make_a_record(sight, decision)
+        if decision.kind is not Kind.CREATE:
+            with self._store.glance() as tx:
+                coalescing.refuse_if_it_makes(tx, sight.target, asked_at=sight.held.asked_at)
         ref = settling.new_ref()
         writing = fields_for(
             sight,
@@ -312,22 +314,6 @@ class Worker:
         settlement = taken(held, reason=reason, wake_at=self._store.moment())
         found = Found(record=record, left_state=FIRST_STATE[target.table])
         self._ledger.applied(held, about, settlement, found, sent={}, how=TAKEN)
-
-    def _refuse_what_would_make_a_record(self, sight: Sight, decision: Decision) -> None:
-        """An update through a map that has made a record of the last one would make another: until a person, who has
-        mended the map, asks for one."""
-        target = sight.target
-        if decision.kind is Kind.CREATE or target.staging is None or not target.staging.coalesces:
-            return
-        with self._store.glance() as tx:
-            made = coalescing.made_instead(tx, target.name)
-        asked = max((one.sync_asked_at for one in sight.held.all if one.sync_asked_at is not None), default=None)
-        if made is not None and (asked is None or asked <= made.at):
-            raise Permanent(
-                coalescing.NOT_COALESCED,
-                f"Nothing was sent: the transform map of {target.staging.table} made {made.number} of another update "
-                f"instead of changing its record. Let it coalesce on {target.key_field}, and close what it made.",
-            )
 
     def _send(self, held: Held, sight: Sight, decision: Decision, writing: Writing, deadline: float) -> Created:
         """The record as ServiceNow has it, and of a create whether it was there already."""

@@ -327,6 +327,15 @@ def test_a_twin_that_a_person_works_on_stays_and_the_other_is_closed(opened: Wor
     assert (opened.records()[0]["impact"], opened.records()[1]["impact"]) == ("3", "1")
 
 
+def test_people_are_told_what_a_twin_that_became_the_incident_does_not_show(world: World) -> None:
+    world.fire(level="critical")
+    world.idle()
+    twin(world, "r1", impact="3", state="2", assigned_to=FRED)
+    world.watch(minutes=5)
+    assert states(world) == ["6", "2"]
+    assert any("severity rose" in note for note in world.notes(1))
+
+
 def test_twins_that_people_work_on_both_are_reported_and_left(opened: World) -> None:
     opened.person(assigned_to=FRED)
     twin(opened, state="2")
