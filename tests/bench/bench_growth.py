@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 import page
 import requests
 from bench_intake import free_port, processor_seconds
-from bench_start import BRIDGE, MAPPED, map_many, run, wait_for
+from bench_start import BRIDGE, MAPPED, as_installed, map_many, run, wait_for
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from filled import filled, url_of
 from intake_world import alert, delivery
@@ -207,6 +207,7 @@ def configured(store: Store) -> Iterator[str]:
         config = Path(folder, "bridge.yaml")
         text = config.read_text("utf-8").replace("sqlite:///var/bridge.db", url_of(store))
         config.write_text(text.replace(":8081\n", f":{free_port()}\n"), "utf-8")
+        as_installed()
         map_many(config.parent)
         publish(load_settings(config), store, actor="bench")
         yield str(config)

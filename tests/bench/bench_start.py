@@ -21,6 +21,8 @@ from bench_intake import free_port, resident_bytes, worker_of
 from loads import MAPPINGS
 from row import Row, at_most, show
 
+import bridge
+
 COMMAND = Path(__file__).name
 BRIDGE = (sys.executable, "-m", "bridge.cli")
 HELP_AIM, SERVE_AIM, RSS_MB_AIM = 0.5, 2, 150
@@ -36,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
 
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     floors, helps, starts, sizes = [], [], [], []
+    as_installed()
     with tempfile.TemporaryDirectory() as folder:
         config = str(Path(folder, "bridge.yaml"))
         run(*BRIDGE, "init", folder)
@@ -79,6 +82,11 @@ def map_many(folder: Path) -> None:
     names = [file.stem for file in sorted(MAPPINGS.glob("*.yaml"))][: MAPPED - 1]
     with (folder / "bridge.yaml").open("a", encoding="utf-8") as config:
         config.writelines(f"  {name}: {{mapping: {name}, auth: {{scheme: none}}}}\n" for name in names)
+
+
+def as_installed() -> None:
+    """An installer compiles a package; a checkout where bytecode is not written would compile it at each start."""
+    run(sys.executable, "-m", "compileall", "-q", str(Path(bridge.__file__).parent))
 
 
 def run(*line: str) -> float:
