@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bridge.store.writer import Writer
     from bridge.sync.loop import SyncLoop
 
-SYNC_THREADS_MAX = 8
+SYNC_CALLERS_MAX = 8  # threads of a process that call at a time
 FLUSH_SECONDS = 60.0  # what was refused, and when each source last came, is stored so often
 
 _log = logging.getLogger(__name__)
@@ -356,8 +356,8 @@ def _sync_loop(
         held=targets_where(settings, clients, lambda client: client.held or client.waits),
     )
     calls = sum(instance.limits.concurrent_calls for instance in settings.instances.values())
-    threads = max(1, min(SYNC_THREADS_MAX, calls))
-    # A process that is alone has a quarter more than call at a time: some commit while the others call. Each more would
-    # wait longer for its turn to call, out of the seconds that a write has.
-    spare = threads // 4 if store.is_sqlite else 0
-    return SyncLoop(worker, threads=threads + spare, alone=store.is_sqlite)
+    callers = max(1, min(SYNC_CALLERS_MAX, calls))
+    # A process that is alone has a quarter more threads than callers: some commit while the others call. With still
+    # more, each would wait longer for its turn to call, out of the seconds that its write has.
+    spare = callers // 4 if store.is_sqlite else 0
+    return SyncLoop(worker, threads=callers + spare, alone=store.is_sqlite)

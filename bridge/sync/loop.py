@@ -11,8 +11,9 @@ import threading
 from bridge.errors import Transient
 from bridge.sync.worker import Worker
 
-ALONE_SECONDS = 0.2  # how late a timer is noticed, or what a person orders, where no other process takes alerts in
-IDLE_SECONDS = 0.05  # the same, and alerts, where others do
+# How late a timer is noticed, or what a person orders; and, where other processes take alerts in, what they took in.
+IDLE_SECONDS = 0.05
+IDLE_SECONDS_ALONE = 0.2  # where none does: intake wakes the threads itself
 STORE_DOWN_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ class SyncLoop:
         """`alone`: no other process takes alerts in."""
         self._worker = worker
         self._wake = threading.Condition()
-        self._idle_seconds = ALONE_SECONDS if alone else IDLE_SECONDS
+        self._idle_seconds = IDLE_SECONDS_ALONE if alone else IDLE_SECONDS
         self._signals = 0
         self._watched = False
         self._stopping = threading.Event()

@@ -19,16 +19,18 @@ WAIT_SECONDS_MAX = 20.0
 
 
 class Work:
-    """A worker that has so many rounds to do; it notes which thread asked."""
+    """A worker that has so many rounds to do; it notes which thread asked, and whether that had just worked."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.busy: list[bool] = []
         self.rounds: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
     def work(self, *, busy: bool, claimed: Callable[[], None]) -> bool:
         with self._lock:
             self.asked.append(threading.current_thread().name)
+            self.busy.append(busy)
             one = self.rounds.pop() if self.rounds else None
         if one is not None:
             claimed()
@@ -37,8 +39,8 @@ class Work:
 
 
 @contextmanager
-def running(work: Work) -> Iterator[SyncLoop]:
-    loop = SyncLoop(cast("Worker", work), threads=THREADS, alone=False)
+def running(work: Work, *, alone: bool = False) -> Iterator[SyncLoop]:
+    loop = SyncLoop(cast("Worker", work), threads=THREADS, alone=alone)
     loop.start()
     try:
         wait_for(lambda: len(set(work.asked)) == THREADS)  # each has looked once, and sleeps
@@ -78,6 +80,26 @@ def test_while_nothing_is_due_one_thread_watches_for_all(monkeypatch: pytest.Mon
         before = len(work.asked)
         wait_for(lambda: len(work.asked) >= before + 30)
         assert cast("Watched", loop._wake).most == 1
+
+
+def test_a_process_that_is_alone_watches_at_its_own_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "IDLE_SECONDS", 1e6)
+    monkeypatch.setattr(loop_module, "IDLE_SECONDS_ALONE", 0.002)
+    work = Work()
+    with running(work, alone=True):
+        before = len(work.asked)
+        wait_for(lambda: len(work.asked) >= before + 30)
+
+
+def test_whoever_has_just_worked_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "IDLE_SECONDS", 0.002)
+    work = Work()
+    with running(work):
+        work.rounds.append(lambda: None)
+        wait_for(lambda: True in work.busy)
+        before = len(work.asked)
+        wait_for(lambda: len(work.asked) >= before + 30)
+    assert work.busy.count(True) == 1
 
 
 def test_while_one_works_another_watches(monkeypatch: pytest.MonkeyPatch) -> None:
