@@ -113,7 +113,7 @@ class Episode:
     taken: bool = False  # the record was there already, and was not read since: what it shows is not known
 
 
-TAKEN = Episode(open=True, severity=Severity.INFO, taken=True)  # nothing is told yet: the next decision does
+TAKEN_UNREAD = Episode(open=True, severity=Severity.INFO, taken=True)  # nothing is told yet: the next decision does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from bridge.alert import key_of
-from bridge.correlation.policy import TAKEN
+from bridge.correlation.policy import TAKEN_UNREAD
 from bridge.errors import Permanent, Transient
 from bridge.log.entries import Action, Entry, append
 from bridge.store import strays
@@ -51,7 +51,7 @@ def adopt(tx: Connection, stray: Stray, places: Collection[Place], *, actor: str
     place = next((one for one in mine if one.target == row.target), mine[0])
     incident = _vacant(tx, row, place, now)
     values: dict[str, Any] = {"state": "open", "target": place.target, "sys_id": stray.sys_id, "number": stray.number}
-    values |= {"episode": encode(TAKEN), "record_state": place.first_state, "created_at": now, "look_at": now}
+    values |= {"episode": encode(TAKEN_UNREAD), "record_state": place.first_state, "created_at": now, "look_at": now}
     tx.execute(update(incidents).where(incidents.c.id == incident).values(**values, epoch=incidents.c.epoch + 1))
     due: dict[str, Any] = {"open": True, "target": place.target, "due_at": now, "last_decision": "adopted: by_person"}
     due |= {"failures": 0, "failure": None, "failure_text": None, "waits_for_person": False}

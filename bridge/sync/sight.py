@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from bridge.correlation.policy import TAKEN, Decision, Episode, Kind, Policy, Reason, Situation, Taker, carried
+from bridge.correlation.policy import TAKEN_UNREAD, Decision, Episode, Kind, Policy, Reason, Situation, Taker, carried
 from bridge.correlation.progress import Progress, ended, is_stale
 from bridge.dictionary.reading import Reading
 from bridge.servicenow.table import TableApi
@@ -102,7 +102,7 @@ def taken(held: Held, *, reason: str, wake_at: datetime) -> Settlement:
         reason=reason,
         read_seq=mine.read_seq,
         progress=mine.progress,
-        episode=TAKEN,
+        episode=TAKEN_UNREAD,
         wake_at=wake_at,
     )
 
