@@ -28,7 +28,7 @@ def refuse_if_it_makes(tx: Connection, target: Target, *, asked_at: datetime | N
     """
     if target.staging is None or not target.staging.coalesces:
         return
-    made = made_instead(tx, target.name)
+    made = _made_instead(tx, target.name)
     if made is not None and (asked_at is None or asked_at <= made.at):
         raise Permanent(
             NOT_COALESCED,
@@ -37,7 +37,7 @@ def refuse_if_it_makes(tx: Connection, target: Target, *, asked_at: datetime | N
         )
 
 
-def made_instead(tx: Connection, target: str) -> Made | None:
+def _made_instead(tx: Connection, target: str) -> Made | None:
     """By the newest update, where another would make one more: None once one was applied after it.
 
     An update that made a record among others that were applied is two imports that met: the second in a row is not.

@@ -67,7 +67,8 @@ def is_due(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
 
 def target_of() -> ColumnElement[str | None]:
     """The target where a correlation's incident is, or where the one that is planned goes: of correlations outer joined
-    with the incident of their newest episode."""
+    with the incident of their newest episode.
+    """
     planned_at = func.coalesce(correlations.c.target, incidents.c.target)
     opened_at = func.coalesce(func.nullif(incidents.c.target, ""), correlations.c.target)
     return case((incidents.c.state == "planned", planned_at), else_=opened_at)

@@ -73,9 +73,9 @@ ENTRY = _names(
     log_entries.c.delivery,
     log_entries.c.entry,
 )
-NO_COLUMNS = ("changed", "new_keys", "taken_keys")
+NOT_COLUMNS = ("changed", "new_keys", "taken_keys")  # what intake keeps beside a row
 STATE = _names(
-    *(correlations.c[name] for name in CorrelationState.__struct_fields__ if name not in NO_COLUMNS)
+    *(correlations.c[name] for name in CorrelationState.__struct_fields__ if name not in NOT_COLUMNS)
 )  # id first
 SETTLED = _names(  # what intake writes in a row that is there, and which; all else belongs to sync
     correlations.c.source,

@@ -60,14 +60,14 @@ _MEMBERS = (
     .order_by(correlations.c.id)
 )
 _SETTLED = and_(intents.c.outcome == "applied", func.coalesce(intents.c.outcome_code, "") != UNSETTLED)
-_LAST_IS_OPEN = (
+_LAST_IS_UNSETTLED = (
     select(case((_SETTLED, False), else_=True))
     .where(intents.c.incident == incidents.c.id)
     .order_by(intents.c.id.desc())
     .limit(1)
     .scalar_subquery()
 )
-_INCIDENT = select(incidents, func.coalesce(_LAST_IS_OPEN, false()).label("tried")).where(incidents.c.id == _OF)
+_INCIDENT = select(incidents, func.coalesce(_LAST_IS_UNSETTLED, false()).label("tried")).where(incidents.c.id == _OF)
 _NEWEST_INCIDENT = (
     select(episodes.c.incident)
     .join(correlations, and_(episodes.c.correlation == correlations.c.id, episodes.c.number == correlations.c.episode))

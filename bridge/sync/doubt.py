@@ -62,9 +62,9 @@ def look_again(
 def said_of(
     table: TableApi, target: Target, found: Found, doubt: Doubt, *, now: datetime, deadline: float
 ) -> Said | None:
-    """What is said by what was found. Of several creates that may have made it, by the one of which it shows most: not
-    the last, where one before it was applied later than it was waited for, and what that one did not say is still to
-    be told. None: by none of them, for it was there before, or all of them are known to have made nothing.
+    """What we said with the write that made what was found. Of several creates that may have, it is the one of which it
+    shows most: not the last, where one before it was applied later than it was waited for, and what that one did not
+    say is still to be told. None: it was none, for the record was there before, or all are known to have made nothing.
     """
     if doubt.operation != Kind.CREATE.value or found.record is None or found.record.sys_id == doubt.made:
         return doubt.said
@@ -167,10 +167,8 @@ def there_already(
 
 def refuse_if_past(table: TableApi, target: Target, record: Record, doubt: Doubt | None, *, now: datetime) -> None:
     """Raises Permanent where what was there instead of a create has ended, and was not made by an earlier try."""
-    there = table.client.told_time or now
-    if record.state not in ENDED_STATES[target.table]:
-        return
-    if doubt is None or _is_older(record, doubt, now=now, there=there):
+    ended = record.state in ENDED_STATES[target.table]
+    if ended and (doubt is None or _is_older(record, doubt, now=now, there=table.client.told_time or now)):
         raise Permanent(
             "id_taken",
             f"{record.number} has the {target.key_field} of this incident and has ended: clear that column there, and "

@@ -42,13 +42,14 @@ class Lookout:
 
     def sight(self, held: Held) -> Sight:
         """From where the record is, also of one that has ended: people may have opened it again, and there it is
-        reopened. A plan, which has no record yet, is where the route says."""
+        reopened. A plan, which has no record yet, is where the route says.
+        """
         speaker = self._alerts.of(held)
         route = self._route(held, speaker)
         target = self._of_its_tenant(held, held.incident.target if held.incident.state == "ended" else route)
         table, reading = self._tables[target.instance], self._reading_of(target.instance)
         policy = speaker.published.mapping.policy
-        if target.one_record_per_id and target.name == route:
+        if target.one_record_per_id and target.name == route:  # a second record could not be made there
             policy = replace(policy, reopen_within=timedelta.max)
         close_when = target.close.when if target.close is not None and closes(target, reading) else CloseWhen.NEVER
         episode = held.incident.episode or held.last_episode
@@ -73,7 +74,8 @@ class Lookout:
 
     def opening(self, sight: Sight) -> Sight:
         """Of a decision that opens an incident, or joins one: that is done where the route says, wherever the record of
-        the one before it is."""
+        the one before it is.
+        """
         target = self._of_its_tenant(sight.held, sight.route)
         table, reading = self._tables[target.instance], self._reading_of(target.instance)
         return replace(sight, target=target, table=table, way=self._ways[target.name], reading=reading)

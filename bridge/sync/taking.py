@@ -20,7 +20,7 @@ from bridge.sync.sight import Sight
 
 
 def columns(sight: Sight, now: datetime) -> frozenset[str]:
-    """That the first look needs; none where there was one."""
+    """What the first look reads; nothing where there was one already."""
     due = sight.episode is not None and sight.episode.taken
     return frozenset(_at_each_severity(sight, now)[Severity.INFO]) if due else frozenset()
 
