@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from crashing import Crash, at, die
 from erasing_world import CANARY, erased, found, holders, lives, order, personal, sir, surveyed
 from intake_world import rows
 from sqlalchemy import func, select, update
 from sync_world import World, itsm
 
-from bridge import crashpoint
 from bridge.erasure import digest_of, erase, salted
 from bridge.store import intake, queries
 from bridge.store.tables import alerts, correlations, deliveries, incidents, intents, log_entries, metadata
@@ -32,10 +32,6 @@ REACHED = {
     "additions.content",
     "additions.outcome_text",
 }
-
-
-class Crash(BaseException):
-    """The process dies here."""
 
 
 @pytest.fixture
@@ -192,16 +188,12 @@ def test_at_no_point_of_a_round_can_it_take_what_the_round_needs(anywhere: World
     anywhere.fire("r1", who=CANARY)
     kept = []
 
-    def look(name: str) -> None:
-        if name == point and not kept:
-            kept.append(holders(anywhere.store))
-            kept.append(holders(anywhere.store) if not erased(anywhere.store).taken else set())
+    def look() -> None:
+        kept.append(holders(anywhere.store))
+        kept.append(holders(anywhere.store) if not erased(anywhere.store).taken else set())
 
-    crashpoint.listen(look)
-    try:
+    with at(point, look):
         anywhere.idle()
-    finally:
-        crashpoint.listen(None)
     assert kept[0] == kept[1] != set()
     assert anywhere.row().failure is None
     assert anywhere.record()["short_description"] == f"r1 by {CANARY}"
@@ -212,16 +204,8 @@ def test_a_write_whose_outcome_is_not_known_keeps_what_it_is_looked_up_by(world:
     personal(world)
     world.fire("r1", who=CANARY)
 
-    def die(name: str) -> None:
-        if name == point:
-            raise Crash
-
-    crashpoint.listen(die)
-    try:
-        with pytest.raises(Crash):
-            world.idle()
-    finally:
-        crashpoint.listen(None)
+    with pytest.raises(Crash), at(point, die):
+        world.idle()
     world.clock.advance(hours=1)
     with world.store.transaction() as tx:  # as when its mapping was removed
         tx.execute(update(correlations).values(due_at=None))

@@ -7,6 +7,7 @@ import random
 from unittest.mock import patch
 
 import pytest
+from crashing import Crash
 from intake_world import library_of, rows
 from sqlalchemy import select
 from sync_world import PROBE, World, itsm
@@ -23,10 +24,6 @@ JOINS = "  reopen: {within: 2h, else: create}\n  join: [{same: [.host], within: 
 LEVELS = ["low", "low", "high"]
 FAULTS = [FaultKind.RESET_AFTER_COMMIT, FaultKind.RESET_BEFORE_COMMIT, FaultKind.SERVER_ERROR, FaultKind.BUSINESS_RULE]
 STEPS = 40
-
-
-class Crash(BaseException):
-    """The process dies here."""
 
 
 def dies(world: World, chance: random.Random) -> None:

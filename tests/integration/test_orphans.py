@@ -7,13 +7,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from crashing import Crash, at, die
 from intake_world import rows
 from publishing_world import Command
 from reconciler_world import CLOSES, states, twin
 from sqlalchemy import update
 from sync_world import DISPLAY, INSTALLATION, World
 
-from bridge import crashpoint
 from bridge.cli import main
 from bridge.errors import Permanent
 from bridge.simulator.faults import FaultKind
@@ -22,10 +22,6 @@ from bridge.store.adopting import Place, adopt
 from bridge.store.reconciler_tables import strays
 from bridge.store.strays import orphans
 from bridge.store.tables import correlations, installation
-
-
-class Crash(BaseException):
-    """The process dies."""
 
 
 @pytest.fixture
@@ -174,13 +170,7 @@ def test_an_orphan_taken_by_a_process_that_died_before_it_noted_so_is_raised_too
     world.clock.advance(hours=1)
     world.fire(level="critical")
 
-    def die(point: str) -> None:
-        if point == "applied:commit":
-            crashpoint.listen(None)
-            raise Crash
-
-    crashpoint.listen(die)
-    with pytest.raises(Crash):
+    with pytest.raises(Crash), at("applied:commit", die):
         world.idle()
     world.pass_time(minutes=10, step=10)
     assert (world.record()["impact"], world.writes()) == ("1", ["PATCH"])
@@ -190,13 +180,11 @@ def test_an_orphan_that_a_person_closes_before_it_is_read_stays_closed(anywhere:
     sys_id = ours(anywhere, impact="1")
     anywhere.fire(level="critical")
 
-    def close(point: str) -> None:
-        if point == "applied:committed":
-            crashpoint.listen(None)
-            anywhere.simulator.edit_as_person("incident", sys_id, CLOSES, user="analyst")
+    def close() -> None:
+        anywhere.simulator.edit_as_person("incident", sys_id, CLOSES, user="analyst")
 
-    crashpoint.listen(close)
-    anywhere.idle()
+    with at("applied:committed", close):
+        anywhere.idle()
     assert (states(anywhere), anywhere.row().last_decision) == (["7"], "nothing: closed_by_person")
 
 

@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from crashing import Crash
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from erasing_world import CANARY, holders, personal, sir
 from intake_world import alert, body_of, delivery, delivery_of, rows, running_writer
@@ -32,10 +33,6 @@ AGED = (  # what says how old a row is
     *("deliveries.received_at", "alerts.received_at", "incidents.ended_at", "intents.started_at", "log_seals.at"),
     "prunings.due_at",
 )
-
-
-class Crash(BaseException):
-    """The process dies here."""
 
 
 def ages(store: Store, days: float) -> None:

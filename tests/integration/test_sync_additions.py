@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from crashing import Crash, at
 from intake_world import library_of, rows
 from sqlalchemy import update
 from sync_world import OBSERVE, PROBE, World, itsm
 
-from bridge import crashpoint
 from bridge.errors import Transient
 from bridge.servicenow.table import TableApi
 from bridge.settings import Close, Target
@@ -23,10 +23,6 @@ ATTACHED = PROBE + "attach: true\n"
 LOST = [FaultKind.RESET_AFTER_COMMIT, FaultKind.LATE_COMMIT, FaultKind.TRUNCATED, FaultKind.CANCELLED]
 UNDONE = [FaultKind.RESET_BEFORE_COMMIT, FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR, FaultKind.UNAUTHENTICATED]
 FAULTS = pytest.mark.parametrize("kind", [*LOST, *UNDONE], ids=str)
-
-
-class Crash(BaseException):
-    """The process dies here."""
 
 
 def sir() -> Target:
@@ -252,17 +248,12 @@ def test_an_upload_whose_outcome_was_noted_and_not_heard_of_is_there_once(world:
     maps(world, ATTACHED)
     fault(world, FaultKind.LATE_COMMIT, "/attachment/file", "POST")
 
-    def unheard(point: str) -> None:
-        if point == "addition_again:committed":
-            crashpoint.listen(None)
-            raise Transient("store_unavailable", "the connection broke at the commit", retry_after=2)
+    def unheard() -> None:
+        raise Transient("store_unavailable", "the connection broke at the commit", retry_after=2)
 
     world.fire()
-    crashpoint.listen(unheard)
-    try:
+    with at("addition_again:committed", unheard):
         world.idle()
-    finally:
-        crashpoint.listen(None)
     world.pass_time(minutes=12, step=30)
     assert (len(attached(world)), outcomes(world)) == (1, [("attachment", "added", None)])
 

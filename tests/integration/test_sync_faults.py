@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from crashing import Crash
 from intake_world import library_of
 from sqlalchemy import select, update
 from sync_world import PROBE, World, itsm
@@ -28,10 +29,6 @@ NOT_APPLIED = (
 )
 APPLIED = (FaultKind.CANCELLED, FaultKind.RESET_AFTER_COMMIT, FaultKind.TRUNCATED, FaultKind.LATE_COMMIT)
 FAULTS = pytest.mark.parametrize("kind", [*NOT_APPLIED, *APPLIED], ids=str)
-
-
-class Crash(BaseException):
-    """The process dies here."""
 
 
 def minutes_pass(world: World, minutes: float = 10) -> None:

@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from crashing import at
 from intake_world import library_of, rows
 from sqlalchemy import select, update
 from sync_world import OBSERVE, PROBE, World, itsm
 
-from bridge import crashpoint
 from bridge.alert import JoinKey
 from bridge.correlation.policy import (
     CORRELATIONS_PER_INCIDENT_MAX,
@@ -108,16 +108,11 @@ def test_a_join_whose_commit_was_not_heard_of_is_a_join(joining_anywhere: World)
     world.idle()
     world.fire("r2", host="web-1")
 
-    def unheard(point: str) -> None:
-        if point == "joined:committed":
-            crashpoint.listen(None)
-            raise Transient("store_unavailable", "the connection broke at the commit", retry_after=2)
+    def unheard() -> None:
+        raise Transient("store_unavailable", "the connection broke at the commit", retry_after=2)
 
-    crashpoint.listen(unheard)
-    try:
+    with at("joined:committed", unheard):
         world.idle()
-    finally:
-        crashpoint.listen(None)
     world.idle()
     assert parts(world) == {"r1": "opened", "r2": "joined"}
     assert world.writes() == ["POST", "PATCH"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from crashing import Crash
 from intake_world import library_of, rows
 from sync_world import OBSERVE, PROBE, World, itsm
 
@@ -36,10 +37,6 @@ LOST = [FaultKind.RESET_AFTER_COMMIT, FaultKind.LATE_COMMIT, FaultKind.TRUNCATED
 UNDONE = [FaultKind.RESET_BEFORE_COMMIT, FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR, FaultKind.UNAUTHENTICATED]
 PATHS = {"event": "/em/jsonv2"} | {kind: f"/{kind}" for kind in FIELDS}
 DATA_MAP = "0123456789abcdef0123456789abcdef"
-
-
-class Crash(BaseException):
-    """The process dies here."""
 
 
 def asks(world: World, kind: str, more: str = "") -> None:

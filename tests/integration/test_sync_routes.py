@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from crashing import Crash, at, die
 from intake_world import library_of, rows
 from sync_world import OBSERVE, PROBE, World, itsm
 from test_sync_join import JOIN
 from ways_world import KEY, SIR_CLOSE, aim, unique
 
-from bridge import crashpoint
 from bridge.servicenow.table import TableApi
 from bridge.settings import Target
 from bridge.simulator.faults import FaultKind
@@ -80,11 +80,6 @@ def release(world: World, target: str) -> int:
     with world.store.transaction() as tx:
         now = world.store.now(tx)
         return brake.release(tx, target, instance="test", table="incident", actor="test", now=now)[0]
-
-
-def end_before_the_write(name: str) -> None:
-    if name == "intent:committed":
-        raise RuntimeError("the process ends")
 
 
 def test_the_incident_after_one_that_a_person_ended_is_where_the_route_sends_it_by_now(anywhere: World) -> None:
@@ -279,11 +274,8 @@ def test_a_mapping_is_given_the_url_of_the_record_before_and_not_one_of_the_new_
     told = ROUTED.replace('short_description: "{{ rule }}"', 'short_description: "{{ rule }} {{ incident_url }}"')
     routed(world, itsm(), major(table="sn_si_incident", close=SIR_CLOSE), mapping=told)
     ended_by_a_person(world)
-    crashpoint.listen(end_before_the_write)
-    try:
+    with pytest.raises(Crash), at("intent:committed", die):
         world.idle()
-    finally:
-        crashpoint.listen(None)
     intended = [msgspec.json.decode(row.fields)["short_description"] for row in rows(world.store, intents)]
     url = TableApi(world._client).record_url("incident", world.record()["sys_id"])
     assert intended == ["r1", f"r1 {url}"]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from crashing import Crash
 from sync_world import World, itsm
 
 from bridge.servicenow.table import TableApi
@@ -26,10 +27,6 @@ EDITS = (
 )
 # Those that an administrator must mend leave the work waiting for a person: test_sync_faults has them.
 KINDS = [kind for kind in FaultKind if kind not in (FaultKind.ACL, FaultKind.BUSINESS_RULE, FaultKind.LATENCY)]
-
-
-class Crash(BaseException):
-    """The process dies here."""
 
 
 class Storm:

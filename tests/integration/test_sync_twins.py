@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from crashing import Crash, at, die
 from intake_world import rows
 from reconciler_world import CLOSES, states, twin
 from sqlalchemy import update
 from sync_world import World, itsm
 
-from bridge import crashpoint
 from bridge.servicenow.table import TableApi
 from bridge.simulator.faults import FaultKind
 from bridge.simulator.seed import fixed_id
@@ -20,10 +20,6 @@ from bridge.store.reconciler_tables import strays
 from bridge.store.tables import incidents
 
 FRED = fixed_id("sys_user", "fred")
-
-
-class Crash(BaseException):
-    """The process dies."""
 
 
 @pytest.fixture
@@ -137,17 +133,9 @@ def test_a_record_whose_create_is_not_settled_is_no_twin_of_the_incident_before_
     world.resolve()
     world.watch(minutes=5)
 
-    def dies(point: str) -> None:
-        if point == "write:answered":
-            raise Crash
-
     world.fire()
-    crashpoint.listen(dies)
-    try:
-        with pytest.raises(Crash):
-            world.idle()
-    finally:
-        crashpoint.listen(None)
+    with pytest.raises(Crash), at("write:answered", die):
+        world.idle()
     world.turn()
     world.watch(minutes=10)
     assert (states(world), world.row().open) == (["7", "1"], True)
@@ -188,16 +176,12 @@ def test_a_twin_is_not_closed_once_its_target_is_paused_though_its_turn_had_begu
     anywhere.idle()
     twin(anywhere)
 
-    def pause(name: str) -> None:
-        if name == "stray:committed":
-            with anywhere.store.transaction() as tx:
-                orders.pause(tx, "itsm", actor="test", now=anywhere.store.now(tx))
+    def pause() -> None:
+        with anywhere.store.transaction() as tx:
+            orders.pause(tx, "itsm", actor="test", now=anywhere.store.now(tx))
 
-    crashpoint.listen(pause)
-    try:
+    with at("stray:committed", pause):
         anywhere.turn()
-    finally:
-        crashpoint.listen(None)
     assert states(anywhere) == ["1", "1"]
     with anywhere.store.transaction() as tx:
         orders.resume(tx, "itsm", actor="test", now=anywhere.store.now(tx))

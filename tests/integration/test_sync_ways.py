@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from crashing import at
 from intake_world import library_of, rows
 from reconciler_world import CLOSES
 from sync_world import DISPLAY, PROBE, World
 from ways_world import KEY, STAGING, TARGETS, aim, simulated, sir, staged, unique
 
-from bridge import crashpoint
 from bridge.settings import Target, Write
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.simulator.transform import Rejection, TransformMap
@@ -65,15 +65,10 @@ def test_an_update_that_went_wrong_is_there_once(world: World, target: Target, k
 
 @WAYS
 def test_what_a_person_took_up_before_its_create_was_read_back_is_theirs(world: World, target: Target) -> None:
-    def take(point: str) -> None:
-        if point == "write:answered":
-            crashpoint.listen(None)
-            world.person(state="2")
-
     aim(world, target)
-    crashpoint.listen(take)
     world.fire()
-    world.idle()
+    with at("write:answered", lambda: world.person(state="2")):
+        world.idle()
     world.resolve()
     step(world)
     assert world.record()["state"] == "2"
@@ -437,19 +432,8 @@ def test_what_an_earlier_create_made_just_before_the_next_says_what_that_one_sai
     world.fire(level="low")
     world.idle()
     world.fire(level="critical")
-    there: list[str] = []
-
-    def just_before(name: str) -> None:
-        if name == "intent:committed" and not there:
-            there.append(name)
-            has_the_key(world)
-
-    crashpoint.listen(just_before)
-    try:
+    with at("intent:committed", lambda: has_the_key(world)):
         world.pass_time(minutes=10, step=10)
-    finally:
-        crashpoint.listen(None)
-    assert there
     assert ([one["state"] for one in world.records()], world.record()["impact"]) == (["1"], "1")
 
 
