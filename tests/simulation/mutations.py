@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from multiprocessing import get_context
 from typing import Any
 
@@ -44,7 +44,7 @@ def no_intent() -> None:
 
     def intend(self: Worker, *given: Any) -> Any:
         intended = real_intend(self, *given)
-        if intended is not None:
+        if not isinstance(intended, datetime):  # until when the brake holds: then nothing was intended
             with self._store.transaction() as tx:
                 row = tx.execute(select(tables.intents).where(tables.intents.c.id == intended[1].id)).one()._asdict()
                 newest = select(tables.log_entries).where(tables.log_entries.c.action == "intended")
