@@ -82,7 +82,7 @@ class ImportSetWay:
         sent = self._sent(fields, {}, deadline)
         if sent.sys_id is None:
             there = self._there(fields, sent.said, deadline)
-            return Created(replace(there, beside=sent.beside, http_status=sent.http_status), there=True)
+            return Created(replace(there, beside=sent.beside, http_status=sent.http_status), there=True, sent=False)
         record = self._read(sent.sys_id, (*fields, *also), deadline)
         if lost := not_carried(record, fields, self._target):
             raise Permanent(

@@ -38,4 +38,5 @@ class Created:
     """What a create came to."""
 
     record: Record
-    there: bool = False  # it was there already: what it says, and who has changed it since, is not known
+    there: bool = False  # it was there already: what else it says, and who has changed it, is not known
+    sent: bool = True  # it has what the create says

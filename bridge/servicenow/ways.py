@@ -79,7 +79,7 @@ class UniqueWay(TableWay):
                     f"{first.number} has the {self._key_field} of this incident and is not ours: nothing is written to "
                     "it. Change it there.",
                 ) from refusal
-            return Created(first, there=True)
+            return Created(first, there=True, sent=False)
         return self._kept(made, fields)
 
     def _first(self, fields: Mapping[str, str], refusal: Permanent, deadline: float) -> Record | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
@@ -23,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from bridge.correlation.policy import Episode
 from bridge.errors import BridgeError
 from bridge.log.digest import new_salt
 from bridge.log.entries import Action, Entry, append
@@ -77,6 +77,9 @@ _DONE = (
 _WORST_SINCE = select(func.coalesce(func.max(case((alerts.c.status == "firing", alerts.c.severity))), 0)).where(
     alerts.c.correlation == _OF, alerts.c.seq > bindparam("read"), alerts.c.outcome == "accepted"
 )
+
+# What came meanwhile may be for elsewhere.
+_WAITS_AT = case((correlations.c.last_seq > bindparam("read"), correlations.c.target), else_=bindparam("waits_at"))
 
 
 def _never_below_shown(severity: ColumnElement[int]) -> ColumnElement[int]:
@@ -176,11 +179,6 @@ def intend(
     return about
 
 
-def new_ref() -> str:
-    """What a work note carries so that it can be recognised: eight hex digits."""
-    return secrets.token_hex(4)
-
-
 def record_outcome(
     tx: Connection,
     intent: int,
@@ -245,9 +243,10 @@ def settle(
         wake_at = settlement.wake_at if share is mine or alone else None
         wake_at = now if share is mine and look_at is not None else wake_at
         row = _settled_row(held, settlement, share, incident, now, wake_at=wake_at) | {"last_decision": decision}
+        done = _SHARE if share.progress.severity is not None else _SHARE_FROM_HERE
         if waits_at is not None and alone:
-            row["target"] = waits_at
-        tx.execute(_SHARE if share.progress.severity is not None else _SHARE_FROM_HERE, row)
+            done, row["waits_at"] = done.values(target=_WAITS_AT), waits_at
+        tx.execute(done, row)
     if settlement.told:
         told = case((episodes.c.part == Part.LEAVING.value, Part.LEFT.value), else_=Part.JOINED.value)
         news = episodes.c.incident == held.incident.id, episodes.c.correlation.in_(settlement.told)
@@ -275,10 +274,13 @@ def _settled_row(
     return row | ({"target": incident.target} if is_open else {})
 
 
-def note_seen(tx: Connection, held: Held, seen: Seen) -> None:
-    """The record as it was just read. Raises LeaseLost."""
+def note_seen(tx: Connection, held: Held, seen: Seen, *, first: Episode | None = None) -> None:
+    """The record as it was just read; with what a first look makes of it (`sync.taking`). Raises LeaseLost."""
     fence(tx, held)
-    tx.execute(_INCIDENT, {"of": held.incident.id, "seen": encode(seen)})
+    values = {"seen": encode(seen)}
+    if first is not None:
+        values |= {"episode": encode(first), "written": encode(held.incident.written)}
+    tx.execute(_INCIDENT, {"of": held.incident.id, **values})
 
 
 def fail(
@@ -308,7 +310,8 @@ def fail(
             "due_at": case((_ASKED, literal(now, Instant)), else_=literal(due_at, Instant)),
         }
         if waits_at is not None and held.incident.state != "open":
-            row["target"] = waits_at
+            later = correlations.c.last_seq > member.read_seq
+            row["target"] = case((later, correlations.c.target), else_=waits_at)
         failed = update(correlations).where(correlations.c.id == member.correlation).values(**row)
         tx.execute(failed, {"asked": _asked(held, member.correlation)})
     outcome = f"waits for {waits_for}" if due_at is None else "will be tried again"

@@ -264,7 +264,8 @@ def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime, *,
     leased = row.lease_until is not None and row.lease_until > now
     if leased or row.sys_id != twin.sys_id or row.state != "open" or doubt_of(tx, twin.incident) is not None:
         return False
-    episode = encode(replace(decode(row.episode, Episode), taken=True))  # it may show less than the other one
+    told = decode(row.episode, Episode)  # by the other one: this may show less
+    episode = encode(replace(told, taken=True, told_resolved=False, close_refused_for=None))
     given: dict[str, object] = {"sys_id": stray.sys_id, "number": stray.number, "record_state": state}
     given |= {"episode": episode, "seen": None, "look_at": now}
     mine = update(incidents).where(incidents.c.id == twin.incident)

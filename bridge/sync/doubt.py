@@ -72,13 +72,14 @@ def said_of(
         return None
     last = () if doubt.known and doubt.code != WINDOW_OVER else (doubt.said,)
     several: tuple[Said, ...] = (*last, *doubt.earlier)
-    if len(several) < 2:
-        return several[0] if several else None
+    if not several:
+        return None
     names = {name for said in several for name in said.fields} - JOURNAL_FIELDS
     record = table.read(target.table, found.record.sys_id, fields=sorted(names), deadline=deadline)
     if record is None:  # gone meanwhile: the next round notices
         return several[0]
-    return max(several, key=lambda said: sum(record.text(name) == said.fields.get(name) for name in names))
+    best = max(several, key=lambda said: sum(record.text(name) == said.fields.get(name) for name in names))
+    return best if record.text("sys_mod_count") != "0" or _shows(record, best.fields) else None
 
 
 def _made(
@@ -150,19 +151,19 @@ def there_already(
         found = table.find(target.table, key[CORRELATION_ID], deadline=deadline)
         still_open = [record for record in found if record.state not in ENDED_STATES[target.table]]
         if (forgotten := _mine(still_open, ours, known)) is not None:
-            return Created(forgotten, there=True)
+            return Created(forgotten, there=True, sent=False)
     if target.adopt_any:
         found = table.find(target.table, key[CORRELATION_ID], deadline=deadline)
         open_ones = [record for record in found if record.state not in ENDED_STATES[target.table]]
         if adopted := [record for record in open_ones if not known(record)]:
-            return Created(adopted[0], there=True)
+            return Created(adopted[0], there=True, sent=False)
     if target.staging is None or not target.staging.coalesces:
         return None
     found = table.find(target.table, key[target.key_field], field=target.key_field, deadline=deadline)
     if taken := [record for record in found if known(record)]:
         raise id_taken(taken[0])
     mine = _mine(found, ours, known)
-    return Created(mine, there=True) if mine is not None else None
+    return Created(mine, there=True, sent=False) if mine is not None else None
 
 
 def refuse_if_past(table: TableApi, target: Target, record: Record, doubt: Doubt | None, *, now: datetime) -> None:

@@ -17,7 +17,7 @@ from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import CORRELATION_ID, Target
 from bridge.store.additions import ATTACHMENT, OBSERVABLES, OUTPUT, Planned
-from bridge.store.held import Held
+from bridge.store.held import Held, Incident
 from bridge.store.work import encode
 from bridge.sync.alert import Speaker
 from bridge.sync.fit import fit
@@ -145,10 +145,15 @@ def _create(
     return dict(target.defaults) | rendered.fields | note | identity
 
 
+def episode_key(incident: Incident) -> str:
+    """What the key column of its record holds."""
+    return f"{incident.correlation_id}#{incident.opened_number}"
+
+
 def _key(held: Held, target: Target, decision: Decision) -> dict[str, str]:
     """The correlation ID, and where the target has a column for it, the ID with the number of the episode."""
     incident = held.incident
-    of_episode, correlation_id = f"{incident.correlation_id}#{incident.opened_number}", incident.correlation_id
+    of_episode, correlation_id = episode_key(incident), incident.correlation_id
     if decision.kind is Kind.CREATE and incident.episode is not None:  # the next one, which is not planned yet
         of_episode, correlation_id = f"{held.correlation_id}#{held.episode_number + 1}", held.correlation_id
     return {target.key_field: of_episode, CORRELATION_ID: correlation_id}

@@ -15,14 +15,15 @@ from bridge.sync.sight import Sight, noticed
 from bridge.sync.taking import first_look
 
 
-def notice(store: Store, sight: Sight, record: Record | None) -> Sight | None:
+def notice(store: Store, sight: Sight, record: Record | None, *, installation: str) -> Sight | None:
     """The sight with what people did. None: they ended or reopened it, which is settled; the next round decides.
 
     `record` None: it is gone.
     """
+    first = sight.episode is not None and sight.episode.taken
     if record is not None:
-        sight = first_look(sight, record, store.moment())
-    sight = _as_read(store, sight, record)
+        sight = first_look(sight, record, store.moment(), installation=installation)
+    sight = _as_read(store, sight, record, first=first)
     held, before, now = sight.held, sight.episode, store.moment()
     if before is None:
         return sight
@@ -40,7 +41,7 @@ def notice(store: Store, sight: Sight, record: Record | None) -> Sight | None:
     return None
 
 
-def _as_read(store: Store, sight: Sight, record: Record | None) -> Sight:
+def _as_read(store: Store, sight: Sight, record: Record | None, *, first: bool) -> Sight:
     """The sight after its record was read: what differs from the last time is told once, and is known from now on."""
     held = replace(sight.held, looked=True)
     if record is None:
@@ -52,7 +53,7 @@ def _as_read(store: Store, sight: Sight, record: Record | None) -> Sight:
     if before is None or before.version != now_seen.version:
         told = {"fields": changed} | changed_by(record)
         with store.transaction("edited") as tx:
-            settling.note_seen(tx, held, now_seen)
+            settling.note_seen(tx, held, now_seen, first=sight.episode if first else None)
             if changed:
                 append(tx, telling.entry(held, Action.EDITED, store.now(tx), detail=told))
         # What was told is known from here on: if we die now, the next round does not tell it again. Nor is what is not

@@ -1,7 +1,8 @@
-"""What the bridge writes into an incident in its own words. Pure."""
+"""What the bridge writes into an incident in its own words. Pure, but for the mark by which a note is known again."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 
 from bridge.alert import Severity
@@ -61,3 +62,8 @@ def linked(number: str, ref: str) -> str:
 def taken_out(number: str, ref: str) -> str:
     """The first note of what a person has taken out of an incident."""
     return f"Taken out of {number}: a problem of its own.\n[{ref}]"
+
+
+def new_ref() -> str:
+    """What a work note carries so that it can be recognised: eight hex digits."""
+    return secrets.token_hex(4)

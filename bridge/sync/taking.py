@@ -13,6 +13,7 @@ from datetime import datetime
 from bridge.alert import Severity
 from bridge.correlation.policy import Kind
 from bridge.mapping.rendered import Facts
+from bridge.servicenow.ownership import has_mark
 from bridge.servicenow.record import Record
 from bridge.store.held import WrittenField
 from bridge.sync.reading import JOURNAL_FIELDS
@@ -25,15 +26,15 @@ def columns(sight: Sight, now: datetime) -> frozenset[str]:
     return frozenset(_at_each_severity(sight, now)[Severity.INFO]) if due else frozenset()
 
 
-def first_look(sight: Sight, record: Record, now: datetime) -> Sight:
-    """The sight once it is known what the record shows. A field of a record that nobody has changed since it was made
-    is ours; of any other it may be a person's, and is left where there is anything in it.
+def first_look(sight: Sight, record: Record, now: datetime, *, installation: str) -> Sight:
+    """The sight once it is known what the record shows. A field of a record with our mark that nobody has changed since
+    it was made is ours; of any other it may be a person's, and is left where there is anything in it.
     """
     if sight.episode is None or not sight.episode.taken:
         return sight
     at_each = _at_each_severity(sight, now)
     written = sight.held.incident.written  # of a twin that became the incident: its create said the same
-    if not written and record.text("sys_mod_count") == "0":
+    if not written and record.text("sys_mod_count") == "0" and has_mark(record, installation):
         ours = {*at_each[Severity.INFO], *sight.watched} & record.fields.keys()
         written = {name: WrittenField(read=record.text(name)) for name in sorted(ours)}
     severity = shown_by(record, at_each, sight.progress.severity or Severity.INFO)

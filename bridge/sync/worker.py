@@ -35,7 +35,7 @@ from bridge.store.reconciling import looks_first
 from bridge.store.settle import LeaseLost
 from bridge.store.telling import AboutIntent
 from bridge.store.work import LEASE
-from bridge.sync import taking
+from bridge.sync import speech, taking
 from bridge.sync.additions import Additions
 from bridge.sync.alert import Alerts
 from bridge.sync.doubt import Found, id_taken, look_again, refuse_if_past, said_of, there_already
@@ -46,6 +46,7 @@ from bridge.sync.lookout import Lookout
 from bridge.sync.noticing import notice
 from bridge.sync.outcomes import window_end
 from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, changed_by_another
+from bridge.sync.refusing import no_longer_ours, refuse_another_key
 from bridge.sync.sight import Sight, taken
 
 CALL_SECONDS_MAX = 15.0  # a deadline for one whole call, look-ups included
@@ -164,7 +165,7 @@ class Worker:
         wanted = decision.kind is not Kind.NOTHING or held.look_at is not None
         if wanted and sight.target.mode is Mode.WRITE and held.incident.sys_id is not None:
             record = self._read(sight, held.incident.sys_id)
-            noticed = notice(self._store, sight, record)
+            noticed = notice(self._store, sight, record, installation=self._installation)
             if noticed is None:
                 return
             sight, now = noticed, self._store.moment()
@@ -187,16 +188,16 @@ class Worker:
 
     def _read(self, sight: Sight, sys_id: str) -> Record | None:
         taken_as_it_was = taking.columns(sight, self._store.moment())
-        fields = {*sight.held.incident.written, *sight.watched, *taken_as_it_was} - JOURNAL_FIELDS
-        record = sight.table.read(sight.target.table, sys_id, fields=sorted(fields), deadline=self._deadline())
+        fields = {*sight.held.incident.written, *sight.watched, *taken_as_it_was, sight.target.key_field}
+        record = sight.table.read(
+            sight.target.table, sys_id, fields=sorted(fields - JOURNAL_FIELDS), deadline=self._deadline()
+        )
         if record is None:
             self._refuse_if_there(sight, sys_id)
         elif not self._is_ours(sight.target, record, sight.held):
-            raise Permanent(
-                "id_in_use",
-                f"{record.number} does not carry our correlation ID and mark any more: nothing "
-                "is written to it. Restore correlation_id and correlation_display, or delete the record.",
-            )
+            raise no_longer_ours(record)
+        else:
+            refuse_another_key(record, sight.target, sight.held.incident)
         return record
 
     def _refuse_if_there(self, sight: Sight, sys_id: str) -> None:
@@ -233,10 +234,11 @@ class Worker:
             said = said_of(self._tables[target.instance], target, found, doubt, now=now, deadline=self._deadline())
             with self._store.glance() as tx:
                 about = telling.about_intent(tx, doubt.id)
+            left_state = said.fields.get("state") if said is not None else None
+            found = replace(found, left_state=left_state or FIRST_STATE[target.table])
             if said is None:
-                self._take(held, about, target, found.record, reason=doubt.said.settlement.reason)
+                self._take(held, about, found, reason=doubt.said.settlement.reason, sent={})
                 return True
-            found = replace(found, left_state=said.fields.get("state") or FIRST_STATE[target.table])
             self._ledger.applied(held, about, said.settlement, found, sent=said.fields, how=LOOKED_UP)
             return True
         if doubt.known:
@@ -268,7 +270,7 @@ class Worker:
         if decision.kind is not Kind.CREATE:
             with self._store.glance() as tx:
                 coalescing.refuse_if_it_makes(tx, sight.target, asked_at=sight.held.asked_at)
-        ref = settling.new_ref()
+        ref = speech.new_ref()
         writing = fields_for(
             sight,
             decision,
@@ -298,7 +300,9 @@ class Worker:
             return
         # ServiceNow has it and we have not noted it. If we die here the look-up finds it by its ID, or by the [ref].
         if made.there:
-            self._take(held, about, sight.target, made.record, reason=decision.reason.value)
+            found = Found(record=made.record, left_state=FIRST_STATE[sight.target.table])
+            sent = writing.fields if made.sent else {}
+            self._take(held, about, found, reason=decision.reason.value, sent=sent)
             return
         state_before = record.state if decision.kind is Kind.CLOSE and record else held.incident.state_before_close
         held = replace(held, incident=replace(held.incident, state_before_close=state_before))
@@ -308,12 +312,10 @@ class Worker:
         found = Found(record=made.record, watched=writing.watched, left_state=left_state)
         self._ledger.applied(held, about, settlement, found, sent=writing.fields)
 
-    def _take(self, held: Held, about: AboutIntent, target: Target, record: Record | None, *, reason: str) -> None:
-        """A record that was there already is the incident. No write of ours is known to be in it: the next round reads
-        what it shows, and tells what it does not."""
+    def _take(self, held: Held, about: AboutIntent, found: Found, *, reason: str, sent: dict[str, str]) -> None:
+        """What was there already is the incident: the next round reads what it shows, and tells what it does not."""
         settlement = taken(held, reason=reason, wake_at=self._store.moment())
-        found = Found(record=record, left_state=FIRST_STATE[target.table])
-        self._ledger.applied(held, about, settlement, found, sent={}, how=TAKEN)
+        self._ledger.applied(held, about, settlement, found, sent=sent, how=TAKEN)
 
     def _send(self, held: Held, sight: Sight, decision: Decision, writing: Writing, deadline: float) -> Created:
         """The record as ServiceNow has it, and of a create whether it was there already."""

@@ -295,3 +295,17 @@ def test_a_target_that_is_not_there_is_missed_only_where_an_incident_is_to_be_op
     world.ask_sync()
     world.idle()
     assert (world.row().failure, world.row().last_decision) == (None, "nothing: already_closed")
+
+
+def test_an_alert_for_elsewhere_that_comes_while_a_round_meets_a_pause_does_not_wait_for_it(world: World) -> None:
+    routed(world)
+
+    def while_it_reads() -> None:
+        pause(world, "itsm")
+        world.fire(level="critical")
+
+    world.fire(level="low")
+    with at("read:send", while_it_reads):
+        world.idle()
+    world.pass_time(minutes=30)
+    assert incidents_of(world) == [("major", "open")]

@@ -32,12 +32,12 @@ from bridge.settings import (
 from bridge.simulator import records as simulated_records
 from bridge.simulator.state import Simulator
 from bridge.store import reconciler_tables
-from bridge.store import settle as settling
 from bridge.store.columns import from_us
 from bridge.store.engine import Store
 from bridge.store.revisions import register
 from bridge.store.start import void_leases
 from bridge.store.writer import Writer
+from bridge.sync import speech
 from bridge.sync.alert import Alerts
 from bridge.sync.lamps import Lamps
 from bridge.sync.reconciler import Reconciler
@@ -379,16 +379,16 @@ class NoTimer:
 def simulated(world: World) -> Iterator[None]:
     """Chance, time and crash points are the world's while this lasts."""
     ids = world._ids
-    kept = (connection.threading, simulated_records.uuid4, settling.new_ref)
+    kept = (connection.threading, simulated_records.uuid4, speech.new_ref)
     real = connection.threading
     os.environ[PASSWORD_VARIABLE], os.environ[SECRET_VARIABLE] = fake.PASSWORD, "secret"
     connection.threading = SimpleNamespace(Timer=NoTimer, Lock=real.Lock)  # type: ignore[assignment]
     simulated_records.uuid4 = lambda: SimpleNamespace(hex=f"{ids.getrandbits(128):032x}")  # type: ignore[assignment, return-value]
-    settling.new_ref = lambda: f"{ids.getrandbits(32):08x}"
+    speech.new_ref = lambda: f"{ids.getrandbits(32):08x}"
     crashpoint.listen(world.at_point)
     try:
         yield
     finally:
         crashpoint.listen(None)
         world.scheduler.kill_all()
-        connection.threading, simulated_records.uuid4, settling.new_ref = kept
+        connection.threading, simulated_records.uuid4, speech.new_ref = kept

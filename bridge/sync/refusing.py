@@ -1,0 +1,30 @@
+"""What keeps a record that was read from being written to."""
+
+from __future__ import annotations
+
+from bridge.errors import Permanent
+from bridge.servicenow.record import Record
+from bridge.settings import CORRELATION_ID, Target
+from bridge.store.held import Incident
+from bridge.sync.fields import episode_key
+
+
+def no_longer_ours(record: Record) -> Permanent:
+    return Permanent(
+        "id_in_use",
+        f"{record.number} does not carry our correlation ID and mark any more: nothing is written to it. Restore "
+        "correlation_id and correlation_display, or delete the record.",
+    )
+
+
+def refuse_another_key(record: Record, target: Target, incident: Incident) -> None:
+    """A map that coalesces would write an update into whatever has the key, or make a record. Raises Permanent."""
+    if target.staging is None or not target.staging.coalesces or target.key_field == CORRELATION_ID:
+        return
+    if record.text(target.key_field) != (key := episode_key(incident)):
+        raise Permanent(
+            "another_key",
+            f"{record.number} has {record.text(target.key_field) or 'nothing'!r} in {target.key_field}, by which "
+            f"{target.staging.table} finds the record of an update: nothing is written. Set it to {key!r} there, and "
+            "clear it in any other record that has that.",
+        )
