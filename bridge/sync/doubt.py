@@ -64,7 +64,8 @@ def said_of(
 ) -> Said | None:
     """What we said with the write that made what was found. Of several creates that may have, it is the one of which it
     shows most: not the last, where one before it was applied later than it was waited for, and what that one did not
-    say is still to be told. None: it was none, for the record was there before, or all are known to have made nothing.
+    say is still to be told. None: it was none, for the record was there before, or does not show it though nobody has
+    changed it, or all are known to have made nothing.
     """
     if doubt.operation != Kind.CREATE.value or found.record is None or found.record.sys_id == doubt.made:
         return doubt.said
