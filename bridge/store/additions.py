@@ -9,17 +9,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, or_, select, update
 
 from bridge.alert import Json
 from bridge.errors import BridgeError
 from bridge.log.entries import Action, Entry, append
 from bridge.store import telling
 from bridge.store.columns import Instant
-from bridge.store.held import Held
+from bridge.store.held import LEASE, LEASE_SEEN_MAX, Held
 from bridge.store.rows import AdditionRow
 from bridge.store.tables import additions, correlations, delivered, deliveries, incidents
-from bridge.store.work import LEASE, PAUSED_TARGETS
+from bridge.store.work import PAUSED_TARGETS
 
 ATTACHMENT, OBSERVABLES = "attachment", "observables"
 OUTPUT = "output:"  # before the name of an output of the mapping
@@ -111,7 +111,8 @@ def anything_due(tx: Connection, now: datetime, *, silent: Collection[str]) -> b
 
 def claim(tx: Connection, now: datetime, *, silent: Collection[str]) -> Addition | None:
     """Lease the one that has been due longest; None when there is none, or another process was quicker."""
-    free = additions.c.lease_until.is_(None) | (additions.c.lease_until <= now)
+    until = additions.c.lease_until
+    free = or_(until.is_(None), until <= now, until > now + LEASE_SEEN_MAX)
     query = (
         select(additions.c.incident, additions.c.kind)
         .join(incidents, incidents.c.id == additions.c.incident)

@@ -32,6 +32,7 @@ from sqlalchemy import (
 
 from bridge.alert import Status
 from bridge.store.columns import EPOCH, Instant
+from bridge.store.held import LEASE_SEEN_MAX
 from bridge.store.tables import correlations, episodes, incidents, is_new
 
 # (an episode is open, the newest alert's status), in the order of claims.
@@ -42,6 +43,7 @@ ORDER: tuple[tuple[bool, Status], ...] = (
     (False, Status.RESOLVED),  # over on both sides: counted, and mostly no call at all
 )
 NOW = bindparam("now", type_=Instant())
+OUTDATED = bindparam("outdated", type_=Instant())
 LONG_AGO = literal(EPOCH, Instant())
 AFTER = bindparam("after", type_=Text())
 PAUSED: BindParameter[list[str]] = bindparam("paused", expanding=True)
@@ -52,7 +54,9 @@ def first_due(tx: Connection, now: datetime, paused: Collection[str], *, after: 
 
     `turn` of it is the source whose turn it was, of those for which creates wait: the next after `after`, in a circle.
     """
-    given = {"now": now, "after": after} | ({"paused": list(paused)} if paused else {})
+    given = {"now": now, "outdated": now + LEASE_SEEN_MAX, "after": after} | (
+        {"paused": list(paused)} if paused else {}
+    )
     return tx.execute(_statement(but_paused=bool(paused)), given).first()
 
 
@@ -98,7 +102,7 @@ def _longest_due(which: Callable[[Any], ColumnElement[bool]], *, but_paused: boo
     newest = and_(episodes.c.correlation == due.c.id, episodes.c.number == due.c.episode)
     incident = select(incidents.c.lease_until).join(episodes, incidents.c.id == episodes.c.incident).where(newest)
     # A value, not EXISTS: PostgreSQL would make a join of that, over all incidents.
-    leased_until = func.coalesce(incident.scalar_subquery(), LONG_AGO)
+    leased_until = func.coalesce(incident.where(incidents.c.lease_until <= OUTDATED).scalar_subquery(), LONG_AGO)
     statement = select(due.c.id).where(which(due.c), due.c.due_at <= NOW, leased_until <= NOW)
     if but_paused:
         # An incident stays where it was opened, wherever its correlation is routed by now. A plan follows the route.

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bridge.correlation.policy import Episode
 from bridge.correlation.progress import Pending, Progress, fold
+
+LEASE = timedelta(seconds=120)  # of an incident, and of what goes beside it
+# By one that asked for the time just before. A longer one is of a clock that was set back since, and binds nobody: its
+# holder may be at work, as after any lease that has run out, and is fenced off alike.
+LEASE_SEEN_MAX = 2 * LEASE
 
 WINDOW_OVER = "late_commit_window_over"  # outcome_code of a write that was given up: it may still be applied one day
 UNSETTLED = "lease_lost"  # outcome_code of a write that was applied, but settled by nobody: the next holder looks it up

@@ -6,7 +6,7 @@ One holder per incident. What a round decides on is read once, under the lease, 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -20,6 +20,8 @@ from bridge.store.columns import EPOCH, Instant
 from bridge.store.due import first_due, is_due
 from bridge.store.held import (
     GONE,
+    LEASE,
+    LEASE_SEEN_MAX,
     UNSETTLED,
     WINDOW_OVER,
     AlertSource,
@@ -38,7 +40,6 @@ from bridge.store.pending import pending_of
 from bridge.store.tables import alerts, correlations, delivered, deliveries, episodes, incidents, intents, target_states
 from bridge.typed import decode
 
-LEASE = timedelta(seconds=120)
 EARLIER_CREATES_MAX = 10  # of one incident, each lost for longer than it is waited for
 FIRST_EPOCH = 1  # of who holds an incident first
 
@@ -47,9 +48,11 @@ _OF: BindParameter[int] = bindparam("of")
 _NOW = bindparam("now", type_=Instant())
 PAUSED_TARGETS = select(target_states.c.name).where(target_states.c.paused_at.is_not(None))
 _DUE = select(correlations.c.id).where(is_due(_NOW)).limit(1)
+_UNTIL, _OUTDATED = incidents.c.lease_until, bindparam("outdated", type_=Instant())
+_IS_FREE = or_(_UNTIL.is_(None), _UNTIL <= _NOW, _UNTIL > _OUTDATED)
 _LEASE = (
     update(incidents)
-    .where(incidents.c.id == _OF, or_(incidents.c.lease_until.is_(None), incidents.c.lease_until <= _NOW))
+    .where(incidents.c.id == _OF, _IS_FREE)
     .values(lease_until=bindparam("until"), epoch=incidents.c.epoch + 1)
     .returning(incidents.c.epoch)
 )
@@ -163,7 +166,8 @@ def claim(tx: Connection, now: datetime, *, paused: Collection[str], after: str 
         )
         return Lease(correlation=row.id, incident=planned.id, epoch=FIRST_EPOCH, turn=row.turn)
     incident = tx.execute(_NEWEST_INCIDENT, {"of": row.id}).scalar_one()
-    epoch = tx.execute(_LEASE, {"of": incident, "now": now, "until": now + LEASE}).scalar_one_or_none()
+    times = {"now": now, "until": now + LEASE, "outdated": now + LEASE_SEEN_MAX}
+    epoch = tx.execute(_LEASE, {"of": incident, **times}).scalar_one_or_none()
     if epoch is None:  # leased by another process since our snapshot was taken
         return None
     return Lease(correlation=row.id, incident=incident, epoch=epoch, turn=row.turn)

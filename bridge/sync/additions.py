@@ -28,7 +28,7 @@ from bridge.settings import Mode, Target
 from bridge.store import additions
 from bridge.store.additions import ATTACHMENT, OUTPUT, Addition
 from bridge.store.engine import Store
-from bridge.store.work import LEASE
+from bridge.store.held import LEASE
 from bridge.sync.alert import Alerts
 from bridge.sync.outcomes import again_at, outcome_word, window_end
 from bridge.sync.outputs import TRIES_MAX, sending_of, tried_enough, was_sent

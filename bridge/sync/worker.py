@@ -30,11 +30,10 @@ from bridge.settings import Mode, Target
 from bridge.store import additions, brake, coalescing, joins, orders, telling, work
 from bridge.store import settle as settling
 from bridge.store.engine import Store
-from bridge.store.held import WINDOW_OVER, Doubt, Held, Lease, Part, Settlement
+from bridge.store.held import LEASE, WINDOW_OVER, Doubt, Held, Lease, Part, Settlement
 from bridge.store.reconciling import looks_first
 from bridge.store.settle import LeaseLost
 from bridge.store.telling import AboutIntent
-from bridge.store.work import LEASE
 from bridge.sync import speech, taking
 from bridge.sync.additions import Additions
 from bridge.sync.alert import Alerts

@@ -27,6 +27,7 @@ from row import (
     Row,
     at_least,
     at_most,
+    of_several,
     ratio_at_least,
     table,
 )
@@ -217,6 +218,15 @@ def test_what_every_benchmark_has_measured_is_written(
     suite.run([{one: "", other: ""}], lambda lines, _: written.extend(lines))
     assert [row["case"] for row in rows_of("\n".join(written))] == [one, other]
     assert capfd.readouterr().out.splitlines() == written
+
+
+def test_of_several_runs_the_one_in_the_middle_is_told_with_its_own_floor_and_the_worst_of_what_must_not_be() -> None:
+    def run(rate: float, lost: int) -> list[Row]:
+        figures = Row(case="rate", command="x.py", measured=rate, unit="a second", beside="floor", beside_measured=rate)
+        return [figures, Row(case="lost", command="x.py", measured=lost, unit="alerts", aim=at_most(0))]
+
+    told = of_several([run(3.0, 0), run(1.0, 2), run(2.0, 0)])
+    assert [(row.measured, row.beside_measured) for row in told] == [(2.0, 2.0), (2, None)]
 
 
 def test_a_ratio_and_an_aim_are_not_told_of_a_run_that_was_too_short() -> None:

@@ -61,6 +61,12 @@ SUITE: dict[ModuleType, str] = {
 AT_ONCE = (bench_failover, bench_overload, bench_sync, bench_storm)
 
 
+# These have no rounds of their own. What takes minutes (memory over a million alerts, storms) is run once all the same.
+REPEATED = tuple(
+    module.__name__ for module in (bench_path, bench_cost, bench_overload, bench_sync, bench_plan, bench_verify)
+)
+
+
 def main() -> None:
     if os.environ.get("QUICK") == "1":
         alone = [module for module in SUITE if module not in AT_ONCE]
@@ -69,7 +75,7 @@ def main() -> None:
         ]
         suite.run(groups, lambda *_: None)
     else:
-        suite.run([{module.__name__: ""} for module in SUITE], write)
+        suite.run([{module.__name__: ""} for module in SUITE], write, repeated=REPEATED)
 
 
 def write(lines: list[str], rows: list[Row]) -> None:

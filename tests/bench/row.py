@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -145,6 +145,21 @@ def rows_of(benchmark: str, words: list[str]) -> list[Row]:
     """Of a module here, with the words of its command line."""
     module = importlib.import_module(benchmark)
     return list(module.rows(module.parser().parse_args(words)))
+
+
+def of_several(runs: Sequence[list[Row]]) -> list[Row]:
+    """Of runs of one benchmark: each case as the run in the middle has it, with that run's floor; of what must not be
+    at all, the worst.
+    """
+    by_case = [{(row.case, row.beside): row for row in run} for run in runs]
+    cases = [(row.case, row.beside) for row in runs[0]]
+    return [_in_the_middle([rows[case] for rows in by_case if case in rows]) for case in cases]
+
+
+def _in_the_middle(same: list[Row]) -> Row:
+    ordered = sorted(same, key=lambda row: row.measured if row.measured is not None else 0)
+    aim = ordered[0].aim
+    return ordered[-1] if aim is not None and aim.of == "measured" and not aim.limit else ordered[len(ordered) // 2]
 
 
 def show(parser: argparse.ArgumentParser, rows: Callable[[argparse.Namespace], Iterable[Row]]) -> None:

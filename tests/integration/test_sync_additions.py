@@ -15,8 +15,8 @@ from bridge.servicenow.table import TableApi
 from bridge.settings import Close, Target
 from bridge.simulator.faults import Fault, FaultKind
 from bridge.store import additions as store_additions
+from bridge.store.held import LEASE
 from bridge.store.tables import additions, deliveries
-from bridge.store.work import LEASE
 
 OBSERVED = PROBE + "observables: {ip: '.ips[]', domain: .domain, sha256: .hash, mutex: .mutex}\n"
 ATTACHED = PROBE + "attach: true\n"

@@ -30,7 +30,7 @@ from bridge.simulator.faults import FaultKind
 from bridge.simulator.transform import Staging as Simulated
 from bridge.simulator.transform import TransformMap
 from bridge.store import joins, settle, work
-from bridge.store.held import Held, Settlement
+from bridge.store.held import LEASE, Held, Settlement
 from bridge.store.settle import LeaseLost
 from bridge.store.tables import correlations, episodes, incidents, join_keys
 
@@ -125,7 +125,7 @@ def test_who_stood_still_until_another_had_given_its_plan_up_holds_nothing(joini
     with joining.store.transaction() as tx:
         lease = work.claim(tx, joining.store.now(tx), paused=())
     assert lease is not None
-    joining.clock.advance(seconds=work.LEASE.total_seconds() + 1)
+    joining.clock.advance(seconds=LEASE.total_seconds() + 1)
     joining.idle()
     assert parts(joining) == {"r1": "opened", "r2": "joined"}
     with joining.store.reading() as tx:

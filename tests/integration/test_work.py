@@ -20,11 +20,11 @@ from bridge.errors import Permanent
 from bridge.library import Library
 from bridge.store import intake, orders, queries, settle
 from bridge.store.engine import Store
-from bridge.store.held import Held, Settlement
+from bridge.store.held import LEASE, Held, Settlement
 from bridge.store.pending import pending_of
 from bridge.store.settle import LeaseLost
 from bridge.store.tables import alerts, correlation_keys, correlations, deliveries, incidents, intents, log_entries
-from bridge.store.work import LEASE, claim, hold
+from bridge.store.work import claim, hold
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
@@ -158,6 +158,19 @@ def test_who_stood_still_until_the_next_episode_was_planned_holds_nothing(store:
         settle.plan_next(tx, held, "itsm")
     with store.reading() as tx:
         assert hold(tx, late) is None
+
+
+def test_a_lease_of_before_the_clock_was_set_back_is_taken_over_with_a_higher_epoch(
+    store: Store, library: Library
+) -> None:
+    put(store, library, "r1")
+    first = held_of(store)
+    with store.transaction() as tx:
+        now = store.now(tx) - timedelta(hours=1)
+        tx.execute(update(correlations).values(due_at=now))
+        second = claim(tx, now, paused=())
+    assert second is not None
+    assert (second.incident, second.epoch) == (first.incident.id, first.epoch + 1)
 
 
 def test_a_lease_that_ran_out_is_taken_over_with_a_higher_epoch(store: Store, library: Library) -> None:
