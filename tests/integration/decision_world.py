@@ -79,12 +79,12 @@ def sent_again_after_its_window(world: World, deadline: float = worker.CALL_SECO
 
 
 def found_and_taken(world: World) -> None:
-    """The first look finds it; nothing is sent again, however much time passes."""
+    """The first look finds it, and reads what it shows; nothing is sent again, however much time passes."""
     begun = world.story()
     world.pass_time(seconds=1, step=0.5)
     one_incident(world)
     world.pass_time(minutes=10)
-    assert world.story() == [*begun, "look-up"]
+    assert world.story() == [*begun, "look-up", "read"]
     one_incident(world)
 
 

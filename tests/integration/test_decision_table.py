@@ -261,7 +261,7 @@ def test_403_insufficient_rights_on_a_look_up_is_never_not_found_and_waits_for_a
     world.pass_time(seconds=1, step=0.5)
     waits_for_a_person(world, "query_rights", "Let the integration user read incident and every field of the query.")
     helped(world, remedy)
-    assert world.story() == ["create", "look-up"]
+    assert world.story() == ["create", "look-up", "read"]
     one_incident(world)
 
 

@@ -125,7 +125,7 @@ def test_a_look_up_that_servicenow_did_not_answer_is_never_not_found(world: Worl
     assert world.story() == ["create", "look-up"]
     world.simulator.faults.clear()
     world.pass_time(minutes=6, step=10)
-    assert world.story() == ["create", "look-up"]
+    assert world.story() == ["create", "look-up", "read"]
     one_incident(world)
 
 
