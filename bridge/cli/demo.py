@@ -13,6 +13,10 @@ import click
 from bridge.cli.options import example
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from bridge.demo.scenes import Scene
     from bridge.demo.world import World
 
 FOLDER = Path(".demo")
@@ -25,8 +29,12 @@ def demo(*, keep: bool) -> None:
 
     Exits 0 when every scene came true, else 1.
     """
+    # All of it before a signal may come: one that meets a dataclass in the making, which is executed text, ends Python
+    # by SIGINT (CPython's _Py_UnhandledKeyboardInterrupt), however well it is handled.
+    from bridge.demo import scenes
     from bridge.demo.world import World
     from bridge.errors import BridgeError
+    from bridge.wiring import utc_now
 
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupt)
@@ -36,7 +44,7 @@ def demo(*, keep: bool) -> None:
             click.echo(
                 f"ServiceNow simulator on {world.simulator}, bridge on {world.bridge}, everything in {FOLDER}/\n"
             )
-            _play(world)
+            _play(world, scenes.SCENES, utc_now)
             _show(world)
             if keep:
                 _keep(world)
@@ -47,16 +55,14 @@ def demo(*, keep: bool) -> None:
         raise click.exceptions.Exit(1) from error
 
 
-def _play(world: World) -> None:
+def _play(world: World, scenes: Sequence[Scene], clock: Callable[[], datetime]) -> None:
     """Raises Permanent at the first scene that does not come true: those after it build on it."""
-    from bridge.demo.scenes import SCENES
     from bridge.errors import BridgeError, Permanent
-    from bridge.wiring import utc_now
 
-    for scene in SCENES:
+    for scene in scenes:
         began = time.monotonic()
         try:
-            said = scene(world, utc_now())
+            said = scene(world, clock())
         except BridgeError as error:
             raise Permanent("demo_untrue", f"{scene.__name__.replace('_', ' ')}: {error.message}") from error
         took = click.style(f"({time.monotonic() - began:.1f} s)", dim=True)
