@@ -8,7 +8,7 @@ from datetime import datetime
 
 from bridge.correlation.policy import Kind
 from bridge.errors import Permanent
-from bridge.servicenow.record import Created, Record
+from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import CORRELATION_ID, Target
 from bridge.store.held import WINDOW_OVER, Doubt, Held, Said
@@ -141,7 +141,7 @@ def there_already(
     deadline: float,
     ours: Callable[[Record], bool],
     known: Callable[[Record], bool],
-) -> Created | None:
+) -> Record | None:
     """The record that is taken instead of a create. Raises Permanent where one stands in the way.
 
     `looks`: this store may have forgotten an incident of ours, so an open one is looked for. `adopt: any` takes the
@@ -152,19 +152,18 @@ def there_already(
         found = table.find(target.table, key[CORRELATION_ID], deadline=deadline)
         still_open = [record for record in found if record.state not in ENDED_STATES[target.table]]
         if (forgotten := _mine(still_open, ours, known)) is not None:
-            return Created(forgotten, there=True, sent=False)
+            return forgotten
     if target.adopt_any:
         found = table.find(target.table, key[CORRELATION_ID], deadline=deadline)
         open_ones = [record for record in found if record.state not in ENDED_STATES[target.table]]
         if adopted := [record for record in open_ones if not known(record)]:
-            return Created(adopted[0], there=True, sent=False)
+            return adopted[0]
     if target.staging is None or not target.staging.coalesces:
         return None
     found = table.find(target.table, key[target.key_field], field=target.key_field, deadline=deadline)
     if taken := [record for record in found if known(record)]:
         raise id_taken(taken[0])
-    mine = _mine(found, ours, known)
-    return Created(mine, there=True, sent=False) if mine is not None else None
+    return _mine(found, ours, known)
 
 
 def refuse_if_past(table: TableApi, target: Target, record: Record, doubt: Doubt | None, *, now: datetime) -> None:

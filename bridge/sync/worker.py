@@ -332,7 +332,10 @@ class Worker:
         with self._store.glance() as tx:
             looks = looks_first(tx, target.instance, target.table, key_of(held.correlation_id))
         there = there_already(sight.table, target, writing.key, looks=looks, deadline=deadline, ours=ours, known=known)
-        made = there or sight.way.create(writing.fields, also=writing.watched, deadline=deadline)
+        if there is not None:
+            made = Created(there, there=True, sent=False)
+        else:
+            made = sight.way.create(writing.fields, also=writing.watched, deadline=deadline)
         if known(made.record):
             raise id_taken(made.record)
         if made.there:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from intake_world import NOW, PROBE, WAIT_SECONDS_MAX, alert, delivery, library_of, wait_for_a_waiter
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Select, Table, select, update
 
 from bridge.store import intake_sql, settle
 from bridge.store.correlation_state import CorrelationState
@@ -34,6 +34,29 @@ def stores(postgres_url: str) -> Iterator[tuple[Store, Store]]:
         yield first, second
 
 
+def both(store: Store) -> list[int]:
+    """The ids of the two correlations there are, the lower one first."""
+    with store.reading() as tx:
+        return list(tx.execute(select(correlations.c.id).order_by(correlations.c.id)).scalars())
+
+
+def locked(table: Table, row: int) -> Select[tuple[int]]:
+    """Fails at once where somebody else holds the row."""
+    return select(table.c.id).where(table.c.id == row).with_for_update(nowait=True)
+
+
+@contextmanager
+def held_up(store: Store, act: Callable[[], None], table: Table, row: int) -> Iterator[Connection]:
+    """`act` is begun, and waits, while this transaction holds the row. After it `act` is over."""
+    acting = threading.Thread(target=act)
+    with store.transaction() as tx:
+        tx.execute(locked(table, row))
+        acting.start()
+        wait_for_a_waiter(store)
+        yield tx
+    acting.join(WAIT_SECONDS_MAX)
+
+
 def test_more_keys_than_one_statement_takes_are_locked_in_the_order_of_ids(
     stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,15 +71,9 @@ def test_more_keys_than_one_statement_takes_are_locked_in_the_order_of_ids(
         with second.transaction() as tx:
             commit(tx, [delivery(library, alert("a", n=1), alert("b", n=1))], NOW)
 
-    taking = threading.Thread(target=take_both)
-    with first.transaction() as tx:
-        low, high = tx.execute(select(correlations.c.id).order_by(correlations.c.id)).scalars()
-        tx.execute(select(correlations.c.id).where(correlations.c.id == low).with_for_update())
-        taking.start()
-        wait_for_a_waiter(first)
-        # It waits for the lower one, and does not hold the higher one meanwhile.
-        tx.execute(select(correlations.c.id).where(correlations.c.id == high).with_for_update(nowait=True))
-    taking.join(WAIT_SECONDS_MAX)
+    low, high = both(first)
+    with held_up(first, take_both, correlations, low) as tx:
+        tx.execute(locked(correlations, high))  # it waits for the lower one, and does not hold this one meanwhile
     with first.reading() as tx:
         assert list(tx.execute(select(correlations.c.last_seq)).scalars()) == [2, 2]
 
@@ -78,14 +95,9 @@ def test_a_replay_locks_the_correlations_of_many_deliveries_in_the_order_of_ids(
     def replay_both() -> None:
         done.append(replay(second, ids, library=fixed, mapping_of={"probe": "probe"}, actor="test"))
 
-    replaying = threading.Thread(target=replay_both)
-    with first.transaction() as tx:
-        low, high = tx.execute(select(correlations.c.id).order_by(correlations.c.id)).scalars()
-        tx.execute(select(correlations.c.id).where(correlations.c.id == low).with_for_update())
-        replaying.start()
-        wait_for_a_waiter(first)
-        tx.execute(select(correlations.c.id).where(correlations.c.id == high).with_for_update(nowait=True))
-    replaying.join(WAIT_SECONDS_MAX)
+    low, high = both(first)
+    with held_up(first, replay_both, correlations, low) as tx:
+        tx.execute(locked(correlations, high))
     assert done == [Replayed(mapped=2)]
 
 
@@ -129,15 +141,10 @@ def test_a_fence_locks_no_incident_before_all_of_its_correlations(stores: tuple[
             settle.fence(tx, held, but_also=(low, high))
             passed.append(True)
 
-    passing = threading.Thread(target=pass_the_fence)
-    with first.transaction() as tx:
-        low, high = tx.execute(select(correlations.c.id).order_by(correlations.c.id)).scalars()
-        tx.execute(select(correlations.c.id).where(correlations.c.id == low).with_for_update())
-        passing.start()
-        wait_for_a_waiter(first)
-        tx.execute(select(correlations.c.id).where(correlations.c.id == high).with_for_update(nowait=True))
-        tx.execute(select(incidents.c.id).where(incidents.c.id == held.incident.id).with_for_update(nowait=True))
-    passing.join(WAIT_SECONDS_MAX)
+    low, high = both(first)
+    with held_up(first, pass_the_fence, correlations, low) as tx:
+        tx.execute(locked(correlations, high))
+        tx.execute(locked(incidents, held.incident.id))
     assert passed
 
 
@@ -153,12 +160,7 @@ def test_who_loses_the_lease_while_it_waits_at_the_fence_does_not_pass(
             settle.fence(tx, held)
         lost.append(True)
 
-    passing = threading.Thread(target=pass_the_fence)
-    with first.transaction() as tx:
-        mine = held.correlation if waits_for is correlations else held.incident.id
-        tx.execute(select(waits_for.c.id).where(waits_for.c.id == mine).with_for_update())
-        passing.start()
-        wait_for_a_waiter(first)
+    mine = held.correlation if waits_for is correlations else held.incident.id
+    with held_up(first, pass_the_fence, waits_for, mine) as tx:
         tx.execute(update(incidents).where(incidents.c.id == held.incident.id).values(epoch=held.epoch + 1))
-    passing.join(WAIT_SECONDS_MAX)
     assert lost
