@@ -30,7 +30,7 @@ from bridge.settings.log import anchors_of
 from bridge.settings.references import files_of
 from bridge.settings.section import NAME, Section
 from bridge.settings.sources import source_of
-from bridge.settings.targets import refuse_late_commits, target_of
+from bridge.settings.targets import refuse_late_commits, refuse_shared_tables, target_of
 from bridge.yamlfile import YamlFile, load_yaml
 
 SERVER_THREADS_MAX = 512
@@ -85,6 +85,7 @@ def _settings(root: Section, path: Path) -> Settings:
     instances = _named(root, "instances", lambda name, section: instance_of(name, section, folder))
     targets = _named(root, "targets", lambda name, section: target_of(name, section, root))
     refuse_late_commits(targets, instances, root)
+    refuse_shared_tables(targets, root)
     sources = _named(root, "sources", lambda name, section: source_of(name, section, folder))
     attention = _attention(root)
     for source in sources.values():

@@ -101,6 +101,20 @@ def refuse_late_commits(targets: Mapping[str, Target], instances: Mapping[str, I
             root.refuse(place, f"`late_commit` is too long: {why}", "write 1h or less; 310s when left out")
 
 
+def refuse_shared_tables(targets: Mapping[str, Target], root: Section) -> None:
+    """Two tenants that write one table by one account: after a lost reply nothing in a record says whose it is."""
+    first: dict[tuple[str, str], Target] = {}
+    for target in targets.values():
+        other = first.setdefault((target.instance, target.table), target)
+        if target.tenant != other.tenant:
+            message = (
+                f"`{target.name}` of tenant `{target.tenant}` and `{other.name}` of `{other.tenant}` write "
+                f"`{target.table}` of `{target.instance}`: a record there does not say whose it is"
+            )
+            hint = "give each tenant an instance, or an account whose domain shows no records of the other's"
+            root.refuse(("targets", target.name, "tenant"), message, hint)
+
+
 def _staging(section: Section, table: str, write: Write) -> Staging | None:
     known = PRESETS.get(section.word("preset", tuple(PRESETS), "")) if section.has("preset") else None
     of_its_own = [key for key in ("staging_table", "field_prefix") if section.has(key)]

@@ -17,7 +17,7 @@ instances:
   corp: {url: "https://corp.example", auth: {scheme: basic, username: a, password: {file: password}}}
 targets:
   itsm: {instance: corp, table: incident}
-  other: {instance: corp, table: incident, tenant: blue}
+  other: {instance: corp, table: sn_si_incident, tenant: blue}
 sources:
   probe: {mapping: probe, auth: {scheme: none}}
 """

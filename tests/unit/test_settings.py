@@ -399,6 +399,23 @@ def test_a_default_risk_score_with_its_override_is_taken(tmp_path: Path) -> None
     assert dict(settings.targets["t"].defaults) == {"risk_score": "5", "risk_score_override": "true"}
 
 
+def test_two_tenants_do_not_write_one_table_by_one_account(tmp_path: Path) -> None:
+    auth = "{scheme: basic, username: a, password: {env: P}}"
+    corp = f"instances: {{corp: {{url: 'https://x.example', auth: {auth}}}}}"
+    ours, theirs = "{instance: corp, table: incident}", "{instance: corp, table: incident, tenant: blue}"
+    words = told(tmp_path, f"{corp}\ntargets:\n  ours: {ours}\n  theirs: {theirs}")
+    assert "bridge.yaml:4:" in words
+    assert "`theirs` of tenant `blue` and `ours` of `default` write `incident` of `corp`" in words
+
+
+def test_two_tenants_write_tables_of_their_own_or_by_accounts_of_their_own(tmp_path: Path) -> None:
+    auth = "{scheme: basic, username: a, password: {env: P}}"
+    one, two = (f"{name}: {{url: 'https://x.example', auth: {auth}}}" for name in ("one", "two"))
+    rest = "b: {instance: one, table: sn_si_incident, tenant: blue}, c: {instance: two, table: incident, tenant: blue}"
+    text = f"instances: {{{one}, {two}}}\ntargets: {{a: {{instance: one, table: incident}}, {rest}}}"
+    assert set(load(tmp_path, text).targets) == {"a", "b", "c"}
+
+
 @pytest.mark.parametrize("window", ["300s", "1h"])
 def test_the_bounds_of_a_late_commit_are_taken(tmp_path: Path, window: str) -> None:
     auth = "{scheme: basic, username: a, password: {env: P}}"
