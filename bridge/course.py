@@ -114,8 +114,7 @@ class Course:
         known = {one: self._problems[one] for one in keys if one in self._problems}
         by_state = {id(problem.state): problem for problem in known.values()}
         naming = Naming({one: problem.state for one, problem in known.items()})
-        naming.name(mapped, tenant=tenant, source=source, mapping=self.mapping.name)
-        state = naming.states[key]
+        state = naming.name(mapped, tenant=tenant, source=source, mapping=self.mapping.name)
         return by_state.get(id(state)) or _Problem(state=state)
 
     def _register(self, problem: _Problem) -> None:

@@ -93,7 +93,7 @@ class CorrelationState(msgspec.Struct):
             self.severity = max(self.severity, int(alert.severity))
         if self.status_changed_seq and event_time < self.status_time:
             return  # an older alert that came late counts, and changes nothing
-        if not self.status_changed_seq or self.status != alert.status.value:
+        if not self.status_changed_seq or self.status != alert.status:
             self.status, self.status_changed_seq = alert.status.value, seq
         self.status_time, self.source, self.mapping = event_time, source, mapping
         if firing and not self.open:

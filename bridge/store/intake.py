@@ -90,13 +90,14 @@ def settle_alerts(
     tx: Connection, deliveries: Sequence[PreparedDelivery], *, received_us: Sequence[int], now: datetime
 ) -> tuple[list[CorrelationState], list[list[SettledAlert]]]:
     """Lock the correlations and settle every alert, in memory: (their new states, the alerts of each delivery)."""
-    states = _lock(tx, deliveries)
+    named = _lock(tx, deliveries)
     now_us = to_us(now)
     settled = [
-        [_settle(alert, delivery, states, received, now_us) for alert in delivery.alerts]
-        for delivery, received in zip(deliveries, received_us, strict=True)
+        [_settle(alert, state, delivery, received, now_us) for alert, state in zip(delivery.alerts, many, strict=True)]
+        for delivery, many, received in zip(deliveries, named, received_us, strict=True)
     ]
-    return list({id(state): state for state in states.values()}.values()), settled
+    states = {id(state): state for many in named for state in many if state is not None}
+    return list(states.values()), settled
 
 
 class SettledAlert(msgspec.Struct, frozen=True):
@@ -133,7 +134,7 @@ class SettledAlert(msgspec.Struct, frozen=True):
         return AlertAnswer(
             position=self.alert.position,
             correlation_id=self.alert.mapped.correlation_id if self.alert.mapped else None,
-            outcome=self.outcome.value,
+            outcome=self.outcome,
             reason=_answered_reason(self.reason, self.alert.detail),
         )
 
@@ -200,28 +201,29 @@ def _answered_reason(reason: str, detail: str | None) -> str:
     return f"{reason}: {detail}" if detail else reason
 
 
-def _lock(tx: Connection, deliveries: Sequence[PreparedDelivery]) -> dict[tuple[str, str], CorrelationState]:
-    """The state of every correlation that the deliveries touch, by the IDs of their alerts; new ones have no id yet."""
+def _lock(tx: Connection, deliveries: Sequence[PreparedDelivery]) -> list[list[CorrelationState | None]]:
+    """The correlation of each alert, locked; new ones have no id yet. None: quarantined."""
     asked = [(delivery, alert.mapped) for delivery in deliveries for alert in delivery.alerts if alert.mapped]
     pairs = {(delivery.tenant, key_of(mapped.correlation_id)) for delivery, mapped in asked}
     formers = {(delivery.tenant, key_of(former)) for delivery, mapped in asked for former in mapped.former_ids}
-    naming = Naming(sql.lock_correlations(tx, pairs | formers))
-    for delivery, mapped in asked:
-        naming.name(mapped, tenant=delivery.tenant, source=delivery.source, mapping=delivery.mapping)
-    return naming.states
+    name = Naming(sql.lock_correlations(tx, pairs | formers)).name
+    return [
+        [
+            name(alert.mapped, tenant=delivery.tenant, source=delivery.source, mapping=delivery.mapping)
+            if alert.mapped
+            else None
+            for alert in delivery.alerts
+        ]
+        for delivery in deliveries
+    ]
 
 
 def _settle(
-    alert: PreparedAlert,
-    delivery: PreparedDelivery,
-    states: dict[tuple[str, str], CorrelationState],
-    received: int,
-    now: int,
+    alert: PreparedAlert, state: CorrelationState | None, delivery: PreparedDelivery, received: int, now: int
 ) -> SettledAlert:
     mapped = alert.mapped
-    if mapped is None:
+    if mapped is None or state is None:
         return SettledAlert(alert, Outcome.QUARANTINED, alert.code, None, None, None)
-    state = states[delivery.tenant, key_of(mapped.correlation_id)]
     event_time = event_time_of(mapped, received)
     done = state.settle(mapped, source=delivery.source, mapping=delivery.mapping, event_time=event_time, now=now)
     return SettledAlert(alert, done.outcome, done.reason, state if done.seq is not None else None, done.seq, event_time)
@@ -279,7 +281,7 @@ def _log_line(one: SettledAlert) -> dict[str, Json]:
     line: dict[str, Json] = {
         "position": one.alert.position,
         "correlation_id": mapped.correlation_id if mapped else None,
-        "outcome": one.outcome.value,
+        "outcome": one.outcome,
         "reason": one.reason,
     }
     if mapped is not None:

@@ -25,15 +25,15 @@ class Naming:
         self._known = known  # by all keys of the batch, former ones too, as they are registered
         self.states: dict[Pair, CorrelationState] = {}  # by the keys of alerts named so far
 
-    def name(self, mapped: MappedAlert, *, tenant: str, source: str, mapping: str) -> None:
+    def name(self, mapped: MappedAlert, *, tenant: str, source: str, mapping: str) -> CorrelationState:
         pair = (tenant, key_of(mapped.correlation_id))
-        if pair in self.states:
-            return
+        if (named := self.states.get(pair)) is not None:
+            return named
         formers = [(tenant, key_of(former)) for former in mapped.former_ids]
         registered = self._known.get(pair)
         if registered is not None and (registered.key == pair[1] or registered.is_live):
             self.states[pair] = registered
-            return
+            return registered
         state = self._by_former(formers)
         if state is None:
             state = CorrelationState(
@@ -53,8 +53,11 @@ class Naming:
         if registered is not state:
             state.new_keys += (pair[1],)
             state.taken_keys += (pair[1],) if registered is not None else ()
+        return state
 
     def _by_former(self, formers: Sequence[Pair]) -> CorrelationState | None:
         """By the first that is known, as the mapping names them."""
-        found = (self.states.get(former) or self._known.get(former) for former in formers)
-        return next((state for state in found if state is not None), None)
+        for former in formers:
+            if (state := self.states.get(former) or self._known.get(former)) is not None:
+                return state
+        return None

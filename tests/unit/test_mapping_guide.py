@@ -182,9 +182,8 @@ class Names:
             suppressed_by=None,
             former_ids=(formerly,) if formerly else (),
         )
-        naming.name(mapped, tenant="default", source="doorman", mapping="doorman")
+        state = naming.name(mapped, tenant="default", source="doorman", mapping="doorman")
         self._known |= naming.states
-        state = naming.states["default", correlation_id]
         state.open = True
         return state
 
