@@ -115,7 +115,8 @@ def told(case: str, flooded: Flooded, stored: dict[str, int], resident: int) -> 
         raise SystemExit(f"{case}: {flooded.offered} were offered, and {ends} are told of")
     excess = f"{flooded.refused:,} answered 503, {flooded.given_up:,} given up after 10 s, {flooded.broken:,} cut off"
     excess += f", {flooded.unsent:,} not sent for want of a connection"
-    offered, rate = flooded.offered / flooded.sending, accepted / flooded.seconds
+    # What was not sent never came to the bridge, and is no load.
+    offered, rate = (flooded.offered - flooded.unsent) / flooded.sending, accepted / flooded.seconds
     yield Row(
         case=f"{case}: offered",
         command=COMMAND,

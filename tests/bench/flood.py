@@ -7,6 +7,7 @@ and time: where all connections wait it is not sent, and what is not answered in
 from __future__ import annotations
 
 import json
+import resource
 import selectors
 import socket
 import sys
@@ -18,7 +19,9 @@ from functools import partial
 
 from loads import WAIT_SECONDS_MAX, complete, single, told
 
-CONNECTIONS = 1_500  # more than a process of gunicorn's keeps, so that what waits in front of it is met too
+# More than come while a sender is patient: all that is offered is sent, also what waits in front of gunicorn's 1,000.
+CONNECTIONS_MAX = 9_000
+FILES_BESIDE = 100  # open files that are none of them
 PATIENCE_SECONDS = 10.0  # of a sender
 SECONDS_HEADER = b"x-seconds:"  # in the app
 
@@ -48,8 +51,18 @@ def run_flood(ports: Sequence[int], count: int, rate: float, mark: str) -> Flood
 def main() -> None:
     ports, count, rate, mark = sys.argv[1:]
     requests = [single("unique", number, mark) for number in range(int(count))]
-    found = Flood([int(port) for port in ports.split(",")], float(rate)).run(requests)
+    found = Flood([int(port) for port in ports.split(",")], float(rate), connections_allowed()).run(requests)
     print(json.dumps(asdict(found)))
+
+
+def connections_allowed() -> int:
+    """A process begins with 1,024 open files, as a rule, and may ask for more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = CONNECTIONS_MAX + FILES_BESIDE
+    if hard != resource.RLIM_INFINITY:
+        files = min(files, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return files - FILES_BESIDE
 
 
 @dataclass(slots=True, eq=False)
@@ -63,8 +76,8 @@ class Line:
 
 
 class Flood:
-    def __init__(self, ports: Sequence[int], rate: float) -> None:
-        self._ports, self._rate = ports, rate
+    def __init__(self, ports: Sequence[int], rate: float, connections_max: int) -> None:
+        self._ports, self._rate, self._connections_max = ports, rate, connections_max
         self._selector = selectors.DefaultSelector()
         self._free: dict[int, deque[Line]] = {port: deque() for port in ports}
         self._open = 0
@@ -90,7 +103,7 @@ class Flood:
     def _send(self, request: bytes, port: int, due: float) -> None:
         if self._free[port]:
             line = self._free[port].popleft()
-        elif self._open < CONNECTIONS:
+        elif self._open < self._connections_max:
             line = Line(socket.socket())
             line.socket.setblocking(False)
             line.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
