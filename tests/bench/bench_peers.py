@@ -127,7 +127,9 @@ class Turns:
         for name in names[first:] + names[:first]:
             other = name == "alerta"
             kinds, count = (f"alerta-{kind}", alertas) if other else (kind, ours)
-            loads[name] = run_load(self._ports[name], kinds, count, mark, may_refuse=other)
+            # Elsewhere an error is nothing that alerta is known for: its rate would be of what it did not do.
+            may_refuse = other and kind == "race"
+            loads[name] = run_load(self._ports[name], kinds, count, mark, may_refuse=may_refuse)
             self.refused[kind] = self.refused.get(kind, 0) + loads[name].refused
         return loads
 
