@@ -44,6 +44,7 @@ SHARE_AIM, LATE_MS_AIM = 0.9, 100
 SENDERS = 4
 POLL_SECONDS = 0.005  # while nothing else is done
 POLL_SECONDS_BUSY = 0.1
+WAIT_SECONDS_MAX = 300.0  # until incidents are there
 ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 ROUND = "a round's time"
 # What a thread does from one point to the next, in the order of a round.
@@ -124,7 +125,10 @@ def order(fleet: Fleet, word: str) -> None:
 
 def until(fleet: Fleet, http: requests.Session, many: int, pause: float) -> float:
     """When there were so many incidents."""
-    while incidents(fleet, http) < many:
+    last = time.monotonic() + WAIT_SECONDS_MAX
+    while (there := incidents(fleet, http)) < many:
+        if time.monotonic() > last:
+            raise SystemExit(f"{there} incidents are there after {WAIT_SECONDS_MAX:.0f} s, and not {many}")
         time.sleep(pause)
     return time.monotonic()
 
