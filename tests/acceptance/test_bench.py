@@ -45,14 +45,14 @@ SMALL = {
     "bench_memory": ("--alerts 2000", 1),
     "bench_overload": ("--seconds 1 --engine sqlite", 4),
     "bench_peers": ("--requests 40 --alerta 40 --rounds 1", 1),
-    "bench_log": ("--requests 40 --pairs 2 --engine sqlite", 2),
+    "bench_log": ("--requests 40 --pairs 2", 4),
     "bench_sync": ("--engine postgresql --problems 10 --probes 2", 2),
-    "bench_storm": ("--alerts 2000 --problems 10 --engine sqlite", 2),
+    "bench_storm": ("--alerts 2000 --problems 10", 6),
     "bench_mapping": ("--rounds 1 --calls 1", 7),
     "bench_plan": ("--alerts 100", 1),
     "bench_verify": ("--entries 600", 3),
     "bench_start": ("--runs 1", 3),
-    "bench_growth": ("--correlations 20 200 --steps 3 --rounds 1 --engine sqlite", 10),
+    "bench_growth": ("--correlations 20 200 --steps 3 --rounds 1", 20),
 }
 
 
@@ -65,14 +65,16 @@ def run(name: str, words: str) -> str:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_benchmark_yields_its_rows(name: str) -> None:
-    if name == "bench_peers" and shutil.which(ALERTMANAGER) is None:
-        pytest.skip(f"{ALERTMANAGER}, the package of Debian, is not installed here")
     words, aims = SMALL[name]
     rows = rows_of(run(name, words))
     assert rows
-    assert [row["case"] for row in rows if NOT_MEASURED in row["measured"]] == []
     assert sum(row["aim"] != NOTHING for row in rows) == aims
     assert {row["command"] for row in rows} == {f"`{name}.py`"}
+    lacking = [row["case"] for row in rows if NOT_MEASURED in row["measured"]]
+    if name == "bench_peers" and shutil.which(ALERTMANAGER) is None:
+        assert len(lacking) == 1
+        pytest.skip(f"alerta was measured; {ALERTMANAGER}, the package of Debian, is not installed here")
+    assert lacking == []
 
 
 def test_all_benchmarks_are_tried_here() -> None:
