@@ -243,15 +243,15 @@ def start(config: str) -> Started:
 
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     os.environ[PASSWORD_VARIABLE] = "bridge"
-    before, logging.root.manager.disable = (
-        logging.root.manager.disable,
-        logging.CRITICAL,
-    )  # nobody there knows the copies
-    small, large = arguments.correlations
-    for engine in arguments.engine:
-        with filled(engine, small) as one, filled(engine, large) as other:
-            yield from growth(ENGINES[engine], Life(one, small), Life(other, large), arguments)
-    logging.disable(before)
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # nobody there knows the copies
+    try:
+        small, large = arguments.correlations
+        for engine in arguments.engine:
+            with filled(engine, small) as one, filled(engine, large) as other:
+                yield from growth(ENGINES[engine], Life(one, small), Life(other, large), arguments)
+    finally:
+        logging.disable(before)
 
 
 def growth(engine: str, small: Life, large: Life, arguments: argparse.Namespace) -> Iterator[Row]:

@@ -188,14 +188,14 @@ def resident_bytes(pid: int, which: Literal["VmRSS", "VmHWM"] = "VmRSS") -> int:
 
 
 def processor_seconds(pid: int, *, children: bool = False) -> float:
-    """Of a process in all its threads; with `children`, of those that it has and of those that have ended too."""
+    """Of a process in all its threads; with `children`, of all under it and of those that have ended too."""
     # After the name, which may have blanks and brackets: utime is the 14th of all fields, then stime, cutime, cstime.
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     seconds = sum(int(ticks) for ticks in fields[11 : 15 if children else 13]) / TICKS
     if children:
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
-                seconds += processor_seconds(int(child))
+                seconds += processor_seconds(int(child), children=True)
     return seconds
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import random
 import statistics
 import subprocess
@@ -24,12 +23,14 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
+from bench_intake import processor_seconds
 from fleet import Fleet
 from machine import BRIDGE, direct
 from postgres import postgres
@@ -58,7 +59,6 @@ STEPS = {
     ("write:answered", "applied:commit"): "settles",
     ("applied:commit", "applied:committed"): "that is committed",
 }
-TICKS = os.sysconf("SC_CLK_TCK")
 PROCESSES = {"sqlite": ("serve",), "postgresql": ("intake-1", "worker-1", "worker-2")}
 
 
@@ -166,18 +166,12 @@ def steps(fleet: Fleet, engine: str) -> Iterator[Row]:
 
 def on_processors(fleet: Fleet, engine: str, database: int | None) -> dict[str, float]:
     """Seconds that each process and its children have been on a processor, those that sync taken together."""
+    spent = partial(processor_seconds, children=True)
     many = {
-        "the bridge": sum(map(on_processor, (fleet.pid(name) for name in PROCESSES[engine]))),
-        "the simulator": on_processor(fleet.pid("simulator")),
+        "the bridge": sum(spent(fleet.pid(name)) for name in PROCESSES[engine]),
+        "the simulator": spent(fleet.pid("simulator")),
     }
-    return many if database is None else many | {"PostgreSQL": on_processor(database)}
-
-
-def on_processor(pid: int) -> float:
-    """Seconds, of this process, of all under it, and of those of them that have ended."""
-    spent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return sum(map(int, spent)) / TICKS + sum(on_processor(int(child)) for child in children)
+    return many if database is None else many | {"PostgreSQL": spent(database)}
 
 
 def parser() -> argparse.ArgumentParser:
