@@ -196,7 +196,7 @@ def put_into_use(
                 revision = revisions.register(tx, mapping=name, digest=mapping.digest, files=mapping.files, now=now)
                 on_disk = disk.get(name) or (last.disk_digest if last is not None else None)
             else:
-                let_go = _let_go(tx, name, now, release=release)
+                let_go = _let_go(tx, name, release=release)
             revisions.publish(
                 tx,
                 mapping=name,
@@ -225,7 +225,7 @@ def _shown(digest: str | None) -> str:
     return (digest or "")[:REVISION_DIGITS]
 
 
-def _let_go(tx: Connection, name: str, now: datetime, *, release: bool) -> int:
+def _let_go(tx: Connection, name: str, *, release: bool) -> int:
     count = removal.still_kept(tx, name)
     if count and not release:
         raise Permanent(
@@ -233,7 +233,7 @@ def _let_go(tx: Connection, name: str, now: datetime, *, release: bool) -> int:
             f"the mapping {name} still keeps {count} correlations in step (`bridge incidents list`): end them first, "
             "or say --release, and their incidents stay as they are for people to end",
         )
-    return removal.let_go(tx, name, now) if count else 0
+    return removal.let_go(tx, name) if count else 0
 
 
 def _entry(change: Change, signed: Signed, now: datetime) -> Entry:

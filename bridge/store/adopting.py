@@ -18,6 +18,7 @@ from bridge.correlation.policy import TAKEN_UNREAD
 from bridge.errors import Permanent, Transient
 from bridge.log.entries import Action, Entry, append
 from bridge.store import strays
+from bridge.store.leases import fence_off, is_leased
 from bridge.store.strays import Outcome, Stray
 from bridge.store.tables import correlation_keys, correlations, episodes, incidents
 from bridge.store.work import doubt_of, encode, plan
@@ -79,11 +80,12 @@ def _vacant(tx: Connection, row: Row[Any], place: Place, now: datetime) -> int:
     newest = (episodes.c.correlation == row.id, episodes.c.number == row.episode)
     query = select(incidents).join(episodes, episodes.c.incident == incidents.c.id).where(*newest).with_for_update()
     last = tx.execute(query).one_or_none()
-    leased = last is not None and last.lease_until is not None and last.lease_until > now
-    if leased or (last is not None and doubt_of(tx, last.id) is not None):
-        raise Transient("busy", f"The problem {row.correlation_id} is being worked: try again in a minute.")
-    if last is not None and last.state == "planned":
-        return int(last.id)
+    if last is not None:
+        if is_leased(last, now) or doubt_of(tx, last.id) is not None:
+            raise Transient("busy", f"The problem {row.correlation_id} is being worked: try again in a minute.")
+        fence_off(tx, incidents.c.id == last.id)
+        if last.state == "planned":
+            return int(last.id)
     about = {"tenant": row.tenant, "mapping": row.mapping, "correlation_id": row.correlation_id}
     return plan(tx, row.id, row.episode + 1, target=place.target, **about).id
 

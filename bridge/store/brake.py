@@ -22,8 +22,9 @@ from sqlalchemy import (
 from bridge.correlation.policy import BRAKE_RECHECK, Kind, Reason
 from bridge.log.entries import Action, Entry, append
 from bridge.store import strays
-from bridge.store.columns import to_us
+from bridge.store.columns import Instant, to_us
 from bridge.store.held import Held
+from bridge.store.settle import fence
 from bridge.store.tables import correlations
 from bridge.store.work import create_counted_at, creates_since
 
@@ -42,8 +43,11 @@ _OF: BindParameter[int] = bindparam("of")
 _MINE = select(correlations.c.severity).where(correlations.c.id == _OF).scalar_subquery()
 _WORSE = correlations.c.severity > _MINE
 _BEFORE = _WORSE | ((correlations.c.severity == _MINE) & (correlations.c.id < _OF))
+# What was not asked about for so long cannot be: the target of its last incident is paused. SQLite must not take the
+# index of what is due for it.
+_CAN_GO = func.coalesce(correlations.c.due_at, None) > bindparam("asked_since", type_=Instant())
 _WAITING = select(func.count()).where(
-    _BRAKED, correlations.c.target == bindparam("at"), correlations.c.id != _OF, correlations.c.failures == 0
+    _BRAKED, correlations.c.target == bindparam("at"), correlations.c.id != _OF, correlations.c.failures == 0, _CAN_GO
 )
 _WORSE_WAIT, _AHEAD = _WAITING.where(_WORSE), _WAITING.where(_BEFORE)
 
@@ -69,13 +73,20 @@ def holds(tx: Connection, held: Held, target: str, *, most: int, now: datetime) 
         return None
     ours = held.incident.id if held.incident.episode is None else None
     room = most - creates_since(tx, target, now - WINDOW, but=ours)
-    asks = {"of": held.correlation, "at": target}
+    asks = {"of": held.correlation, "at": target, "asked_since": now - 2 * RECHECK_MAX}
     if room > 0 and int(tx.execute(_WORSE_WAIT, asks).scalar_one()) < room:
         return None
     ahead = int(tx.execute(_AHEAD, asks).scalar_one())
     counted_at = create_counted_at(tx, target, now - WINDOW, but=ours, after=ahead)
     until = now + RECHECK_MAX if counted_at is None else min(counted_at + WINDOW, now + RECHECK_MAX)
     return max(until, now + BRAKE_RECHECK if room > 0 else now) + ahead * APART
+
+
+def has_released(tx: Connection, held: Held) -> bool:
+    """A person has let it go while the round was told to wait. Raises LeaseLost."""
+    fence(tx, held)
+    word = select(correlations.c.last_decision).where(correlations.c.id == held.correlation)
+    return bool(tx.execute(word).scalar_one() == RELEASED)
 
 
 def waiting(tx: Connection) -> list[Waiting]:

@@ -118,6 +118,11 @@ class Doubt:
     said: Said
     earlier: tuple[Said, ...]  # creates before it that may have made the record, the newest first
 
+    @property
+    def made_nothing(self) -> bool:
+        """Every try was refused, for certain."""
+        return self.known and self.made is None and self.code != WINDOW_OVER and not self.earlier
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertSource:

@@ -19,6 +19,7 @@ from bridge.correlation.progress import Progress
 from bridge.errors import BridgeError, Permanent, Transient
 from bridge.log.entries import Action, Entry, append
 from bridge.store.held import GONE, Held, Part
+from bridge.store.leases import fence_off, is_leased
 from bridge.store.settle import fence, release
 from bridge.store.tables import correlations, episodes, incidents, intents, join_keys
 from bridge.store.telling import decided, entry
@@ -43,6 +44,8 @@ def taker_of(
     newest = and_(episodes.c.incident == incidents.c.id, episodes.c.number == correlations.c.episode)
     its = select(correlations.c.id).join(episodes, episodes.c.correlation == correlations.c.id).where(newest)
     driven = exists(its.where(correlations.c.due_at.is_not(None)).correlate(incidents))
+    # The route of a plan may have changed since it took the key, and an incident been opened elsewhere.
+    there = exists(its.where(correlations.c.target == target).correlate(incidents))
     # What cannot be told there is better seen in an incident of its own.
     stuck = exists(its.where(correlations.c.waits_for_person).correlate(incidents))
     observed = (correlations.c.status == Status.FIRING.value, correlations.c.last_decision.like("would_create:%"))
@@ -64,6 +67,7 @@ def taker_of(
         .where(
             _these(target, keys),
             incidents.c.id != held.incident.id,
+            there,
             many < CORRELATIONS_PER_INCIDENT_MAX,
             ~left,
             ~stuck,
@@ -175,10 +179,10 @@ def split(tx: Connection, correlation: int, *, actor: str, now: datetime) -> Non
         incident = tx.execute(select(incidents).where(incidents.c.id == episode.incident).with_for_update()).one()
     if episode is None or incident is None or incident.state != "open" or episode.part == Part.OPENED:
         _refuse_to_split(row.correlation_id, incident)
-    leased = incident.lease_until is not None and incident.lease_until > now
-    if leased or doubt_of(tx, incident.id) is not None:
+    if is_leased(incident, now) or doubt_of(tx, incident.id) is not None:
         raise Transient("in_progress", f"{incident.number} is being written to right now: try again in a moment.")
     _refuse_to_leave_nobody(tx, row, incident)
+    fence_off(tx, incidents.c.id == incident.id)
     part = case((episodes.c.part == Part.JOINING.value, Part.LEFT.value), else_=Part.LEAVING.value)
     tx.execute(update(episodes).where(*newest).values(part=part))
     if row.applied is not None and episode.part == Part.JOINED:

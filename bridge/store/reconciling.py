@@ -251,13 +251,17 @@ def _version(row: Row[Any]) -> str | None:
 
 
 def _ask_looks(tx: Connection, incident_ids: Sequence[int], now: datetime) -> None:
-    """The next round of these incidents reads the record, whatever is due. One that failed waits its time out."""
+    """The next round of these incidents reads the record, whatever is due. One that failed waits its time out, and one
+    that waits for a person is tried once an hour: a poll lists a record again for as long as no round has noted it.
+    """
     if not incident_ids:
         return
     newest = and_(correlations.c.id == episodes.c.correlation, correlations.c.episode == episodes.c.number)
     let_go = func.coalesce(correlations.c.last_decision, "") == LET_GO
-    query = select(correlations.c.id, episodes.c.incident).join(episodes, newest)
-    led = query.where(episodes.c.incident.in_(incident_ids), ~let_go).order_by(correlations.c.id)
+    asked = incidents.c.look_at
+    turn = or_(~correlations.c.waits_for_person, asked.is_(None), ~asked.between(now - SWEEP_EVERY, now))
+    query = select(correlations.c.id, episodes.c.incident).join(episodes, newest).join(incidents)
+    led = query.where(episodes.c.incident.in_(incident_ids), ~let_go, turn).order_by(correlations.c.id)
     rows = tx.execute(led.with_for_update(of=correlations)).all()
     waits = and_(correlations.c.failures > 0, correlations.c.due_at.is_not(None))
     hastened = case(

@@ -7,10 +7,9 @@ takes it up again where it was left.
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
+from bridge.store.leases import fence_off
 from bridge.store.tables import correlations, episodes, incidents
 
 LET_GO = "let_go: mapping_removed"  # correlations.last_decision
@@ -21,7 +20,7 @@ def still_kept(tx: Connection, mapping: str) -> int:
     return tx.execute(select(func.count()).where(_kept(mapping))).scalar_one()
 
 
-def let_go(tx: Connection, mapping: str, now: datetime) -> int:
+def let_go(tx: Connection, mapping: str) -> int:
     """In the caller's transaction; how many. A round that holds one finds its lease lost, and settles nothing."""
     kept = select(correlations.c.id).where(_kept(mapping)).order_by(correlations.c.id)
     held = tx.execute(kept.with_for_update()).all()  # in intake's order
@@ -34,8 +33,7 @@ def let_go(tx: Connection, mapping: str, now: datetime) -> int:
         )
         .where(correlations.c.mapping == mapping, correlations.c.last_decision == LET_GO)
     )
-    leased = and_(incidents.c.id.in_(theirs), incidents.c.lease_until > now)
-    tx.execute(update(incidents).where(leased).values(lease_until=None, epoch=incidents.c.epoch + 1))
+    fence_off(tx, and_(incidents.c.id.in_(theirs), incidents.c.lease_until.is_not(None)))
     return len(held)
 
 

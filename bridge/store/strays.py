@@ -22,6 +22,7 @@ from bridge.errors import BridgeError
 from bridge.log.entries import Action, Entry, append
 from bridge.store import telling
 from bridge.store.columns import Instant
+from bridge.store.leases import is_leased
 from bridge.store.reconciler_tables import strays
 from bridge.store.tables import correlations, episodes, incidents, intents
 from bridge.store.work import doubt_of, encode
@@ -261,8 +262,12 @@ def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime, *,
         return False
     tx.execute(select(correlations.c.id).where(correlations.c.id == twin.correlation).with_for_update())
     row = tx.execute(select(incidents).where(incidents.c.id == twin.incident).with_for_update()).one()
-    leased = row.lease_until is not None and row.lease_until > now
-    if leased or row.sys_id != twin.sys_id or row.state != "open" or doubt_of(tx, twin.incident) is not None:
+    if (
+        is_leased(row, now)
+        or row.sys_id != twin.sys_id
+        or row.state != "open"
+        or doubt_of(tx, twin.incident) is not None
+    ):
         return False
     told = decode(row.episode, Episode)  # by the other one: this may show less
     episode = encode(replace(told, taken=True, told_resolved=False, close_refused_for=None))

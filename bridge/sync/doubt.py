@@ -8,6 +8,7 @@ from datetime import datetime
 
 from bridge.correlation.policy import Kind
 from bridge.errors import Permanent
+from bridge.servicenow.ownership import has_mark
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import CORRELATION_ID, Target
@@ -35,11 +36,13 @@ def look_again(
     deadline: float,
     ours: Callable[[Record], bool],
     known: Callable[[Record], bool],
+    installation: str,
 ) -> Found | None:
     """None: no trace of it, so far. Raises Permanent("id_in_use") when somebody else's record carries our ID.
 
     A record that a refused create has made all the same is never made again while it is open. One that ended and is
-    older than the first try belongs to the past: to a twin that was closed, or to another tool. `now`: by the store.
+    older than the first try belongs to the past: to a twin that was closed, or to another tool. What another tool made,
+    and `adopt: any` would take, is no trace of ours where it has ended. `now`: by the store.
     """
     if doubt.operation == Kind.CREATE.value:
         found = table.find(target.table, held.incident.correlation_id, deadline=deadline)
@@ -48,7 +51,10 @@ def look_again(
                 return made
             found = [record for record in found if record.sys_id != doubt.made]
         there = table.client.told_time or now
-        present = [record for record in found if not _is_past(record, target, doubt, now=now, there=there)]
+        over = [record for record in found if record.state in ENDED_STATES[target.table]]
+        past = [record for record in over if _is_older(record, doubt, now=now, there=there)]
+        theirs = [record for record in over if target.adopt_any and not has_mark(record, installation)]
+        present = [record for record in found if record not in past and record not in theirs]
         mine = _mine(present, ours, known)  # the oldest; a second one would be a twin, which the reconciler tells
         return Found(record=mine) if mine is not None else None
     sys_id = held.incident.sys_id or ""
@@ -60,16 +66,25 @@ def look_again(
 
 
 def said_of(
-    table: TableApi, target: Target, found: Found, doubt: Doubt, *, now: datetime, deadline: float
+    table: TableApi,
+    target: Target,
+    found: Found,
+    doubt: Doubt,
+    *,
+    now: datetime,
+    deadline: float,
+    installation: str,
 ) -> Said | None:
     """What we said with the write that made what was found. Of several creates that may have, it is the one of which it
     shows most: not the last, where one before it was applied later than it was waited for, and what that one did not
-    say is still to be told. None: it was none, for the record was there before, or does not show it though nobody has
-    changed it, or all are known to have made nothing.
+    say is still to be told. None: it was none, for the record was there before, has not our mark, or does not show it
+    though nobody has changed it, or all are known to have made nothing.
     """
     if doubt.operation != Kind.CREATE.value or found.record is None or found.record.sys_id == doubt.made:
         return doubt.said
     if _is_older(found.record, doubt, now=now, there=table.client.told_time or now):
+        return None
+    if not has_mark(found.record, installation):
         return None
     last = () if doubt.known and doubt.code != WINDOW_OVER else (doubt.said,)
     several: tuple[Said, ...] = (*last, *doubt.earlier)
@@ -97,10 +112,6 @@ def _made(
         f"{record.number or sys_id} was made for this problem and does not carry our correlation_id and "
         "correlation_display: nothing is sent while it is open. Close it, or give it both.",
     )
-
-
-def _is_past(record: Record, target: Target, doubt: Doubt, *, now: datetime, there: datetime) -> bool:
-    return record.state in ENDED_STATES[target.table] and _is_older(record, doubt, now=now, there=there)
 
 
 def _is_older(record: Record, doubt: Doubt, *, now: datetime, there: datetime) -> bool:

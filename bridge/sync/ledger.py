@@ -19,7 +19,7 @@ from bridge.metrics import Metrics
 from bridge.servicenow.import_set import SEVERAL_RECORDS
 from bridge.servicenow.outcome import OPEN
 from bridge.servicenow.record import Record
-from bridge.store import joins, orders, telling
+from bridge.store import brake, joins, orders, telling
 from bridge.store import settle as settling
 from bridge.store.engine import Store
 from bridge.store.held import UNSETTLED, Doubt, Held, Lease, Seen, Settlement
@@ -61,6 +61,9 @@ class Ledger:
         settlement = replace(settlement, kind=decision.kind.value, wake_at=decision.wake_at if nothing else None)
         waits_at = sight.target.name if not nothing or decision.reason is Reason.BRAKE else None
         with self._store.transaction("unwritten") as tx:
+            if decision.reason is Reason.BRAKE and brake.has_released(tx, held):
+                settling.release(tx, held)
+                return
             settling.settle(tx, held, settlement, held.incident, now, decision=word, waits_at=waits_at)
             if word != held.last_decision or (nothing and held.pending.count):
                 detail: dict[str, Json] = {} if nothing else {"mode": "observe"}

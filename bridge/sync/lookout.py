@@ -80,6 +80,12 @@ class Lookout:
         table, reading = self._tables[target.instance], self._reading_of(target.instance)
         return replace(sight, target=target, table=table, way=self._ways[target.name], reading=reading)
 
+    def goes_elsewhere(self, held: Held) -> bool:
+        """Whether the route of a plan leads away from where its create was tried."""
+        if held.alert is None or held.alert.body is None:
+            return False
+        return self._route(held, self._alerts.of(held)) != held.incident.target
+
     def _taker(self, held: Held, speaker: Speaker, route: str) -> Taker | None:
         """Asked only where an episode may be opened, of a mapping that joins."""
         keys, target = speaker.mapped.join_keys, self._targets.get(route)

@@ -33,8 +33,10 @@ def first_look(sight: Sight, record: Record, now: datetime, *, installation: str
     if sight.episode is None or not sight.episode.taken:
         return sight
     at_each = _at_each_severity(sight, now)
-    written = sight.held.incident.written  # of a twin that became the incident: its create said the same
-    if not written and record.text("sys_mod_count") == "0" and has_mark(record, installation):
+    # Of a twin that became the incident: its create said the same. What it lacks of later updates nobody has cleared.
+    known, created = sight.held.incident.written, _created(sight, sight.progress.severity or Severity.INFO, now)
+    written = {name: one for name, one in known.items() if name in created or record.text(name)}
+    if not known and record.text("sys_mod_count") == "0" and has_mark(record, installation):
         ours = {*at_each[Severity.INFO], *sight.watched} & record.fields.keys()
         written = {name: WrittenField(read=record.text(name)) for name in sorted(ours)}
     severity = shown_by(record, at_each, sight.progress.severity or Severity.INFO)
@@ -56,13 +58,17 @@ def shown_by(record: Record, at_each: Mapping[Severity, Mapping[str, str]], pres
     return present if present in best else max(best)
 
 
+def _created(sight: Sight, severity: Severity, now: datetime) -> Mapping[str, str]:
+    """What a create would write now."""
+    held, speaker = sight.held, sight.speaker
+    about = {"source": held.source, "mapping": held.mapping, "correlation_id": held.correlation_id}
+    facts = Facts.of(sight.progress, severity, now=now, **about)
+    return speaker.published.mapping.render(speaker.element, Kind.CREATE, facts, sight.target.table).fields
+
+
 def _at_each_severity(sight: Sight, now: datetime) -> dict[Severity, dict[str, str]]:
     """What a create would write at each severity, in the columns that depend on it."""
-    held, speaker, table = sight.held, sight.speaker, sight.target.table
-    about = {"source": held.source, "mapping": held.mapping, "correlation_id": held.correlation_id}
-    facts = {one: Facts.of(sight.progress, one, now=now, **about) for one in Severity}
-    mapping, element = speaker.published.mapping, speaker.element
-    fields = {one: mapping.render(element, Kind.CREATE, facts[one], table).fields for one in Severity}
+    fields = {one: _created(sight, one, now) for one in Severity}
     names = {name for each in fields.values() for name in each} - JOURNAL_FIELDS
     depend = sorted(name for name in names if len({each.get(name, "") for each in fields.values()}) > 1)
     return {one: {name: each.get(name, "") for name in depend} for one, each in fields.items()}

@@ -45,7 +45,7 @@ from bridge.sync.lookout import Lookout
 from bridge.sync.noticing import notice
 from bridge.sync.outcomes import window_end
 from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, changed_by_another
-from bridge.sync.refusing import no_longer_ours, refuse_another_key
+from bridge.sync.refusing import no_longer_ours, refuse_another_key, refuse_if_there
 from bridge.sync.sight import Sight, taken
 
 CALL_SECONDS_MAX = 15.0  # a deadline for one whole call, look-ups included
@@ -192,19 +192,10 @@ class Worker:
             sight.target.table, sys_id, fields=sorted(fields - JOURNAL_FIELDS), deadline=self._deadline()
         )
         if record is None:
-            self._refuse_if_there(sight, sys_id)
+            refuse_if_there(sight, sys_id, deadline=self._deadline())
         elif not self._is_ours(sight.target, record, sight.held):
             raise no_longer_ours(record)
-        else:
-            refuse_another_key(record, sight.target, sight.held.incident)
         return record
-
-    def _refuse_if_there(self, sight: Sight, sys_id: str) -> None:
-        """A 404 also means that an ACL hides the record: only one that no list shows either has been deleted."""
-        correlation_id = sight.held.incident.correlation_id
-        found = sight.table.find(sight.target.table, correlation_id, deadline=self._deadline())
-        if any(record.sys_id == sys_id for record in found):
-            raise Transient("record_hidden", "ServiceNow said that the record is gone, and lists it: it is read again.")
 
     def _children(self, sight: Sight) -> bool:
         sys_id = sight.held.incident.sys_id or ""
@@ -218,19 +209,26 @@ class Worker:
             return False  # it was refused there, and nobody can look there any more: the route decides where to go
         target = self._lookout.target(held.incident.target)
         now = self._store.moment()  # before the look: what is committed while it looks must not be missed
-        found = look_again(
-            self._tables[target.instance],
-            target,
-            held,
-            doubt,
-            now=now,
-            deadline=self._deadline(),
-            ours=lambda record: self._is_ours(target, record, held),
-            known=lambda record: self._is_known(target, record, held),
-        )
+        try:
+            found = look_again(
+                self._tables[target.instance],
+                target,
+                held,
+                doubt,
+                now=now,
+                deadline=self._deadline(),
+                ours=lambda record: self._is_ours(target, record, held),
+                known=lambda record: self._is_known(target, record, held),
+                installation=self._installation,
+            )
+        except Permanent:
+            if doubt.made_nothing and self._lookout.goes_elsewhere(held):
+                return False  # nothing may be looked up there, and nothing was made there
+            raise
         until = window_end(doubt.deadline, target.late_commit)
         if found is not None:
-            said = said_of(self._tables[target.instance], target, found, doubt, now=now, deadline=self._deadline())
+            table, deadline = self._tables[target.instance], self._deadline()
+            said = said_of(table, target, found, doubt, now=now, deadline=deadline, installation=self._installation)
             with self._store.glance() as tx:
                 about = telling.about_intent(tx, doubt.id)
             left_state = said.fields.get("state") if said is not None else None
@@ -266,7 +264,8 @@ class Worker:
 
     def _write(self, sight: Sight, decision: Decision, record: Record | None, now: datetime) -> None:
         """`now`: of the decision."""
-        if decision.kind is not Kind.CREATE:
+        if record is not None:
+            refuse_another_key(record, sight.target, sight.held.incident)
             with self._store.glance() as tx:
                 coalescing.refuse_if_it_makes(tx, sight.target, asked_at=sight.held.asked_at)
         ref = speech.new_ref()

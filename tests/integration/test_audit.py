@@ -435,7 +435,7 @@ def test_what_people_close_leaves_no_difference(anywhere: World) -> None:
 def test_a_mapping_that_was_let_go_leaves_no_difference(anywhere: World) -> None:
     anywhere.fire()
     with anywhere.store.transaction() as tx:
-        let_go(tx, "probe", anywhere.store.now(tx))
+        let_go(tx, "probe")
     found = audited(anywhere.store)
     assert (found.word, [one.why for one in found.open]) == ("open", [Why.LET_GO])
 

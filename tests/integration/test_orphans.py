@@ -19,6 +19,7 @@ from bridge.errors import Permanent
 from bridge.simulator.faults import FaultKind
 from bridge.store import reconciling
 from bridge.store.adopting import Place, adopt
+from bridge.store.held import LEASE
 from bridge.store.reconciler_tables import strays
 from bridge.store.strays import orphans
 from bridge.store.tables import correlations, installation
@@ -316,3 +317,24 @@ def test_what_cannot_be_adopted_is_told(
     incidents: Callable[..., str], words: tuple[str, ...], status: int, said: str
 ) -> None:
     assert said in incidents("adopt", *words, status=status)
+
+
+def test_what_is_adopted_beside_a_round_that_stood_still_is_the_one_incident(world: World) -> None:
+    world.resolve()
+    world.idle()
+    adopted(world, orphan_of(world, "r1"))
+    world.idle()
+    world.watch(minutes=2)
+    assert states(world) == ["6"]
+    number = orphan_of(world, "r1")
+    world.clock.advance(minutes=5)
+    world.fire()
+
+    def it_stands_still() -> None:
+        world.clock.advance(seconds=LEASE.total_seconds() + 1)
+        adopted(world, number)
+
+    with at("read:answered", it_stands_still):  # before it opens the first one again
+        world.idle()
+    world.watch(minutes=30)
+    assert states(world) == ["6", "1"]

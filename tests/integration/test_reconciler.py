@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from intake_world import rows
 from reconciler_world import CLOSES, states, twin
+from sqlalchemy import update
 from sync_world import DISPLAY, OBSERVE, World, itsm
 
 from bridge.servicenow import changes
@@ -19,7 +20,7 @@ from bridge.simulator.seed import fixed_id
 from bridge.store import reconciling
 from bridge.store.reconciler_tables import reconcilers, strays
 from bridge.store.strays import release
-from bridge.store.tables import correlations
+from bridge.store.tables import correlations, deliveries
 from bridge.sync import reconciler
 
 FRED = fixed_id("sys_user", "fred")
@@ -495,3 +496,13 @@ def together(*functions: Any) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_what_waits_for_a_person_is_tried_once_an_hour_after_its_record_was_changed(world: World) -> None:
+    world.fire(level="low")
+    world.idle()
+    with world.store.transaction() as tx:
+        tx.execute(update(deliveries).values(body=None, content=None))
+    world.person(short_description="being looked at")
+    world.watch(hours=3)
+    assert 2 <= len(world.log("failed")) <= 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update
 from sync_world import World
 
 from bridge.correlation.policy import Kind
@@ -14,6 +15,7 @@ from bridge.store.held import Settlement
 from bridge.store.removal import let_go, still_kept
 from bridge.store.revisions import Author, KnownBy
 from bridge.store.settle import LeaseLost
+from bridge.store.tables import incidents
 
 ROBIN = Signed(author=Author(name="robin", known_by=KnownBy.OS_USER), note="a reason", actor="cli:robin")
 
@@ -96,14 +98,17 @@ def test_a_new_alert_takes_a_correlation_up_again_where_it_was_left(anywhere: Wo
     assert anywhere.decisions()[-1] == "update: severity_rose"
 
 
-def test_a_round_that_held_one_when_it_was_let_go_settles_nothing(anywhere: World) -> None:
+@pytest.mark.parametrize("run_out", [False, True])
+def test_a_round_that_held_one_when_it_was_let_go_settles_nothing(anywhere: World, *, run_out: bool) -> None:
     anywhere.fire("r1")
     with anywhere.store.transaction() as tx:
         lease = work.claim(tx, anywhere.store.now(tx), paused=())
         assert lease is not None
         held = work.hold(tx, lease)
     with anywhere.store.transaction() as tx:
-        let_go(tx, "probe", anywhere.store.now(tx))
+        if run_out:
+            tx.execute(update(incidents).values(lease_until=anywhere.store.now(tx)))
+        let_go(tx, "probe")
     settlement = Settlement(kind=Kind.NOTHING.value, reason="repeat", read_seq=1, progress=held.progress, episode=None)
     with pytest.raises(LeaseLost), anywhere.store.transaction() as tx:
         settling.settle(tx, held, settlement, held.incident, anywhere.store.now(tx), decision="nothing: repeat")
@@ -113,7 +118,7 @@ def test_a_round_that_held_one_when_it_was_let_go_settles_nothing(anywhere: Worl
 def test_other_mappings_are_not_touched(anywhere: World) -> None:
     anywhere.fire("r1")
     with anywhere.store.transaction() as tx:
-        assert let_go(tx, "another", anywhere.store.now(tx)) == 0
+        assert let_go(tx, "another") == 0
     anywhere.idle()
     assert len(anywhere.records()) == 1
 

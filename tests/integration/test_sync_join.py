@@ -726,3 +726,22 @@ def test_nothing_is_taken_out_of_what_is_being_written(joining: World) -> None:
     with pytest.raises(Transient, match="try again"):
         split(joining, "r2")
     assert parts(joining)["r2"] == "joined"
+
+
+def test_what_is_taken_out_beside_a_round_that_stood_still_has_an_incident_of_its_own(anywhere: World) -> None:
+    join(anywhere)
+    anywhere.fire("r1", host="web-1", level="low")
+    anywhere.idle()
+    anywhere.fire("r2", host="web-1", level="low")
+    anywhere.idle()
+    anywhere.fire("r2", host="web-1", level="critical")
+
+    def its_lease_runs_out() -> None:
+        with anywhere.store.transaction() as tx:
+            tx.execute(update(incidents).values(lease_until=anywhere.store.now(tx)))
+        split(anywhere, "r2")
+
+    with at("read:answered", its_lease_runs_out):
+        anywhere.idle()
+    anywhere.idle()
+    assert len(anywhere.records()) == 2

@@ -309,3 +309,84 @@ def test_an_alert_for_elsewhere_that_comes_while_a_round_meets_a_pause_does_not_
         world.idle()
     world.pass_time(minutes=30)
     assert incidents_of(world) == [("major", "open")]
+
+
+JOINED = ROUTED.replace("route:", JOIN, 1)
+
+
+def test_what_was_to_be_opened_elsewhere_first_takes_nothing_in_there(world: World) -> None:
+    routed(world, mapping=JOINED)
+    world.fail(FaultKind.RATE_LIMIT, "POST", seconds=1)
+    world.fire("r1", level="low", host="web-1")
+    world.idle()
+    world.fire("r1", level="critical", host="web-1")
+    world.clock.advance(minutes=1)
+    world.wake()
+    world.idle()
+    assert incidents_of(world) == [("major", "open")]
+    world.fire("r2", level="low", host="web-1")
+    world.idle()
+    assert incidents_of(world) == [("major", "open"), ("itsm", "open")]
+
+
+def test_what_waits_at_a_paused_target_keeps_nobody_waiting_where_it_was_to_be_opened_first(world: World) -> None:
+    routed(world, mapping=JOINED)
+    world.fail(FaultKind.RATE_LIMIT, "POST", seconds=1)
+    world.fire("r1", level="low", host="web-1")
+    world.idle()
+    pause(world, "major")
+    world.fire("r1", level="critical", host="web-1")
+    world.clock.advance(minutes=1)
+    world.wake()
+    world.idle()
+    world.fire("r2", level="low", host="web-1")
+    world.pass_time(minutes=10)
+    assert incidents_of(world)[-1] == ("itsm", "open")
+
+
+def test_what_was_refused_where_nothing_may_be_read_is_made_where_the_route_leads_by_now(world: World) -> None:
+    routed(world)
+    world.fail(FaultKind.ACL, "POST")
+    world.fail(FaultKind.ACL, "GET", times=None)
+    world.fire(level="low")
+    world.idle()
+    world.ask_sync()
+    world.idle()
+    assert world.row().waits_for_person  # its look-up was refused as well
+    world.fire(level="critical")
+    world.ask_sync()
+    world.idle()
+    assert incidents_of(world) == [("major", "open")]
+
+
+def test_what_waits_for_its_room_and_for_a_paused_target_holds_no_lesser_problem_up(world: World) -> None:
+    low_stays = PROBE.replace("  - {to: itsm", "  - {when: {.level: low}, to: itsm}\n  - {to: major", 1)
+    routed(world, itsm(), major(max_creates_per_hour=1), mapping=low_stays)
+    world.fire("r1", level="low")
+    world.idle()
+    world.clock.advance(minutes=1)
+    world.person(**ENDS)
+    world.fire("full", level="critical")
+    world.idle()  # the hour's one create at major
+    world.clock.advance(minutes=1)
+    world.fire("r1", level="critical")
+    world.idle()
+    assert world.row("r1").last_decision == brake.BRAKED
+    pause(world, "itsm")  # where its last incident is: it cannot be claimed
+    world.clock.advance(seconds=1)
+    world.fire("r2", level="high")
+    world.pass_time(hours=2)
+    assert world.row("r2").open
+
+
+def test_what_a_person_lets_go_while_its_round_is_told_to_wait_goes(anywhere: World) -> None:
+    anywhere.aim(itsm(max_creates_per_hour=0))
+    anywhere.fire()
+    anywhere.idle()
+    anywhere.wake()
+    freed = []
+    with at("intent:committed", lambda: freed.append(release(anywhere, "itsm"))):
+        anywhere.idle()
+    anywhere.wake()
+    anywhere.idle()
+    assert (freed, len(anywhere.records())) == ([1], 1)

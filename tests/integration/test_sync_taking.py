@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from crashing import Crash, at, die
-from reconciler_world import states, twin
+from reconciler_world import CLOSES, states, twin
 from sync_world import DISPLAY, World, itsm
 from test_orphans import ours
 from test_reconciler import FRED
@@ -110,3 +110,74 @@ def test_a_twin_that_becomes_the_incident_after_a_refused_close_is_told_that_it_
     world.watch(minutes=5)
     assert states(world)[0] == "6"
     assert any("resolved" in note for note in world.notes(1))
+
+
+def test_a_twin_that_becomes_the_incident_is_given_what_later_updates_said(world: World) -> None:
+    for _ in range(2):
+        world.fire(level="low")
+        world.idle()
+        world.clock.advance(hours=1)
+    assert world.records()[0]["description"] == "Last level: low"
+    twin(world, "r1", impact="3", state="2", assigned_to=FRED)
+    world.watch(minutes=5)
+    assert states(world)[0] == "6"
+    world.clock.advance(hours=5)
+    world.fire(level="high")
+    world.watch(minutes=5)
+    assert world.records()[1]["description"] == "Last level: high"
+
+
+def test_another_tools_open_record_is_told_what_our_lost_create_would_have_said(world: World) -> None:
+    world.aim(itsm(adopt_any=True))
+    row = world.simulator.person_creates("incident", "analyst", correlation_id="r1", impact="3", short_description="x")
+    world.simulator.edit_as_person("incident", row["sys_id"], {"description": "mine"}, user="analyst")
+    world.clock.advance(minutes=2)
+    world.fire(level="critical")
+    with at("intent:committed", die), pytest.raises(Crash):
+        world.idle()
+    world.pass_time(minutes=10, step=10)
+    assert any("severity rose" in note for note in world.notes())
+    world.resolve()  # what is open must be ours, says the judge
+    world.idle()
+
+
+def test_another_tools_record_that_a_person_has_ended_is_not_the_one_that_our_lost_create_made(world: World) -> None:
+    world.aim(itsm(adopt_any=True))
+    row = world.simulator.person_creates("incident", "analyst", correlation_id="r1", impact="3", short_description="x")
+    world.simulator.edit_as_person("incident", row["sys_id"], CLOSES, user="analyst")
+    world.clock.advance(minutes=1)
+    world.fail(FaultKind.DROPPED, "POST")
+    world.fire(level="critical")
+    world.pass_time(minutes=20, step=10)
+    assert states(world) == ["7", "1"]
+
+
+@pytest.fixture
+def with_another_key(world: World) -> World:
+    """Taken, and not written to: its key is of another incident."""
+    aim(world, staged(key_field=KEY))
+    ours(world, impact="3", **{KEY: "r1#3"})
+    world.clock.advance(hours=1)
+    world.fire(level="critical")
+    world.pass_time(minutes=5, step=10)
+    assert world.row().failure == "another_key"
+    return world
+
+
+def test_that_a_person_ends_a_record_with_another_key_is_noticed(with_another_key: World) -> None:
+    world = with_another_key
+    world.person(**CLOSES)
+    world.turn()
+    world.resolve()
+    world.idle()
+    world.watch(hours=1)
+    world.clock.advance(hours=30)
+    world.fire(level="critical")
+    world.watch(minutes=30)
+    assert states(world) == ["7", "1"]
+
+
+def test_a_record_with_another_key_is_not_read_over_and_over(with_another_key: World) -> None:
+    with_another_key.person(short_description="being looked at")
+    with_another_key.watch(hours=3)
+    assert len(with_another_key.log("failed")) <= 3
