@@ -41,7 +41,7 @@ SUITE: dict[ModuleType, str] = {
     bench_postgres: "--requests 2600 --rounds 1",
     bench_switches: "--requests 100 --rounds 1",
     bench_path: "--requests 600",
-    bench_cost: "--requests 600 --batches 20",
+    bench_cost: "--requests 300 --batches 10",
     bench_failover: "--rounds 1 --away 2.2",
     bench_memory: "--alerts 8000",
     bench_overload: "--seconds 1",
@@ -62,9 +62,7 @@ AT_ONCE = (bench_failover, bench_overload, bench_sync, bench_storm)
 
 
 # These have no rounds of their own. What takes minutes (memory over a million alerts, storms) is run once all the same.
-REPEATED = tuple(
-    module.__name__ for module in (bench_path, bench_cost, bench_overload, bench_sync, bench_plan, bench_verify)
-)
+REPEATED = tuple(module.__name__ for module in (bench_path, bench_overload, bench_sync, bench_plan, bench_verify))
 
 
 def main() -> None:

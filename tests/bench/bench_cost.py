@@ -5,6 +5,11 @@ compressing its body would.
 
 Rates are what one machine gives; processor time for each alert is what docs/scaling.md reckons with. One intake
 process, under the load of the other benchmarks; autovacuum and checkpoints of the time are in PostgreSQL's share.
+
+Floor and load take turns, and what is told is of all turns together. Processor time is that of gunicorn's whole worker
+process, user's and system's, of the floor as of the bridge: its loop, the reading of a request, 32 threads, and that
+these hand the interpreter from one to the other. The last depends on how the processors are shared with the load: with
+ten times the switches between threads a request to the view that does nothing took twice as much, whatever its size.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
 import psycopg
-from bench_intake import App, processor_seconds, served
+from bench_intake import App, Served, processor_seconds, served
 from loads import ALERTS_PER_BATCH, MAPPINGS, run_load
 from postgres import Postgres, postgres
 from row import Row, show
@@ -37,9 +42,12 @@ from bridge.wiring import utc_now
 COMMAND = Path(__file__).name
 COMPRESSIONS = 20  # of each body
 WARM = 200  # deliveries before it is measured
+TURNS = 3
 # As the table, and docs/scaling.md, name them.
 SINGLE, SMALL, BATCH = "one of 4 KB a delivery", "one of 1 KB a delivery", f"{ALERTS_PER_BATCH} of 1 KB a delivery"
 ALERTS = {SINGLE: 1, SMALL: 1, BATCH: ALERTS_PER_BATCH}  # of a delivery
+KINDS = {SINGLE: "unique", SMALL: "small", BATCH: "batch"}
+FLOOR = "a worker whose Flask view does nothing"
 INTAKE = "PostgreSQL: an alert's processor time at intake, "
 DATABASE = "PostgreSQL: an alert's processor time in PostgreSQL, "
 WAL = "PostgreSQL: an alert's WAL, "
@@ -51,51 +59,60 @@ ENTRIES = "PostgreSQL: entries of the log for a delivery"
 class Spent(NamedTuple):
     intake: float  # seconds of processor time
     database: float
-    wal: int  # bytes
-    stored: int  # bytes, indexes too
+    wal: float  # bytes
+    stored: float  # bytes, indexes too
+
+    def __add__(self, other: Spent) -> Spent:  # type: ignore[override]
+        return Spent(*(one + more for one, more in zip(self, other, strict=True)))
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(*(one - less for one, less in zip(self, other, strict=True)))
+
+
+NOTHING_YET = Spent(0, 0, 0, 0)
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__)
-    made.add_argument("--requests", type=int, default=6_000)
-    made.add_argument("--batches", type=int, default=200)
+    made.add_argument("--requests", type=int, default=6_000, help="of each turn")
+    made.add_argument("--batches", type=int, default=200, help="of each turn: deliveries of 100 alerts")
     return made
 
 
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
+    deliveries = {SINGLE: arguments.requests, SMALL: arguments.requests, BATCH: arguments.batches}
+    spent, floors = dict.fromkeys(KINDS, NOTHING_YET), dict.fromkeys((SINGLE, SMALL), 0.0)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=Path(__file__).parent))
         database = stack.enter_context(postgres(Path(folder, "data")))
-        apps = stack.enter_context(served(App("noop_app"), App("bridge_app", database.url)))
-        (noop, noop_pid), (port, pid) = apps
-        run_load([noop], "unique", WARM, "warm")
-        run_load([port], "unique", WARM, "warm")
-        floors = [floor_of(noop, noop_pid, kind, arguments.requests) for kind in ("unique", "small")]
-        singles = spent_on(database, pid, port, "unique", arguments.requests)
-        smalls = spent_on(database, pid, port, "small", arguments.requests)
-        batches = spent_on(database, pid, port, "batch", arguments.batches)
+        noop, bridge = stack.enter_context(served(App("noop_app"), App("bridge_app", database.url)))
+        for app in (noop, bridge):
+            run_load([app.port], "unique", WARM, "warm")
+        for turn in range(TURNS):
+            for load, kind in list(KINDS.items())[:: -1 if turn % 2 else 1]:
+                if load in floors:
+                    floors[load] += floor_of(noop, kind, deliveries[load])
+                spent[load] += spent_on(database, bridge, kind, deliveries[load], f"cost-{kind}{turn}")
         sealed, seconds = seal_all(database.url)
-    alerts = arguments.batches * ALERTS_PER_BATCH
-    yield from told(SINGLE, singles, arguments.requests, floors[0])
-    yield from told(SMALL, smalls, arguments.requests, floors[1])
-    yield from told(BATCH, batches, alerts, None)
+    for load, many in deliveries.items():
+        yield from told(load, spent[load], TURNS * many * ALERTS[load], floors.get(load))
     yield Row(case=SEALED, command=COMMAND, measured=seconds / sealed * 1e6, unit="µs")
-    entries = sealed / (WARM + 2 * arguments.requests + arguments.batches)
+    entries = sealed / (WARM + TURNS * sum(deliveries.values()))
     yield Row(case=ENTRIES, command=COMMAND, measured=entries, unit="entries")
     yield from compressed([file.read_bytes() for file in sorted((MAPPINGS / "samples").iterdir())])
 
 
 def told(load: str, spent: Spent, alerts: int, floor: float | None) -> Iterator[Row]:
-    """`floor`: processor seconds that a view which does nothing takes for as much."""
-    intake = spent.intake / alerts
+    """`floor`: processor seconds that as many took where the view does nothing."""
+    intake, nothing = (None if of is None else of / alerts * 1e6 for of in (spent.intake, floor))
     yield Row(
         case=INTAKE + load,
         command=COMMAND,
-        measured=intake * 1e6,
+        measured=intake,
         unit="µs",
-        beside="no-op Flask view" if floor is not None else "",
-        beside_measured=floor * 1e6 if floor is not None else None,
-        ratio=intake / floor if floor else None,
+        beside=FLOOR if floor is not None else "",
+        beside_measured=nothing,
+        ratio=spent.intake / floor if floor else None,
     )
     yield Row(case=DATABASE + load, command=COMMAND, measured=spent.database / alerts * 1e6, unit="µs")
     yield Row(case=WAL + load, command=COMMAND, measured=spent.wal / alerts / 1e3, unit="KB")
@@ -132,18 +149,17 @@ def seal_all(url: str) -> tuple[int, float]:
         return size, time.perf_counter() - begin
 
 
-def floor_of(port: int, pid: int, kind: str, requests: int) -> float:
-    """Processor seconds of a delivery."""
-    before = processor_seconds(pid)
-    run_load([port], kind, requests, "noop")
-    return (processor_seconds(pid) - before) / requests
+def floor_of(noop: Served, kind: str, requests: int) -> float:
+    """Processor seconds."""
+    before = processor_seconds(noop.pid)
+    run_load([noop.port], kind, requests, "noop")
+    return processor_seconds(noop.pid) - before
 
 
-def spent_on(database: Postgres, pid: int, port: int, kind: str, requests: int) -> Spent:
-    before = spent_so_far(database, pid)
-    run_load([port], kind, requests, f"cost-{kind}")
-    after = spent_so_far(database, pid)
-    return Spent(*(so_far - then for so_far, then in zip(after, before, strict=True)))
+def spent_on(database: Postgres, bridge: Served, kind: str, requests: int, mark: str) -> Spent:
+    before = spent_so_far(database, bridge.pid)
+    run_load([bridge.port], kind, requests, mark)
+    return spent_so_far(database, bridge.pid) - before
 
 
 def spent_so_far(database: Postgres, pid: int) -> Spent:
