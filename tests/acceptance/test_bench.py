@@ -222,13 +222,32 @@ def test_what_every_benchmark_has_measured_is_written(
     assert capfd.readouterr().out.splitlines() == written
 
 
-def test_of_several_runs_the_one_in_the_middle_is_told_with_its_own_floor_and_the_worst_of_what_must_not_be() -> None:
-    def run(rate: float, lost: int) -> list[Row]:
-        figures = Row(case="rate", command="x.py", measured=rate, unit="a second", beside="floor", beside_measured=rate)
-        return [figures, Row(case="lost", command="x.py", measured=lost, unit="alerts", aim=at_most(0))]
+def several(*runs: tuple[float, float, int]) -> list[Row]:
+    """Of runs of a rate, a wait and what was lost."""
 
-    told = of_several([run(3.0, 0), run(1.0, 2), run(2.0, 0)])
-    assert [(row.measured, row.beside_measured) for row in told] == [(2.0, 2.0), (2, None)]
+    def run(rate: float, wait: float, lost: int) -> list[Row]:
+        figures = Row(case="rate", command="x.py", measured=rate, unit="a second", beside="floor", beside_measured=rate)
+        late = Row(case="wait", command="x.py", measured=wait, unit="ms", aim=at_most(50), note="p99")
+        return [figures, late, Row(case="lost", command="x.py", measured=lost, unit="alerts", aim=at_most(0))]
+
+    return of_several([run(*figures) for figures in runs])
+
+
+def test_of_several_runs_the_whole_one_is_told_whose_first_row_is_in_the_middle() -> None:
+    told = several((3.0, 10.0, 0), (1.0, 30.0, 0), (2.0, 20.0, 0))
+    assert [(row.measured, row.beside_measured) for row in told] == [(2.0, 2.0), (20.0, None), (0, None)]
+    told = several((3.0, 20.0, 0), (1.0, 30.0, 0), (2.0, 10.0, 0))
+    assert [row.measured for row in told] == [2.0, 10.0, 0]  # which in its second row is the least of all
+
+
+def test_of_several_runs_what_has_an_aim_says_how_far_they_are_apart_and_what_must_not_be_is_the_worst() -> None:
+    told = several((3.0, 60.0, 0), (1.0, 30.0, 2), (2.0, 20.0, 0))
+    assert [row.note for row in told] == ["", "p99; 20.0 to 60.0 ms in 3 runs", ""]
+    assert told[-1].measured == 2
+
+
+def test_of_one_run_all_is_told_as_it_is() -> None:
+    assert [row.note for row in several((3.0, 60.0, 2))] == ["", "p99", ""]
 
 
 def test_a_ratio_and_an_aim_are_not_told_of_a_run_that_was_too_short() -> None:

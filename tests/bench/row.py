@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 COLUMNS = ("case", "measured", "floor or peer in the same run", "ratio", "aim", "reached", "command")
@@ -148,18 +148,29 @@ def rows_of(benchmark: str, words: list[str]) -> list[Row]:
 
 
 def of_several(runs: Sequence[list[Row]]) -> list[Row]:
-    """Of runs of one benchmark: each case as the run in the middle has it, with that run's floor; of what must not be
-    at all, the worst.
+    """Of runs of one benchmark the whole one whose first row is in the middle: so its rows belong together.
+
+    That one may be lucky in its other rows, so each that has an aim says how far the runs are apart; and of what must
+    not be at all the worst is told, of whichever run.
     """
-    by_case = [{(row.case, row.beside): row for row in run} for run in runs]
-    cases = [(row.case, row.beside) for row in runs[0]]
-    return [_in_the_middle([rows[case] for rows in by_case if case in rows]) for case in cases]
+    middle = sorted(runs, key=lambda run: run[0].measured or 0)[len(runs) // 2]
+    if len(runs) == 1:
+        return middle
+    return [_beside_others(row, [same for run in runs for same in run if same.case == row.case]) for row in middle]
 
 
-def _in_the_middle(same: list[Row]) -> Row:
-    ordered = sorted(same, key=lambda row: row.measured if row.measured is not None else 0)
-    aim = ordered[0].aim
-    return ordered[-1] if aim is not None and aim.of == "measured" and not aim.limit else ordered[len(ordered) // 2]
+def _beside_others(row: Row, same: list[Row]) -> Row:
+    if row.aim is None:
+        return row
+    if row.aim.of == "measured" and not row.aim.limit:
+        return max(same, key=lambda one: one.measured or 0)
+    as_ratio = row.aim.of == "ratio"
+    figures = [figure for one in same if (figure := one.ratio if as_ratio else one.measured) is not None]
+    if not figures:
+        return row
+    unit = "as ratio" if as_ratio else row.unit
+    apart = f"{told(min(figures))} to {told(max(figures))} {unit} in {len(figures)} runs"
+    return replace(row, note=f"{row.note}; {apart}" if row.note else apart)
 
 
 def show(parser: argparse.ArgumentParser, rows: Callable[[argparse.Namespace], Iterable[Row]]) -> None:

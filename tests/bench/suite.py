@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from row import Row, failed, of_several, rows_of, table
 
 LAST_LINES = 8  # of what a benchmark that failed says
-TIMES = 3  # that a benchmark without rounds of its own is run: the one in the middle is told
+TIMES = 3  # that a benchmark without rounds of its own is run
 
 Words = Mapping[str, str]  # of benchmarks: its name -> its command line
 
