@@ -148,9 +148,16 @@ def test_the_page_on_scale_has_a_place_for_its_table() -> None:
 def test_the_page_tells_the_machine_and_the_versions() -> None:
     date, machine, versions, packages = page.about(page.date(2026, 11, 26))
     assert "2026-11-26" in date
+    assert date.endswith(f"of commit {page.COMMIT}")
     assert "cores" in machine
+    assert "databases on " in machine
     assert all(name in versions for name in ("Python", "SQLite", "PostgreSQL"))
     assert "sqlalchemy" in packages
+
+
+def test_without_git_the_page_says_that_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert page.commit() == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 
 Both are served by gunicorn with one process and 32 threads; the load comes over 32 kept-open connections from a process
 of its own. Every alert is 4 KB, signed, and a problem of its own; then deliveries of 100 alerts of 1 KB, beside
-a view that reads them. SQLite on a disk: every answer waited for its fsync.
+a view that reads them. SQLite on a disk: every answer waited for its fsync; what one takes by itself is told last.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from flask import Flask, Response, request
 from loads import ALERTS_PER_BATCH, MAPPINGS, SECRET, Loaded, load, run_load, shortest, single
-from row import Aim, Row, at_least, at_most, ratio_at_least, show
+from row import Aim, Row, at_least, at_most, ratio_at_least, show, told
 
 if TYPE_CHECKING:
     from bridge.store.engine import Store
@@ -34,6 +34,7 @@ HERE = Path(__file__).resolve().parent
 THREADS = 32
 ENDING_SECONDS_MAX = 20
 NOOP = "no-op Flask view"
+WRITES, WRITTEN_BYTES = 200, 4_096  # of each round, by themselves
 READING_TIMES = 15  # as many batches go to the view that reads them, so that its runs are long enough to tell
 TICKS = os.sysconf("SC_CLK_TCK")
 COMMAND = Path(__file__).name
@@ -218,6 +219,7 @@ def parser() -> argparse.ArgumentParser:
 
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     floors, singles, batch_floors, batches = [], [], [], []
+    writes: list[float] = []
     with (
         tempfile.TemporaryDirectory(dir=HERE) as folder,
         served(App("noop_app"), App("reading_app"), App("bridge_app", f"sqlite:///{folder}/bench.db")) as apps,
@@ -228,6 +230,7 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
             singles.append(run_load([bridge], "unique", arguments.requests, f"single{turn}"))
             for port, found, times in ((reading, batch_floors, READING_TIMES), (bridge, batches, 1)):
                 found.append(run_load([port], "batch", times * arguments.batches, f"batch{turn}"))
+            writes += written(Path(folder, "written"))
         resident = resident_bytes(worker)
     yield beside_noop("SQLite: intake, one alert a delivery", COMMAND, singles, floors, ratio_at_least(RATIO_AIM))
     yield from latencies("SQLite: intake", COMMAND, singles, P99_MS_AIM)
@@ -249,6 +252,25 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
         unit="MB",
         aim=at_most(RSS_MB_AIM),
     )
+    yield Row(
+        case="4 KB written and fsync, one after the other, on the file system of the database",
+        command=COMMAND,
+        measured=statistics.median(writes) * 1e3,
+        unit="ms",
+        note=f"{told(len(writes) / sum(writes))} a second",
+    )
+
+
+def written(file: Path) -> list[float]:
+    """Seconds of each write at the end of a file and its fsync, as a commit of SQLite is written to its log."""
+    took = []
+    with file.open("ab", buffering=0) as appended:
+        for _ in range(WRITES):
+            began = time.perf_counter()
+            appended.write(os.urandom(WRITTEN_BYTES))
+            os.fsync(appended.fileno())
+            took.append(time.perf_counter() - began)
+    return took
 
 
 def beside_noop(

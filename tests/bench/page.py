@@ -17,6 +17,7 @@ SCALING = PAGE.with_name("scaling.md")
 BEGIN, END = "<!-- written by `{by}` -->", "<!-- until here -->"
 SUITE = "make bench"
 NOT_YET = "**No full run has been made on a quiet machine yet, so there are no figures here.**"
+ROOT = PAGE.parents[1]
 PACKAGES = ("flask", "gunicorn", "sqlalchemy", "psycopg", "msgspec", "cryptography")
 
 
@@ -41,11 +42,35 @@ def about(today: date, *, by: str = SUITE) -> list[str]:
     """When, on what, and with what. The version of a peer stands in its row."""
     with_what = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return [
-        f"- Date: {today.isoformat()}; by `{by}`",
-        f"- Machine: {processor()}, {os.cpu_count()} cores, {memory_gib():.0f} GiB, {platform.platform()}",
+        f"- Date: {today.isoformat()}; by `{by}`; of commit {COMMIT}",
+        f"- Machine: {processor()}, {os.cpu_count()} cores, {memory_gib():.0f} GiB, {platform.platform()}, "
+        f"databases on {file_system(Path(__file__).resolve())}",
         f"- Versions: Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {postgres_version()}",
         f"- Packages: {with_what}",
     ]
+
+
+def commit() -> str:
+    """What is checked out, and + where a file of it is another one; docs, which a run writes itself, do not count."""
+    try:
+        name = _told("git", "rev-parse", "--short", "HEAD")
+        return f"{name}+" if _told("git", "status", "--porcelain", "--", ".", ":!docs") else name
+    except (OSError, subprocess.CalledProcessError):  # no git, or no repository
+        return "unknown"
+
+
+def _told(*line: str) -> str:
+    return subprocess.run(line, check=True, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+
+
+COMMIT = commit()  # as a run begins: before it ends another may be checked out
+
+
+def file_system(path: Path) -> str:
+    """Of what is mounted nearest above it, the type."""
+    mounted = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text("utf-8").splitlines()]
+    above = [(len(at), number, kind) for number, (at, kind) in enumerate(mounted) if path.is_relative_to(at)]
+    return max(above)[-1]  # of two at one place the later
 
 
 def processor() -> str:

@@ -156,12 +156,14 @@ def of_several(runs: Sequence[list[Row]]) -> list[Row]:
     middle = sorted(runs, key=lambda run: run[0].measured or 0)[len(runs) // 2]
     if len(runs) == 1:
         return middle
-    return [_beside_others(row, [same for run in runs for same in run if same.case == row.case]) for row in middle]
+    rows = [row for run in runs for row in run]
+    return [_among(rows, row) for row in middle]
 
 
-def _beside_others(row: Row, same: list[Row]) -> Row:
+def _among(rows: list[Row], row: Row) -> Row:
     if row.aim is None:
         return row
+    same = [one for one in rows if (one.case, one.beside) == (row.case, row.beside)]
     if row.aim.of == "measured" and not row.aim.limit:
         return max(same, key=lambda one: one.measured or 0)
     as_ratio = row.aim.of == "ratio"
