@@ -88,11 +88,13 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
         noop, bridge = stack.enter_context(served(App("noop_app"), App("bridge_app", database.url)))
         for app in (noop, bridge):
             run_load([app.port], "unique", WARM, "warm")
+        turns = (noop, SINGLE), (bridge, SINGLE), (noop, SMALL), (bridge, SMALL), (bridge, BATCH)
         for turn in range(TURNS):
-            for load, kind in list(KINDS.items())[:: -1 if turn % 2 else 1]:
-                if load in floors:
-                    floors[load] += floor_of(noop, kind, deliveries[load])
-                spent[load] += spent_on(database, bridge, kind, deliveries[load], f"cost-{kind}{turn}")
+            for app, load in turns[:: -1 if turn % 2 else 1]:
+                if app is noop:
+                    floors[load] += floor_of(noop, KINDS[load], deliveries[load])
+                else:
+                    spent[load] += spent_on(database, bridge, KINDS[load], deliveries[load], f"{KINDS[load]}{turn}")
         sealed, seconds = seal_all(database.url)
     for load, many in deliveries.items():
         yield from told(load, spent[load], TURNS * many * ALERTS[load], floors.get(load))

@@ -218,18 +218,25 @@ def parser() -> argparse.ArgumentParser:
 
 
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
-    floors, singles, batch_floors, batches = [], [], [], []
+    floors: list[Loaded] = []
+    singles: list[Loaded] = []
+    batch_floors: list[Loaded] = []
+    batches: list[Loaded] = []
     writes: list[float] = []
     with (
         tempfile.TemporaryDirectory(dir=HERE) as folder,
         served(App("noop_app"), App("reading_app"), App("bridge_app", f"sqlite:///{folder}/bench.db")) as apps,
     ):
         (noop, _), (reading, _), (bridge, worker) = apps
+        turns = (
+            (floors, noop, "unique", arguments.requests),
+            (singles, bridge, "unique", arguments.requests),
+            (batch_floors, reading, "batch", READING_TIMES * arguments.batches),
+            (batches, bridge, "batch", arguments.batches),
+        )
         for turn in range(arguments.rounds):
-            floors.append(run_load([noop], "unique", arguments.requests, f"noop{turn}"))
-            singles.append(run_load([bridge], "unique", arguments.requests, f"single{turn}"))
-            for port, found, times in ((reading, batch_floors, READING_TIMES), (bridge, batches, 1)):
-                found.append(run_load([port], "batch", times * arguments.batches, f"batch{turn}"))
+            for found, port, kind, many in turns[:: -1 if turn % 2 else 1]:
+                found.append(run_load([port], kind, many, f"{kind}{turn}"))
             writes += written(Path(folder, "written"))
         resident = resident_bytes(worker)
     yield beside_noop("SQLite: intake, one alert a delivery", COMMAND, singles, floors, ratio_at_least(RATIO_AIM))

@@ -38,8 +38,8 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
         opened = [app.port for app in apps]
         ports = {"noop_app": opened[:PROCESSES], "bridge_app": opened[PROCESSES:]}
         for turn in range(arguments.rounds):
-            for kind, found in loads.items():
-                found.append(run_load(ports[kind], "unique", arguments.requests, f"{kind}{turn}"))
+            for name in list(loads)[:: -1 if turn % 2 else 1]:
+                loads[name].append(run_load(ports[name], "unique", arguments.requests, f"turn{turn}"))
     case = f"PostgreSQL: intake of {PROCESSES} processes, one alert a delivery"
     yield beside_noop(case, COMMAND, loads["bridge_app"], loads["noop_app"], ratio_at_least(RATIO_AIM))
     yield Row(
