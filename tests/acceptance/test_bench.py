@@ -42,7 +42,7 @@ SMALL = {
     "bench_path": ("--requests 40", 0),
     "bench_cost": ("--requests 40 --batches 2", 0),
     "bench_failover": ("--rounds 1 --away 2.2", 9),
-    "bench_memory": ("--alerts 2000", 1),
+    "bench_memory": ("--alerts 2000 --alone 1", 1),
     "bench_overload": ("--seconds 1 --engine sqlite", 4),
     "bench_peers": ("--requests 40 --alerta 40 --rounds 1", 1),
     "bench_log": ("--requests 40 --pairs 2", 4),
