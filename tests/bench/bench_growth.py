@@ -38,6 +38,7 @@ from filled import filled, url_of
 from intake_world import alert, delivery
 from row import Row, at_most, ratio_at_most, table
 from sqlalchemy import update
+from stores import ENGINES
 from sync_world import PASSWORD_VARIABLE, World
 from toured import pages_from_file, pages_read, toured
 
@@ -52,7 +53,6 @@ from bridge.store.tables import correlations
 from bridge.wiring import utc_now
 
 COMMAND = Path(__file__).name
-ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 TIMES_AIM, START_AIM = 1.3, 2
 PAGES_TIMES_MAX, PAGES_MORE = 2, 30  # of a statement in the large store, beside the small one: an index gets deeper
 BATCH = 100  # alerts of a delivery

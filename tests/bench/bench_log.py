@@ -22,7 +22,7 @@ from bench_intake import App, bridge_app, processor_seconds, served
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from loads import Loaded, run_load, shortest
 from row import Row, at_most, ratio_at_least, show
-from stores import stores
+from stores import ENGINES, stores
 
 from bridge.log.note import Signer
 from bridge.sealer import Sealer
@@ -33,7 +33,6 @@ from bridge.wiring import utc_now
 if TYPE_CHECKING:
     from flask import Flask
 
-ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 COMMAND = Path(__file__).name
 COST_AIM, LAG_AIM = 0.05, 2.0
 LOOK_SECONDS = 0.05  # between two looks at how far sealing is behind

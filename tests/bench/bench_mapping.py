@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from peers import FLOOR, PEERS
+from mapping_ways import FLOOR, WAYS
 from row import Row, at_most, show
 
 from bridge.alert import MappedAlert
@@ -83,15 +83,15 @@ def compare(mapping: Mapping, delivery: Any, arguments: argparse.Namespace) -> I
     alert = mapping.split(delivery)[0][0]
     mapped = mapping.map(alert, now=NOW)
     facts, table = facts_of(mapping, mapped), TABLES[str(mapped.target)]
-    peers = PEERS[mapping.name]
+    ways = WAYS[mapping.name]
     wanted = answer_of(mapped, mapping.render(alert, Kind.CREATE, facts, table))
-    for peer, answers in peers.items():
-        check_the_same(f"{peer} on {mapping.name}", wanted, answers(alert))
+    for way, answers in ways.items():
+        check_the_same(f"{way} on {mapping.name}", wanted, answers(alert))
     took = take_turns(
         {
             "split and map": lambda: mapping.map(mapping.split(delivery)[0][0], now=NOW),
             "render a create": lambda: mapping.render(alert, Kind.CREATE, facts, table),
-            **{name: lambda peer=peer: peer(alert) for name, peer in peers.items()},
+            **{name: lambda way=way: way(alert) for name, way in ways.items()},
         },
         arguments,
     )
@@ -128,7 +128,7 @@ def facts_of(mapping: Mapping, mapped: MappedAlert) -> Facts:
 
 
 def answer_of(mapped: MappedAlert, rendered: Rendered) -> dict[str, Any]:
-    """What every peer yields as well; a record to find is known by its name."""
+    """What every other way yields as well; a record to find is known by its name."""
     return {
         "correlation_id": mapped.correlation_id,
         "severity": mapped.severity.word,

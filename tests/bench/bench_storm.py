@@ -23,13 +23,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 from filled import stored
 from intake_world import alert
 from row import Row, at_most, show
+from stores import ENGINES
 from storms import calls_of, peak_of, rage, take_in
 from sync_world import PASSWORD_VARIABLE, Clock, World, itsm, world_of
 
 from bridge.sync.loop import SyncLoop
 
 COMMAND = Path(__file__).name
-ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 THREADS = 8
 CALLS_AIM, MEGABYTES_AIM = 3, 20
 POLL_SECONDS = 0.01

@@ -35,6 +35,7 @@ from fleet import Fleet
 from machine import BRIDGE, direct
 from postgres import postgres
 from row import Row, at_most, ratio_at_least, show
+from stores import ENGINES
 
 LATENCY_SECONDS = 0.1
 CONCURRENT_CALLS = 8
@@ -46,7 +47,6 @@ SENDERS = 4
 POLL_SECONDS = 0.005  # while nothing else is done
 POLL_SECONDS_BUSY = 0.1
 WAIT_SECONDS_MAX = 300.0  # until incidents are there
-ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 ROUND = "a round's time"
 # What a thread does from one point to the next, in the order of a round.
 STEPS = {

@@ -17,6 +17,8 @@ from bridge.store.engine import open_store
 from bridge.store.tables import metadata
 from bridge.wiring import utc_now
 
+ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}  # as the tables name them
+
 
 @contextlib.contextmanager
 def stores(engine: str, many: int = 1) -> Iterator[list[str]]:

@@ -14,7 +14,7 @@ import jmespath
 from jinja2.sandbox import SandboxedEnvironment
 from jmespath.functions import Functions, signature
 
-Peer = Callable[[Any], dict[str, Any]]
+Way = Callable[[Any], dict[str, Any]]
 
 FLOOR = "hand-written Python"  # what the others are compared with
 
@@ -252,15 +252,15 @@ Fix: {{ alert.Remediation.Recommendation.Url or "see the control's page" }}
 """)
 
 
-def _jmespath(expression: Any) -> Peer:
+def _jmespath(expression: Any) -> Way:
     return lambda alert: expression.search(alert, options=OPTIONS)  # type: ignore[no-any-return]
 
 
-def _jinja(template: Any) -> Peer:
+def _jinja(template: Any) -> Way:
     return lambda alert: template.make_module({"alert": alert}).__dict__  # type: ignore[no-any-return]
 
 
-PEERS: Mapping[str, Mapping[str, Peer]] = {
+WAYS: Mapping[str, Mapping[str, Way]] = {
     "elastic": {
         FLOOR: elastic_python,
         "jmespath": _jmespath(ELASTIC_JMESPATH),
