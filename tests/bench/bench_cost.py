@@ -29,10 +29,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
 import psycopg
-from bench_intake import App, Served, processor_seconds, served
 from loads import ALERTS_PER_BATCH, MAPPINGS, run_load
 from postgres import Postgres, postgres
 from row import Row, show
+from server import App, Served, processor_seconds, served
 
 from bridge.log.note import Signer, origin_of
 from bridge.sealer import seal_some

@@ -31,12 +31,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
 import page
 import requests
-from bench_intake import free_port, processor_seconds
 from bench_start import BRIDGE, MAPPED, as_installed, map_many, run, wait_for
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from filled import filled, url_of
 from intake_world import alert, delivery
 from row import Row, at_most, ratio_at_most, table
+from server import free_port, processor_seconds
 from sqlalchemy import update
 from stores import ENGINES
 from sync_world import PASSWORD_VARIABLE, World

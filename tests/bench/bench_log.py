@@ -18,10 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench_intake import App, bridge_app, processor_seconds, served
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from loads import Loaded, run_load, shortest
 from row import Row, at_most, ratio_at_least, show
+from server import App, bridge_app, processor_seconds, served
 from stores import ENGINES, stores
 
 from bridge.log.note import Signer

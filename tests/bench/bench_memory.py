@@ -19,10 +19,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench_intake import end, free_port, resident_bytes, worker_of
 from bench_start import BRIDGE, MAPPED, map_many, run, wait_for
 from loads import ALERTS_PER_BATCH, SECRET, run_load
 from row import Row, at_most, show
+from server import end, free_port, resident_bytes, worker_of
 from sqlalchemy import func, select
 
 from bridge.store.engine import open_store

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from bench_intake import App, bridge_app, resident_bytes, served
 from flood import Flooded, run_flood
 from loads import run_load
 from row import Row, at_most, ratio_at_least, show
+from server import App, bridge_app, resident_bytes, served
 from sqlalchemy import select
 from stores import stores
 

@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
 
-import bench_intake
-from bench_intake import App, Served, processor_seconds, served
+import server
 from flask import Flask
 from gunicorn.http import wsgi
 from gunicorn.http.parser import Parser
 from gunicorn.workers.gthread import ThreadWorker
 from loads import run_load
 from row import Row, show
+from server import App, Served, processor_seconds, served
 from stores import stores
 
 COMMAND = Path(__file__).name
@@ -84,7 +84,7 @@ class Clocks:
 def noop_steps() -> Flask:
     clocks = Clocks()
     _server_steps(clocks)
-    return _told_of(bench_intake.noop_app(), clocks)
+    return _told_of(server.noop_app(), clocks)
 
 
 def bridge_steps() -> Flask:
@@ -115,7 +115,7 @@ def bridge_steps() -> Flask:
         (hooks, "_encoded", "answer encoded"),
     ):
         clocks.wrap(owner, name, step)
-    return _told_of(bench_intake.bridge_app(), clocks)
+    return _told_of(server.bridge_app(), clocks)
 
 
 def _server_steps(clocks: Clocks) -> None:

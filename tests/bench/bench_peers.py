@@ -26,7 +26,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
-from bench_intake import App, served
 from loads import REPEATED, Loaded, run_load, shortest
 from peer_servers import (
     ALERTMANAGER,
@@ -39,6 +38,7 @@ from peer_servers import (
 )
 from postgres import Postgres, postgres
 from row import Aim, Row, ratio_at_least, show
+from server import App, served
 from stores import store_of
 
 COMMAND = Path(__file__).name

@@ -12,9 +12,10 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench_intake import App, beside_noop, latencies, served
+from bench_intake import beside_noop, latencies
 from loads import Loaded, run_load, shortest
 from row import Row, at_least, ratio_at_least, show
+from server import App, served
 from stores import stores
 
 PROCESSES = 2

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import requests
-from bench_intake import free_port, resident_bytes, worker_of
 from loads import MAPPINGS
 from row import Row, at_most, show
+from server import free_port, resident_bytes, worker_of
 
 import bridge
 

@@ -16,10 +16,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench_intake import THREADS, App, bridge_app, served
 from flask import Flask
 from loads import Loaded, run_load, shortest
 from row import Row, show
+from server import THREADS, App, bridge_app, served
 from stores import stores
 
 COMMAND = Path(__file__).name

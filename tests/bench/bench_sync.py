@@ -30,11 +30,11 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
-from bench_intake import processor_seconds
 from fleet import Fleet
 from machine import BRIDGE, direct
 from postgres import postgres
 from row import Row, at_most, ratio_at_least, show
+from server import processor_seconds
 from stores import ENGINES
 
 LATENCY_SECONDS = 0.1

@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench_intake import THREADS, end, free_port
 from loads import load
 from postgres import Postgres
+from server import THREADS, end, free_port
 
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "alerta-requirements.txt"
