@@ -201,7 +201,7 @@ class ImportSetWay:
         """What was written, as it is now. It happened: what cannot be seen of it is looked up, not sent again."""
         try:
             record = self._api.read(self._table, sys_id, fields=fields, deadline=deadline)
-        except Transient as error:
+        except (Transient, Permanent) as error:
             raise Ambiguous("unverified", f"The import was applied, and then: {error.message}") from error
         if record is None:
             raise Ambiguous("unverified", "The import was applied, but its record cannot be read.")

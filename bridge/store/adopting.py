@@ -53,7 +53,7 @@ def adopt(tx: Connection, stray: Stray, places: Collection[Place], *, actor: str
     incident = _vacant(tx, row, place, now)
     values: dict[str, Any] = {"state": "open", "target": place.target, "sys_id": stray.sys_id, "number": stray.number}
     values |= {"episode": encode(TAKEN_UNREAD), "record_state": place.first_state, "created_at": now, "look_at": now}
-    tx.execute(update(incidents).where(incidents.c.id == incident).values(**values, epoch=incidents.c.epoch + 1))
+    tx.execute(update(incidents).where(incidents.c.id == incident).values(**values))
     due: dict[str, Any] = {"open": True, "target": place.target, "due_at": now, "last_decision": "adopted: by_person"}
     due |= {"failures": 0, "failure": None, "failure_text": None, "waits_for_person": False}
     tx.execute(update(correlations).where(correlations.c.id == row.id).values(**due))

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from bridge.alert import Outcome
 from bridge.correlation.progress import Progress
-from bridge.store.held import GONE, UNSETTLED
+from bridge.store.held import GONE, LEASE_SEEN_MAX, UNSETTLED
 from bridge.store.tables import additions, alerts, correlations, deliveries, episodes, incidents, intents
 from bridge.typed import decode
 
@@ -121,7 +121,7 @@ def _busy(now: datetime) -> ColumnElement[bool]:
     beside = and_(additions.c.incident == incidents.c.id, additions.c.due_at.is_not(None))
     return or_(
         incidents.c.state == "open",
-        incidents.c.lease_until > now,
+        and_(incidents.c.lease_until > now, incidents.c.lease_until <= now + LEASE_SEEN_MAX),
         in_doubt,
         select(additions.c.kind).where(beside).exists(),
     )

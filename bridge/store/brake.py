@@ -10,11 +10,13 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
+    and_,
     bindparam,
     cast,
     func,
     literal,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -22,11 +24,11 @@ from sqlalchemy import (
 from bridge.correlation.policy import BRAKE_RECHECK, Kind, Reason
 from bridge.log.entries import Action, Entry, append
 from bridge.store import strays
-from bridge.store.columns import Instant, to_us
+from bridge.store.columns import to_us
 from bridge.store.held import Held
 from bridge.store.settle import fence
-from bridge.store.tables import correlations
-from bridge.store.work import create_counted_at, creates_since
+from bridge.store.tables import correlations, episodes, incidents
+from bridge.store.work import PAUSED_TARGETS, create_counted_at, creates_since
 
 WINDOW = timedelta(hours=1)
 RECHECK_MAX = timedelta(minutes=5)  # those ahead may be resolved, or the limit raised
@@ -43,11 +45,21 @@ _OF: BindParameter[int] = bindparam("of")
 _MINE = select(correlations.c.severity).where(correlations.c.id == _OF).scalar_subquery()
 _WORSE = correlations.c.severity > _MINE
 _BEFORE = _WORSE | ((correlations.c.severity == _MINE) & (correlations.c.id < _OF))
-# What was not asked about for so long cannot be: the target of its last incident is paused. SQLite must not take the
-# index of what is due for it.
-_CAN_GO = func.coalesce(correlations.c.due_at, None) > bindparam("asked_since", type_=Instant())
+# What cannot be claimed goes before nobody: its last incident is at a paused target.
+_ITS = and_(episodes.c.correlation == correlations.c.id, episodes.c.number == correlations.c.episode)
+_LAST_AT_PAUSED = (
+    select(incidents.c.id)
+    .join(episodes, episodes.c.incident == incidents.c.id)
+    .where(_ITS, incidents.c.state != "planned", incidents.c.target.in_(PAUSED_TARGETS))
+    .exists()
+)
+_ANY_PAUSED = PAUSED_TARGETS.exists()  # asked once: in a flood there are many rows, and mostly nothing is paused
 _WAITING = select(func.count()).where(
-    _BRAKED, correlations.c.target == bindparam("at"), correlations.c.id != _OF, correlations.c.failures == 0, _CAN_GO
+    _BRAKED,
+    correlations.c.target == bindparam("at"),
+    correlations.c.id != _OF,
+    correlations.c.failures == 0,
+    or_(~_ANY_PAUSED, ~_LAST_AT_PAUSED),
 )
 _WORSE_WAIT, _AHEAD = _WAITING.where(_WORSE), _WAITING.where(_BEFORE)
 
@@ -73,7 +85,7 @@ def holds(tx: Connection, held: Held, target: str, *, most: int, now: datetime) 
         return None
     ours = held.incident.id if held.incident.episode is None else None
     room = most - creates_since(tx, target, now - WINDOW, but=ours)
-    asks = {"of": held.correlation, "at": target, "asked_since": now - 2 * RECHECK_MAX}
+    asks = {"of": held.correlation, "at": target}
     if room > 0 and int(tx.execute(_WORSE_WAIT, asks).scalar_one()) < room:
         return None
     ahead = int(tx.execute(_AHEAD, asks).scalar_one())

@@ -120,7 +120,7 @@ class Doubt:
 
     @property
     def made_nothing(self) -> bool:
-        """Every try was refused, for certain."""
+        """Every create was refused, for certain, and no record of one is known."""
         return self.known and self.made is None and self.code != WINDOW_OVER and not self.earlier
 
 

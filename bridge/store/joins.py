@@ -44,8 +44,11 @@ def taker_of(
     newest = and_(episodes.c.incident == incidents.c.id, episodes.c.number == correlations.c.episode)
     its = select(correlations.c.id).join(episodes, episodes.c.correlation == correlations.c.id).where(newest)
     driven = exists(its.where(correlations.c.due_at.is_not(None)).correlate(incidents))
-    # The route of a plan may have changed since it took the key, and an incident been opened elsewhere.
-    there = exists(its.where(correlations.c.target == target).correlate(incidents))
+    # The route of a plan may have changed since it took the key, and an incident been opened elsewhere. What is being
+    # made here, or may have been, counts all the same.
+    routed = exists(its.where(correlations.c.target == target).correlate(incidents))
+    unknown = or_(intents.c.outcome.is_(None), intents.c.outcome == "ambiguous")
+    made = exists().where(intents.c.incident == incidents.c.id, intents.c.target == target, unknown)
     # What cannot be told there is better seen in an incident of its own.
     stuck = exists(its.where(correlations.c.waits_for_person).correlate(incidents))
     observed = (correlations.c.status == Status.FIRING.value, correlations.c.last_decision.like("would_create:%"))
@@ -67,7 +70,7 @@ def taker_of(
         .where(
             _these(target, keys),
             incidents.c.id != held.incident.id,
-            there,
+            or_(routed, made),
             many < CORRELATIONS_PER_INCIDENT_MAX,
             ~left,
             ~stuck,

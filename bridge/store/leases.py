@@ -1,5 +1,4 @@
-"""Who changes an incident beside its rounds, by a person's order or for a twin: whether a round is at it, and that none
-that stood still goes on."""
+"""For who changes an incident beside its rounds, by a person's order or for a twin: is a round at it; none goes on."""
 
 from __future__ import annotations
 
@@ -18,5 +17,7 @@ def is_leased(incident: Row[Any], now: datetime) -> bool:
 
 
 def fence_off(tx: Connection, which: ColumnElement[bool]) -> None:
-    """A holder that stood still until its lease had run out finds it lost: it would settle what was true before."""
+    """Whoever holds it finds it lost, also who stood still until the lease had run out: what it would settle was true
+    before.
+    """
     tx.execute(update(incidents).where(which).values(lease_until=None, epoch=incidents.c.epoch + 1))

@@ -23,7 +23,7 @@ class Naming:
 
     def __init__(self, known: Mapping[Pair, CorrelationState]) -> None:
         self._known = known  # by all keys of the batch, former ones too, as they are registered
-        self.states: dict[Pair, CorrelationState] = {}  # by the keys of alerts named so far
+        self.states: dict[Pair, CorrelationState] = {}  # by the keys of alerts named so far, former ones too
 
     def name(self, mapped: MappedAlert, *, tenant: str, source: str, mapping: str) -> CorrelationState:
         pair = (tenant, key_of(mapped.correlation_id))

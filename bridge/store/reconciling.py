@@ -28,6 +28,8 @@ from bridge.typed import decode
 LEASE = timedelta(seconds=240)
 LEASE_SEEN_MAX = 2 * LEASE  # by one that asked for the time just before: a longer one is of a clock since set back
 SWEEP_EVERY = timedelta(hours=1)
+# Less than the overlap of two polls, so that a change which is not heeded at once is listed again when it can be.
+LOOK_AGAIN_AFTER = timedelta(minutes=5)
 
 _RESTORED = select(installation.c.id).where(installation.c.restored_at.is_not(None)).exists()
 _LOOKS_FIRST = select(or_(_RESTORED, strays.known()))  # asked before every create, so it is made once
@@ -252,14 +254,14 @@ def _version(row: Row[Any]) -> str | None:
 
 def _ask_looks(tx: Connection, incident_ids: Sequence[int], now: datetime) -> None:
     """The next round of these incidents reads the record, whatever is due. One that failed waits its time out, and one
-    that waits for a person is tried once an hour: a poll lists a record again for as long as no round has noted it.
+    that waits for a person is not tried at each poll, which lists a record for as long as no round has noted it.
     """
     if not incident_ids:
         return
     newest = and_(correlations.c.id == episodes.c.correlation, correlations.c.episode == episodes.c.number)
     let_go = func.coalesce(correlations.c.last_decision, "") == LET_GO
     asked = incidents.c.look_at
-    turn = or_(~correlations.c.waits_for_person, asked.is_(None), ~asked.between(now - SWEEP_EVERY, now))
+    turn = or_(~correlations.c.waits_for_person, asked.is_(None), ~asked.between(now - LOOK_AGAIN_AFTER, now))
     query = select(correlations.c.id, episodes.c.incident).join(episodes, newest).join(incidents)
     led = query.where(episodes.c.incident.in_(incident_ids), ~let_go, turn).order_by(correlations.c.id)
     rows = tx.execute(led.with_for_update(of=correlations)).all()

@@ -22,7 +22,7 @@ from bridge.errors import BridgeError
 from bridge.log.entries import Action, Entry, append
 from bridge.store import telling
 from bridge.store.columns import Instant
-from bridge.store.leases import is_leased
+from bridge.store.leases import fence_off, is_leased
 from bridge.store.reconciler_tables import strays
 from bridge.store.tables import correlations, episodes, incidents, intents
 from bridge.store.work import doubt_of, encode
@@ -274,7 +274,8 @@ def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime, *,
     given: dict[str, object] = {"sys_id": stray.sys_id, "number": stray.number, "record_state": state}
     given |= {"episode": episode, "seen": None, "look_at": now}
     mine = update(incidents).where(incidents.c.id == twin.incident)
-    tx.execute(mine.values(**given, epoch=incidents.c.epoch + 1))
+    fence_off(tx, incidents.c.id == twin.incident)
+    tx.execute(mine.values(**given))
     wake(tx, twin, now)
     left = {"sys_id": twin.sys_id, "number": twin.number or "", "due_at": now, "version": "", "failures": 0}
     left |= {"sent_until": None, "released": False}  # they were said of the other record

@@ -81,10 +81,12 @@ class Lookout:
         return replace(sight, target=target, table=table, way=self._ways[target.name], reading=reading)
 
     def goes_elsewhere(self, held: Held) -> bool:
-        """Whether the route of a plan leads away from where its create was tried."""
-        if held.alert is None or held.alert.body is None:
+        """Whether the route of a plan leads to another table than the one where its create was tried."""
+        tried = self._targets.get(held.incident.target)
+        if tried is None or held.alert is None or held.alert.body is None:
             return False
-        return self._route(held, self._alerts.of(held)) != held.incident.target
+        target = self._targets.get(self._route(held, self._alerts.of(held)), tried)
+        return (target.instance, target.table) != (tried.instance, tried.table)
 
     def _taker(self, held: Held, speaker: Speaker, route: str) -> Taker | None:
         """Asked only where an episode may be opened, of a mapping that joins."""

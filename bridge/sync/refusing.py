@@ -1,4 +1,4 @@
-"""What keeps a record that was read from being written to."""
+"""What keeps a record from being written to, or from being taken for deleted."""
 
 from __future__ import annotations
 

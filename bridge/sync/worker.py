@@ -221,9 +221,9 @@ class Worker:
                 known=lambda record: self._is_known(target, record, held),
                 installation=self._installation,
             )
-        except Permanent:
+        except (Transient, Permanent):
             if doubt.made_nothing and self._lookout.goes_elsewhere(held):
-                return False  # nothing may be looked up there, and nothing was made there
+                return False  # nothing can be looked up there, and nothing was made there
             raise
         until = window_end(doubt.deadline, target.late_commit)
         if found is not None:

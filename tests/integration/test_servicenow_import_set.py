@@ -101,6 +101,11 @@ ANSWERS: dict[str, tuple[tuple[Step, ...], type[BridgeError], str]] = {
     ),
     "turned away": ((answer(429, b"{}"),), Transient, "rate_limited"),
     "a record that cannot be read": ((imported(one("inserted")), answer(503, b"{}")), Ambiguous, "unverified"),
+    "a record that may not be read": (
+        (imported(one("inserted")), answer(403, b'{"error": {"message": "Insufficient rights"}}')),
+        Ambiguous,
+        "unverified",
+    ),
     "a record that is not there": (
         (imported(one("inserted")), answer(404, b'{"error": {"message": "No Record found"}}')),
         Ambiguous,

@@ -11,7 +11,7 @@ from crashing import Crash, at, die
 from intake_world import library_of, rows
 from sync_world import OBSERVE, PROBE, World, itsm
 from test_sync_join import JOIN
-from ways_world import KEY, SIR_CLOSE, aim, unique
+from ways_world import KEY, SIR_CLOSE, aim, staged, unique
 
 from bridge.servicenow.table import TableApi
 from bridge.settings import Target
@@ -345,9 +345,8 @@ def test_what_waits_at_a_paused_target_keeps_nobody_waiting_where_it_was_to_be_o
 
 
 def test_what_was_refused_where_nothing_may_be_read_is_made_where_the_route_leads_by_now(world: World) -> None:
-    routed(world)
-    world.fail(FaultKind.ACL, "POST")
-    world.fail(FaultKind.ACL, "GET", times=None)
+    routed(world, itsm(), major(table="sn_si_incident", close=SIR_CLOSE))
+    world.fail(FaultKind.ACL, times=None)
     world.fire(level="low")
     world.idle()
     world.ask_sync()
@@ -355,8 +354,9 @@ def test_what_was_refused_where_nothing_may_be_read_is_made_where_the_route_lead
     assert world.row().waits_for_person  # its look-up was refused as well
     world.fire(level="critical")
     world.ask_sync()
-    world.idle()
-    assert incidents_of(world) == [("major", "open")]
+    with at("intent:committed", die), pytest.raises(Crash):
+        world.idle()
+    assert [row.target for row in rows(world.store, intents)] == ["itsm", "major"]
 
 
 def test_what_waits_for_its_room_and_for_a_paused_target_holds_no_lesser_problem_up(world: World) -> None:
@@ -390,3 +390,42 @@ def test_what_a_person_lets_go_while_its_round_is_told_to_wait_goes(anywhere: Wo
     anywhere.wake()
     anywhere.idle()
     assert (freed, len(anywhere.records())) == ([1], 1)
+
+
+def test_what_an_import_made_is_never_made_elsewhere_though_it_may_not_be_read(world: World) -> None:
+    aim(world, staged())
+    routed(world, staged(), major(table="sn_si_incident", close=SIR_CLOSE))
+    world.fail(FaultKind.ACL, "GET", path="/table/incident/", times=None)  # what it made is not shown
+    world.fire(level="low")
+    world.idle()
+    world.fail(FaultKind.ACL, "GET", times=None)
+    world.fire(level="critical")
+    world.ask_sync()
+    world.idle()
+    assert incidents_of(world) == [("itsm", "planned")]
+    assert len(world.records()) == 1
+
+
+def test_what_was_refused_stays_where_it_may_not_be_looked_up_while_the_route_leads_to_the_same_table(
+    world: World,
+) -> None:
+    routed(world)
+    world.fail(FaultKind.ACL, "POST")
+    world.fail(FaultKind.ACL, "GET", times=None)
+    world.fire(level="low")
+    world.idle()
+    world.fire(level="critical")
+    world.ask_sync()
+    world.idle()
+    assert (incidents_of(world), world.row().waits_for_person) == ([("itsm", "planned")], True)
+
+
+def test_what_is_being_made_takes_in_what_comes_meanwhile_though_its_next_alert_is_for_elsewhere(world: World) -> None:
+    routed(world, mapping=JOINED)
+    world.fail(FaultKind.DROPPED, "POST")
+    world.fire("r1", level="low", host="web-1")
+    world.idle()  # it may have been made
+    world.fire("r1", level="critical", host="web-1")
+    world.fire("r2", level="low", host="web-1")
+    world.idle()
+    assert world.row("r2").last_decision == "nothing: waits_to_join"
