@@ -31,10 +31,11 @@ _FAILED = (
     .limit(HASTENED_MAX)
     .with_for_update()
 )
-_THEIRS = select(incidents.c.id).where(incidents.c.target.in_(_TARGETS))
+# A value, not a list of ids: SQLite would look each incident of these targets up among the few additions that wait.
+_ITS_TARGET = select(incidents.c.target).where(incidents.c.id == additions.c.incident).scalar_subquery()
 _FAILED_ADDITIONS = (
     select(additions.c.incident, additions.c.kind)
-    .where(additions.c.outcome_code.in_(_CODES), additions.c.due_at > _NOW, additions.c.incident.in_(_THEIRS))
+    .where(additions.c.outcome_code.in_(_CODES), additions.c.due_at > _NOW, _ITS_TARGET.in_(_TARGETS))
     .order_by(additions.c.incident, additions.c.kind)
     .limit(HASTENED_MAX)
     .with_for_update(of=additions)

@@ -11,6 +11,7 @@ from sqlalchemy import event, text, update
 
 from bridge.store import due, intake
 from bridge.store.engine import Store
+from bridge.store.hasten import hasten
 from bridge.store.tables import correlations, incidents
 from bridge.store.work import claim
 
@@ -105,6 +106,18 @@ def test_the_next_claim_is_one_statement_that_reads_ranges_of_the_index(
     assert "SCAN due" not in plan
     assert "SCAN incidents" not in plan
     assert "Seq Scan" not in plan
+
+
+def test_what_waits_out_a_failure_is_found_without_a_look_at_every_incident(waiting: Store) -> None:
+    seen: list[tuple[str, Any]] = []
+    with waiting.transaction() as tx:
+        now = waiting.now(tx)
+        event.listen(tx, "before_cursor_execute", lambda *call: seen.append((call[2], call[3])))
+        hasten(tx, ["unauthenticated"], ["itsm"], now)
+        explain = "EXPLAIN QUERY PLAN" if waiting.is_sqlite else "EXPLAIN"
+        plans = [_lines(tx.exec_driver_sql(f"{explain} {statement}", given)) for statement, given in list(seen)]
+    one_by_one = "CORRELATED SCALAR SUBQUERY" if waiting.is_sqlite else "SubPlan"
+    assert [one_by_one in plan for plan in plans] == [True, True]
 
 
 def _lines(rows: Any) -> str:
