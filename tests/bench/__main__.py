@@ -43,7 +43,7 @@ SUITE: dict[ModuleType, str] = {
     bench_path: "--requests 600",
     bench_cost: "--requests 300 --batches 10",
     bench_failover: "--rounds 1 --away 2.2",
-    bench_memory: "--alerts 8000 --alone 2",
+    bench_memory: "--alerts 4000 --alone 1",
     bench_overload: "--seconds 1",
     bench_peers: "--requests 800 --alerta 100 --rounds 1",
     bench_log: "--requests 700 --pairs 1",
@@ -53,7 +53,7 @@ SUITE: dict[ModuleType, str] = {
     bench_plan: "--alerts 1000",
     bench_verify: "--entries 10000",
     bench_start: "--runs 1",
-    bench_growth: "--correlations 3000 30000 --steps 20 --rounds 1",
+    bench_growth: "--correlations 3000 20000 --steps 20 --rounds 1",
 }
 
 
