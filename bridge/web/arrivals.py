@@ -27,7 +27,7 @@ LINGER_BYTES_MAX = 1 << 16
 # New objects from one search for unreachable cycles to the next. Python's own 700 are reached many times while one
 # delivery of 100 alerts is taken in, for nothing: mapping and storing it make no cycle.
 OBJECTS_BETWEEN_SEARCHES = 10_000
-# glibc gives each thread a heap of its own, and hands little of what they held at their busiest back: a fifth of the
+# glibc gives each thread a heap of its own, and hands little of what they held at their busiest back: a twelfth of the
 # process, with 32 threads and bodies of 100 KB. So one heap for all, for they hold one interpreter's lock anyway, and
 # large pieces apart from it. Numbers of the options as in <malloc.h>.
 MALLOC = {"M_ARENA_MAX": (-8, 1), "M_MMAP_THRESHOLD": (-3, 1 << 16), "M_TRIM_THRESHOLD": (-1, 1 << 17)}

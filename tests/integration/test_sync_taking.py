@@ -74,13 +74,20 @@ def test_what_the_first_look_found_is_known_though_the_answer_of_its_update_was_
     assert world.record()["description"] == "Last level: low"
 
 
-def test_nothing_is_sent_through_a_map_that_would_not_find_the_record(world: World) -> None:
+@pytest.fixture
+def with_another_key(world: World) -> World:
+    """Taken, and not written to: its key is of another incident."""
     aim(world, staged(key_field=KEY))
     ours(world, impact="3", **{KEY: "r1#3"})
     world.clock.advance(hours=1)
     world.fire(level="critical")
     world.pass_time(minutes=5, step=10)
     assert (len(world.records()), world.row().failure) == (1, "another_key")
+    return world
+
+
+def test_nothing_is_sent_through_a_map_that_would_not_find_the_record(with_another_key: World) -> None:
+    world = with_another_key
     world.person(**{KEY: "r1#1"})
     world.ask_sync()
     world.idle()
@@ -150,18 +157,6 @@ def test_another_tools_record_that_a_person_has_ended_is_not_the_one_that_our_lo
     world.fire(level="critical")
     world.pass_time(minutes=20, step=10)
     assert states(world) == ["7", "1"]
-
-
-@pytest.fixture
-def with_another_key(world: World) -> World:
-    """Taken, and not written to: its key is of another incident."""
-    aim(world, staged(key_field=KEY))
-    ours(world, impact="3", **{KEY: "r1#3"})
-    world.clock.advance(hours=1)
-    world.fire(level="critical")
-    world.pass_time(minutes=5, step=10)
-    assert world.row().failure == "another_key"
-    return world
 
 
 def test_that_a_person_ends_a_record_with_another_key_is_noticed(with_another_key: World) -> None:
