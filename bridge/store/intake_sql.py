@@ -10,7 +10,7 @@ server takes to store them. SQLite is given a parameter for each value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
@@ -26,6 +26,8 @@ from bridge.store.tables import alerts, correlation_keys, correlations, deliveri
 
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # in JSON, and not after a backslash that is text
 ROWS_PER_STATEMENT = 250  # SQLite takes 32,766 parameters
+# Of bodies: sqlite3 keeps each statement compiled, for each number of rows, and with it the values it was last given.
+BYTES_PER_STATEMENT = 1 << 17
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
@@ -101,6 +103,7 @@ UNTOUCHED = {
     correlations.c.episode.name: "0",
 }
 BORN = tuple([name for name in STATE[1:] if name not in UNTOUCHED])
+BODY = DELIVERY.index(deliveries.c.body.name)
 KEY = _names(correlation_keys.c.tenant, correlation_keys.c.key, correlation_keys.c.correlation)
 _born, _settled = attrgetter(*BORN), attrgetter(*SETTLED)
 
@@ -130,8 +133,10 @@ def overtaken(tx: Connection, delivery_ids: Sequence[int]) -> set[int]:
 def insert_deliveries(tx: Connection, rows: Sequence[Row]) -> dict[bytes, int]:
     """fingerprint -> id of those that are new; one that another process has just stored is not among them."""
     new = " ON CONFLICT (fingerprint, occurrence) DO NOTHING RETURNING fingerprint, id"
-    result = _insert(tx, deliveries, DELIVERY, rows, new).all()
-    return {bytes(row[0]): row[1] for row in result}
+    found: dict[bytes, int] = {}
+    for chunk in _by_bytes(rows) if _is_sqlite(tx) else [rows]:
+        found |= {bytes(row[0]): row[1] for row in _insert(tx, deliveries, DELIVERY, chunk, new)}
+    return found
 
 
 def stored_alerts(tx: Connection, delivery_ids: Sequence[int]) -> list[Row]:
@@ -315,3 +320,16 @@ def _flat(rows: Iterable[Row]) -> Row:
 
 def _chunks(rows: Sequence[T]) -> Iterable[Sequence[T]]:
     return [rows[start : start + ROWS_PER_STATEMENT] for start in range(0, len(rows), ROWS_PER_STATEMENT)]
+
+
+def _by_bytes(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Deliveries, in pieces: of one body that is larger, or of as many as BYTES_PER_STATEMENT takes."""
+    chunk: list[Row] = []
+    size = 0
+    for row in rows:
+        size += len(row[BODY])
+        if chunk and size > BYTES_PER_STATEMENT:
+            yield chunk
+            chunk, size = [], len(row[BODY])
+        chunk.append(row)
+    yield chunk

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from intake_world import PROBE, alert, body_of, delivery, delivery_of, library_of, rows
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from bridge.library import Library
 from bridge.store.engine import Store
@@ -176,6 +176,23 @@ def test_an_undecodable_delivery_is_kept_whole(store: Store, library: Library) -
     (row,) = rows(store, alerts)
     assert (row.covers_rest, row.position, row.detail is not None) == (True, 0, True)
     assert rows(store, deliveries)[0].body == b'{"a": NaN}'
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_no_statement_that_sqlite_keeps_holds_more_than_a_few_bodies(store: Store, library: Library) -> None:
+    sizes = [60, 60, 1, 200, 60, 60, 60]
+    batch = [delivery(library, alert(rule=f"r{n}", said="x" * size * 1024)) for n, size in enumerate(sizes)]
+    held: list[list[int]] = []
+
+    def listen(_connection: Any, _cursor: Any, statement: str, values: tuple[Any, ...], *_more: Any) -> None:
+        if statement.startswith("INSERT INTO deliveries"):
+            held.append([len(value) // 1024 for value in values if isinstance(value, bytes) and len(value) >= 1024])
+
+    event.listen(store.engine, "before_cursor_execute", listen)
+    take(store, *batch)
+    event.remove(store.engine, "before_cursor_execute", listen)
+    assert held == [[60, 60, 1], [200], [60, 60], [60]]
+    assert [row.body for row in rows(store, deliveries)] == [one.body for one in batch]
 
 
 def test_the_log_lists_every_alert_of_a_delivery(store: Store, library: Library) -> None:
