@@ -1,6 +1,6 @@
 # Everything happens in $(VENV). Nothing here needs root, and nothing beyond Python 3.11+ and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench bench-growth simulate mutate chaos soak pages lock
+.PHONY: help install demo test check bench simulate mutate chaos soak pages lock
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -29,11 +29,8 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-dev ## speed and memory beside floors and peers, into docs/performance.md (QUICK=1: only told)
+bench: $(VENV)/.installed-dev ## speed, memory and growth beside floors and peers, into docs/performance.md, in an hour (QUICK=1: told only, in two minutes)
 	$(BIN)/python tests/bench
-
-bench-growth: $(VENV)/.installed-dev ## costs in a small store and a large one, into docs/performance.md (ARGS="--correlations 10000 10000000")
-	$(BIN)/python tests/bench/bench_growth.py --write $(or $(ARGS),--correlations 10000 1000000)
 
 simulate: $(VENV)/.installed-dev ## the engine against every fault, by chance (SEEDS=1000 ENGINE=sqlite; SEED=n tells a story)
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) \

@@ -1,7 +1,7 @@
 """`make bench`: every figure beside its floor or peer and its aim, in one table, written to docs/performance.md; and
 what follows of it for larger installations, to docs/scaling.md.
 
-QUICK=1: the same rows of less work, some of it at once, printed only. A benchmark that fails stops no other, but then
+QUICK=1: the same rows of less work, some of them at once, printed only. A benchmark that fails stops no other, but then
 nothing is written.
 """
 
@@ -57,9 +57,7 @@ SUITE: dict[ModuleType, str] = {
 }
 
 
-# Those wait more than they work: for what is away, for commits that are slowed, for a ServiceNow that takes its time.
-AT_ONCE = (bench_failover, bench_overload, bench_sync, bench_storm)
-
+QUICK_AT_ONCE = 3  # more than processors: most of a small run is starts, and waiting
 
 # These have no rounds of their own. What takes minutes (memory over a million alerts, storms) is run once all the same.
 REPEATED = tuple(module.__name__ for module in (bench_path, bench_overload, bench_sync, bench_plan, bench_verify))
@@ -67,13 +65,10 @@ REPEATED = tuple(module.__name__ for module in (bench_path, bench_overload, benc
 
 def main() -> None:
     if os.environ.get("QUICK") == "1":
-        alone = [module for module in SUITE if module not in AT_ONCE]
-        groups = [
-            {module.__name__: SUITE[module] for module in group} for group in (AT_ONCE, *([one] for one in alone))
-        ]
-        suite.run(groups, lambda *_: None)
+        quick = {module.__name__: words for module, words in SUITE.items()}
+        suite.run(quick, lambda *_: None, at_once=QUICK_AT_ONCE)
     else:
-        suite.run([{module.__name__: ""} for module in SUITE], write, repeated=REPEATED)
+        suite.run(dict.fromkeys([module.__name__ for module in SUITE], ""), write, repeated=REPEATED)
 
 
 def write(lines: list[str], rows: list[Row]) -> None:

@@ -1,12 +1,12 @@
 """Whether costs stay flat as the store grows, on both engines: intake, a claim, sealing, health, a start.
 
-    python tests/bench/bench_growth.py [--engine sqlite|postgresql] [--correlations 10000 1000000] [--write]
+    python tests/bench/bench_growth.py [--engine sqlite|postgresql] [--correlations 10000 1000000]
 
 Two stores, a small and a large one, are filled (filled.py) and take turns. What is told is processor time, of ours and
 of the database's process that serves us: it does not depend on what else the machine does. Then every statement of a
 tour is explained in both (toured.py): those that read a large table from end to end, or touch more pages than an
-index's depth explains, are counted, and printed to stderr. Ten million problems take about 17 GB (SQLite) and 24 GB
-(PostgreSQL) while it runs.
+index's depth explains, are counted, and printed to stderr. Ten million problems take about 17 GB (SQLite), and then 24
+(PostgreSQL), of disk while it runs: where so much is not free, its row says so.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import contextlib
 import logging
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -29,13 +30,12 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
-import page
 import requests
 from bench_start import BRIDGE, MAPPED, as_installed, map_many, run, wait_for
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from filled import filled, url_of
 from intake_world import alert, delivery
-from row import Row, at_most, ratio_at_most, table
+from row import Row, at_most, ratio_at_most, show
 from server import free_port, processor_seconds
 from sqlalchemy import update
 from stores import ENGINES
@@ -50,10 +50,10 @@ from bridge.store import backlog, intake, reconciling, work
 from bridge.store.engine import Store
 from bridge.store.prepare import PreparedDelivery
 from bridge.store.tables import correlations
-from bridge.wiring import utc_now
 
 COMMAND = Path(__file__).name
 TIMES_AIM, START_AIM = 1.3, 2
+PROBLEM_BYTES = {"sqlite": 1_700, "postgresql": 2_400}  # of disk, at most, while it is filled
 PAGES_TIMES_MAX, PAGES_MORE = 2, 30  # of a statement in the large store, beside the small one: an index gets deeper
 BATCH = 100  # alerts of a delivery
 STARTS, SCRAPES = 3, 5
@@ -248,10 +248,19 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     try:
         small, large = arguments.correlations
         for engine in arguments.engine:
+            needed, free = PROBLEM_BYTES[engine] * (small + large), shutil.disk_usage(Path(__file__).parent).free
+            if needed > free:
+                yield no_room(f"{ENGINES[engine]}: growth to {large:,} problems", needed, free)
+                continue
             with filled(engine, small) as one, filled(engine, large) as other:
                 yield from growth(ENGINES[engine], Life(one, small), Life(other, large), arguments)
     finally:
         logging.disable(before)
+
+
+def no_room(case: str, needed: int, free: int) -> Row:
+    note = f"it takes {needed / 1e9:,.0f} GB of disk while it runs, and {free / 1e9:,.0f} GB are free"
+    return Row(case=case, command=COMMAND, measured=None, unit="µs", note=note)
 
 
 def growth(engine: str, small: Life, large: Life, arguments: argparse.Namespace) -> Iterator[Row]:
@@ -328,23 +337,11 @@ def statements(engine: str, small: Life, large: Life) -> Iterator[Row]:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__)
     made.add_argument("--engine", choices=ENGINES, nargs="+", default=list(ENGINES))
-    made.add_argument("--correlations", type=int, nargs=2, default=[10_000, 200_000], help="a few and many")
+    made.add_argument("--correlations", type=int, nargs=2, default=[10_000, 10_000_000], help="a few and many")
     made.add_argument("--steps", type=int, default=200, help="of each kind in a round")
     made.add_argument("--rounds", type=int, default=5)
-    made.add_argument("--write", action="store_true", help="into its section of docs/performance.md")
     return made
 
 
-def main() -> None:
-    arguments = parser().parse_args()
-    lines = []
-    for line in table(rows(arguments)):
-        print(line, flush=True)
-        lines.append(line)
-    if arguments.write:
-        page.write(page.PAGE, lines, utc_now().date(), by="make bench-growth")
-        print(f"\nwritten to {page.PAGE}")
-
-
 if __name__ == "__main__":
-    main()
+    show(parser(), rows)

@@ -14,35 +14,34 @@ from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 SCALING = PAGE.with_name("scaling.md")
-BEGIN, END = "<!-- written by `{by}` -->", "<!-- until here -->"
-SUITE = "make bench"
+BEGIN, END = "<!-- written by `make bench` -->", "<!-- until here -->"
 NOT_YET = "**No full run has been made on a quiet machine yet, so there are no figures here.**"
 ROOT = PAGE.parents[1]
 PACKAGES = ("flask", "gunicorn", "sqlalchemy", "psycopg", "msgspec", "cryptography")
 
 
-def write(page: Path, table: Iterable[str], today: date, *, by: str = SUITE) -> None:
-    page.write_text(renewed(page.read_text("utf-8"), [*about(today, by=by), "", *table], by=by), "utf-8")
+def write(page: Path, table: Iterable[str], today: date) -> None:
+    page.write_text(renewed(page.read_text("utf-8"), [*about(today), "", *table]), "utf-8")
 
 
-def renewed(page: str, lines: Iterable[str], *, by: str = SUITE) -> str:
-    before, begin, rest = page.partition(BEGIN.format(by=by))
+def renewed(page: str, lines: Iterable[str]) -> str:
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise SystemExit(f"the page has lost the marks {BEGIN.format(by=by)} and {END}")
+        raise SystemExit(f"the page has lost the marks {BEGIN} and {END}")
     return f"{before}{begin}\n" + "".join(f"{line}\n" for line in lines) + f"{END}{after}"
 
 
-def measured(page: str, *, by: str = SUITE) -> str:
+def measured(page: str) -> str:
     """What stands between the marks."""
-    return page.partition(BEGIN.format(by=by))[2].partition(END)[0].strip()
+    return page.partition(BEGIN)[2].partition(END)[0].strip()
 
 
-def about(today: date, *, by: str = SUITE) -> list[str]:
+def about(today: date) -> list[str]:
     """When, on what, and with what. The version of a peer stands in its row."""
     with_what = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return [
-        f"- Date: {today.isoformat()}; by `{by}`; of commit {COMMIT}",
+        f"- Date: {today.isoformat()}; of commit {COMMIT}",
         f"- Machine: {processor()}, {os.cpu_count()} cores, {memory_gib():.0f} GiB, {platform.platform()}, "
         f"databases on {file_system(Path(__file__).resolve())}",
         f"- Versions: Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {postgres_version()}",
