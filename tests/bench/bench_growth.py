@@ -1,12 +1,12 @@
 """Whether costs stay flat as the store grows, on both engines: intake, a claim, sealing, health, a start.
 
-    python tests/bench/bench_growth.py [--engine sqlite|postgresql] [--correlations 10000 1000000]
+    python tests/bench/bench_growth.py [--engine sqlite|postgresql] [--correlations 10000 1000000 10000000]
 
-Two stores, a small and a large one, are filled (filled.py) and take turns. What is told is processor time, of ours and
-of the database's process that serves us: it does not depend on what else the machine does. Then every statement of a
-tour is explained in both (toured.py): those that read a large table from end to end, or touch more pages than an
-index's depth explains, are counted, and printed to stderr. Ten million problems take about 17 GB (SQLite), and then 24
-(PostgreSQL), of disk while it runs: where so much is not free, its row says so.
+A small store and a large one, and then a larger one, are filled (filled.py) and take turns. What is told is processor
+time, of ours and of the database's process that serves us: it does not depend on what else the machine does. Then every
+statement of a tour is explained in both (toured.py): those that read a large table from end to end, or touch more pages
+than an index's depth explains, are counted, and printed to stderr. Ten million problems take about 17 GB (SQLite), and
+then 24 (PostgreSQL), of disk while it runs: where so much is not free, its row says so.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -246,8 +247,8 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # nobody there knows the copies
     try:
-        small, large = arguments.correlations
-        for engine in arguments.engine:
+        small, *larger = arguments.correlations
+        for engine, large in product(arguments.engine, larger):
             needed, free = PROBLEM_BYTES[engine] * (small + large), shutil.disk_usage(Path(__file__).parent).free
             if needed > free:
                 yield no_room(f"{ENGINES[engine]}: growth to {large:,} problems", needed, free)
@@ -337,7 +338,10 @@ def statements(engine: str, small: Life, large: Life) -> Iterator[Row]:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__)
     made.add_argument("--engine", choices=ENGINES, nargs="+", default=list(ENGINES))
-    made.add_argument("--correlations", type=int, nargs=2, default=[10_000, 10_000_000], help="a few and many")
+    sizes = [10_000, 1_000_000, 10_000_000]
+    made.add_argument(
+        "--correlations", type=int, nargs="+", default=sizes, help="a few, and many that are compared with them"
+    )
     made.add_argument("--steps", type=int, default=200, help="of each kind in a round")
     made.add_argument("--rounds", type=int, default=5)
     return made

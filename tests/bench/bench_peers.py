@@ -44,7 +44,7 @@ from stores import store_of
 COMMAND = Path(__file__).name
 PROCESSES = 2
 SQLITE_TIMES_AIM = 15
-ALERTMANAGER_TIMES = 8  # as many go to it, so that its runs are long enough to tell
+ALERTMANAGER_TIMES = 4  # as many go to it, so that its runs are long enough to tell
 # Of alerts: what each kind of load is called.
 KINDS = {
     "unique": "each a problem of its own",
@@ -55,8 +55,10 @@ KINDS = {
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__)
-    made.add_argument("--requests", type=int, default=1_600, help="of each round, kind and server")
-    made.add_argument("--alerta", type=int, default=1_600, help="the same of alerta, which takes longer")
+    made.add_argument("--requests", type=int, default=4_800, help="of each round, kind and server")
+    made.add_argument(
+        "--alerta", type=int, default=1_600, help="the same of alerta, which takes a tenth as many a second"
+    )
     made.add_argument("--rounds", type=int, default=5)
     made.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     return made
