@@ -31,7 +31,7 @@ COMMANDS = {
     "sources": ("bridge.cli.sources:sources", "See which products there are, connect one, and try it."),
     "mapping": ("bridge.cli.mapping:mapping", "Work with mapping files."),
     "targets": ("bridge.cli.targets:targets", "See, pause, resume and release where incidents go."),
-    "alerts": ("bridge.cli.alerts:alerts", "Look at what was received."),
+    "alerts": ("bridge.cli.alerts:alerts", "See what was received, and replay it."),
     "quarantine": ("bridge.cli.quarantine:quarantine", "See and replay alerts that could not be mapped."),
     "incidents": ("bridge.cli.incidents:incidents", "Correlations, their incidents, and why they wait."),
     "log": ("bridge.cli.log:log", "Read the correlation log; erase values."),

@@ -121,9 +121,12 @@ def replay_command(ids: tuple[str, ...], config: Path, *, as_json: bool) -> None
     if as_json:
         show_json(done)
         return
-    click.echo(
-        f"{replayed.mapped} mapped, {replayed.waiting} quarantined, {counted(len(problems), 'problem')} looked at."
-    )
+    if again:
+        click.echo(f"{replayed.mapped} mapped, {replayed.waiting} quarantined.")
+    if problems:
+        click.echo(
+            f"{counted(len(problems), 'problem')} looked at again; `bridge incidents list` shows what comes of it."
+        )
 
 
 def _no_such_alert(tx: Connection, words: str) -> Permanent:

@@ -29,7 +29,9 @@ def db() -> None:
 @db.command("upgrade", epilog=example("bridge db upgrade --config /etc/bridge/bridge.yaml"))
 @config_option
 def upgrade_command(config: Path) -> None:
-    """Bring the schema up to this version; make the database if there is none.
+    """Bring the schema up to this version.
+
+    Makes the database if there is none.
 
     `bridge serve` does it too, when it starts. Doing it twice, or from two places at once, is harmless.
     """

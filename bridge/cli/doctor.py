@@ -179,15 +179,17 @@ def _permitted(instance: Instance) -> None:
 
     if instance.environment is Environment.TEST:
         return
-    question = f"{instance.name} ({instance.url}) is a production instance. Type its name to let the probe write to it"
+    question = (
+        f"{instance.name} ({instance.url}) counts as a production instance. Type its name to let the probe write to it"
+    )
     try:
         typed = click.prompt(question, default="", show_default=False, err=True)
     except click.Abort as error:
         if sys.stdin.isatty():
             raise
-        hint = "run it at a terminal, or say `environment: test` where it is none"
+        hint = "run it at a terminal, or write `environment: test` into bridge.yaml where it is one"
         raise click.UsageError(
-            f"{instance.name} is a production instance, and nobody typed its name: {hint}"
+            f"{instance.name} counts as a production instance, and nobody typed its name: {hint}"
         ) from error
     if typed != instance.name:
         raise click.UsageError(f"nothing was asked of {instance.name}: its name was not typed")

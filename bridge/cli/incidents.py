@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -40,7 +41,7 @@ for command in (strays_command, adopt_command):
 @json_option("An array of objects")
 @limit_option("The newest N.")
 def list_command(config: Path, limit: int, *, as_json: bool) -> None:
-    """The newest correlations, newest first, each with its newest incident."""
+    """Correlations, the newest first, each with its newest incident."""
     from bridge.store.queries import list_correlations
 
     with opened(config) as (settings, store), store.reading() as tx:
@@ -76,7 +77,10 @@ def list_command(config: Path, limit: int, *, as_json: bool) -> None:
 @limit_option("The newest N steps of the story.", STEPS_DEFAULT)
 @click.option("--tenant", metavar="NAME", help="Where several tenants have this correlation ID.")
 def show_command(words: str, config: Path, limit: int, tenant: str | None, *, as_json: bool) -> None:
-    """The whole story of one correlation: what arrived, what was decided, what ServiceNow was told."""
+    """The whole story of one correlation.
+
+    What arrived, what was decided, what ServiceNow was told.
+    """
     from bridge.cli.story import rows_of, step_as_json, steps_of
     from bridge.store.additions import of_incidents
     from bridge.store.log_list import entries_of
@@ -113,7 +117,7 @@ def show_command(words: str, config: Path, limit: int, tenant: str | None, *, as
 @config_option
 @json_option("One object")
 def sync_command(words: tuple[str, ...], config: Path, *, everything: bool, as_json: bool) -> None:
-    """Look again at once: after you have repaired what the failure names.
+    """Look again at once, after a repair.
 
     Nothing is forced: the decision is made as ever, by the `bridge serve` that is running.
     """
@@ -137,8 +141,10 @@ def sync_command(words: tuple[str, ...], config: Path, *, everything: bool, as_j
 @json_option("One object")
 @click.option("--tenant", metavar="NAME", help="Where several tenants have this correlation ID.")
 def split_command(correlation_id: str, config: Path, tenant: str | None, *, as_json: bool) -> None:
-    """Take a correlation out of the incident that it joined: it gets an incident of its own, and joins this one no
-    more. Both incidents say so."""
+    """Take a correlation out of the incident that it joined.
+
+    It gets an incident of its own, and joins this one no more. Both incidents say so.
+    """
     from bridge.store.joins import split
 
     with opened(config) as (_, store), store.transaction() as tx:
@@ -183,7 +189,8 @@ def waits(row: CorrelationRow, now: datetime, failing: Mapping[str, str]) -> str
     if row.last_decision == WAITS_TO_JOIN:
         return f"for the incident that it joins, which is being created; looks again {age(row.due_at, now)}"
     if row.last_decision == BRAKED:
-        return f"for `max_creates_per_hour` of {row.target}, looks again {age(row.due_at, now)}"
+        again = age(row.due_at, now)
+        return f"for `max_creates_per_hour`, looks again {again}: or `bridge targets release {row.target}`"
     if row.due_at <= now and (why := failing.get(row.target or "")):
         return f"due now, while {row.target} is left alone or fails: {why.rstrip('.')}"
     return "due now" if row.due_at <= now else f"looks again {age(row.due_at, now)}"
@@ -202,7 +209,7 @@ def found_by(tx: Connection, words: str) -> list[CorrelationRow]:
 
     found = find_correlations(tx, words)
     if not found:
-        text = f"there is no correlation ID or incident number {words}; `bridge incidents list` shows them"
+        text = f"there is no correlation ID or incident number {shlex.quote(words)}; `bridge incidents list` shows them"
         raise Permanent("no_such_correlation", text)
     return found
 

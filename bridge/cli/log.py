@@ -56,7 +56,9 @@ def show_command(
     *,
     as_json: bool,
 ) -> None:
-    """The newest entries, newest last, each with its number and, once it is sealed, its index in the log.
+    """The newest entries, newest last.
+
+    Each with its number and, once it is sealed, its index in the log.
 
     That the log was read is an entry of the log itself.
     """

@@ -44,7 +44,9 @@ BAR_SAYS = "█ applied  ▓ observed  ▒ suppressed, dropped, discarded  ░ h
 @since_option
 @until_option
 def audit_command(config: Path, day: str | None, since: Moment, until: Moment, *, as_json: bool) -> None:
-    """Has every alert an end, every incident its alerts, every problem its incident? Does the log say what the store
+    """Hold log, store and incidents against each other.
+
+    Has every alert an end, every incident its alerts, every problem its incident? Does the log say what the store
     holds? Without --day or --since: of the last 24 hours.
 
     Reads only, in short transactions, beside a bridge that runs.

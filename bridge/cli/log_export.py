@@ -70,8 +70,10 @@ def export_command(
     *,
     replace: bool,
 ) -> None:
-    """The log up to its newest checkpoint, or what the filters let through of it, each entry with the proof that it is
-    in the log. `bridge log verify` checks it offline, with the public key alone.
+    """The log up to its newest checkpoint, with proofs.
+
+    Or what the filters let through of it, each entry with the proof that it is in the log. `bridge log verify` checks
+    it offline, with the public key alone.
 
     That the log was exported, by whom, and the file's SHA-256 is an entry of the log itself, committed before the file
     is there. A filter is held against every entry from --since on, some 100,000 a second.

@@ -35,7 +35,9 @@ ID_MAX = 2**63 - 1
 @json_option("An export of this one entry, as `bridge log verify` takes it")
 @from_option
 def prove_command(entry: int, config: Path, earlier: Path | None, *, as_json: bool) -> None:
-    """Prove that an entry, by its number in `bridge log show`, is in the log of the newest checkpoint.
+    """Prove that an entry is in the log of the newest checkpoint.
+
+    The entry is named by its number in `bridge log show`.
 
     That it was read is an entry of the log itself.
     """

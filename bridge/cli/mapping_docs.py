@@ -17,7 +17,9 @@ from bridge.cli.options import example
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Where files go.")
 @optional_config
 def docs(names: tuple[str, ...], output: Path | None, config: Path | None) -> None:
-    """Write a Markdown page about each mapping, with a picture of its routes.
+    """Write a page about each mapping, with a picture.
+
+    In Markdown; the picture is of its routes.
 
     With --output, NAME.md and NAME.svg are written there, over older ones; without, the pages are printed.
     """

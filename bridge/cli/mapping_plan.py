@@ -40,9 +40,10 @@ VALUE_CHARACTERS_MAX = 160  # of a field in the text; --json has all of it
 def plan_command(
     names: tuple[str, ...], last: int | None, since: timedelta | None, config: Path, limit: int, *, as_json: bool
 ) -> None:
-    """Replay received alerts through the published mapping and the edited one on disk, and tell what differs: what
-    would be created, updated and dropped, fields, and correlation IDs that would change. Mappings of all sources, or
-    those named.
+    """What an edited mapping would change, on alerts received.
+
+    Replays them through the published mapping and the one on disk, and tells what differs: what would be created,
+    updated and dropped, fields, and correlation IDs. Mappings of all sources, or those named.
 
     Nothing is written, and ServiceNow is not asked: people count as staying away, and both begin without incidents.
 

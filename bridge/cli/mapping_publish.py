@@ -40,7 +40,9 @@ note_option = click.option("--note", required=True, metavar="TEXT", help="Why; i
 def publish_command(
     names: tuple[str, ...], author: str | None, note: str, config: Path, *, release: bool, as_json: bool
 ) -> None:
-    """Put mappings into use as they are on disk; those of all sources and all published ones, or those named.
+    """Put mappings into use as they are on disk.
+
+    Those of all sources and all published ones, or those named.
 
     All are compiled and their tests run first; with a mistake in one, none is published. A published mapping whose file
     is gone, and which no source names, is removed. A bridge that is running takes the change within a second.

@@ -27,7 +27,10 @@ DISK = "disk"
 @json_option("An array of objects")
 @limit_option("The newest N.")
 def revisions_command(name: str, config: Path, limit: int, *, as_json: bool) -> None:
-    """What was in use of a mapping, newest first: since when, by whom, and why."""
+    """What was in use of a mapping, since when, and why.
+
+    The newest first, and by whom it was put into use.
+    """
     from bridge.library import REVISION_DIGITS
     from bridge.store.queries import ROWS_MAX
     from bridge.store.revisions import history
@@ -73,8 +76,10 @@ def revisions_command(name: str, config: Path, limit: int, *, as_json: bool) -> 
 @config_option
 @json_option("One object")
 def diff_command(name: str, revisions: tuple[str, ...], config: Path, *, as_json: bool) -> None:
-    """How the files of a mapping differ, its includes among them: what is published from what is on disk; a revision
-    from what is on disk; or one revision from another.
+    """How the files of a mapping differ.
+
+    Its includes among them: what is published from what is on disk; a revision from what is on disk; or one revision
+    from another.
     """
     if len(revisions) > 2:
         raise click.UsageError("two revisions can be compared, not more")

@@ -34,7 +34,9 @@ SHOWN = ("place", "step", "key", "expected", "got", "why")  # of a finding, as J
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write JUnit XML to this file as well.")
 @click.option("--update", is_flag=True, help="Rewrite expectations that fail to what was got.")
 def test(names: tuple[str, ...], config: Path | None, *, as_json: bool, junit: Path | None, update: bool) -> None:
-    """Run the tests that stand in mappings; all of them, or those named.
+    """Run the tests that stand in mappings.
+
+    Of all mappings, or of those named.
 
     Needs no bridge.yaml: without one, the folder ./mappings and the targets `sir` and `itsm` are taken.
 

@@ -120,7 +120,9 @@ def alert_key(text: str) -> AlertId:
 
     key = alert_id_of(text)
     if key is None:
-        raise click.BadParameter(f"{text} is not the ID of an alert, as in `bridge quarantine list`", param_hint="ID")
+        raise click.BadParameter(
+            f"{text} is not the ID of an alert, as 12-0 is; `bridge alerts list` shows them", param_hint="ID"
+        )
     return key
 
 

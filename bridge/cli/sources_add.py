@@ -51,7 +51,9 @@ def add(
     wait: bool,
     as_json: bool,
 ) -> None:
-    """Connect a product: write its source into bridge.yaml, and say what to do in the product's console.
+    """Connect a product.
+
+    Writes its source into bridge.yaml, and says what to do in the product's console.
 
     A fresh secret goes to var/NAME.secret, which only you can read; where the product makes the secret, that file is
     empty and yours to fill. Of bridge.yaml every line stays as it is. A bridge that runs takes the source by itself.

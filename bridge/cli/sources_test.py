@@ -33,7 +33,9 @@ FORM = "application/x-www-form-urlencoded"
 @config_option
 @json_option("One object")
 def test(name: str, url: str, config: Path, *, yes: bool, as_json: bool) -> None:
-    """Post the first sample of a source's mapping to the bridge that runs, signed as the source's sender would sign.
+    """Post a sample to the bridge that runs.
+
+    The first of the source's mapping, signed as the source's sender would sign.
 
     It is an alert like any other: where the target is in mode write, an incident is opened. Content that was posted
     within ten minutes is a duplicate, and changes nothing.

@@ -25,12 +25,15 @@ def targets() -> None:
 @json_option("An array of objects")
 @limit_option("The first N.")
 def list_command(config: Path, limit: int, *, as_json: bool) -> None:
-    """The targets of bridge.yaml, what they may do, and what waits for them."""
+    """Targets: what they may do, and what waits for them."""
     from bridge.store.queries import target_state
 
     with opened(config) as (settings, store), store.reading() as tx:
         now = store.now(tx)
-        found = [(target, target_state(tx, target.name, now=now)) for target in list(settings.targets.values())[:limit]]
+        found = [
+            (one, target_state(tx, one.name, instance=one.instance, table=one.table, now=now))
+            for one in list(settings.targets.values())[:limit]
+        ]
     if as_json:
         show_json(
             [
@@ -47,7 +50,7 @@ def list_command(config: Path, limit: int, *, as_json: bool) -> None:
             ]
         )
         return
-    columns = ("TARGET", "INSTANCE", "TABLE", "TENANT", "MODE", "STATE", "OPEN", "DUE", "FOR A PERSON")
+    columns = ("TARGET", "INSTANCE", "TABLE", "TENANT", "MODE", "STATE", "OPEN", "DUE", "HELD", "FOR A PERSON")
     rows = [
         (
             target.name,
@@ -58,6 +61,7 @@ def list_command(config: Path, limit: int, *, as_json: bool) -> None:
             f"paused {age(state.paused_at, now)} by {state.paused_by}" if state.paused_at else "running",
             state.open_incidents,
             state.due,
+            state.held,
             state.waiting_for_person,
         )
         for target, state in found
@@ -103,8 +107,10 @@ def resume_command(names: tuple[str, ...], config: Path) -> None:
 @config_option
 @json_option("An array of objects")
 def release_command(names: tuple[str, ...], config: Path, *, as_json: bool) -> None:
-    """Let go what the brakes of targets hold now: creates above `max_creates_per_hour`, the worst first, and closes of
-    twins above five an hour. What comes later is held as ever.
+    """Let go what the brakes of targets hold now.
+
+    Creates above `max_creates_per_hour`, the worst first, and closes of twins above five an hour. What comes later is
+    held as ever.
     """
     from bridge.store.brake import release
 

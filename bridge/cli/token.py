@@ -69,7 +69,10 @@ def create_command(name: str, role: str, days: int, config: Path) -> None:
 @json_option("An array of objects")
 @limit_option("The newest N.")
 def list_command(config: Path, limit: int, *, as_json: bool) -> None:
-    """All tokens, those too that can no longer be used, and when each was last signed in with."""
+    """All tokens, and when each was last signed in with.
+
+    Those too that can no longer be used.
+    """
     from bridge.store.tokens import listed
 
     with opened(config) as (_, store), store.reading() as tx:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from bridge.doctor.cause_rows import Row, Seen, always, row
+from bridge.settings.instance import is_loopback
 
 SERVICENOW_HOST = ".service-now.com"
 LOGIN = re.compile(rb"<input[^>]{0,200}type=[\"']?password|saml|single sign|log ?in|sign ?in", re.IGNORECASE)
@@ -40,13 +41,19 @@ REACH: tuple[Row, ...] = (
     # --- the connection
     row(
         "connect_refused",
-        always,
+        lambda seen: is_loopback(seen.host),
+        "Nothing listens at this port of this machine.",
+        "Start what is meant to listen there; for the simulator, `bridge simulator --port PORT`.",
+    ),
+    row(
+        "connect_refused",
+        lambda seen: not is_loopback(seen.host),
         "Nothing listens at this host and port.",
         "Correct `url`: an instance listens on 443, and its url names no port.",
     ),
     row(
         "connect_failed connect_timed_out connect_refused",
-        always,
+        lambda seen: not is_loopback(seen.host),
         "A firewall between here and {host} does not let this machine through.",
         "Ask for outgoing TCP to {host}; where a proxy is the only way out, set the instance's transport.proxy.",
     ),

@@ -112,6 +112,12 @@ def waiting(tx: Connection) -> list[Waiting]:
     ]
 
 
+def held_at(tx: Connection, target: str, *, instance: str, table: str) -> int:
+    """What `release` would let go."""
+    problems = select(func.count()).where(_waits(target))
+    return int(tx.execute(problems).scalar_one()) + strays.held_at(tx, instance, table)
+
+
 def release(tx: Connection, target: str, *, instance: str, table: str, actor: str, now: datetime) -> tuple[int, int]:
     """(problems that waited for their create, twins that waited for their close): all are let go, the worst first."""
     held = select(correlations.c.id).where(_waits(target)).order_by(correlations.c.id)

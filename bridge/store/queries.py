@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, 
 from bridge.alert import Outcome, Severity, key_of
 from bridge.correlation.identity import identify
 from bridge.errors import Unmappable
+from bridge.store import brake
 from bridge.store.due import is_due, target_of
 from bridge.store.held import GONE, Part
 from bridge.store.rows import (
@@ -221,7 +222,7 @@ def intents_of(tx: Connection, incident_rows: Sequence[int], *, limit: int) -> l
     ]
 
 
-def target_state(tx: Connection, name: str, *, now: datetime) -> TargetState:
+def target_state(tx: Connection, name: str, *, instance: str, table: str, now: datetime) -> TargetState:
     """The state of one target; one that was never paused and has no incidents too."""
     paused = tx.execute(select(target_states).where(target_states.c.name == name)).one_or_none()
     open_incidents = select(func.count()).where(incidents.c.target == name, incidents.c.state == "open")
@@ -233,6 +234,7 @@ def target_state(tx: Connection, name: str, *, now: datetime) -> TargetState:
         paused_by=paused.paused_by if paused else None,
         open_incidents=tx.execute(open_incidents).scalar_one(),
         due=tx.execute(due).scalar_one(),
+        held=brake.held_at(tx, name, instance=instance, table=table),
         waiting_for_person=tx.execute(person).scalar_one(),
     )
 

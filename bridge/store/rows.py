@@ -125,6 +125,7 @@ class TargetState:
     paused_by: str | None
     open_incidents: int
     due: int  # correlations that are due now, as the metric counts them
+    held: int  # by its brakes: problems that wait for their create, and twins for their close
     waiting_for_person: int
 
 

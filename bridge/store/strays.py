@@ -197,6 +197,11 @@ def any_held(tx: Connection, instance: str) -> bool:
     return tx.execute(held.limit(1)).first() is not None
 
 
+def held_at(tx: Connection, instance: str, table: str) -> int:
+    twins = select(func.count()).where(*_held(instance, table))
+    return int(tx.execute(twins).scalar_one())
+
+
 def later(tx: Connection, stray: Stray, due_at: datetime, *, failed: bool = False) -> None:
     failures = stray.failures + 1 if failed else 0
     tx.execute(update(strays).where(strays.c.id == stray.id).values(due_at=due_at, failures=failures))
@@ -286,8 +291,8 @@ def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime, *,
 
 def release(tx: Connection, instance: str, table: str, now: datetime) -> int:
     """Let the twins that are held be closed. How many."""
-    held = strays.c.instance == instance, strays.c.table == table, strays.c.outcome == Outcome.HELD.value
-    return tx.execute(update(strays).where(*held).values(outcome=None, released=True, due_at=now)).rowcount
+    freed = update(strays).where(*_held(instance, table)).values(outcome=None, released=True, due_at=now)
+    return tx.execute(freed).rowcount
 
 
 def known() -> ColumnElement[bool]:
@@ -355,3 +360,7 @@ def _entry(
         about |= {"tenant": twin.tenant, "target": twin.target, "mapping": twin.mapping}
         about |= {"correlation": twin.correlation, "incident": twin.incident}
     return Entry(at=now, action=action, actor="sync", correlation_id=stray.correlation_id, **about, **more)
+
+
+def _held(instance: str, table: str) -> tuple[ColumnElement[bool], ...]:
+    return strays.c.instance == instance, strays.c.table == table, strays.c.outcome == Outcome.HELD.value

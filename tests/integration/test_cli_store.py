@@ -419,7 +419,7 @@ def test_an_alert_that_was_dropped_is_mapped_again_by_the_mapping_in_use(bridge_
     (one,) = bridge_.json("alerts", "list")
     assert one["outcome"] == "dropped"
     mapping.write_text(kept.replace("kind: unwanted", "kind: nothing"))
-    assert bridge_.run("alerts", "replay", one["id"]) == "1 mapped, 0 quarantined, 0 problems looked at.\n"
+    assert bridge_.run("alerts", "replay", one["id"]) == "1 mapped, 0 quarantined.\n"
     assert [row["outcome"] for row in bridge_.json("alerts", "list")] == ["accepted"]
     (entry,) = bridge_.json("log", "show", "--action", "quarantined")
     assert (entry["actor"], entry["reason"], entry["delivery"]) == ("cli:robin", "brought_back", 1)
@@ -443,8 +443,11 @@ def test_a_target_lets_go_what_its_brake_holds(bridge_: Bridge) -> None:
     bridge_.take(alert("r1"))
     assert bridge_.run("targets", "release", "itsm") == "itsm: nothing was held\n"
     bridge_.change(last_decision="nothing: brake", target="itsm")
+    assert bridge_.json("targets", "list")[0]["held"] == 1
+    assert "`bridge targets release itsm`" in bridge_.json("incidents", "list")[0]["waits"]
     assert bridge_.run("targets", "release", "itsm") == "itsm: 1 problem and 0 twins are let go\n"
     assert bridge_.json("targets", "release", "itsm") == [{"name": "itsm", "problems": 0, "twins": 0}]
+    assert bridge_.json("targets", "list")[0]["held"] == 0
 
 
 def test_a_resumed_target_runs(bridge_: Bridge) -> None:

@@ -156,7 +156,7 @@ def test_without_threat_intelligence_the_observables_are_what_goes_missing(
 
 def test_an_instance_that_is_down_takes_no_connection(prod: Patient, servicenow: SimulatorServer) -> None:
     servicenow.down()
-    assert first_cause(prod.wrong()) == "Nothing listens at this host and port."
+    assert first_cause(prod.wrong()) == "Nothing listens at this port of this machine."
 
 
 def test_a_name_that_is_none_cannot_be_resolved(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def test_where_nobody_can_type_its_name_that_is_said(
     patient.is_at(servicenow.url, environment="production")
     monkeypatch.setattr("sys.stdin", io.StringIO())
     patient.doctor("--write-probe", status=2)
-    assert ("say `environment: test`" in patient.error, servicenow.simulator.calls) == (True, [])
+    assert ("write `environment: test`" in patient.error, servicenow.simulator.calls) == (True, [])
 
 
 def test_a_refused_write_names_the_role(prod: Patient, servicenow: SimulatorServer) -> None:
