@@ -19,6 +19,15 @@ def test_a_storm_is_one_incident_for_each_problem_and_at_most_three_calls_for_ea
     assert max(calls.values()) <= CALLS_MAX
 
 
+def test_a_problem_that_grows_worse_in_a_storm_takes_a_read_and_a_write_more_for_each_step(world: World) -> None:
+    for level in ("low", "medium", "high", "critical"):
+        for _ in range(3):
+            take_in(world, [alert(f"storm {number}", level=level) for number in range(10)])
+            for _ in rounds(world):
+                pass
+    assert set(calls_of(world).values()) == {1 + 3 * 2}
+
+
 def test_a_storm_at_one_source_does_not_keep_anothers_first_incident_waiting(anywhere: World) -> None:
     anywhere.aim(itsm(max_creates_per_hour=1_000))
     take_in(anywhere, [alert(f"storm {number}") for number in range(60)])
