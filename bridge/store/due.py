@@ -26,14 +26,15 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
+    or_,
     select,
     true,
 )
 
 from bridge.alert import Status
 from bridge.store.columns import EPOCH, Instant
-from bridge.store.held import LEASE_SEEN_MAX
-from bridge.store.tables import correlations, episodes, incidents, is_new
+from bridge.store.held import LEASE_SEEN_MAX, UNSETTLED
+from bridge.store.tables import correlations, episodes, incidents, intents, is_new
 
 # (an episode is open, the newest alert's status), in the order of claims.
 ORDER: tuple[tuple[bool, Status], ...] = (
@@ -47,6 +48,8 @@ OUTDATED = bindparam("outdated", type_=Instant())
 LONG_AGO = literal(EPOCH, Instant())
 AFTER = bindparam("after", type_=Text())
 PAUSED: BindParameter[list[str]] = bindparam("paused", expanding=True)
+# Whether it was applied is not known, or is settled by nobody yet: the next holder looks it up.
+IN_DOUBT = or_(intents.c.outcome.is_(None), intents.c.outcome == "ambiguous", intents.c.outcome_code == UNSETTLED)
 
 
 def first_due(tx: Connection, now: datetime, paused: Collection[str], *, after: str) -> Row[Any] | None:

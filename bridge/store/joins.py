@@ -18,6 +18,7 @@ from bridge.correlation.policy import CORRELATIONS_PER_INCIDENT_MAX, Decision, E
 from bridge.correlation.progress import Progress
 from bridge.errors import BridgeError, Permanent, Transient
 from bridge.log.entries import Action, Entry, append
+from bridge.store.due import IN_DOUBT
 from bridge.store.held import GONE, Held, Part
 from bridge.store.leases import fence_off, is_leased
 from bridge.store.settle import fence, release
@@ -47,8 +48,7 @@ def taker_of(
     # The route of a plan may have changed since it took the key, and an incident been opened elsewhere. What is being
     # made here, or may have been, counts all the same.
     routed = exists(its.where(correlations.c.target == target).correlate(incidents))
-    unknown = or_(intents.c.outcome.is_(None), intents.c.outcome == "ambiguous")
-    made = exists().where(intents.c.incident == incidents.c.id, intents.c.target == target, unknown)
+    made = exists().where(intents.c.incident == incidents.c.id, intents.c.target == target, IN_DOUBT)
     # What cannot be told there is better seen in an incident of its own.
     stuck = exists(its.where(correlations.c.waits_for_person).correlate(incidents))
     observed = (correlations.c.status == Status.FIRING.value, correlations.c.last_decision.like("would_create:%"))

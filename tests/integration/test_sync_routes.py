@@ -9,8 +9,9 @@ import msgspec
 import pytest
 from crashing import Crash, at, die
 from intake_world import library_of, rows
+from sqlalchemy import update
 from sync_world import OBSERVE, PROBE, World, itsm
-from test_sync_join import JOIN
+from test_sync_join import JOIN, held_by, parts
 from ways_world import KEY, SIR_CLOSE, aim, staged, unique
 
 from bridge.servicenow.table import TableApi
@@ -342,6 +343,31 @@ def test_what_waits_at_a_paused_target_keeps_nobody_waiting_where_it_was_to_be_o
     world.fire("r2", level="low", host="web-1")
     world.pass_time(minutes=10)
     assert incidents_of(world)[-1] == ("itsm", "open")
+
+
+def test_what_was_made_and_is_settled_by_nobody_yet_takes_in_wherever_its_route_leads_by_now(anywhere: World) -> None:
+    routed(anywhere, mapping=JOINED)
+    anywhere.fire("r1", level="low", host="web-1")
+
+    def its_lease_runs_out() -> None:
+        with anywhere.store.transaction() as tx:
+            tx.execute(update(incidents).values(lease_until=anywhere.store.now(tx)))
+
+    def another_takes_it_over() -> None:
+        its_lease_runs_out()
+        held_by(anywhere, "r1")
+
+    with at("write:answered", another_takes_it_over):
+        anywhere.worker.work()
+    anywhere.fire("r1", level="critical", host="web-1")
+    anywhere.fire("r2", level="low", host="web-1")
+    anywhere.idle()
+    its_lease_runs_out()  # before that one has looked it up
+    anywhere.idle()
+    anywhere.wake()
+    anywhere.idle()
+    assert incidents_of(anywhere) == [("itsm", "open")]
+    assert parts(anywhere) == {"r1": "opened", "r2": "joined"}
 
 
 def test_what_was_refused_where_nothing_may_be_read_is_made_where_the_route_leads_by_now(world: World) -> None:
