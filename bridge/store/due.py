@@ -106,13 +106,18 @@ def _longest_due(which: Callable[[Any], ColumnElement[bool]], *, but_paused: boo
     incident = select(incidents.c.lease_until).join(episodes, incidents.c.id == episodes.c.incident).where(newest)
     # A value, not EXISTS: PostgreSQL would make a join of that, over all incidents.
     leased_until = func.coalesce(incident.where(incidents.c.lease_until <= OUTDATED).scalar_subquery(), LONG_AGO)
-    statement = select(due.c.id).where(which(due.c), due.c.due_at <= NOW, leased_until <= NOW)
+    statement = select(due.c.id).where(which(due.c), due.c.due_at <= NOW)
     if but_paused:
-        # An incident stays where it was opened, wherever its correlation is routed by now. A plan follows the route.
+        # An incident stays where it was opened, wherever its correlation is routed by now. A plan follows the route;
+        # what may have been made of it is looked up all the same where it was tried, for others wait to join it.
         opened_at = incident.with_only_columns(incidents.c.target).where(incidents.c.state != "planned")
+        its_last = incident.join(intents, intents.c.incident == incidents.c.id).order_by(intents.c.id.desc()).limit(1)
+        tried_at = its_last.with_only_columns(case((IN_DOUBT, intents.c.target))).where(incidents.c.state == "planned")
+        is_looked_up = and_(due.c.episode > 0, tried_at.scalar_subquery().not_in(PAUSED))  # the cheap one first
         statement = statement.where(
-            func.coalesce(due.c.target, "").not_in(PAUSED),
+            or_(func.coalesce(due.c.target, "").not_in(PAUSED), is_looked_up),
             func.coalesce(opened_at.scalar_subquery(), "").not_in(PAUSED),
         )
+    first = statement.where(leased_until <= NOW).order_by(due.c.due_at).limit(1)
     # SKIP LOCKED is PostgreSQL's; SQLite, which has one writer, leaves it out.
-    return statement.order_by(due.c.due_at).limit(1).with_for_update(skip_locked=True).scalar_subquery()
+    return first.with_for_update(skip_locked=True).scalar_subquery()

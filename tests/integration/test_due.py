@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from intake_world import alert, delivery, library_of
-from sqlalchemy import event, text, update
+from sqlalchemy import Connection, event, select, text, update
 
 from bridge.store import due, intake
 from bridge.store.engine import Store
 from bridge.store.hasten import hasten
-from bridge.store.tables import correlations, incidents
+from bridge.store.held import UNSETTLED, WINDOW_OVER
+from bridge.store.tables import correlations, episodes, incidents, intents
 from bridge.store.work import claim
 
 # What waits, in the order in which it is claimed, with how long it has been due.
@@ -77,6 +78,40 @@ def test_a_plan_at_a_paused_target_waits_no_longer_once_its_correlation_is_route
         tx.execute(update(incidents).values(target="sir", lease_until=None))
         tx.execute(update(correlations).values(target="itsm"))
     assert claimed(waiting, paused=("sir",)) == "create"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "is_claimed"),
+    [
+        (None, None, True),
+        ("ambiguous", "timeout", True),
+        ("applied", UNSETTLED, True),
+        ("refused", "acl", False),
+        ("not_applied", WINDOW_OVER, False),
+    ],
+    ids=["nothing noted", "ambiguous", "settled by nobody", "refused", "given up"],
+)
+def test_what_may_have_been_made_elsewhere_waits_for_no_paused_target(
+    waiting: Store, outcome: str | None, code: str | None, *, is_claimed: bool
+) -> None:
+    assert claimed(waiting) == "create"
+    with waiting.transaction() as tx:
+        row = tx.execute(incidents.select()).one()
+        tx.execute(update(incidents).values(lease_until=None))
+        tx.execute(update(correlations).values(target="itsm"))
+        intend(tx, row.id, "sir", outcome="ambiguous", outcome_code=None)
+        intend(tx, row.id, "sir", outcome=outcome, outcome_code=code)
+    assert claimed(waiting, paused=("itsm", "sir")) is None
+    assert claimed(waiting, paused=("itsm",)) == ("create" if is_claimed else None)
+
+
+def intend(tx: Connection, incident: int, target: str, **came_of_it: str | None) -> None:
+    """A create of the incident, of which all that matters here is where it was tried and what came of it."""
+    (correlation,) = tx.execute(select(episodes.c.correlation).where(episodes.c.incident == incident)).scalars()
+    now = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+    sent = {"ref": "0", "digest": b"", "fields": b"{}", "read_seq": 1, "settlement": b"{}", "deadline": now}
+    of = {"incident": incident, "correlation": correlation, "epoch": 1, "operation": "create", "reason": "first_alert"}
+    tx.execute(intents.insert().values(**of, **sent, **came_of_it, target=target, started_at=now))
 
 
 def test_nothing_due_is_nothing_to_claim(waiting: Store) -> None:

@@ -345,6 +345,41 @@ def test_what_waits_at_a_paused_target_keeps_nobody_waiting_where_it_was_to_be_o
     assert incidents_of(world)[-1] == ("itsm", "open")
 
 
+@pytest.mark.parametrize("kind", [FaultKind.RESET_AFTER_COMMIT, FaultKind.RESET_BEFORE_COMMIT], ids=str)
+def test_what_may_have_been_made_is_looked_up_though_the_route_leads_to_a_paused_target_by_now(
+    world: World, kind: FaultKind
+) -> None:
+    routed(world, mapping=JOINED)
+    world.fail(kind, "POST")
+    world.fire("r1", level="low", host="web-1")
+    world.idle()
+    pause(world, "major")
+    world.fire("r1", level="critical", host="web-1")
+    world.fire("r2", level="low", host="web-1")
+    world.pass_time(minutes=10, step=30)
+    assert [target for target, state in incidents_of(world) if state == "open"] == ["itsm"]
+    assert len(world.records()) == 1
+    failed = len(world.log("failed"))
+    world.pass_time(hours=2)
+    assert len(world.log("failed")) == failed
+    resume(world, "major")
+    world.idle()
+    assert len(world.records()) == (1 if kind is FaultKind.RESET_AFTER_COMMIT else 2)
+
+
+def test_what_may_have_been_made_where_nothing_is_asked_for_now_is_not_looked_up(world: World) -> None:
+    routed(world)
+    world.fail(FaultKind.RESET_BEFORE_COMMIT, "POST")
+    world.fire(level="low")
+    world.idle()
+    pause(world, "itsm")
+    pause(world, "major")
+    world.fire(level="critical")
+    asked = world.reads()
+    world.pass_time(minutes=30)
+    assert world.reads() == asked
+
+
 def test_what_was_made_and_is_settled_by_nobody_yet_takes_in_wherever_its_route_leads_by_now(anywhere: World) -> None:
     routed(anywhere, mapping=JOINED)
     anywhere.fire("r1", level="low", host="web-1")
