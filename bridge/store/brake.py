@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +17,6 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
-    or_,
     select,
     update,
 )
@@ -25,10 +25,11 @@ from bridge.correlation.policy import BRAKE_RECHECK, Kind, Reason
 from bridge.log.entries import Action, Entry, append
 from bridge.store import strays
 from bridge.store.columns import to_us
+from bridge.store.due import PAUSED
 from bridge.store.held import Held
 from bridge.store.settle import fence
 from bridge.store.tables import correlations, episodes, incidents
-from bridge.store.work import PAUSED_TARGETS, create_counted_at, creates_since
+from bridge.store.work import create_counted_at, creates_since
 
 WINDOW = timedelta(hours=1)
 RECHECK_MAX = timedelta(minutes=5)  # those ahead may be resolved, or the limit raised
@@ -45,23 +46,22 @@ _OF: BindParameter[int] = bindparam("of")
 _MINE = select(correlations.c.severity).where(correlations.c.id == _OF).scalar_subquery()
 _WORSE = correlations.c.severity > _MINE
 _BEFORE = _WORSE | ((correlations.c.severity == _MINE) & (correlations.c.id < _OF))
-# What cannot be claimed goes before nobody: its last incident is at a paused target.
+# What cannot be claimed goes before nobody: its last incident is at a target where nothing is sent now.
 _ITS = and_(episodes.c.correlation == correlations.c.id, episodes.c.number == correlations.c.episode)
 _LAST_AT_PAUSED = (
     select(incidents.c.id)
     .join(episodes, episodes.c.incident == incidents.c.id)
-    .where(_ITS, incidents.c.state != "planned", incidents.c.target.in_(PAUSED_TARGETS))
+    .where(_ITS, incidents.c.state != "planned", incidents.c.target.in_(PAUSED))
     .exists()
 )
-_ANY_PAUSED = PAUSED_TARGETS.exists()  # asked once: in a flood there are many rows, and mostly nothing is paused
 _WAITING = select(func.count()).where(
     _BRAKED,
     correlations.c.target == bindparam("at"),
     correlations.c.id != _OF,
     correlations.c.failures == 0,
-    or_(~_ANY_PAUSED, ~_LAST_AT_PAUSED),
 )
-_WORSE_WAIT, _AHEAD = _WAITING.where(_WORSE), _WAITING.where(_BEFORE)
+_WORSE_WAIT, _AHEAD = _WAITING.where(_WORSE), _WAITING.where(_BEFORE)  # in a flood many rows, and mostly none is paused
+_WORSE_BUT_PAUSED, _AHEAD_BUT_PAUSED = _WORSE_WAIT.where(~_LAST_AT_PAUSED), _AHEAD.where(~_LAST_AT_PAUSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,21 +74,24 @@ class Waiting:
     problems: int
 
 
-def holds(tx: Connection, held: Held, target: str, *, most: int, now: datetime) -> datetime | None:
+def holds(
+    tx: Connection, held: Held, target: str, *, most: int, now: datetime, paused: Collection[str]
+) -> datetime | None:
     """Until when this create must wait, to be asked again: the hour's creates are made, or what is left of them is for
     worse problems. None: it may go.
 
     Each is asked about when its turn may have come, and no two at the same moment: a flood that asked all the time
-    would keep closes and updates waiting.
+    would keep closes and updates waiting. `paused`: as claims leave it out.
     """
     if held.last_decision == RELEASED:
         return None
     ours = held.incident.id if held.incident.episode is None else None
     room = most - creates_since(tx, target, now - WINDOW, but=ours)
-    asks = {"of": held.correlation, "at": target}
-    if room > 0 and int(tx.execute(_WORSE_WAIT, asks).scalar_one()) < room:
+    asks = {"of": held.correlation, "at": target} | ({"paused": list(paused)} if paused else {})
+    worse_wait, before = (_WORSE_BUT_PAUSED, _AHEAD_BUT_PAUSED) if paused else (_WORSE_WAIT, _AHEAD)
+    if room > 0 and int(tx.execute(worse_wait, asks).scalar_one()) < room:
         return None
-    ahead = int(tx.execute(_AHEAD, asks).scalar_one())
+    ahead = int(tx.execute(before, asks).scalar_one())
     counted_at = create_counted_at(tx, target, now - WINDOW, but=ours, after=ahead)
     until = now + RECHECK_MAX if counted_at is None else min(counted_at + WINDOW, now + RECHECK_MAX)
     return max(until, now + BRAKE_RECHECK if room > 0 else now) + ahead * APART

@@ -349,12 +349,14 @@ class Worker:
         deadline = self._deadline()
         with self._store.transaction("intent") as tx:
             now = self._store.now(tx)
-            if sight.target.name in work.paused_targets(tx):  # since the claim, or the route has moved there
+            paused = work.paused_targets(tx)
+            if sight.target.name in paused:  # since the claim, or the route has moved there
                 raise orders.Paused(sight.target.name)
             if decision.kind is Kind.CREATE:
                 most = sight.target.max_creates_per_hour
                 free = held.mapping == OWN_MAPPING  # what tells of the brake is not held by it
-                until = None if free else brake.holds(tx, held, sight.target.name, most=most, now=now)
+                paused |= self._held()  # as at the claim
+                until = None if free else brake.holds(tx, held, sight.target.name, most=most, now=now, paused=paused)
                 if until is not None:
                     return until
                 if held.incident.episode is not None:

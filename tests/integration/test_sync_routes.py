@@ -420,7 +420,10 @@ def test_what_was_refused_where_nothing_may_be_read_is_made_where_the_route_lead
     assert [row.target for row in rows(world.store, intents)] == ["itsm", "major"]
 
 
-def test_what_waits_for_its_room_and_for_a_paused_target_holds_no_lesser_problem_up(world: World) -> None:
+@pytest.mark.parametrize("by_a_person", [True, False], ids=["paused", "left alone"])
+def test_what_waits_for_its_room_and_for_a_paused_target_holds_no_lesser_problem_up(
+    world: World, *, by_a_person: bool
+) -> None:
     low_stays = PROBE.replace("  - {to: itsm", "  - {when: {.level: low}, to: itsm}\n  - {to: major", 1)
     routed(world, itsm(), major(max_creates_per_hour=1), mapping=low_stays)
     world.fire("r1", level="low")
@@ -433,7 +436,10 @@ def test_what_waits_for_its_room_and_for_a_paused_target_holds_no_lesser_problem
     world.fire("r1", level="critical")
     world.idle()
     assert world.row("r1").last_decision == brake.BRAKED
-    pause(world, "itsm")  # where its last incident is: it cannot be claimed
+    if by_a_person:  # where its last incident is: it cannot be claimed
+        pause(world, "itsm")
+    else:
+        world.worker._held = lambda: frozenset(["itsm"])
     world.clock.advance(seconds=1)
     world.fire("r2", level="high")
     world.pass_time(hours=2)
