@@ -112,7 +112,8 @@ def hold_keys(
 
 
 def yield_keys(tx: Connection, held: Held) -> None:
-    """A plan that waits to join another takes nothing in: two that held keys would wait for each other."""
+    """A plan that waits to join another takes nothing in: two that held keys would wait for each other. One that the
+    brake holds neither: what is worse would wait behind it."""
     if held.incident.state == "planned":
         tx.execute(delete(join_keys).where(join_keys.c.incident == held.incident.id))
 

@@ -71,7 +71,7 @@ class Ledger:
                 telling.decided(tx, held, decision, now, target=target, revision=revision, detail=detail)
             if decision.kind is Kind.CREATE:
                 self._hold_keys_observed(tx, sight, now)
-            elif decision.reason is Reason.WAITS_TO_JOIN:
+            elif decision.reason in (Reason.WAITS_TO_JOIN, Reason.BRAKE):
                 joins.yield_keys(tx, held)
         self._metrics.decided(word.split(":", maxsplit=1)[0], decision.reason.value)
 

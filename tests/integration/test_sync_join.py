@@ -298,6 +298,25 @@ def test_the_brake_holds_no_join(joining: World) -> None:
     assert state(joining, "r2") == (True, "update: joined")
 
 
+@pytest.mark.parametrize("level", ["critical", "low"])
+def test_what_the_brake_holds_takes_nothing_in_until_its_turn_comes(joining: World, level: str) -> None:
+    joining.aim(itsm(max_creates_per_hour=1))
+    joining.fail(FaultKind.RATE_LIMIT, "POST", seconds=30)
+    joining.fire("r1", host="web-1", level="low")
+    joining.idle()  # what is tried has its keys
+    joining.fire("full", level="critical")
+    joining.pass_time(minutes=2)
+    joining.wake()
+    joining.idle()
+    assert (state(joining, "full")[0], state(joining, "r1")) == (True, (False, "nothing: brake"))
+    joining.fire("r2", host="web-1", level=level)
+    joining.idle()
+    assert state(joining, "r2") == (False, "nothing: brake")
+    joining.pass_time(minutes=65)
+    first, second = ("r2", "r1") if level == "critical" else ("r1", "r2")
+    assert parts(joining) == {"full": "opened", first: "opened", second: "joined"}
+
+
 # --- while the incident is on its way
 
 
