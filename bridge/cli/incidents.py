@@ -184,9 +184,9 @@ def waits(row: CorrelationRow, now: datetime, failing: Mapping[str, str]) -> str
         again = "now" if row.due_at <= now else age(row.due_at, now)
         return f"{failure.rstrip('.')} (failed {counted(row.failures, 'time')}, again {again})"
     from bridge.store.backlog import WAITS_TO_JOIN
-    from bridge.store.brake import BRAKED
+    from bridge.store.brake import BRAKED, RELEASED_WAITS
 
-    if row.last_decision == WAITS_TO_JOIN:
+    if row.last_decision in (WAITS_TO_JOIN, RELEASED_WAITS):
         return f"for the incident that it joins, which is being created; looks again {age(row.due_at, now)}"
     if row.last_decision == BRAKED:
         again = age(row.due_at, now)

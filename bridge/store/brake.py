@@ -36,6 +36,7 @@ RECHECK_MAX = timedelta(minutes=5)  # those ahead may be resolved, or the limit 
 APART = timedelta(milliseconds=250)  # four rounds a second, however many wait
 BRAKED = f"{Kind.NOTHING.value}: {Reason.BRAKE.value}"  # correlations.last_decision
 RELEASED = "released: by_person"  # the same, of one that a person has let go
+RELEASED_WAITS = f"released: {Reason.WAITS_TO_JOIN.value}"  # and that waits to join, which may come to nothing
 SECOND_US = 1_000_000
 
 # Spelt out in the statement: by a parameter SQLite could not tell that the partial index serves.
@@ -83,7 +84,7 @@ def holds(
     Each is asked about when its turn may have come, and no two at the same moment: a flood that asked all the time
     would keep closes and updates waiting. `paused`: as claims leave it out.
     """
-    if held.last_decision == RELEASED:
+    if held.last_decision in (RELEASED, RELEASED_WAITS):
         return None
     ours = held.incident.id if held.incident.episode is None else None
     room = most - creates_since(tx, target, now - WINDOW, but=ours)
@@ -101,7 +102,7 @@ def has_released(tx: Connection, held: Held) -> bool:
     """A person has let it go while the round was told to wait. Raises LeaseLost."""
     fence(tx, held)
     word = select(correlations.c.last_decision).where(correlations.c.id == held.correlation)
-    return bool(tx.execute(word).scalar_one() == RELEASED)
+    return tx.execute(word).scalar_one() in (RELEASED, RELEASED_WAITS)
 
 
 def waiting(tx: Connection) -> list[Waiting]:

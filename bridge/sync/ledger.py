@@ -61,11 +61,14 @@ class Ledger:
         settlement = replace(settlement, kind=decision.kind.value, wake_at=decision.wake_at if nothing else None)
         waits_at = sight.target.name if not nothing or decision.reason is Reason.BRAKE else None
         with self._store.transaction("unwritten") as tx:
-            if decision.reason is Reason.BRAKE and brake.has_released(tx, held):
+            waits = decision.reason in (Reason.BRAKE, Reason.WAITS_TO_JOIN)
+            freed = waits and brake.has_released(tx, held)
+            if freed and decision.reason is Reason.BRAKE:
                 settling.release(tx, held)
                 return
-            settling.settle(tx, held, settlement, held.incident, now, decision=word, waits_at=waits_at)
-            if word != held.last_decision or (nothing and held.pending.count):
+            kept = brake.RELEASED_WAITS if freed else word
+            settling.settle(tx, held, settlement, held.incident, now, decision=kept, waits_at=waits_at)
+            if kept != held.last_decision or (nothing and held.pending.count):
                 detail: dict[str, Json] = {} if nothing else {"mode": "observe"}
                 revision, target = sight.speaker.published.revision, sight.target.name
                 telling.decided(tx, held, decision, now, target=target, revision=revision, detail=detail)

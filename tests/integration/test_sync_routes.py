@@ -459,6 +459,21 @@ def test_what_a_person_lets_go_while_its_round_is_told_to_wait_goes(anywhere: Wo
     assert (freed, len(anywhere.records())) == ([1], 1)
 
 
+def test_what_a_person_lets_go_and_then_waits_to_join_is_not_held_again(world: World) -> None:
+    routed(world, itsm(max_creates_per_hour=0), major(), mapping=JOINED)
+    world.fire("r1", level="low", host="web-1")
+    world.fire("r2", level="low", host="web-1")
+    world.idle()
+    assert release(world, "itsm") == 2
+    world.fail(FaultKind.RATE_LIMIT, "POST", seconds=5)
+    world.idle()
+    world.fail(FaultKind.ACL, "POST")  # what the other waits to join comes to nothing
+    world.pass_time(minutes=10, step=10)
+    assert len(world.records()) == 1
+    told = world.decisions()
+    assert ("nothing: brake" in told[2:], told.count("nothing: waits_to_join")) == (False, 1)
+
+
 def test_what_an_import_made_is_never_made_elsewhere_though_it_may_not_be_read(world: World) -> None:
     aim(world, staged())
     routed(world, staged(), major(table="sn_si_incident", close=SIR_CLOSE))
