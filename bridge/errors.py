@@ -58,7 +58,14 @@ class Transient(BridgeError):
 
 
 class Ambiguous(BridgeError):
-    """The call may or may not have been applied. Only a look-up can tell."""
+    """The call may or may not have been applied. Only a look-up can tell.
+
+    `made`: sys_id and number of a record that it has made by its own word, and that could not be read.
+    """
+
+    def __init__(self, code: str, message: str, *, made: tuple[str, str] | None = None) -> None:
+        super().__init__(code, message)
+        self.made = made
 
 
 class Permanent(BridgeError):

@@ -63,6 +63,7 @@ class Sent:
     beside: tuple[Beside, ...] = ()  # what other maps did
     http_status: int | None = None
     there: bool = False  # it was changed, not made
+    number: str = ""  # of that record
 
 
 class ImportSetWay:
@@ -83,7 +84,8 @@ class ImportSetWay:
         if sent.sys_id is None:
             there = self._there(fields, sent.said, deadline)
             return Created(replace(there, beside=sent.beside, http_status=sent.http_status), there=True, sent=False)
-        record = self._read(sent.sys_id, (*fields, *also), deadline)
+        made = None if sent.there else (sent.sys_id, sent.number)
+        record = self._read(sent.sys_id, (*fields, *also), deadline, made=made)
         if lost := not_carried(record, fields, self._target):
             raise Permanent(
                 "id_not_carried",
@@ -154,8 +156,10 @@ class ImportSetWay:
             )
         if written:
             failed = tuple(result.beside for result in mine if result.status not in WRITTEN | NOT_WRITTEN)
+            sys_id, result = next(iter(written.items()))
             return Sent(
-                sys_id=next(iter(written)),
+                sys_id=sys_id,
+                number=result.number,
                 said=said,
                 beside=failed + others,
                 http_status=answer.status,
@@ -197,14 +201,16 @@ class ImportSetWay:
             )
         return mine[-1]  # the youngest: those of earlier episodes are older
 
-    def _read(self, sys_id: str, fields: Iterable[str], deadline: float) -> Record:
+    def _read(
+        self, sys_id: str, fields: Iterable[str], deadline: float, *, made: tuple[str, str] | None = None
+    ) -> Record:
         """What was written, as it is now. It happened: what cannot be seen of it is looked up, not sent again."""
         try:
             record = self._api.read(self._table, sys_id, fields=fields, deadline=deadline)
         except (Transient, Permanent) as error:
-            raise Ambiguous("unverified", f"The import was applied, and then: {error.message}") from error
+            raise Ambiguous("unverified", f"The import was applied, and then: {error.message}", made=made) from error
         if record is None:
-            raise Ambiguous("unverified", "The import was applied, but its record cannot be read.")
+            raise Ambiguous("unverified", "The import was applied, but its record cannot be read.", made=made)
         return record
 
     def _ask_health(self, deadline: float) -> None:

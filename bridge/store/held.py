@@ -114,7 +114,8 @@ class Doubt:
     deadline: datetime
     known: bool  # we were told that it was not applied: look all the same, but wait for nothing
     code: str  # of the outcome that is open; "": nothing was noted, as after a crash
-    made: str | None  # sys_id of a record that a create which was not applied has made all the same
+    made: str | None  # sys_id of a record that the create has made, though it is not known as applied
+    made_number: str | None
     said: Said
     earlier: tuple[Said, ...]  # creates before it that may have made the record, the newest first
 

@@ -343,9 +343,9 @@ def doubt_of(tx: Connection, incident: int) -> Doubt | None:
     known = row.outcome not in (None, "ambiguous", "applied")
     if known and row.operation != Kind.CREATE.value:
         return None
-    made = row.sys_id if known else None
+    made = row.sys_id if row.outcome != "applied" else None
     earlier = []
-    if row.operation == Kind.CREATE.value and made is None:
+    if row.operation == Kind.CREATE.value and not (known and made):
         earlier = [_said(one) for one in tx.execute(_EARLIER_CREATES, {"of": incident, "before": row.id})]
     return Doubt(
         id=row.id,
@@ -357,6 +357,7 @@ def doubt_of(tx: Connection, incident: int) -> Doubt | None:
         known=known,
         code=row.outcome_code or "",
         made=made,
+        made_number=row.number,
         said=_said(row),
         earlier=tuple(earlier),
     )

@@ -33,6 +33,7 @@ def look_again(
     doubt: Doubt,
     *,
     now: datetime,
+    until: datetime,
     deadline: float,
     ours: Callable[[Record], bool],
     known: Callable[[Record], bool],
@@ -40,22 +41,25 @@ def look_again(
 ) -> Found | None:
     """None: no trace of it, so far. Raises Permanent("id_in_use") when somebody else's record carries our ID.
 
-    A record that a refused create has made all the same is never made again while it is open. One that ended and is
-    older than the first try belongs to the past: to a twin that was closed, or to another tool. What another tool made,
-    and `adopt: any` would take, is no trace of ours where it has ended. `now`: by the store.
+    A record that a refused create has made all the same is never made again while it is open. One that an import says
+    it has made, and that cannot be read, never is: it is looked for until `until`, and then a person is told.
+    One that ended and is older than the first try belongs to the past: to a twin that was closed, or to another tool.
+    What another tool made, and `adopt: any` would take, is no trace of ours where it has ended. `now`: by the store.
     """
     if doubt.operation == Kind.CREATE.value:
         found = table.find(target.table, held.incident.correlation_id, deadline=deadline)
-        if doubt.made is not None:
-            if (made := _made(table, target, doubt, doubt.made, deadline, ours)) is not None:
-                return made
-            found = [record for record in found if record.sys_id != doubt.made]
+        made = _made(table, target, doubt, doubt.made, deadline) if doubt.made is not None else None
+        if made is not None and _stands(made, target, doubt, ours):
+            return Found(record=made)
+        found = [record for record in found if record.sys_id != doubt.made]
         there = table.client.told_time or now
         over = [record for record in found if record.state in ENDED_STATES[target.table]]
         past = [record for record in over if _is_older(record, doubt, now=now, there=there)]
         theirs = [record for record in over if target.adopt_any and not has_mark(record, installation)]
         present = [record for record in found if record not in past and record not in theirs]
         mine = _mine(present, ours, known)  # the oldest; a second one would be a twin, which the reconciler tells
+        if mine is None and made is None and doubt.made is not None and not doubt.known and now >= until:
+            raise _unreadable(target, doubt, doubt.made)
         return Found(record=mine) if mine is not None else None
     sys_id = held.incident.sys_id or ""
     noted = table.has_note(target.table, sys_id, doubt.ref, deadline=deadline)
@@ -86,7 +90,7 @@ def said_of(
         return None
     if not has_mark(found.record, installation):
         return None
-    last = () if doubt.known and doubt.code != WINDOW_OVER else (doubt.said,)
+    last = () if doubt.made is not None or (doubt.known and doubt.code != WINDOW_OVER) else (doubt.said,)
     several: tuple[Said, ...] = (*last, *doubt.earlier)
     if not several:
         return None
@@ -98,19 +102,38 @@ def said_of(
     return best if record.text("sys_mod_count") != "0" or _shows(record, best.fields) else None
 
 
-def _made(
-    table: TableApi, target: Target, doubt: Doubt, sys_id: str, deadline: float, ours: Callable[[Record], bool]
-) -> Found | None:
-    """None: it is gone, or has ended: so a person has looked, and the create may be sent again."""
-    record = table.read(target.table, sys_id, deadline=deadline)
-    if record is None or record.state in ENDED_STATES[target.table]:
+def _made(table: TableApi, target: Target, doubt: Doubt, sys_id: str, deadline: float) -> Record | None:
+    """None: it is gone, or may not be read."""
+    try:
+        return table.read(target.table, sys_id, deadline=deadline)
+    except Permanent:
+        if doubt.known:
+            raise
         return None
+
+
+def _stands(record: Record, target: Target, doubt: Doubt, ours: Callable[[Record], bool]) -> bool:
+    """Whether what the create made is the incident. A refused one that has ended is none: so a person has looked, and
+    the create may be sent again. Raises Permanent.
+    """
+    ended = record.state in ENDED_STATES[target.table]
+    if ended and (doubt.known or not ours(record)):
+        return False
     if ours(record):
-        return Found(record=record)
+        return True
     raise Permanent(
         doubt.code,
-        f"{record.number or sys_id} was made for this problem and does not carry our correlation_id and "
+        f"{record.number or record.sys_id} was made for this problem and does not carry our correlation_id and "
         "correlation_display: nothing is sent while it is open. Close it, or give it both.",
+    )
+
+
+def _unreadable(target: Target, doubt: Doubt, sys_id: str) -> Permanent:
+    return Permanent(
+        doubt.code,
+        f"The import has made {doubt.made_number or sys_id}, and that may not be read, or is gone: nothing is sent for "
+        f"this problem, which would make another. Let the integration user read each record of {target.table} that it "
+        "makes. If that one was deleted, give another our correlation_id and correlation_display.",
     )
 
 

@@ -217,11 +217,10 @@ class Ledger:
     def wait_for_late_commit(self, held: Held, doubt: Doubt, now: datetime, until: datetime) -> None:
         ended = "The process ended before it noted an answer."
         why = OPEN.get(doubt.code) or (f"The answer left it open ({doubt.code})." if doubt.code else ended)
-        error = Ambiguous(
-            "outcome_unknown",
-            f"{why} Whether the {doubt.operation} was "
-            f"applied is not known: it is looked up until {until:%H:%M:%S} UTC, and only then sent again.",
-        )
+        looks = f"it is looked up until {until:%H:%M:%S} UTC, and"
+        unknown = f"Whether the {doubt.operation} was applied is not known: {looks} only then sent again."
+        made = f"It made {doubt.made_number or doubt.made}: {looks} then a person must look."
+        error = Ambiguous("outcome_unknown", f"{why} {unknown if doubt.made is None else made}")
         again = again_at(error, now, failures=held.failures, jitter=self._jitter())
         self._fail(held, error, now, min(again or until, until))
 

@@ -24,7 +24,7 @@ def again_at(error: BridgeError, now: datetime, *, failures: int, jitter: float)
 
 def made_by(error: BridgeError) -> tuple[str, str] | None:
     """sys_id and number of a record that was made all the same."""
-    return error.made if isinstance(error, Permanent) else None
+    return error.made if isinstance(error, Permanent | Ambiguous) else None
 
 
 def outcome_word(error: BridgeError) -> str:

@@ -209,6 +209,7 @@ class Worker:
             return False  # it was refused there, and nobody can look there any more: the route decides where to go
         target = self._lookout.target(held.incident.target)
         now = self._store.moment()  # before the look: what is committed while it looks must not be missed
+        until = window_end(doubt.deadline, target.late_commit)
         try:
             found = look_again(
                 self._tables[target.instance],
@@ -216,6 +217,7 @@ class Worker:
                 held,
                 doubt,
                 now=now,
+                until=until,
                 deadline=self._deadline(),
                 ours=lambda record: self._is_ours(target, record, held),
                 known=lambda record: self._is_known(target, record, held),
@@ -225,7 +227,6 @@ class Worker:
             if doubt.made_nothing and self._lookout.goes_elsewhere(held):
                 return False  # nothing can be looked up there, and nothing was made there
             raise
-        until = window_end(doubt.deadline, target.late_commit)
         if found is not None:
             table, deadline = self._tables[target.instance], self._deadline()
             said = said_of(table, target, found, doubt, now=now, deadline=deadline, installation=self._installation)

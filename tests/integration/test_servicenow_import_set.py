@@ -136,6 +136,14 @@ def test_each_answer_to_a_create_has_one_meaning(steps: tuple[Step, ...], kind: 
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize(("status", "made"), [("inserted", (A, "INC1")), ("updated", None)])
+def test_what_an_import_made_and_nobody_could_read_is_named(status: str, made: tuple[str, str] | None) -> None:
+    hidden = answer(404, b'{"error": {"message": "No Record found"}}')
+    with served(imported(one(status)), hidden) as (way, _), pytest.raises(Ambiguous) as caught:
+        way.create(FIELDS, deadline=soon())
+    assert caught.value.made == made
+
+
 def test_a_row_that_was_left_because_ours_is_there_is_ours() -> None:
     listed = answer(200, msgspec.json.encode({"result": [OURS]}), "X-Total-Count: 1")
     with served(imported(one("skipped", sys_id="")), listed) as (way, _):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 
 import pytest
@@ -11,8 +12,12 @@ from reconciler_world import CLOSES
 from sync_world import DISPLAY, PROBE, World
 from ways_world import KEY, STAGING, TARGETS, aim, simulated, sir, staged, unique
 
-from bridge.settings import Target, Write
+from bridge.settings import Staging, Target, Write
+from bridge.simulator import listing
 from bridge.simulator.faults import Fault, FaultKind
+from bridge.simulator.request import ApiRequest
+from bridge.simulator.state import Simulator
+from bridge.simulator.table import Table
 from bridge.simulator.transform import Rejection, TransformMap
 from bridge.simulator.transform import Staging as Simulated
 from bridge.store.tables import additions, incidents, intents
@@ -379,6 +384,77 @@ def test_an_import_whose_record_cannot_be_read_back_is_looked_up(world: World) -
     step(world)
     assert world.writes() == ["POST"]
     assert (world.row().open, world.row().failure) == (True, None)
+
+
+def hide(world: World, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """A rule keeps incidents from the integration user: no list has them, and none is counted."""
+    world.fail(FaultKind.REFUSED, "GET", path="/table/incident/", times=None, status=status, message="No Record found")
+    asked_for = listing.rows_asked_for
+
+    def shown(simulator: Simulator, request: ApiRequest, table: Table, parameters: Set[str]) -> list[dict[str, str]]:
+        return [] if table.name == "incident" else asked_for(simulator, request, table, parameters)
+
+    monkeypatch.setattr(listing, "rows_asked_for", shown)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("coalesces", [True, False])
+def test_an_import_whose_record_is_hidden_is_never_sent_again_and_a_person_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: int, *, coalesces: bool
+) -> None:
+    staging = simulated("correlation_id") if coalesces else simulated()
+    aim(world, staged(staging=Staging(table=STAGING, coalesces=coalesces)), staging)
+    with monkeypatch.context() as hidden:
+        hide(world, hidden, status)
+        world.fire()
+        step(world)
+        world.fire(level="critical")
+        world.ask_sync()
+        step(world)
+        assert (world.writes(), world.row().failure, world.row().waits_for_person) == (["POST"], "unverified", True)
+        told = world.row().failure_text
+        assert f"has made {world.record()['number']}" in told
+        assert "Let the integration user read" in told
+        calls = len(world.simulator.calls)
+        step(world)
+        assert len(world.simulator.calls) == calls
+    world.simulator.faults.clear()
+    world.ask_sync()
+    step(world)
+    assert (world.record()["impact"], world.row().open, world.row().failure) == ("1", True, None)
+
+
+def test_while_its_window_lasts_it_is_looked_up_and_what_it_made_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aim(world, staged())
+    with monkeypatch.context() as hidden:
+        hide(world, hidden, 404)
+        world.fire()
+        world.pass_time(minutes=2)
+        assert (world.row().failure, world.row().waits_for_person) == ("outcome_unknown", False)
+        told = world.row().failure_text
+        assert f"It made {world.record()['number']}" in told
+        assert "sent again" not in told
+    world.simulator.faults.clear()
+    world.person(**CLOSES)
+    world.watch(minutes=10)
+    assert (world.writes(), world.row().last_decision) == (["POST"], "nothing: closed_by_person")
+
+
+def test_where_what_an_import_made_was_deleted_one_that_a_person_makes_is_taken(world: World) -> None:
+    aim(world, staged())
+    world.fail(FaultKind.SERVER_ERROR, "GET", path="/table/incident/")
+    world.fire()
+    world.idle()
+    world.simulator.person_deletes("incident", world.record()["sys_id"])
+    step(world)
+    assert (world.row().failure, world.row().waits_for_person) == ("unverified", True)
+    world.simulator.person_creates("incident", correlation_id="r1", correlation_display=DISPLAY)
+    world.ask_sync()
+    step(world)
+    assert (world.writes()[:1], world.row().open, world.row().failure) == (["POST"], True, None)
+    assert len(world.records()) == 1
 
 
 # --- the apps

@@ -24,7 +24,7 @@ from bridge.store.held import LEASE, Held, Settlement
 from bridge.store.pending import pending_of
 from bridge.store.settle import LeaseLost
 from bridge.store.tables import alerts, correlation_keys, correlations, deliveries, incidents, intents, log_entries
-from bridge.store.work import claim, hold
+from bridge.store.work import claim, doubt_of, hold
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
@@ -323,6 +323,24 @@ def test_which_creates_the_next_holder_looks_up(
     assert (later.doubt is not None) is doubted
     if later.doubt is not None:
         assert (later.doubt.id, later.doubt.known, later.doubt.said.fields) == (intent, known, {"impact": "1"})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "made"),
+    [("ambiguous", "s1"), ("permanent", "s1"), ("applied", None)],
+    ids=["import", "refused", "ours"],
+)
+def test_what_a_create_that_is_looked_up_has_made_by_its_own_word_is_kept(
+    store: Store, library: Library, outcome: str, made: str | None
+) -> None:
+    put(store, library, "r1")
+    intent = intend(store, library, held_of(store))
+    with store.transaction() as tx:
+        settle.record_outcome(tx, intent, outcome, store.now(tx), code="lease_lost", sys_id="s1", number="INC1")
+    with store.reading() as tx:
+        doubt = doubt_of(tx, the(store, incidents).id)
+    assert doubt is not None
+    assert (doubt.made, doubt.made_number) == (made, "INC1")
 
 
 def test_what_was_found_applied_is_not_unlearned(store: Store, library: Library) -> None:
