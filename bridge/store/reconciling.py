@@ -30,6 +30,8 @@ LEASE_SEEN_MAX = 2 * LEASE  # by one that asked for the time just before: a long
 SWEEP_EVERY = timedelta(hours=1)
 # Less than the overlap of two polls, so that a change which is not heeded at once is listed again when it can be.
 LOOK_AGAIN_AFTER = timedelta(minutes=5)
+LOOK_AGAIN_AT_LATEST = timedelta(days=1)
+DOUBLINGS = 9  # of the one, until it is more than the other
 
 _RESTORED = select(installation.c.id).where(installation.c.restored_at.is_not(None)).exists()
 _LOOKS_FIRST = select(or_(_RESTORED, strays.known()))  # asked before every create, so it is made once
@@ -252,16 +254,26 @@ def _version(row: Row[Any]) -> str | None:
         return None
 
 
+def _looked_before(now: datetime) -> ColumnElement[datetime]:
+    """When one that waits for a person must have been asked about last, to be asked about again."""
+    waits = [min(LOOK_AGAIN_AFTER * 2**times, LOOK_AGAIN_AT_LATEST) for times in range(DOUBLINGS + 1)]
+    often = [
+        (correlations.c.failures > times, literal(now - waits[times], Instant)) for times in range(DOUBLINGS, 0, -1)
+    ]
+    return case(*often, else_=literal(now - waits[0], Instant))
+
+
 def _ask_looks(tx: Connection, incident_ids: Sequence[int], now: datetime) -> None:
     """The next round of these incidents reads the record, whatever is due. One that failed waits its time out, and one
-    that waits for a person is not tried at each poll, which lists a record for as long as no round has noted it.
+    that waits for a person is tried after twice the time each time: polls list its record for as long as no round has
+    noted it, in a quiet table for ever.
     """
     if not incident_ids:
         return
     newest = and_(correlations.c.id == episodes.c.correlation, correlations.c.episode == episodes.c.number)
     let_go = func.coalesce(correlations.c.last_decision, "") == LET_GO
     asked = incidents.c.look_at
-    turn = or_(~correlations.c.waits_for_person, asked.is_(None), ~asked.between(now - LOOK_AGAIN_AFTER, now))
+    turn = or_(~correlations.c.waits_for_person, asked.is_(None), asked < _looked_before(now), asked > now)
     query = select(correlations.c.id, episodes.c.incident).join(episodes, newest).join(incidents)
     led = query.where(episodes.c.incident.in_(incident_ids), ~let_go, turn).order_by(correlations.c.id)
     rows = tx.execute(led.with_for_update(of=correlations)).all()
