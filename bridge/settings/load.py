@@ -85,7 +85,7 @@ def _settings(root: Section, path: Path) -> Settings:
     instances = _named(root, "instances", lambda name, section: instance_of(name, section, folder))
     targets = _named(root, "targets", lambda name, section: target_of(name, section, root))
     refuse_late_commits(targets, instances, root)
-    refuse_shared_tables(targets, root)
+    refuse_shared_tables(targets, instances, root)
     sources = _named(root, "sources", lambda name, section: source_of(name, section, folder))
     attention = _attention(root)
     for source in sources.values():

@@ -101,18 +101,30 @@ def refuse_late_commits(targets: Mapping[str, Target], instances: Mapping[str, I
             root.refuse(place, f"`late_commit` is too long: {why}", "write 1h or less; 310s when left out")
 
 
-def refuse_shared_tables(targets: Mapping[str, Target], root: Section) -> None:
+def refuse_shared_tables(targets: Mapping[str, Target], instances: Mapping[str, Instance], root: Section) -> None:
     """Two tenants that write one table by one account: after a lost reply nothing in a record says whose it is."""
-    first: dict[tuple[str, str], Target] = {}
+    first: dict[tuple[object, str], Target] = {}
     for target in targets.values():
-        other = first.setdefault((target.instance, target.table), target)
+        instance = instances.get(target.instance)
+        account = _account(instance) if instance is not None and instance.url else target.instance
+        other = first.setdefault((account, target.table), target)
         if target.tenant != other.tenant:
+            place = f"`{target.instance}`"
+            if instance is not None and other.instance != target.instance:
+                place += f" and of `{other.instance}`, which are one account at {instance.url}"
             message = (
                 f"`{target.name}` of tenant `{target.tenant}` and `{other.name}` of `{other.tenant}` write "
-                f"`{target.table}` of `{target.instance}`: a record there does not say whose it is"
+                f"`{target.table}` of {place}: a record there does not say whose it is"
             )
             hint = "give each tenant an instance, or an account whose domain shows no records of the other's"
             root.refuse(("targets", target.name, "tenant"), message, hint)
+
+
+def _account(instance: Instance) -> object:
+    """Who writes, and where, as far as it can be known without the secrets: one account may be named twice."""
+    url, auth = urlsplit(instance.url), instance.auth
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return url.hostname, port, auth.username or auth.user or auth.client_id or auth.key or instance.name
 
 
 def _staging(section: Section, table: str, write: Write) -> Staging | None:

@@ -408,9 +408,28 @@ def test_two_tenants_do_not_write_one_table_by_one_account(tmp_path: Path) -> No
     assert "`theirs` of tenant `blue` and `ours` of `default` write `incident` of `corp`" in words
 
 
+@pytest.mark.parametrize(
+    ("url", "auth"),
+    [
+        ("https://x.example", "{scheme: basic, username: a, password: {env: P}}"),
+        ("https://X.example:443/", "{scheme: basic, username: a, password: {env: P}}"),
+        ("https://x.example", "{scheme: basic, username: a, password: {file: /run/p}}"),
+    ],
+    ids=["alike", "another way to write the url", "its password from elsewhere"],
+)
+def test_nor_by_one_account_that_is_named_twice(tmp_path: Path, url: str, auth: str) -> None:
+    one = "one: {url: 'https://x.example', auth: {scheme: basic, username: a, password: {env: P}}}"
+    targets = "a: {instance: one, table: incident}, b: {instance: two, table: incident, tenant: blue}"
+    words = told(tmp_path, f"instances: {{{one}, two: {{url: '{url}', auth: {auth}}}}}\ntargets: {{{targets}}}")
+    assert "write `incident` of `two` and of `one`, which are one account at https://x.example" in words
+    assert "give each tenant an instance, or an account" in words
+
+
 def test_two_tenants_write_tables_of_their_own_or_by_accounts_of_their_own(tmp_path: Path) -> None:
-    auth = "{scheme: basic, username: a, password: {env: P}}"
-    one, two = (f"{name}: {{url: 'https://x.example', auth: {auth}}}" for name in ("one", "two"))
+    one, two = (
+        f"{name}: {{url: 'https://x.example', auth: {{scheme: basic, username: {name}, password: {{env: P}}}}}}"
+        for name in ("one", "two")
+    )
     rest = "b: {instance: one, table: sn_si_incident, tenant: blue}, c: {instance: two, table: incident, tenant: blue}"
     text = f"instances: {{{one}, {two}}}\ntargets: {{a: {{instance: one, table: incident}}, {rest}}}"
     assert set(load(tmp_path, text).targets) == {"a", "b", "c"}
