@@ -405,14 +405,18 @@ def test_what_was_made_and_is_settled_by_nobody_yet_takes_in_wherever_its_route_
     assert parts(anywhere) == {"r1": "opened", "r2": "joined"}
 
 
-def test_what_was_refused_where_nothing_may_be_read_is_made_where_the_route_leads_by_now(world: World) -> None:
+@pytest.mark.parametrize("kind", [FaultKind.ACL, FaultKind.SERVER_ERROR], ids=["may be read", "can be read now"])
+def test_what_was_refused_where_nothing_may_be_read_is_made_where_the_route_leads_by_now(
+    world: World, kind: FaultKind
+) -> None:
     routed(world, itsm(), major(table="sn_si_incident", close=SIR_CLOSE))
-    world.fail(FaultKind.ACL, times=None)
+    world.fail(FaultKind.ACL, "POST")
+    world.fail(kind, "GET", times=None)
     world.fire(level="low")
     world.idle()
     world.ask_sync()
     world.idle()
-    assert world.row().waits_for_person  # its look-up was refused as well
+    assert world.row().failure  # its look-up came to nothing as well
     world.fire(level="critical")
     world.ask_sync()
     with at("intent:committed", die), pytest.raises(Crash):

@@ -16,6 +16,7 @@ from bridge.servicenow.table import TableApi
 from bridge.simulator.faults import FaultKind
 from bridge.simulator.seed import fixed_id
 from bridge.store import orders, reconciling
+from bridge.store.held import LEASE
 from bridge.store.reconciler_tables import strays
 from bridge.store.tables import incidents
 
@@ -157,6 +158,31 @@ def test_a_record_that_became_an_incident_while_it_was_read_is_not_closed_as_a_t
     opened.turn()
     assert (states(opened), rows(opened.store, strays)) == (["1", "1"], [])
     opened.made_for_us = {opened.records()[0]["number"]}
+
+
+def test_a_round_that_stood_still_while_a_twin_became_the_incident_writes_nothing_any_more(
+    opened: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, other = opened.record(), twin(opened, assigned_to=FRED)
+    reads, stood = TableApi.read, []
+
+    def stands_still(api: TableApi, *args: Any, **more: Any) -> Any:
+        record = reads(api, *args, **more)
+        if not stood:
+            stood.append(record)
+            opened.clock.advance(seconds=LEASE.total_seconds() + 1)
+            opened.reconciler.sweep()
+        return record
+
+    opened.fire(level="critical")
+    monkeypatch.setattr(TableApi, "read", stands_still)
+    opened.idle()
+    opened.watch(minutes=10)
+    assert {row["sys_id"]: row["impact"] for row in opened.records()} == {
+        first["sys_id"]: first["impact"],
+        other["sys_id"]: "1",
+    }
+    assert rows(opened.store, incidents)[0].sys_id == other["sys_id"]
 
 
 def test_a_twin_of_a_record_that_is_gone_is_told_as_that(opened: World) -> None:

@@ -20,7 +20,7 @@ from bridge.errors import Permanent
 from bridge.library import Library
 from bridge.store import intake, orders, queries, settle
 from bridge.store.engine import Store
-from bridge.store.held import LEASE, Held, Settlement
+from bridge.store.held import LEASE, WINDOW_OVER, Held, Settlement
 from bridge.store.pending import pending_of
 from bridge.store.settle import LeaseLost
 from bridge.store.tables import alerts, correlation_keys, correlations, deliveries, incidents, intents, log_entries
@@ -341,6 +341,35 @@ def test_what_a_create_that_is_looked_up_has_made_by_its_own_word_is_kept(
         doubt = doubt_of(tx, the(store, incidents).id)
     assert doubt is not None
     assert (doubt.made, doubt.made_number) == (made, "INC1")
+
+
+@pytest.mark.parametrize(
+    ("before", "outcome", "code", "made", "nothing"),
+    [
+        (None, "permanent", "acl", None, True),
+        (None, "permanent", "id_not_carried", "s1", False),
+        (None, "not_applied", WINDOW_OVER, None, False),
+        (None, "ambiguous", "timed_out", None, False),
+        (WINDOW_OVER, "permanent", "acl", None, False),
+        ("connect_failed", "permanent", "acl", None, True),
+    ],
+)
+def test_when_it_is_certain_that_no_create_has_made_anything(
+    store: Store, library: Library, before: str | None, outcome: str, code: str, made: str | None, *, nothing: bool
+) -> None:
+    put(store, library, "r1")
+    held = held_of(store)
+    if before is not None:
+        earlier = intend(store, library, held)
+        with store.transaction() as tx:
+            settle.record_outcome(tx, earlier, "not_applied", store.now(tx), code=before)
+    intent = intend(store, library, held)
+    with store.transaction() as tx:
+        settle.record_outcome(tx, intent, outcome, store.now(tx), code=code, sys_id=made)
+    with store.reading() as tx:
+        doubt = doubt_of(tx, held.incident.id)
+    assert doubt is not None
+    assert doubt.made_nothing is nothing
 
 
 def test_what_was_found_applied_is_not_unlearned(store: Store, library: Library) -> None:
