@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from types import MappingProxyType
 
 HOUR = timedelta(hours=1)
 POLL_EVERY_MIN = timedelta(seconds=45)
@@ -24,17 +26,22 @@ class Shown:
     over: bool  # resolved, closed or cancelled
     cancelled: bool
     version: str  # differs from what it was whenever anybody has changed the record
+    end: Mapping[str, str] = field(default_factory=dict)  # state and close code, where they may be read
+    by_another: bool = False  # neither we nor ServiceNow by itself were the last to change it
 
 
-def is_news(shown: Shown, *, known_open: bool, known_version: str | None) -> bool:
+def is_news(
+    shown: Shown, *, known_open: bool, known_version: str | None, known_end: Mapping[str, str] = MappingProxyType({})
+) -> bool:
     """Whether a record of ours must be read: somebody else has changed it, or may have.
 
-    One that has ended is news only when it is open again, or cancelled after all. `known_version`: as we last read it
-    or wrote it; None: we never did.
+    One that has ended is news only when it is open again, or cancelled after all, or ended otherwise by somebody.
+    `known_version` and `known_end`: as we last read it or wrote it; None: we never did.
     """
     if shown.version == known_version:
         return False
-    return known_open or not shown.over or shown.cancelled
+    otherwise = any(known_end.get(name, value) != value for name, value in shown.end.items())
+    return known_open or not shown.over or shown.cancelled or (shown.by_another and otherwise)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

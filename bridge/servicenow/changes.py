@@ -17,8 +17,8 @@ from bridge.servicenow.table import TableApi
 PAGE_ROWS = 500
 SYS_IDS_MAX = 100  # of one query: more would make its URL too long
 LISTED_FIELDS = (
-    *("sys_id", "number", "state", "correlation_id", "correlation_display"),
-    *("sys_created_on", "sys_updated_on", "sys_mod_count"),
+    *("sys_id", "number", "state", "close_code", "correlation_id", "correlation_display"),
+    *("sys_created_on", "sys_created_by", "sys_updated_on", "sys_updated_by", "sys_mod_count"),
 )
 
 

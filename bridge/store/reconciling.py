@@ -244,12 +244,14 @@ def _known(tx: Connection, sys_ids: Sequence[str], elsewhere: Collection[str]) -
 
 
 def _is_news(listed: strays.Listed, row: Row[Any]) -> bool:
-    return is_news(listed.shown, known_open=row.state == "open", known_version=_version(row))
+    seen = _seen(row)
+    known = {"known_version": seen.version, "known_end": seen.values} if seen is not None else {"known_version": None}
+    return is_news(listed.shown, known_open=row.state == "open", **known)
 
 
-def _version(row: Row[Any]) -> str | None:
+def _seen(row: Row[Any]) -> Seen | None:
     try:
-        return decode(row.seen, Seen).version if row.seen is not None else None
+        return decode(row.seen, Seen) if row.seen is not None else None
     except msgspec.DecodeError:
         return None
 

@@ -27,8 +27,9 @@ def notice(store: Store, sight: Sight, record: Record | None, *, installation: s
     held, before, now = sight.held, sight.episode, store.moment()
     if before is None:
         return sight
-    known, ours = together([one.progress for one in held.all]), held.incident.record_state
-    after = seen(before, record, known, target=sight.target, our_state=ours, now=now)
+    known, ours = together([one.progress for one in held.all]), held.incident
+    state, code = ours.record_state, ours.written.get("close_code")
+    after = seen(before, record, known, target=sight.target, our_state=state, our_code=code, now=now)
     if (after.open, after.end) == (before.open, before.end):
         return replace(sight, episode=after)
     what = after.end.value if after.end is not None else "reopened_by_person"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bridge.alert import Json
-from bridge.correlation.policy import End, Episode
+from bridge.correlation.policy import End, Episode, Kind
 from bridge.correlation.progress import Progress
 from bridge.servicenow.record import Record
 from bridge.settings import Target
@@ -27,9 +27,18 @@ WATCHED_FIELDS = (
 
 
 def seen(
-    episode: Episode, record: Record | None, progress: Progress, *, target: Target, our_state: str | None, now: datetime
+    episode: Episode,
+    record: Record | None,
+    progress: Progress,
+    *,
+    target: Target,
+    our_state: str | None,
+    our_code: WrittenField | None,
+    now: datetime,
 ) -> Episode:
-    """The episode as the record shows it; None: the record is gone. `our_state`: as our last write read it back."""
+    """The episode as the record shows it; None: the record is gone. `our_state`: as our last write read it back, and
+    `our_code` the close code; None: we wrote none.
+    """
     if record is None and not episode.open and episode.end is End.BY_US:
         return replace(episode, reopen_refused=True)  # nobody ended the problem: what we closed was tidied away
     if record is None:
@@ -39,17 +48,46 @@ def seen(
         false_positive = record.text("close_code") in target.false_positive_codes
         return replace(episode, open=False, ended_at=now, end=End.FALSE_POSITIVE if false_positive else End.BY_PERSON)
     if not episode.open and over:
-        cancelled = record.state == CANCELLED_STATE[target.table]
-        return replace(episode, end=End.BY_PERSON) if cancelled and episode.end is End.BY_US else episode
+        if episode.end is not End.BY_US:
+            return episode
+        end = _end_of_ours(record, target, our_state, our_code)
+        return episode if end is End.BY_US else replace(episode, end=end, ended_at=now)
     touched = bool(record.text("assigned_to")) or (our_state is not None and record.state != our_state)
     if not episode.open:  # a person opened it again; what fired before was told in its first life
         return replace(episode, open=True, end=None, ended_at=None, touched=True, told_count=progress.repeat_count)
     return replace(episode, touched=touched)
 
 
+def _end_of_ours(record: Record, target: Target, our_state: str | None, our_code: WrittenField | None) -> End:
+    """Whose end it is by now, of what we had closed: ServiceNow closes by itself what was resolved long ago."""
+    code = record.text("close_code")
+    recoded = our_code is not None and not our_code.is_own(code)
+    if recoded and code in target.false_positive_codes:
+        return End.FALSE_POSITIVE
+    if record.state == CANCELLED_STATE[target.table]:
+        return End.BY_PERSON
+    closer = record.text("closed_by.user_name")
+    moved = our_state is not None and record.state != our_state and (not closer or _is_another(record, closer))
+    return End.BY_PERSON if changed_by_another(record) and (moved or recoded) else End.BY_US
+
+
 def changed_by_another(record: Record) -> bool:
     """Somebody who did not make it was the last to change it."""
-    return record.text("sys_updated_by") not in NOBODY | {record.text("sys_created_by")}
+    return _is_another(record, record.text("sys_updated_by"))
+
+
+def left_state_of(record: Record, kind: Kind, sent: Mapping[str, str], table: str) -> str | None:
+    """The state in which our create or close left the record, where what came back is somebody else's; else None."""
+    if not changed_by_another(record):
+        return None
+    if kind is Kind.CREATE:
+        return FIRST_STATE[table]
+    as_sent = all(record.text(name) == sent.get(name) for name in ("state", "close_code"))
+    return sent["state"] if kind is Kind.CLOSE and not as_sent else None
+
+
+def _is_another(record: Record, user: str) -> bool:
+    return user not in NOBODY | {record.text("sys_created_by")}
 
 
 def version_of(record: Record) -> str:
@@ -87,7 +125,7 @@ def told_of(record: Record | None, *, over: bool) -> dict[str, Json]:
     """What the log says of a record that a person ended (`over`) or opened again, and who it was; of one gone, nothing.
 
     `by` is the likeliest of those that ServiceNow names, and what it names stands beside it. A record opened again may
-    still show how, and by whom, it was closed before.
+    still show how, and by whom, it was closed before; one that we had closed names us.
     """
     if record is None:
         return {}
@@ -98,7 +136,8 @@ def told_of(record: Record | None, *, over: bool) -> dict[str, Json]:
     for word in ("closed", "resolved"):
         ends[f"{word}_by"] = _person(record, f"{word}_by")
         ends[f"{word}_at"] = record.text(f"{word}_at")
-    by = ends["closed_by"] or ends["resolved_by"] or last.get("by", "")
+    enders = (ends["closed_by"], ends["resolved_by"])
+    by = next((who for who in enders if who and who != record.text("sys_created_by")), last.get("by", ""))
     told = {"state": record.state} | last | ends | {"by": by, "close_code": record.text("close_code")}
     return {word: text for word, text in told.items() if text}
 

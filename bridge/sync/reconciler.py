@@ -30,7 +30,7 @@ from bridge.store.engine import Store
 from bridge.store.reconciling import LEASE, Place, Turn, TurnLost
 from bridge.store.strays import Listed
 from bridge.sync.burst import CALLS_MAX, Burst
-from bridge.sync.reading import CANCELLED_STATE, ENDED_STATES, version_of
+from bridge.sync.reading import CANCELLED_STATE, ENDED_STATES, changed_by_another, version_of
 from bridge.sync.twins import Twins
 
 PAGES_PER_TABLE = 4  # of one burst
@@ -227,6 +227,8 @@ def _listed(record: Record, table: str) -> Listed:
         over=record.state in ENDED_STATES[table],
         cancelled=record.state == CANCELLED_STATE[table],
         version=version_of(record),
+        end={name: record.text(name) for name in ("state", "close_code") if name in record.fields},
+        by_another=changed_by_another(record),
     )
     return Listed(
         sys_id=record.sys_id,

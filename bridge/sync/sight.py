@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bridge.correlation.policy import TAKEN_UNREAD, Decision, Episode, Kind, Policy, Reason, Situation, Taker, carried
+from bridge.correlation.policy import (
+    TAKEN_UNREAD,
+    Decision,
+    End,
+    Episode,
+    Kind,
+    Policy,
+    Reason,
+    Situation,
+    Taker,
+    carried,
+)
 from bridge.correlation.progress import Progress, ended, is_stale
 from bridge.dictionary.reading import Reading
 from bridge.servicenow.table import TableApi
@@ -76,12 +87,14 @@ def noticed(held: Held, before: Episode, after: Episode, *, reason: str, wake_at
     """What is true once people have ended the incident, or opened it again: nothing that is pending is in it.
 
     What has joined, and was not told, was not known to who ended it: it stays as it is, and its next round lets it go.
+    What we had closed was resolved before a person said more of it: its return is a new one, but for a false positive.
     """
-    over = before.open and not after.open
+    over = not after.open and before.end in (None, End.BY_US)
+    resolved = before.end is End.BY_US and after.end is End.BY_PERSON
     heirs = [one for one in held.others if not (over and one.part is Part.JOINING)]
     mine, *others = (
-        _as_applied(one, over=over and one.part is not Part.JOINING)
-        for one in ((held, *heirs) if before.open is not after.open else (held,))
+        _as_applied(one, over=over and one.part is not Part.JOINING, resolved=resolved)
+        for one in ((held, *heirs) if over or after.open else (held,))
     )
     return Settlement(
         kind=Kind.NOTHING.value,
@@ -116,8 +129,8 @@ def _share(member: Member, decision: Decision) -> Share:
     return Share(correlation=member.correlation, read_seq=member.read_seq, progress=progress)
 
 
-def _as_applied(member: Member, *, over: bool = False) -> Share:
-    progress = ended(member.progress) if over else member.progress
+def _as_applied(member: Member, *, over: bool = False, resolved: bool = False) -> Share:
+    progress = replace(ended(member.progress), resolved_after_end=resolved) if over else member.progress
     return Share(correlation=member.correlation, read_seq=member.applied_seq, progress=progress)
 
 

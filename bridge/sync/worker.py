@@ -44,7 +44,7 @@ from bridge.sync.ledger import LOOKED_UP, TAKEN, Ledger
 from bridge.sync.lookout import Lookout
 from bridge.sync.noticing import notice
 from bridge.sync.outcomes import window_end
-from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, changed_by_another
+from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, left_state_of
 from bridge.sync.refusing import no_longer_ours, refuse_another_key, refuse_if_there
 from bridge.sync.sight import Sight, taken
 
@@ -306,8 +306,7 @@ class Worker:
         state_before = record.state if decision.kind is Kind.CLOSE and record else held.incident.state_before_close
         held = replace(held, incident=replace(held.incident, state_before_close=state_before))
         # What was read back after an import may be as people have made it since.
-        theirs = decision.kind is Kind.CREATE and changed_by_another(made.record)
-        left_state = FIRST_STATE[sight.target.table] if theirs else None
+        left_state = left_state_of(made.record, decision.kind, writing.fields, sight.target.table)
         found = Found(record=made.record, watched=writing.watched, left_state=left_state)
         self._ledger.applied(held, about, settlement, found, sent=writing.fields)
 

@@ -12,6 +12,7 @@ from reconciler_world import CLOSES
 from sync_world import World, itsm
 
 from bridge.servicenow.table import TableApi
+from bridge.settings import Close, Target
 from bridge.simulator.seed import fixed_id
 
 FRED = fixed_id("sys_user", "fred")
@@ -139,3 +140,145 @@ def test_a_reopening_stands(world: World, point: str, monkeypatch: pytest.Monkey
         world.watch(minutes=20)
     assert world.record()["assigned_to"] == FRED
     assert world.record()["state"] == ("1" if point == "between read and write" else "2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a person says of a record that we had resolved, and what comes of the problem's return."""
+
+    fields: dict[str, str]
+    why: str
+    records: int  # once the problem has returned
+
+
+VERDICTS = {
+    "closes": Verdict(fields={"state": "7"}, why="by_person", records=2),
+    "duplicate": Verdict(fields={**CLOSES, "close_code": "Duplicate"}, why="by_person", records=2),
+    "coded anew": Verdict(fields={"close_code": "Duplicate"}, why="by_person", records=2),
+    "cancels": Verdict(fields={"state": "8"}, why="by_person", records=2),
+    "false positive": Verdict(fields={"close_code": FALSE}, why="false_positive", records=1),
+    "closes as a false positive": Verdict(fields={**CLOSES, "close_code": FALSE}, why="false_positive", records=1),
+}
+SIR = Target(
+    name="itsm",
+    instance="test",
+    table="sn_si_incident",
+    close=Close(state="3", code="102", notes="The source reports this resolved."),
+    false_positive_codes=("-100",),
+)
+
+
+def resolved(world: World, target: Target = TARGET) -> None:
+    world.aim(target)
+    world.fire(level="low")
+    world.idle()
+    world.resolve()
+    world.idle()
+    world.watch(minutes=1)
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_what_a_person_says_of_what_we_resolved_is_told_once(anywhere: World, name: str) -> None:
+    resolved(anywhere)
+    anywhere.turn()
+    anywhere.person(**VERDICTS[name].fields)
+    anywhere.turn()
+    anywhere.turn()
+    (told,) = anywhere.log("ended_by_person")
+    assert (told["reason"], told["detail"]["by"]) == (VERDICTS[name].why, "analyst")
+    assert told["detail"]["close_code"] == anywhere.record()["close_code"]
+
+
+@pytest.mark.parametrize("point", ["before the round", "before its read"])
+@pytest.mark.parametrize("name", VERDICTS)
+def test_what_a_person_says_of_what_we_resolved_stands(
+    world: World, name: str, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A false positive stays quiet; the return of anything else is that of a resolved problem: a new incident."""
+    resolved(world)
+    POINTS[point](world, lambda: world.person(**VERDICTS[name].fields), monkeypatch)
+    before = {"state": "6", "close_code": "Solution provided"}
+    for _ in range(3):
+        world.fire(level="low")
+        world.watch(minutes=20)
+    record = world.records()[0]
+    assert {field: record[field] for field in before} == {
+        field: VERDICTS[name].fields.get(field, value) for field, value in before.items()
+    }
+    assert len(world.records()) == VERDICTS[name].records
+
+
+@pytest.mark.parametrize(("code", "records"), [("-100", 1), ("103", 2)], ids=["false positive", "another code"])
+def test_another_code_of_a_security_incident_that_we_closed_stands(world: World, code: str, records: int) -> None:
+    resolved(world, SIR)
+    world.person(close_code=code)
+    world.watch(minutes=1)
+    assert len(world.log("ended_by_person")) == 1
+    world.fire(level="low")
+    world.watch(minutes=20)
+    record = world.records()[0]
+    assert (record["state"], record["close_code"], len(world.records())) == ("3", code, records)
+
+
+def test_a_false_positive_that_we_had_resolved_stays_quiet_for_its_time(world: World) -> None:
+    resolved(world)
+    world.watch(hours=20, step=3600)
+    world.person(close_code=FALSE)
+    world.watch(minutes=1)
+    world.clock.advance(days=29, hours=23)
+    world.fire(level="low")
+    world.idle()
+    assert world.decisions()[-1] == "nothing: closed_by_person"
+    world.clock.advance(hours=2)
+    world.fire(level="low")
+    world.idle()
+    assert world.decisions()[-1] == "create: new_episode"
+
+
+def test_a_false_positive_that_returns_after_another_resolve_is_a_new_incident(world: World) -> None:
+    resolved(world)
+    world.resolve()  # before a person has said so, which is later than this
+    world.idle()
+    world.person(close_code=FALSE)
+    world.watch(minutes=1)
+    world.fire(level="low")
+    world.idle()
+    assert len(world.records()) == 1
+    world.resolve()
+    world.idle()
+    world.fire(level="low")
+    world.idle()
+    assert len(world.records()) == 2
+
+
+def test_what_servicenow_closes_by_itself_is_opened_again_as_ever(world: World) -> None:
+    resolved(world)
+    reads = world.story().count("read")
+    world.simulator.edit_as_person("incident", world.record()["sys_id"], {"state": "7"}, user="system")
+    world.watch(minutes=5)
+    assert (world.story().count("read"), world.log("ended_by_person")) == (reads, [])
+    world.fire(level="low")
+    world.idle()
+    assert world.record()["state"] == "1"
+
+
+def test_nor_is_it_a_persons_end_where_somebody_has_written_a_comment_since(world: World) -> None:
+    """ServiceNow closes in the name of who resolved it."""
+    resolved(world)
+    sys_id, ours = world.record()["sys_id"], world.servicenow.username
+    world.simulator.edit_as_person("incident", sys_id, {"state": "7"}, user=ours)
+    world.watch(minutes=5)
+    world.person(comments="Thanks.")
+    world.watch(minutes=5)
+    assert world.log("ended_by_person") == []
+    world.fire(level="low")
+    world.idle()
+    assert world.record()["state"] == "1"
+
+
+def test_a_comment_on_what_we_resolved_costs_no_call(world: World) -> None:
+    resolved(world)
+    reads = world.story().count("read")
+    world.person(comments="Thanks.")
+    world.watch(minutes=5)
+    assert world.story().count("read") == reads

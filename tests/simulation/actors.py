@@ -26,9 +26,10 @@ from simulation.world import Sent, World
 HOSTS = ("web-1", "web-1", "web-1", "web-2", "")
 IPS = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
 LEVELS = ("low", "high", "critical", "medium")
-WHEN_OVER = ("reopen", "edit", "delete")
+WHEN_OVER = ("reopen", "edit", "delete", "judge")
 WHEN_OPEN = ("close", "close", "take", "edit", "rank", "delete", "cancel")
 IN_WORK = {"incident": "2", "sn_si_incident": "16"}
+JUDGED = {"incident": ("Known error", "Duplicate"), "sn_si_incident": ("-100", "103")}  # false positive, or not
 FRED = fixed_id("sys_user", "fred")
 TRIES_MAX = 60  # of one delivery: more, and intake does not take what it must take
 
@@ -190,20 +191,34 @@ class Persons:
         code = "Solution provided" if self.world.target.table == "incident" else "102"
         cancelled = CANCELLED_STATE[self.world.target.table]
         self._edited(row, state=cancelled, close_code=code, close_notes="No.")
-        self._ended(row, cancelled=True)
+        self._ended(row)
 
-    def _ended(self, row: dict[str, str], *, cancelled: bool = False) -> None:
+    def _ended(self, row: dict[str, str]) -> None:
         """What counts as a person's end. Not that of an incident that we closed, which a person opened and closed again
-        between two reads: to us it is as we left it, unless it was cancelled, which we never do.
+        between two reads, and left in the state and with the code that we had left it with.
         """
         with self.world.store.reading() as tx:
             known = select(tables.incidents.c.state).where(tables.incidents.c.sys_id == row["sys_id"])
             ended = tx.execute(known).scalar() == "ended"
         facts = self.world.people.facts(row["sys_id"])
-        if not cancelled and (ended or facts.unseen):  # unseen: nor while it is not told yet that our close was applied
+        # unseen: nor while it is not told yet that our close was applied
+        if (ended or facts.unseen) and self._as_we_close(row):
             facts.taken_at = None
             return
         facts.ended_at, facts.reopened = self.world.timeline.seconds, False
+
+    def _as_we_close(self, row: dict[str, str]) -> bool:
+        target = self.world.target
+        now = self.world.fake.simulator.record(target.table, row["sys_id"]) or row
+        return target.close is not None and (now["state"], now["close_code"]) == (target.close.state, target.close.code)
+
+    def _judge(self, row: dict[str, str]) -> None:
+        """What somebody says of a record that is over, whoever ended it."""
+        table, chance = self.world.target.table, self.world.chance
+        said = {} if chance.random() < 0.3 and table == "incident" else {"close_code": chance.choice(JUDGED[table])}
+        closes = table == "incident" and (not said or chance.random() < 0.5)
+        self._edited(row, **said, **({"state": "7"} if closes else {}))
+        self._ended(row)
 
     def _reopen(self, row: dict[str, str]) -> None:
         self._edited(row, state=IN_WORK[self.world.target.table])

@@ -75,7 +75,7 @@ class People:
                 wrongs.append(f"a person had written {name}, and it was overwritten")
         if new["state"] not in ended and old["state"] in ended:
             facts.ended_at = None
-        elif (old["state"], old["close_notes"]) != (new["state"], new["close_notes"]):
+        elif any(old[name] != new[name] for name in ("state", "close_code", "close_notes")):
             facts.ended_at = None  # we closed it over the end of a person, who was quicker than our write: it is ours
         return wrongs
 

@@ -26,8 +26,15 @@ def record(state: str, **fields: str) -> Record:
     return Record(sys_id="a", number="INC1", state=state, fields=fields)
 
 
-def look(episode: Episode, shown: Record | None, target: Target = ITSM, our_state: str | None = "1") -> Episode:
-    return seen(episode, shown, Progress(repeat_count=7), target=target, our_state=our_state, now=NOW)
+def look(
+    episode: Episode,
+    shown: Record | None,
+    target: Target = ITSM,
+    our_state: str | None = "1",
+    our_code: WrittenField | None = None,
+) -> Episode:
+    progress = Progress(repeat_count=7)
+    return seen(episode, shown, progress, target=target, our_state=our_state, our_code=our_code, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +80,50 @@ def test_what_we_closed_stays_closed_by_us() -> None:
     assert look(CLOSED_BY_US, record("6"), our_state="6") == CLOSED_BY_US
 
 
-def test_a_cancellation_after_our_close_is_a_persons_end() -> None:
-    assert look(CLOSED_BY_US, record("8"), our_state="6").end is End.BY_PERSON
+OUR_CODE = WrittenField(sent=("Fixed",), read="Fixed")
+US, ANN, ITSELF = (
+    {"sys_created_by": "bridge", "sys_updated_by": who, "close_code": "Fixed"} for who in ("bridge", "ann", "system")
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "target", "shown", "end"),
+    [
+        ("as we left it", ITSM, record("6", **US), End.BY_US),
+        ("a person wrote a comment", ITSM, record("6", **ANN), End.BY_US),
+        ("cancelled", ITSM, record("8", **ANN), End.BY_PERSON),
+        ("closed by a person", ITSM, record("7", **ANN), End.BY_PERSON),
+        ("closed by ServiceNow after its time", ITSM, record("7", **ITSELF), End.BY_US),
+        (
+            "closed by ServiceNow in the resolver's name, and a comment since",
+            ITSM,
+            record("7", **ANN, **{"closed_by.user_name": "bridge"}),
+            End.BY_US,
+        ),
+        ("another code, by a person", ITSM, record("6", **ANN | {"close_code": "Duplicate"}), End.BY_PERSON),
+        ("another code, by ServiceNow itself", ITSM, record("6", **ITSELF | {"close_code": "Duplicate"}), End.BY_US),
+        ("a false positive", ITSM, record("6", **ANN | {"close_code": "False alarm"}), End.FALSE_POSITIVE),
+        ("closed as a false positive", ITSM, record("7", **ANN | {"close_code": "False alarm"}), End.FALSE_POSITIVE),
+        ("cancelled as a false positive", ITSM, record("8", **ANN | {"close_code": "False alarm"}), End.FALSE_POSITIVE),
+        (
+            "a security incident's false positive",
+            SIR,
+            record("3", **ANN | {"close_code": "False alarm"}),
+            End.FALSE_POSITIVE,
+        ),
+        ("a security incident's other code", SIR, record("3", **ANN | {"close_code": "-100"}), End.BY_PERSON),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_whose_end_it_is_of_what_we_had_closed(what: str, target: Target, shown: Record, end: End) -> None:
+    after = look(CLOSED_BY_US, shown, target, "6" if target is ITSM else "3", OUR_CODE)
+    assert after == (CLOSED_BY_US if end is End.BY_US else replace(CLOSED_BY_US, end=end, ended_at=NOW)), what
+
+
+def test_a_false_positive_code_of_our_own_is_no_persons() -> None:
+    ours = WrittenField(sent=("False alarm",), read="False alarm")
+    shown = record("6", **ANN | {"close_code": "False alarm"})
+    assert look(CLOSED_BY_US, shown, our_state="6", our_code=ours) == CLOSED_BY_US
 
 
 def test_what_we_closed_and_a_person_opened_again_is_open_touched_and_told() -> None:
@@ -105,6 +154,12 @@ def test_what_a_person_ended_and_was_deleted_keeps_the_time_of_its_end() -> None
             record("6", resolved_by="b", **{"resolved_by.user_name": "fred"}),
             True,
             {"state": "6", "by": "fred", "resolved_by": "fred"},
+        ),
+        (
+            "who said more of what we had resolved",
+            record("6", resolved_by="a", **{"resolved_by.user_name": "us"}, sys_created_by="us", sys_updated_by="ann"),
+            True,
+            {"state": "6", "by": "ann", "resolved_by": "us", "updated_by": "ann"},
         ),
         (
             "one whose name may not be read",

@@ -93,6 +93,23 @@ def test_what_is_news(*, over: bool, cancelled: bool, known_open: bool, version:
 
 
 @pytest.mark.parametrize(
+    ("end", "by_another", "expected"),
+    [
+        ({"state": "6", "close_code": "Fixed"}, True, False),
+        ({"state": "7", "close_code": "Fixed"}, True, True),
+        ({"state": "6", "close_code": "Duplicate"}, True, True),
+        ({"state": "7", "close_code": "Duplicate"}, False, False),
+        ({}, True, False),
+    ],
+    ids=["a comment", "closed", "coded anew", "by ServiceNow itself", "what may not be read"],
+)
+def test_what_is_news_of_one_that_has_ended(*, end: dict[str, str], by_another: bool, expected: bool) -> None:
+    shown = Shown(over=True, cancelled=False, version="1", end=end, by_another=by_another)
+    known = {"state": "6", "close_code": "Fixed"}
+    assert is_news(shown, known_open=False, known_version="0", known_end=known) is expected
+
+
+@pytest.mark.parametrize(
     ("calls", "per_hour", "seconds"),
     [(1, 20_000, 45), (2, 20_000, 45), (12, 20_000, 45), (2, 1_000, 72), (2, 100, 720), (0, 100, 45)],
 )
