@@ -334,8 +334,8 @@ def _books(evidence: Evidence) -> list[str]:
     told += pruned["entries"]
     if evidence.written is not None and evidence.written > told:
         wrong.append(f"{evidence.written} writes, and {told} intents in the log")
-    if evidence.at_rest and (broken := [row for row, entry in entries if entry.get("reason") == "internal_error"]):
-        wrong.append(f"a fault of the engine's own: {broken[0].said}")
+    if evidence.at_rest:
+        wrong += engine_faults(store)
     wrong += _order(store, intents, gone=pruned["alerts"])
     made: dict[str, set[int]] = defaultdict(set)
     for intent in intents:
@@ -350,6 +350,16 @@ def _books(evidence: Evidence) -> list[str]:
     linked = Counter((row["task"], row["observable"]) for row in evidence.links)
     wrong += [f"an observable is linked {n} times to {sys_id[:6]}" for (sys_id, _one), n in linked.items() if n > 1]
     return wrong
+
+
+def engine_faults(store: Store) -> list[str]:
+    """The first, if any."""
+    broken = [
+        row
+        for row in _rows(store, tables.log_entries)
+        if msgspec.json.decode(row.entry).get("reason") == "internal_error"
+    ]
+    return [f"a fault of the engine's own: {row.said}" for row in broken[:1]]
 
 
 def _order(store: Store, intents: list[Any], *, gone: int) -> list[str]:

@@ -22,12 +22,13 @@ from bridge.servicenow.connection import Call
 from bridge.store import additions, joins, prepare, tables, writer
 from bridge.store import settle as settling
 from bridge.store.writer import Writer
-from bridge.sync import worker
+from bridge.sync import fields, noticing, worker
 from bridge.sync.worker import Worker
 from simulation.__main__ import one
 
 SEEDS_MAX = 2_000
-PATCHED: tuple[Any, ...] = (Call, Worker, Writer, additions, joins, prepare, settling, worker)
+OF_THE_PATCH = ("TypeError", "AttributeError")  # by which a patch fails that does not fit any more
+PATCHED: tuple[Any, ...] = (Call, Worker, Writer, additions, joins, prepare, settling, fields, worker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Found:
 def no_intent() -> None:
     """The intent is written with its outcome, not before the call."""
     kept: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
-    real_intend, real_outcome = Worker._intend, settling.record_outcome
+    real_intend, real_outcome, real_plan = Worker._intend, settling.record_outcome, additions.plan
 
     def intend(self: Worker, *given: Any) -> Any:
         intended = real_intend(self, *given)
@@ -62,8 +63,13 @@ def no_intent() -> None:
             tx.execute(insert(tables.log_entries).values(**entry))
         real_outcome(tx, intent, *given, **more)
 
+    def plan(tx: Any, held: Any, *given: Any) -> None:
+        tx.execute(delete(tables.additions).where(tables.additions.c.incident == held.incident.id))  # of one taken back
+        real_plan(tx, held, *given)
+
     Worker._intend = intend  # type: ignore[method-assign]
     settling.record_outcome = outcome
+    additions.plan = plan
 
 
 def no_deadline() -> None:
@@ -116,9 +122,22 @@ def all_is_ours() -> None:
 
 
 def no_read() -> None:
-    """A record is changed without a look at what people did to it."""
-    Worker._read = lambda _worker, _sight, _sys_id: None  # type: ignore[method-assign]
-    worker.notice = lambda _store, sight, _record: sight  # type: ignore[assignment]
+    """What people did to a record is not held against a decision: of what is read only the first look, and that it is
+    gone, for without those no round ends.
+    """
+    real = worker.notice
+
+    def notice(store: Any, sight: Any, record: Any, *, installation: str) -> Any:
+        if record is None or (sight.episode is not None and sight.episode.taken):
+            return real(store, sight, record, installation=installation)
+        return noticing._as_read(store, sight, record, first=False)
+
+    worker.notice = notice
+
+
+def all_fields() -> None:
+    """A field that a person has written is written over."""
+    fields.still_ours = lambda changed, _record, _written: (changed, [])
 
 
 def nothing_known() -> None:
@@ -167,6 +186,7 @@ MUTATIONS: dict[str, Callable[[], None]] = {
     "group commit: one by one after a refusal": no_retry_alone,
     "ownership": all_is_ours,
     "read before write": no_read,
+    "fields that people wrote": all_fields,
     "records of other episodes": nothing_known,
     "mark before what goes with an incident": no_mark,
     "join key": no_join_key,
@@ -182,7 +202,7 @@ def hunt(name: str, seeds: int) -> Found:
         raise LookupError(f"{name}: what it patches is not there any more, so nothing is taken away")
     for seed in range(seeds):
         if problem := one(seed).problem:
-            if "TypeError" in problem:
+            if any(error in problem for error in OF_THE_PATCH):
                 raise LookupError(f"{name}: what it patches is called otherwise by now, so nothing was found out")
             return Found(name, seed + 1, problem.partition("\n")[0])
     return Found(name, 0, "")

@@ -18,7 +18,7 @@ from bridge.store.reconciler_tables import strays
 from simulation import fake
 from simulation.actors import HOSTS, Persons, Senders
 from simulation.fake import Wire
-from simulation.invariants import Evidence, check_invariants
+from simulation.invariants import Evidence, check_invariants, engine_faults
 from simulation.join_invariants import Alike
 from simulation.log_invariants import KEY, seal_all
 from simulation.mappings import IMPACT, JOINS_WITHIN, MAPPINGS
@@ -71,6 +71,8 @@ def run(engine: Engine, seed: int) -> Outcome:
                 import traceback
 
                 world.story.append(traceback.format_exc())
+    if problem and (faults := [fault for fault in engine_faults(world.store) if fault not in problem]):
+        problem += "\n" + "\n".join(faults)  # whatever else is wrong may come of them
     head = f"seed {seed}: {level}, mapping {mapping}, {scheme}, {world.size} processes"
     return Outcome(seed, problem, (head, *world.story), _rounds(world))
 
