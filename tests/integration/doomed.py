@@ -7,6 +7,7 @@ which the one before died, as senders and people go on who were not answered.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -213,6 +214,17 @@ def life(place: Place) -> Iterator[Callable[[], None]]:
     yield lambda: place.fire("d3", level="critical")
     yield place.idle
     yield lambda: place.fire("d4", state="resolved")
+
+
+def returning(place: Place) -> Iterator[Callable[[], None]]:
+    """One of each write, and nobody but us."""
+    yield lambda: place.fire("d1")
+    yield place.idle
+    yield lambda: place.fire("d2", level="critical")
+    yield place.idle
+    yield lambda: place.fire("d3", state="resolved")
+    yield place.until_rest
+    yield lambda: place.fire("d4")
 
 
 def ended(place: Place) -> Iterator[Callable[[], None]]:
@@ -466,19 +478,21 @@ SCENARIOS = {
     "erased": erasing,
     **dict.fromkeys(("pruned", "prune_turn"), pruning),
 }
+LIVES = SCENARIOS | {"returning": returning}
 
 
-def run(database: str, servicenow: str, commit: str, point: str, progress: str) -> None:
-    """Live through the scenario of a commit or a send. `point`: where to die with DIED; "": not at all."""
+def run(database: str, servicenow: str, life: str, point: str, nth: int, progress: str) -> None:
+    """Live through one of LIVES. `point`: where to die with DIED, when it is passed the nth time; "": nowhere."""
     os.environ[PASSWORD], os.environ[SECRET] = "bridge", "secret"
     with contextlib.closing(open_store(database, lambda: datetime.now(UTC))) as store:  # noqa: TID251 (a process of its own)
-        place = _place(store, servicenow, oauth=commit == "token")
-        crashpoint.listen(lambda name: _passed(place, name, point))
+        place = _place(store, servicenow, oauth=life == "token")
+        passings = itertools.count(1)
+        crashpoint.listen(lambda name: _passed(place, name, dies=name == point and next(passings) == nth))
         done_file = Path(progress)
         done = int(done_file.read_text()) if done_file.exists() else 0
         place.time_passes()
         place.writer.start()
-        for number, step in enumerate(SCENARIOS[commit](place)):
+        for number, step in enumerate(LIVES[life](place)):
             if number >= done:
                 step()
                 done_file.write_text(str(number + 1))
@@ -486,8 +500,8 @@ def run(database: str, servicenow: str, commit: str, point: str, progress: str) 
         place.writer.stop()
 
 
-def _passed(place: Place, name: str, point: str) -> None:
-    if name == point:
+def _passed(place: Place, name: str, *, dies: bool) -> None:
+    if dies:
         os._exit(DIED)
     if (what := place.meanwhile.pop(name, None)) is not None:
         what()
