@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from datetime import UTC
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from intake_world import NOW
+from crashing import at
+from intake_world import NOW, rows
 from sqlalchemy import Connection, create_engine, event, make_url, text
+from sync_world import Clock, world_of
 
 from bridge.errors import Misconfigured, Transient
 from bridge.store import engine as engine_module
 from bridge.store.engine import ATTEMPTS_MAX, POSTGRES_DEFAULTS, Conflict, Store, open_store
-from bridge.store.tables import metadata
+from bridge.store.held import LEASE
+from bridge.store.tables import incidents, metadata
+from bridge.wiring import utc_now
 
 
 def parameters(url: str) -> dict[str, str]:
@@ -34,6 +39,23 @@ def test_now_is_utc_whatever_zone_the_session_has(store: Store) -> None:
         if not store.is_sqlite:
             tx.execute(text("set local timezone = 'Europe/Berlin'"))
         assert store.now(tx).tzinfo is UTC
+
+
+def test_on_postgresql_leases_and_due_times_are_by_the_servers_clock_whatever_the_process_has(
+    postgres_url: str, sync_password: None
+) -> None:
+    with contextlib.closing(open_store(postgres_url, lambda: utc_now() + timedelta(hours=1))) as store:
+        metadata.create_all(store.engine)
+        begun = utc_now()  # of the server too, which runs on this machine
+        with store.transaction() as tx:
+            times = [store.now(tx), store.moment()]
+        with world_of(store, Clock()) as world:
+            world.fire()
+            times.append(world.row().due_at)
+            with at("claim:committed", lambda: times.append(rows(store, incidents)[0].lease_until - LEASE)):
+                world.worker.work()
+        metadata.drop_all(store.engine)
+    assert [time for time in times if abs(time - begun) > timedelta(minutes=1)] == []
 
 
 def test_a_damaged_database_does_not_answer(tmp_path: Path) -> None:
