@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, event
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import Column, Connection, Text, create_engine, event
 
 from bridge.alert import Outcome
 from bridge.errors import Misconfigured, Transient
@@ -24,12 +26,13 @@ from bridge.store.log_list import list_log
 from bridge.store.queries import list_alerts
 from bridge.store.reconciling import to_sweep
 from bridge.store.replay import quarantined
-from bridge.store.schema import problem, upgrade, upgrade_store
+from bridge.store.schema import MIGRATIONS, problem, upgrade, upgrade_store
 from bridge.store.start import void_leases, wake_observed
 from bridge.store.tables import metadata
 from bridge.wiring import utc_now
 
 NOW = utc_now()
+LATER = list(ScriptDirectory(str(MIGRATIONS)).walk_revisions("0001", "head"))[:-1]  # than the first
 
 
 def test_the_migrated_schema_is_the_one_of_the_tables(store_url: str) -> None:
@@ -82,6 +85,74 @@ def test_a_migration_that_finds_a_table_in_use_steps_back_and_lets_those_behind_
     metadata.drop_all(store.engine)
     store.close()
     assert len(wrote) == 2
+
+
+class Issued:
+    """Stands where Alembic's `op` does, and keeps what a migration asks of it."""
+
+    def __init__(self, dialect: str) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self._dialect = dialect
+
+    def get_bind(self) -> Any:
+        return SimpleNamespace(dialect=SimpleNamespace(name=self._dialect))
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *given, **more: self.calls.append((name, given, more))
+
+
+def not_survived(issued: Issued) -> list[str]:
+    """What a process of the version before may not survive: it reads and writes all that it did."""
+    made = {given[0] for name, given, _more in issued.calls if name in ("create_table", "create_index")}
+    return [f"{name} {given}" for name, given, more in issued.calls if not _only_adds(name, given, more, made)]
+
+
+def _only_adds(name: str, given: tuple[Any, ...], more: dict[str, Any], made: set[str]) -> bool:
+    """`made`: tables and indexes of the same migration."""
+    if name == "create_table":
+        return True
+    if name == "add_column":
+        column = given[1]
+        return (column.nullable or column.server_default is not None) and not column.unique
+    if name == "create_index":
+        return not more.get("unique") or given[1] in made
+    if name == "drop_index":  # it is made anew
+        return given[0] in made
+    if name == "alter_column":
+        return more.keys() == {"server_default"} and more["server_default"] is not None
+    return name == "execute" and given[0].startswith(tuple(f"INSERT INTO {table} " for table in made))
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("script", LATER, ids=lambda script: script.revision)
+def test_a_migration_only_adds_so_that_processes_of_the_version_before_it_go_on(
+    monkeypatch: pytest.MonkeyPatch, script: Script, dialect: str
+) -> None:
+    issued = Issued(dialect)
+    monkeypatch.setattr(script.module, "op", issued)
+    script.module.upgrade()
+    assert issued.calls
+    assert not_survived(issued) == []
+
+
+@pytest.mark.parametrize(
+    "migrate",
+    [
+        lambda op: op.drop_column("alerts", "text"),
+        lambda op: op.add_column("alerts", Column("text", Text, nullable=False)),
+        lambda op: op.add_column("alerts", Column("text", Text, unique=True)),
+        lambda op: op.alter_column("alerts", "text", nullable=False),
+        lambda op: op.alter_column("alerts", "text", server_default="", new_column_name="said"),
+        lambda op: op.create_index("alerts_text", "alerts", ["text"], unique=True),
+        lambda op: op.drop_index("alerts_text", "alerts"),
+        lambda op: op.execute("UPDATE alerts SET text = ''"),
+        lambda op: op.create_check_constraint("alerts_text", "alerts", "text != ''"),
+    ],
+)
+def test_a_migration_that_takes_away_is_seen(migrate: Callable[[Issued], None]) -> None:
+    issued = Issued("sqlite")
+    migrate(issued)
+    assert len(not_survived(issued)) == 1
 
 
 def test_an_empty_database_says_what_to_do(tmp_path: Path) -> None:
