@@ -78,7 +78,7 @@ def survive(engine: str, folder: Path, *, seed: int, enough: Callable[[int], boo
         seconds = time.monotonic() - began
         fleet.faults(SLOW)
         fleet.let_leases_run_out()
-        problem = judged(fleet, load)
+        problem = judged(fleet, fleet.store, load.accepted, load.sent)
         return Survived(
             kills=reaper.kills,
             alerts=len(load.accepted),

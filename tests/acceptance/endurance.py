@@ -16,13 +16,13 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
 from fleet import Fleet
-from machine import direct
+from machine import Machine, direct
 from simulation.invariants import Evidence, check_invariants
 from simulation.runs import append
 from sqlalchemy import select
@@ -119,26 +119,28 @@ def database_of(engine: str, folder: Path) -> Iterator[str]:
 # --- the judgement
 
 
-def judged(fleet: Fleet, load: Load) -> str:
-    """What is wrong once all has come to rest; "": nothing was lost, and nothing is there twice."""
+def judged(bridge: Machine, store: Store, accepted: Collection[str], deliveries: int | None = None) -> str:
+    """What is wrong once all has come to rest; "": nothing was lost, and nothing is there twice. `deliveries`: how many
+    different ones were sent, where that was counted.
+    """
     until = time.monotonic() + SETTLE_SECONDS_MAX
-    while restless := _restless(fleet.store):
+    while restless := _restless(store):
         if time.monotonic() > until:
             return f"it does not come to rest: {restless}"
         time.sleep(REST_SECONDS)
     notes = defaultdict(list)
-    for note in fleet.records("sys_journal_field"):
+    for note in bridge.records("sys_journal_field"):
         notes[note["element_id"]].append(note)
-    state = requests.get(f"{fleet.simulator}/simulator/state", timeout=10).json()
+    state = requests.get(f"{bridge.simulator}/simulator/state", timeout=10).json()
     evidence = Evidence(
-        store=fleet.store,
-        installation=_installation(fleet.store),
+        store=store,
+        installation=_installation(store),
         table="incident",
-        records=fleet.records(),
+        records=bridge.records(),
         journal=lambda sys_id: notes[sys_id],
         violations=state["violations"],
-        accepted=frozenset(load.accepted),
-        deliveries=load.sent,
+        accepted=frozenset(accepted),
+        deliveries=deliveries,
     )
     try:
         check_invariants(evidence)
@@ -203,7 +205,7 @@ def soak(engine: str, folder: Path, *, seconds: float, seed: int) -> Soaked:
             sizes.append(wal.stat().st_size if wal.exists() else 0)
             memory.append((spent / 3600, sum(_memory(fleet.pid(name)) for name in PROCESSES[engine])))
         load.stop()
-        problem = judged(fleet, load)
+        problem = judged(fleet, fleet.store, load.accepted, load.sent)
     quarter = max(1, len(load.waits) // 4)
     return Soaked(
         alerts=len(load.accepted),

@@ -16,7 +16,7 @@ from machine import WAIT_SECONDS_MAX, Machine, answers, direct, free_url
 from sqlalchemy import func, or_, select, update
 
 from bridge.store.engine import open_store
-from bridge.store.tables import alerts, correlations, incidents
+from bridge.store.tables import correlations, incidents
 from bridge.wiring import utc_now
 
 SOURCES = "  try: {mapping: try, envelope: cloudevents, auth: {scheme: none}}\n"
@@ -78,10 +78,6 @@ class Fleet(Machine):
                 return tx.execute(query).scalar() == 0
 
         self.wait_for(in_step)
-
-    def stored(self) -> set[str]:
-        with self.store.reading() as tx:
-            return {f"{row.delivery_id}-{row.position}" for row in tx.execute(select(alerts))}
 
     def leased(self) -> int:
         with self.store.reading() as tx:

@@ -50,7 +50,7 @@ def test_the_standby_takes_over_and_nothing_that_was_answered_is_lost(pair: Pair
     load.stop()
     fleet.let_leases_run_out()
     assert away == 503
-    assert judged(fleet, load) == ""
+    assert judged(fleet, fleet.store, load.accepted, load.sent) == ""
 
 
 def answered(fleet: Fleet) -> int:
