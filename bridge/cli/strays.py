@@ -9,7 +9,7 @@ import click
 
 from bridge.cli.opening import actor, opened
 from bridge.cli.options import config_option, example, json_option, limit_option
-from bridge.cli.output import age, show_json, show_table
+from bridge.cli.output import age, counted, show_json, show_table
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 @json_option("An array of objects")
 @limit_option("The newest N.")
 def strays_command(config: Path, limit: int, *, as_json: bool) -> None:
-    """Records in ServiceNow that carry our mark and wait for a person: orphans, and twins that were not merged."""
+    """Records with our mark that wait for a person.
+
+    Orphans, those adopted whose problem no alert has told of yet, and twins that were not merged.
+    """
     from bridge.store.queries import ROWS_MAX
-    from bridge.store.strays import list_reported
+    from bridge.store.strays import count_unsettled, list_reported
 
     with opened(config) as (_, store), store.reading() as tx:
         found = list_reported(tx, limit=min(limit, ROWS_MAX))
-        now = store.now(tx)
+        now, unsettled = store.now(tx), count_unsettled(tx)
     if as_json:
         show_json(found)
         return
@@ -36,7 +39,10 @@ def strays_command(config: Path, limit: int, *, as_json: bool) -> None:
         (row.number, row.correlation_id, row.instance, row.table, age(row.found_at, now), row.outcome, row.outcome_text)
         for row in found
     ]
-    show_table(columns, rows, empty="Every record with our mark is the incident of a problem that is known here.")
+    all_known = "Every record with our mark is the incident of a problem that is known here."
+    show_table(columns, rows, empty=_unsettled(unsettled) if unsettled else all_known)
+    if rows and unsettled:
+        click.echo(_unsettled(unsettled))
 
 
 @click.command("adopt", epilog=example("bridge incidents adopt INC0010042", "bridge incidents adopt --all"))
@@ -45,7 +51,9 @@ def strays_command(config: Path, limit: int, *, as_json: bool) -> None:
 @config_option
 @json_option("One object")
 def adopt_command(numbers: tuple[str, ...], config: Path, *, everything: bool, as_json: bool) -> None:
-    """Take orphans in: records with our mark that this store has lost are the incidents of their problems again.
+    """Take in orphans: records that this store has lost.
+
+    They carry our mark, and are the incidents of their problems again.
 
     Nothing is written to ServiceNow by this; what is due is done by the `bridge serve` that is running.
     """
@@ -53,12 +61,12 @@ def adopt_command(numbers: tuple[str, ...], config: Path, *, everything: bool, a
         raise click.UsageError("name the incidents, or say --all; `bridge incidents strays` shows them")
     from bridge.errors import Permanent
     from bridge.store.adopting import adopt
-    from bridge.store.strays import orphans
+    from bridge.store.strays import count_unsettled, orphans
 
     done: dict[str, str] = {}
     with opened(config) as (settings, store):
         with store.reading() as tx:
-            found = orphans(tx, numbers if numbers else None)
+            found, unsettled = orphans(tx, numbers if numbers else None), count_unsettled(tx)
         if absent := {number.upper() for number in numbers} - {stray.number for stray in found}:
             words = ", ".join(sorted(absent))
             raise Permanent("no_such_orphan", f"{words} is no orphan; `bridge incidents strays` shows those there are")
@@ -74,7 +82,11 @@ def adopt_command(numbers: tuple[str, ...], config: Path, *, everything: bool, a
     for number, outcome in done.items():
         click.echo(f"{number} {said[outcome]}.")
     if not done:
-        click.echo("There are no orphans.")
+        click.echo(_unsettled(unsettled) if unsettled else "There are no orphans.")
+
+
+def _unsettled(many: int) -> str:
+    return f"Still to be looked at: {counted(many, 'record')} with our mark. Ask again in a minute."
 
 
 def _places(settings: Settings, instance: str, table: str) -> list[Place]:

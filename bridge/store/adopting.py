@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -22,6 +22,9 @@ from bridge.store.leases import fence_off, is_leased
 from bridge.store.strays import Outcome, Stray
 from bridge.store.tables import correlation_keys, correlations, episodes, incidents
 from bridge.store.work import doubt_of, encode, plan
+
+EXPECTED_AGAIN = timedelta(minutes=1)
+EXPECTED_SAID = "It is taken by the next alert of its problem. Where none comes any more, close it in ServiceNow."
 
 
 class Adopted(StrEnum):
@@ -42,7 +45,8 @@ def adopt(tx: Connection, stray: Stray, places: Collection[Place], *, actor: str
     """Raises Permanent when its problem has an incident, Transient while a round is under way: try again."""
     row = _correlation(tx, stray, places)
     if row is None:
-        strays.settle(tx, stray, None, Outcome.EXPECTED, now)
+        strays.settle(tx, stray, None, Outcome.EXPECTED, now, said=EXPECTED_SAID)
+        strays.later(tx, stray, now + EXPECTED_AGAIN)
         append(tx, _entry(stray, None, None, actor, now, Adopted.EXPECTED))
         return Adopted.EXPECTED
     if row.open:
@@ -60,6 +64,16 @@ def adopt(tx: Connection, stray: Stray, places: Collection[Place], *, actor: str
     strays.forget(tx, stray)
     append(tx, _entry(stray, row, incident, actor, now, Adopted.TAKEN))
     return Adopted.TAKEN
+
+
+def adopt_expected(tx: Connection, stray: Stray, places: Collection[Place], now: datetime) -> None:
+    """What a person adopted before an alert told of its problem: one may have by now. A firing one looks for the record
+    itself; one that says resolved asks for no incident. Raises as `adopt` does.
+    """
+    if _correlation(tx, stray, places) is None:
+        strays.later(tx, stray, now + EXPECTED_AGAIN)
+    else:
+        adopt(tx, stray, places, actor="sync", now=now)
 
 
 def _correlation(tx: Connection, stray: Stray, places: Collection[Place]) -> Row[Any] | None:

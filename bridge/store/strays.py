@@ -43,6 +43,7 @@ class Outcome(StrEnum):
 
 
 REPORTED = (Outcome.ORPHAN.value, Outcome.TWO.value, Outcome.HELD.value)
+LISTED = (*REPORTED, Outcome.EXPECTED.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +96,8 @@ class StrayRow:
     instance: str
     table: str
     correlation_id: str
-    outcome: str  # orphan | two | held
-    outcome_text: str | None  # what to do
+    outcome: str  # orphan | two | held | expected
+    outcome_text: str | None  # what to do, or what is waited for
     found_at: datetime
 
 
@@ -113,8 +114,7 @@ def note(tx: Connection, instance: str, table: str, listed: Sequence[Listed], no
     for one in listed:
         row = known.get(one.sys_id)
         if row is not None and row.version != one.shown.version:
-            again = None if row.outcome == Outcome.EXPECTED else now
-            values = {"version": one.shown.version, "due_at": again} if not one.shown.over else _over(row, one)
+            values = {"version": one.shown.version, "due_at": now} if not one.shown.over else _over(row, one)
             tx.execute(update(strays).where(strays.c.id == row.id).values(**values))
 
 
@@ -219,8 +219,7 @@ def forget_known(tx: Connection, instance: str) -> None:
 
 def waiting(tx: Connection, instance: str, limit: int) -> list[Stray]:
     """Those that people are asked about, the oldest first."""
-    asked = (*REPORTED, Outcome.EXPECTED.value)
-    query = select(strays).where(strays.c.instance == instance, strays.c.outcome.in_(asked))
+    query = select(strays).where(strays.c.instance == instance, strays.c.outcome.in_(LISTED))
     return [_stray(row) for row in tx.execute(query.order_by(strays.c.id).limit(limit))]
 
 
@@ -303,8 +302,8 @@ def known() -> ColumnElement[bool]:
 
 
 def list_reported(tx: Connection, *, limit: int) -> list[StrayRow]:
-    """Those that wait for a person, newest first."""
-    query = select(strays).where(strays.c.outcome.in_(REPORTED)).order_by(strays.c.id.desc()).limit(limit)
+    """Those that wait for a person, or were adopted and wait for their problem's next alert; newest first."""
+    query = select(strays).where(strays.c.outcome.in_(LISTED)).order_by(strays.c.id.desc()).limit(limit)
     return [StrayRow(**{name: getattr(row, name) for name in StrayRow.__slots__}) for row in tx.execute(query)]
 
 
@@ -314,6 +313,11 @@ def orphans(tx: Connection, numbers: Sequence[str] | None) -> list[Stray]:
     if numbers is not None:
         query = query.where(strays.c.number.in_([number.upper() for number in numbers]))
     return [_stray(row) for row in tx.execute(query)]
+
+
+def count_unsettled(tx: Connection) -> int:
+    """Those that nothing is known of yet: they wait for their turn."""
+    return int(tx.execute(select(func.count()).where(strays.c.outcome.is_(None))).scalar_one())
 
 
 def count_reported(tx: Connection) -> dict[str, int]:

@@ -26,6 +26,7 @@ from bridge.servicenow.record import Record
 from bridge.servicenow.table import PARENT_FIELD, TableApi
 from bridge.settings import Target
 from bridge.store import reconciling, strays, work
+from bridge.store.adopting import Place, adopt_expected
 from bridge.store.engine import Store
 from bridge.store.reconciling import Turn
 from bridge.store.strays import Outcome, Stray, Twin
@@ -86,6 +87,9 @@ class Twins:
             now = self._store.now(tx)
             if _is_no_stray(tx, stray, here):
                 return
+            if stray.outcome == Outcome.EXPECTED:
+                self._expected(tx, stray, [targets[name] for name in here], now)
+                return
             twin = strays.twin_of(tx, stray, here)
             if twin is None:
                 strays.settle(tx, stray, None, Outcome.ORPHAN, now, said=_orphan(stray))
@@ -100,6 +104,13 @@ class Twins:
             self._merge(turn, stray, twin, targets[twin.target], burst, here)
         except Permanent as error:  # what must be asked first may not be read: the other strays go on
             self._report(turn, stray, twin, f"{_two(stray, twin)} {error.message}")
+
+    def _expected(self, tx: Connection, stray: Stray, here: Collection[Target], now: datetime) -> None:
+        places = [Place(target=one.name, tenant=one.tenant, first_state=FIRST_STATE[one.table]) for one in here]
+        try:
+            adopt_expected(tx, stray, places, now)
+        except Permanent as error:
+            strays.settle(tx, stray, None, Outcome.ORPHAN, now, said=error.message)
 
     def _merge(self, turn: Turn, stray: Stray, twin: Twin, target: Target, burst: Burst, here: Collection[str]) -> None:
         table = self._tables[turn.instance]

@@ -21,7 +21,7 @@ from bridge.store import reconciling
 from bridge.store.adopting import Place, adopt
 from bridge.store.held import LEASE
 from bridge.store.reconciler_tables import strays
-from bridge.store.strays import orphans
+from bridge.store.strays import list_reported, orphans
 from bridge.store.tables import correlations, installation
 
 
@@ -97,6 +97,25 @@ def test_an_orphan_of_a_problem_that_no_alert_has_told_of_is_taken_by_the_next(a
     anywhere.turn()
     assert (anywhere.record()["number"], anywhere.row().open) == (number, True)
     assert rows(anywhere.store, strays) == []
+
+
+def test_one_that_was_adopted_closes_where_the_next_word_of_its_problem_is_that_it_is_resolved(world: World) -> None:
+    number = orphan_of(world, "r1")
+    assert adopted(world, number) == "expected"
+    world.watch(minutes=5)
+    world.resolve()
+    world.watch(minutes=3)
+    assert (world.record()["number"], world.record()["state"]) == (number, "6")
+    assert rows(world.store, strays) == []
+
+
+def test_one_that_was_adopted_is_listed_until_an_alert_of_its_problem_comes(world: World) -> None:
+    number = orphan_of(world, "r1")
+    adopted(world, number)
+    world.watch(minutes=130)
+    with world.store.reading() as tx:
+        assert [(one.number, one.outcome) for one in list_reported(tx, limit=10)] == [(number, "expected")]
+    assert len(world.log("adopted")) == 1
 
 
 def test_an_orphan_is_taken_by_its_problem_without_an_order_too(world: World) -> None:
@@ -285,7 +304,7 @@ def incidents(command: Command, capsys: pytest.CaptureFixture[str]) -> Callable[
     return run
 
 
-def a_stray(command: Command, number: str = "INC0010042", outcome: str = "orphan") -> None:
+def a_stray(command: Command, number: str = "INC0010042", outcome: str | None = "orphan") -> None:
     about = {"instance": "corp", "table": "incident", "sys_id": number, "number": number, "correlation_id": "r1"}
     about |= {"key": "r1", "created_on": "2026-03-10 12:00:00", "version": ""}
     with command.place.store.transaction() as tx:
@@ -300,6 +319,15 @@ def test_strays_are_listed(command: Command, incidents: Callable[..., str]) -> N
     found = json.loads(incidents("strays", "--json"))
     assert [(one["number"], one["outcome"]) for one in found] == [("INC0010043", "two"), ("INC0010042", "orphan")]
     assert "What to do." in incidents("strays")
+    assert "Still to be looked at" not in incidents("strays")
+
+
+def test_strays_that_wait_to_be_looked_at_are_told_as_such(command: Command, incidents: Callable[..., str]) -> None:
+    a_stray(command, outcome=None)
+    said = "Still to be looked at: 1 record with our mark. Ask again in a minute.\n"
+    assert incidents("strays") == incidents("adopt", "--all") == said
+    a_stray(command, "INC0010043")
+    assert incidents("strays").endswith(said)
 
 
 def test_orphans_are_adopted_by_number_or_all_together(command: Command, incidents: Callable[..., str]) -> None:
