@@ -26,10 +26,10 @@ def strays_command(config: Path, limit: int, *, as_json: bool) -> None:
     Orphans, those adopted whose problem no alert has told of yet, and twins that were not merged.
     """
     from bridge.store.queries import ROWS_MAX
-    from bridge.store.strays import count_unsettled, list_reported
+    from bridge.store.strays import count_unsettled, list_told
 
     with opened(config) as (_, store), store.reading() as tx:
-        found = list_reported(tx, limit=min(limit, ROWS_MAX))
+        found = list_told(tx, limit=min(limit, ROWS_MAX))
         now, unsettled = store.now(tx), count_unsettled(tx)
     if as_json:
         show_json(found)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -23,7 +23,6 @@ from bridge.store.strays import Outcome, Stray
 from bridge.store.tables import correlation_keys, correlations, episodes, incidents
 from bridge.store.work import doubt_of, encode, plan
 
-EXPECTED_AGAIN = timedelta(minutes=1)
 EXPECTED_SAID = "It is taken by the next alert of its problem. Where none comes any more, close it in ServiceNow."
 
 
@@ -46,7 +45,6 @@ def adopt(tx: Connection, stray: Stray, places: Collection[Place], *, actor: str
     row = _correlation(tx, stray, places)
     if row is None:
         strays.settle(tx, stray, None, Outcome.EXPECTED, now, said=EXPECTED_SAID)
-        strays.later(tx, stray, now + EXPECTED_AGAIN)
         append(tx, _entry(stray, None, None, actor, now, Adopted.EXPECTED))
         return Adopted.EXPECTED
     if row.open:
@@ -67,12 +65,10 @@ def adopt(tx: Connection, stray: Stray, places: Collection[Place], *, actor: str
 
 
 def adopt_expected(tx: Connection, stray: Stray, places: Collection[Place], now: datetime) -> None:
-    """What a person adopted before an alert told of its problem: one may have by now. A firing one looks for the record
+    """What a person adopted before an alert told of its problem: one has by now. A firing one looks for the record
     itself; one that says resolved asks for no incident. Raises as `adopt` does.
     """
-    if _correlation(tx, stray, places) is None:
-        strays.later(tx, stray, now + EXPECTED_AGAIN)
-    else:
+    if _correlation(tx, stray, places) is not None:  # which `next_due` has seen
         adopt(tx, stray, places, actor="sync", now=now)
 
 
@@ -86,7 +82,7 @@ def _correlation(tx: Connection, stray: Stray, places: Collection[Place]) -> Row
     if len(rows) > 1:
         said = f"{stray.number} cannot be adopted: several tenants have the problem {stray.correlation_id}."
         raise Permanent("several_tenants", f"{said} Close it in ServiceNow.")
-    return rows[0] if rows else None
+    return rows[0] if rows and rows[0].status_changed_seq else None  # 0: all its alerts were suppressed
 
 
 def _vacant(tx: Connection, row: Row[Any], place: Place, now: datetime) -> int:

@@ -103,7 +103,7 @@ UNTOUCHED = {
     correlations.c.episode.name: "0",
 }
 BORN = tuple([name for name in STATE[1:] if name not in UNTOUCHED])
-BODY = DELIVERY.index(deliveries.c.body.name)
+BODY, CONTENT = DELIVERY.index(deliveries.c.body.name), DELIVERY.index(deliveries.c.content.name)
 KEY = _names(correlation_keys.c.tenant, correlation_keys.c.key, correlation_keys.c.correlation)
 _born, _settled = attrgetter(*BORN), attrgetter(*SETTLED)
 
@@ -327,9 +327,10 @@ def _by_bytes(rows: Sequence[Row]) -> Iterator[list[Row]]:
     chunk: list[Row] = []
     size = 0
     for row in rows:
-        size += len(row[BODY])
+        own = len(row[BODY]) + len(row[CONTENT] or b"")
+        size += own
         if chunk and size > BYTES_PER_STATEMENT:
             yield chunk
-            chunk, size = [], len(row[BODY])
+            chunk, size = [], own
         chunk.append(row)
     yield chunk

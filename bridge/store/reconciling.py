@@ -20,7 +20,7 @@ from bridge.store.columns import Instant
 from bridge.store.few import IS_OPEN
 from bridge.store.held import Seen
 from bridge.store.reconciler_tables import reconciled_tables, reconcilers
-from bridge.store.removal import LET_GO
+from bridge.store.removal import ERASED, LET_GO
 from bridge.store.tables import correlations, episodes, incidents, installation
 from bridge.store.upsert import insert_into
 from bridge.typed import decode
@@ -28,7 +28,8 @@ from bridge.typed import decode
 LEASE = timedelta(seconds=240)
 LEASE_SEEN_MAX = 2 * LEASE  # by one that asked for the time just before: a longer one is of a clock since set back
 SWEEP_EVERY = timedelta(hours=1)
-# Less than the overlap of two polls, so that a change which is not heeded at once is listed again when it can be.
+# At first less than the overlap of two polls, so that a change which is not heeded at once is listed again when it can
+# be. After several failures it may not be: what is done to the record then is read at its next change, or `sync`.
 LOOK_AGAIN_AFTER = timedelta(minutes=5)
 LOOK_AGAIN_AT_LATEST = timedelta(days=1)
 DOUBLINGS = 9  # of the one, until it is more than the other
@@ -273,7 +274,7 @@ def _ask_looks(tx: Connection, incident_ids: Sequence[int], now: datetime) -> No
     if not incident_ids:
         return
     newest = and_(correlations.c.id == episodes.c.correlation, correlations.c.episode == episodes.c.number)
-    let_go = func.coalesce(correlations.c.last_decision, "") == LET_GO
+    let_go = func.coalesce(correlations.c.last_decision, "").in_((LET_GO, ERASED))  # their next alert looks
     asked = incidents.c.look_at
     turn = or_(~correlations.c.waits_for_person, asked.is_(None), asked < _looked_before(now), asked > now)
     query = select(correlations.c.id, episodes.c.incident).join(episodes, newest).join(incidents)

@@ -13,6 +13,7 @@ from bridge.store.leases import fence_off
 from bridge.store.tables import correlations, episodes, incidents
 
 LET_GO = "let_go: mapping_removed"  # correlations.last_decision
+ERASED = "nothing: erased"  # the same, where what the alerts said is gone
 
 
 def still_kept(tx: Connection, mapping: str) -> int:

@@ -13,7 +13,20 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from bridge.alert import Json, key_of
 from bridge.correlation.policy import Episode, Kind
@@ -24,7 +37,7 @@ from bridge.store import telling
 from bridge.store.columns import Instant
 from bridge.store.leases import fence_off, is_leased
 from bridge.store.reconciler_tables import strays
-from bridge.store.tables import correlations, episodes, incidents, intents
+from bridge.store.tables import correlation_keys, correlations, episodes, incidents, intents
 from bridge.store.work import doubt_of, encode
 from bridge.typed import decode
 
@@ -43,7 +56,7 @@ class Outcome(StrEnum):
 
 
 REPORTED = (Outcome.ORPHAN.value, Outcome.TWO.value, Outcome.HELD.value)
-LISTED = (*REPORTED, Outcome.EXPECTED.value)
+TOLD = (*REPORTED, Outcome.EXPECTED.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +127,8 @@ def note(tx: Connection, instance: str, table: str, listed: Sequence[Listed], no
     for one in listed:
         row = known.get(one.sys_id)
         if row is not None and row.version != one.shown.version:
-            values = {"version": one.shown.version, "due_at": now} if not one.shown.over else _over(row, one)
+            again = None if row.outcome == Outcome.EXPECTED else now
+            values = {"version": one.shown.version, "due_at": again} if not one.shown.over else _over(row, one)
             tx.execute(update(strays).where(strays.c.id == row.id).values(**values))
 
 
@@ -127,8 +141,17 @@ def _over(row: Row[Any], listed: Listed) -> dict[str, object]:
     return {"version": listed.shown.version, "closed_at": closed_at, **ended}
 
 
-def next_due(tx: Connection, instance: str, now: datetime) -> Stray | None:
-    query = select(strays).where(strays.c.instance == instance, strays.c.due_at <= now)
+def next_due(tx: Connection, instance: str, tenants: Collection[str], now: datetime) -> Stray | None:
+    """One that a person adopted is due once an alert has told one of these tenants of its problem."""
+    is_told = (
+        select(correlation_keys.c.correlation)
+        .join(correlations, correlations.c.id == correlation_keys.c.correlation)
+        .where(correlation_keys.c.tenant.in_(tenants), correlation_keys.c.key == strays.c.key)
+        .where(correlations.c.status_changed_seq > 0)
+        .exists()
+    )
+    waited_for = and_(strays.c.outcome == Outcome.EXPECTED.value, strays.c.due_at.is_(None), is_told)
+    query = select(strays).where(strays.c.instance == instance, or_(strays.c.due_at <= now, waited_for))
     row = tx.execute(query.order_by(strays.c.due_at, strays.c.id).limit(1)).first()
     return _stray(row) if row is not None else None
 
@@ -219,7 +242,7 @@ def forget_known(tx: Connection, instance: str) -> None:
 
 def waiting(tx: Connection, instance: str, limit: int) -> list[Stray]:
     """Those that people are asked about, the oldest first."""
-    query = select(strays).where(strays.c.instance == instance, strays.c.outcome.in_(LISTED))
+    query = select(strays).where(strays.c.instance == instance, strays.c.outcome.in_(TOLD))
     return [_stray(row) for row in tx.execute(query.order_by(strays.c.id).limit(limit))]
 
 
@@ -301,9 +324,9 @@ def known() -> ColumnElement[bool]:
     return select(strays.c.id).where(*place, orphan).exists()
 
 
-def list_reported(tx: Connection, *, limit: int) -> list[StrayRow]:
+def list_told(tx: Connection, *, limit: int) -> list[StrayRow]:
     """Those that wait for a person, or were adopted and wait for their problem's next alert; newest first."""
-    query = select(strays).where(strays.c.outcome.in_(LISTED)).order_by(strays.c.id.desc()).limit(limit)
+    query = select(strays).where(strays.c.outcome.in_(TOLD)).order_by(strays.c.id.desc()).limit(limit)
     return [StrayRow(**{name: getattr(row, name) for name in StrayRow.__slots__}) for row in tx.execute(query)]
 
 

@@ -49,6 +49,7 @@ def look_again(
     if doubt.operation == Kind.CREATE.value:
         found = table.find(target.table, held.incident.correlation_id, deadline=deadline)
         made = _made(table, target, doubt, doubt.made, deadline) if doubt.made is not None else None
+        made = made or next((record for record in found if record.sys_id == doubt.made), None)  # listed all the same
         if made is not None and _stands(made, target, doubt, ours):
             return Found(record=made)
         found = [record for record in found if record.sys_id != doubt.made]

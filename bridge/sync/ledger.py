@@ -19,7 +19,7 @@ from bridge.metrics import Metrics
 from bridge.servicenow.import_set import SEVERAL_RECORDS
 from bridge.servicenow.outcome import OPEN
 from bridge.servicenow.record import Record
-from bridge.store import brake, joins, orders, telling
+from bridge.store import brake, joins, orders, removal, telling
 from bridge.store import settle as settling
 from bridge.store.engine import Store
 from bridge.store.held import UNSETTLED, Doubt, Held, Lease, Seen, Settlement
@@ -116,6 +116,7 @@ class Ledger:
             progress=fold(held.progress, held.pending),
             episode=None,
         )
+        held = replace(held, looked=True)
         with self._store.transaction("counted") as tx:
             settling.settle(tx, held, settlement, held.incident, now, decision=f"nothing: {reason}")
 
@@ -131,7 +132,7 @@ class Ledger:
         )
         held, now = replace(held, looked=True), self._store.moment()
         with self._store.transaction("counted") as tx:
-            settling.settle(tx, held, settlement, held.incident, now, decision=f"nothing: {ERASED}")
+            settling.settle(tx, held, settlement, held.incident, now, decision=removal.ERASED)
             append(tx, telling.entry(held, Action.DECIDED, now, outcome=Kind.NOTHING.value, reason=ERASED))
         self._metrics.decided(Kind.NOTHING.value, ERASED)
 

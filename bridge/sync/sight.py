@@ -87,13 +87,16 @@ def noticed(held: Held, before: Episode, after: Episode, *, reason: str, wake_at
     """What is true once people have ended the incident, or opened it again: nothing that is pending is in it.
 
     What has joined, and was not told, was not known to who ended it: it stays as it is, and its next round lets it go.
-    What we had closed was resolved before a person said more of it: its return is a new one, but for a false positive.
+    What we had closed was resolved before: what has come since counts on. Where a person only closed it, or coded it
+    anew, a return is a new incident; where they called it a false positive, repeats stay quiet.
     """
     over = not after.open and before.end in (None, End.BY_US)
-    resolved = before.end is End.BY_US and after.end is End.BY_PERSON
+    closed_by_us = before.end is End.BY_US
     heirs = [one for one in held.others if not (over and one.part is Part.JOINING)]
     mine, *others = (
-        _as_applied(one, over=over and one.part is not Part.JOINING, resolved=resolved)
+        _closed_anew(one, after.end)
+        if over and closed_by_us
+        else _as_applied(one, over=over and one.part is not Part.JOINING)
         for one in ((held, *heirs) if over or after.open else (held,))
     )
     return Settlement(
@@ -129,8 +132,13 @@ def _share(member: Member, decision: Decision) -> Share:
     return Share(correlation=member.correlation, read_seq=member.read_seq, progress=progress)
 
 
-def _as_applied(member: Member, *, over: bool = False, resolved: bool = False) -> Share:
-    progress = replace(ended(member.progress), resolved_after_end=resolved) if over else member.progress
+def _as_applied(member: Member, *, over: bool = False) -> Share:
+    progress = ended(member.progress) if over else member.progress
+    return Share(correlation=member.correlation, read_seq=member.applied_seq, progress=progress)
+
+
+def _closed_anew(member: Member, end: End | None) -> Share:
+    progress = replace(member.progress, resolved_after_end=end is End.BY_PERSON)
     return Share(correlation=member.correlation, read_seq=member.applied_seq, progress=progress)
 
 

@@ -58,9 +58,10 @@ class Twins:
 
     def work(self, turn: Turn, targets: Mapping[str, Target], burst: Burst) -> bool:
         """The strays that are due, as far as the burst has room. True: none is left. Raises TurnLost."""
+        tenants = {target.tenant for target in targets.values()}
         while True:
             with self._store.reading() as tx:
-                stray = strays.next_due(tx, turn.instance, turn.began_at)
+                stray = strays.next_due(tx, turn.instance, tenants, turn.began_at)
             if stray is None:
                 return True
             if burst.left < CALLS_PER_STRAY:

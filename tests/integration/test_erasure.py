@@ -326,6 +326,11 @@ def test_an_erased_problem_whose_record_a_person_reopens_spins_nothing(world: Wo
     world.person(state="2")
     world.turn()
     assert world.row().last_decision == "nothing: erased"
+    told = len(world.log("decided"))
+    for _ in range(3):
+        world.clock.advance(minutes=1)
+        world.turn()
+    assert len(world.log("decided")) == told
     world.clock.advance(minutes=10)
     world.fire("r1", who="another-1")
     world.idle()

@@ -8,11 +8,12 @@ from datetime import timedelta
 
 import pytest
 from crashing import Crash, at, die
-from intake_world import rows
+from intake_world import alert, library_of, rows
 from publishing_world import Command
 from reconciler_world import CLOSES, states, twin
 from sqlalchemy import update
-from sync_world import DISPLAY, INSTALLATION, World
+from storms import take_in
+from sync_world import DISPLAY, INSTALLATION, PROBE, World
 
 from bridge.cli import main
 from bridge.errors import Permanent
@@ -21,7 +22,7 @@ from bridge.store import reconciling
 from bridge.store.adopting import Place, adopt
 from bridge.store.held import LEASE
 from bridge.store.reconciler_tables import strays
-from bridge.store.strays import list_reported, orphans
+from bridge.store.strays import list_told, orphans
 from bridge.store.tables import correlations, installation
 
 
@@ -53,6 +54,9 @@ def test_an_orphan_that_is_deleted_is_forgotten(opened: World) -> None:
     opened.simulator.person_deletes("incident", lost["sys_id"])
     opened.watch(minutes=70)
     assert rows(opened.store, strays) == []
+
+
+NOISE = PROBE + "suppress: [{name: noise, reason: a test, permanent: true, when: {.kind: noisy}}]\n"
 
 
 def orphan_of(world: World, rule: str, **fields: str) -> str:
@@ -109,12 +113,25 @@ def test_one_that_was_adopted_closes_where_the_next_word_of_its_problem_is_that_
     assert rows(world.store, strays) == []
 
 
+def test_one_that_was_adopted_waits_on_where_all_that_its_problem_says_is_suppressed(world: World) -> None:
+    number = orphan_of(world, "r1")
+    adopted(world, number)
+    world.library = library_of(world.store, NOISE)
+    take_in(world, [alert("r1", kind="noisy")])
+    world.watch(minutes=5)
+    with world.store.reading() as tx:
+        assert [(one.number, one.outcome) for one in list_told(tx, limit=10)] == [(number, "expected")]
+    world.fire("r1")
+    world.idle()
+    assert [record["number"] for record in world.records()] == [number]
+
+
 def test_one_that_was_adopted_is_listed_until_an_alert_of_its_problem_comes(world: World) -> None:
     number = orphan_of(world, "r1")
     adopted(world, number)
     world.watch(minutes=130)
     with world.store.reading() as tx:
-        assert [(one.number, one.outcome) for one in list_reported(tx, limit=10)] == [(number, "expected")]
+        assert [(one.number, one.outcome) for one in list_told(tx, limit=10)] == [(number, "expected")]
     assert len(world.log("adopted")) == 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -218,6 +218,21 @@ def test_another_code_of_a_security_incident_that_we_closed_stands(world: World,
     world.watch(minutes=20)
     record = world.records()[0]
     assert (record["state"], record["close_code"], len(world.records())) == ("3", code, records)
+
+
+def test_a_return_that_the_brake_holds_is_made_though_a_person_closes_what_was_resolved_before(world: World) -> None:
+    resolved(world, replace(TARGET, max_creates_per_hour=1))
+    world.clock.advance(days=40)
+    world.fire("r2", level="low")
+    world.idle()
+    world.fire(level="low")
+    world.idle()
+    assert world.row("r1").last_decision == "nothing: brake"
+    world.person(state="7")
+    world.watch(minutes=5)
+    assert len(world.log("ended_by_person")) == 1
+    world.watch(hours=2, step=300)
+    assert [record["correlation_id"] for record in world.records()] == ["r1", "r2", "r1"]
 
 
 def test_a_false_positive_that_we_had_resolved_stays_quiet_for_its_time(world: World) -> None:
