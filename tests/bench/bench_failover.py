@@ -27,6 +27,9 @@ from fleet import Fleet
 from machine import direct
 from postgres import Postgres, postgres, standby
 from row import Row, at_most, show
+from sqlalchemy import select
+
+from bridge.store.tables import alerts
 
 COMMAND = Path(__file__).name
 INTAKES = ("intake-1", "intake-2")
@@ -148,7 +151,9 @@ def told(case: str, found: Sequence[tuple[float, float]]) -> Iterator[Row]:
 
 
 def lost(fleet: Fleet, senders: Sequence[Sender]) -> Row:
-    missing = {alert for sender in senders for alert in sender.accepted} - fleet.stored()
+    with fleet.store.reading() as tx:
+        stored = {f"{row.delivery_id}-{row.position}" for row in tx.execute(select(alerts))}
+    missing = {alert for sender in senders for alert in sender.accepted} - stored
     case = f"PostgreSQL away in all these ways: alerts lost of {sum(len(sender.accepted) for sender in senders):,}"
     return Row(case=case, command=COMMAND, measured=len(missing), unit="alerts", aim=at_most(0))
 
