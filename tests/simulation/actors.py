@@ -167,6 +167,13 @@ class Persons:
             return  # a transform map makes a new record of an update whose record is gone: docs/guarantees.md
         self.act(what, row)
 
+    def review(self) -> None:
+        """Somebody goes through what is over, as analysts do."""
+        table = self.world.target.table
+        for row in self.world.fake.simulator.records(table):
+            if self.world.people.is_ours(row) and is_over(row, table):
+                self.act("judge", row)
+
     def act(self, what: str, row: dict[str, str]) -> None:
         """`what` is of WHEN_OPEN or WHEN_OVER."""
         self.world.tell(f"a person: {what} {row['number']} ({row['correlation_id']})")
