@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from bridge.correlation.policy import CORRELATIONS_PER_INCIDENT_MAX
+from bridge.correlation.policy import CORRELATIONS_PER_INCIDENT_MAX, Reason
 from bridge.log.entries import Action, Entry
 
 Alike = Mapping[str, Mapping[str, timedelta]]  # alert id -> the values by which its problem joins, and `within` of each
@@ -101,6 +101,8 @@ def _read(log: _Log, entry: Entry, incident: int, problem: int) -> None:
         for one, of_it in log.opened_for.items():
             if of_it == problem and log.states[one] is State.COMING:
                 log.states[one] = State.IDLE
+        if entry.reason == Reason.WAITS_TO_JOIN and log.states.get(incident) is State.IDLE:  # it gives its values up
+            log.last = {key: held for key, held in log.last.items() if held[0] != incident}
     if entry.action is Action.JOINED:
         log.sizes[incident] += 1
     elif entry.action is Action.SPLIT:

@@ -17,13 +17,14 @@ ALIKE = {alert: {"web-1": WITHIN} for alert in ("a", "b", "c")} | {"other": {"we
 
 
 def entry(what: str, *, at: datetime) -> Entry:
-    """`what`: action, problem, incident, outcome, the alert that is worded."""
-    action, problem, incident, outcome, alert, *_ = (*what.split("|"), "", "")
+    """`what`: action, problem, incident, outcome, the alert that is worded, reason."""
+    action, problem, incident, outcome, alert, reason, *_ = (*what.split("|"), "", "", "")
     return Entry(
         at=at,
         action=Action(action),
         actor="test",
         outcome=outcome,
+        reason=reason,
         target="itsm",
         mapping="probe",
         correlation_id=f"r{problem}",
@@ -48,6 +49,7 @@ TWO = {
     "of two at once": ["intended|1|1|create|a"],
     "while its create is tried again": ["intended|1|1|create|a", "called|1|1|ambiguous", "failed|1|1|will be tried again"],
     "beside one that is open": [*MADE],
+    "beside one that thought better of it, and was made for another value": ["intended|1|1|create|a", "decided|1|1|nothing||resolved_before_incident", "intended|1|1|create|other", "written|1|1|create"],
     "beside one that a person opened again": [*MADE, "ended_by_person|1|1", "reopened|1|1"],
     "beside one that could be written to again": [*MADE, "failed|1|1|waits for a person", "written|1|1|update"],
     "beside one that others had joined and left": [*MADE, "joined|3|1|joined", "split|3|1|taken_out"],
@@ -68,6 +70,7 @@ ONE = {
     "its problem has thought better of it, and a former holder made it": ["intended|1|1|create|a", "decided|1|1|nothing", "written|1|1|create", "&lease_lost|1|1"],
     "another is kept by what a person took it out of": ["intended|1|1|create|a", "written|1|1|create", "split|3|1|taken_out", "intended|3|3|create|c", "written|3|3|create", "closed|1|1|close"],
     "its problem has thought better of it": ["intended|1|1|create|a", "failed|1|1|will be tried again", "decided|1|1|nothing"],
+    "it gave the value up, and was made for another one": ["intended|1|1|create|a", "decided|1|1|nothing||waits_to_join", "intended|1|1|create|other", "written|1|1|create"],
     "its problem has joined another": ["intended|1|1|create|a", "failed|1|1|will be tried again", "joined|1|9|joined"],
     "a person took it out of there": [*MADE, "joined|2|1|joined", "split|2|1|taken_out"],
     "it is full": [*MADE, *(f"joined|{one}|1|joined" for one in range(3, CORRELATIONS_PER_INCIDENT_MAX + 2))],
