@@ -274,8 +274,8 @@ def settle(
     if outcome is Outcome.CLOSED:
         values["closed_at"] = now
     tx.execute(update(strays).where(strays.c.id == stray.id).values(**values))
-    if (outcome.value, said or None) == (stray.outcome, stray.outcome_text):
-        return
+    if outcome is Outcome.EXPECTED or (outcome.value, said or None) == (stray.outcome, stray.outcome_text):
+        return  # who adopts it tells that
     action = Action.ORPHAN if outcome is Outcome.ORPHAN else Action.TWIN
     append(tx, _entry(stray, twin, action, now, outcome=outcome.value, detail=dict(shows)), said=said)
 

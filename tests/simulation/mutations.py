@@ -18,17 +18,18 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 
+from bridge.correlation.policy import End
 from bridge.servicenow.connection import Call
 from bridge.store import additions, joins, prepare, tables, writer
 from bridge.store import settle as settling
 from bridge.store.writer import Writer
-from bridge.sync import fields, noticing, worker
+from bridge.sync import fields, noticing, reading, worker
 from bridge.sync.worker import Worker
 from simulation.__main__ import one
 
 SEEDS_MAX = 2_000
 OF_THE_PATCH = ("TypeError", "AttributeError")  # by which a patch fails that does not fit any more
-PATCHED: tuple[Any, ...] = (Call, Worker, Writer, additions, joins, prepare, settling, fields, worker)
+PATCHED: tuple[Any, ...] = (Call, Worker, Writer, additions, joins, prepare, reading, settling, fields, worker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,11 @@ def all_fields() -> None:
     fields.still_ours = lambda changed, _record, _written: (changed, [])
 
 
+def ours_for_ever() -> None:
+    """What we had closed counts as closed by us, whatever a person has made of it."""
+    reading._end_of_ours = lambda *_given: End.BY_US  # type: ignore[assignment]
+
+
 def nothing_known() -> None:
     """The record of an earlier episode counts as that of this one."""
     settling.known_elsewhere = lambda *_given, **_more: False  # type: ignore[assignment]
@@ -187,6 +193,7 @@ MUTATIONS: dict[str, Callable[[], None]] = {
     "ownership": all_is_ours,
     "read before write": no_read,
     "fields that people wrote": all_fields,
+    "what a person says of what we had closed": ours_for_ever,
     "records of other episodes": nothing_known,
     "mark before what goes with an incident": no_mark,
     "join key": no_join_key,

@@ -157,7 +157,7 @@ def come_to_rest(world: World, senders: Senders, persons: Persons, chance: rando
     persons.give_way()
     scheduler.run(world.timeline.seconds + 1500.0)
     persons.ask_sync()
-    if chance.random() < 0.3:
+    if chance.random() < 0.5:
         persons.review()
     world.look()
     scheduler.run(world.timeline.seconds + max(900.0, _ahead(world)))
