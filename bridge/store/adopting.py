@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -24,6 +24,9 @@ from bridge.store.tables import correlation_keys, correlations, episodes, incide
 from bridge.store.work import doubt_of, encode, plan
 
 EXPECTED_SAID = "It is taken by the next alert of its problem. Where none comes any more, close it in ServiceNow."
+
+
+EXPECTED_AGAIN = timedelta(minutes=1)
 
 
 class Adopted(StrEnum):
@@ -68,8 +71,10 @@ def adopt_expected(tx: Connection, stray: Stray, places: Collection[Place], now:
     """What a person adopted before an alert told of its problem: one has by now. A firing one looks for the record
     itself; one that says resolved asks for no incident. Raises as `adopt` does.
     """
-    if _correlation(tx, stray, places) is not None:  # which `next_due` has seen
+    if _correlation(tx, stray, places) is not None:
         adopt(tx, stray, places, actor="sync", now=now)
+    else:  # told of at another table of the instance only
+        strays.later(tx, stray, now + EXPECTED_AGAIN)
 
 
 def _correlation(tx: Connection, stray: Stray, places: Collection[Place]) -> Row[Any] | None:

@@ -274,11 +274,13 @@ def _ask_looks(tx: Connection, incident_ids: Sequence[int], now: datetime) -> No
     if not incident_ids:
         return
     newest = and_(correlations.c.id == episodes.c.correlation, correlations.c.episode == episodes.c.number)
-    let_go = func.coalesce(correlations.c.last_decision, "").in_((LET_GO, ERASED))  # their next alert looks
+    last = func.coalesce(correlations.c.last_decision, "")
+    erased = and_(last == ERASED, correlations.c.applied_seq == correlations.c.last_seq)  # its next alert looks
     asked = incidents.c.look_at
     turn = or_(~correlations.c.waits_for_person, asked.is_(None), asked < _looked_before(now), asked > now)
     query = select(correlations.c.id, episodes.c.incident).join(episodes, newest).join(incidents)
-    led = query.where(episodes.c.incident.in_(incident_ids), ~let_go, turn).order_by(correlations.c.id)
+    mine = query.where(episodes.c.incident.in_(incident_ids))
+    led = mine.where(last != LET_GO, ~erased, turn).order_by(correlations.c.id)
     rows = tx.execute(led.with_for_update(of=correlations)).all()
     waits = and_(correlations.c.failures > 0, correlations.c.due_at.is_not(None))
     hastened = case(
@@ -287,4 +289,5 @@ def _ask_looks(tx: Connection, incident_ids: Sequence[int], now: datetime) -> No
         else_=literal(now, Instant),
     )
     tx.execute(update(correlations).where(correlations.c.id.in_([row.id for row in rows])).values(due_at=hastened))
-    tx.execute(update(incidents).where(incidents.c.id.in_(sorted({row.incident for row in rows}))).values(look_at=now))
+    looked = {row.incident for row in (*rows, *tx.execute(mine.where(erased)))}
+    tx.execute(update(incidents).where(incidents.c.id.in_(sorted(looked))).values(look_at=now))

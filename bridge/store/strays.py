@@ -143,16 +143,17 @@ def _over(row: Row[Any], listed: Listed) -> dict[str, object]:
 
 def next_due(tx: Connection, instance: str, tenants: Collection[str], now: datetime) -> Stray | None:
     """One that a person adopted is due once an alert has told one of these tenants of its problem."""
-    is_told = (
-        select(correlation_keys.c.correlation)
-        .join(correlations, correlations.c.id == correlation_keys.c.correlation)
+    # A value, not EXISTS: PostgreSQL would make a join of that, over all correlations.
+    told = (
+        select(func.max(correlations.c.status_changed_seq))
+        .join(correlation_keys, correlations.c.id == correlation_keys.c.correlation)
         .where(correlation_keys.c.tenant.in_(tenants), correlation_keys.c.key == strays.c.key)
-        .where(correlations.c.status_changed_seq > 0)
-        .exists()
+        .scalar_subquery()
     )
-    waited_for = and_(strays.c.outcome == Outcome.EXPECTED.value, strays.c.due_at.is_(None), is_told)
+    waited_for = and_(strays.c.outcome == Outcome.EXPECTED.value, strays.c.due_at.is_(None), told > 0)
     query = select(strays).where(strays.c.instance == instance, or_(strays.c.due_at <= now, waited_for))
-    row = tx.execute(query.order_by(strays.c.due_at, strays.c.id).limit(1)).first()
+    turn = func.coalesce(strays.c.due_at, strays.c.found_at)
+    row = tx.execute(query.order_by(turn, strays.c.id).limit(1)).first()
     return _stray(row) if row is not None else None
 
 

@@ -26,6 +26,8 @@ from bridge.store.held import Held, Member, Part, Settlement, Share
 from bridge.sync.alert import Speaker
 from bridge.sync.reading import JOURNAL_FIELDS
 
+LEFT_CLOSED = f"{Kind.NOTHING.value}: {Reason.NOT_REOPENED.value}"  # correlations.last_decision
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
@@ -138,7 +140,9 @@ def _as_applied(member: Member, *, over: bool = False) -> Share:
 
 
 def _closed_anew(member: Member, end: End | None) -> Share:
-    progress = replace(member.progress, resolved_after_end=end is End.BY_PERSON)
+    # Of a return that opened nothing, only what comes from now on may open something.
+    progress = ended(member.progress) if member.last_decision == LEFT_CLOSED else member.progress
+    progress = replace(progress, resolved_after_end=end is End.BY_PERSON)
     return Share(correlation=member.correlation, read_seq=member.applied_seq, progress=progress)
 
 

@@ -8,6 +8,7 @@ import pytest
 from crashing import Crash, at, die
 from erasing_world import CANARY, erased, found, holders, lives, order, personal, sir, surveyed
 from intake_world import rows
+from reconciler_world import CLOSES
 from sqlalchemy import func, select, update
 from sync_world import World, itsm
 
@@ -338,6 +339,24 @@ def test_an_erased_problem_whose_record_a_person_reopens_spins_nothing(world: Wo
     assert world.record()["state"] == "2"
     (row,) = rows(world.store, incidents)
     assert row.state == "open"
+
+
+def test_what_a_person_reopens_of_an_erased_problem_is_read_at_its_next_alert(world: World) -> None:
+    personal(world)
+    world.fire("r1", who=CANARY)
+    world.idle()
+    world.person(**CLOSES)
+    world.turn()
+    erased(world.store)
+    world.clock.advance(minutes=10)
+    world.person(state="2")
+    for _ in range(3):
+        world.turn()
+        world.clock.advance(minutes=1)
+    assert world.row().last_decision == "nothing: erased"
+    world.fire("r1", who="somebody-1")
+    world.idle()
+    assert world.row().open
 
 
 def test_the_story_of_an_erased_problem_can_still_be_told(world: World) -> None:

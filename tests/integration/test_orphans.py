@@ -19,10 +19,10 @@ from bridge.cli import main
 from bridge.errors import Permanent
 from bridge.simulator.faults import FaultKind
 from bridge.store import reconciling
-from bridge.store.adopting import Place, adopt
+from bridge.store.adopting import Place, adopt, adopt_expected
 from bridge.store.held import LEASE
 from bridge.store.reconciler_tables import strays
-from bridge.store.strays import list_told, orphans
+from bridge.store.strays import list_told, next_due, orphans
 from bridge.store.tables import correlations, installation
 
 
@@ -124,6 +124,18 @@ def test_one_that_was_adopted_waits_on_where_all_that_its_problem_says_is_suppre
     world.fire("r1")
     world.idle()
     assert [record["number"] for record in world.records()] == [number]
+
+
+def test_one_whose_problem_is_told_of_at_another_table_only_is_asked_about_now_and_then(anywhere: World) -> None:
+    adopted(anywhere, orphan_of(anywhere, "r1"))
+    anywhere.fire()
+    with anywhere.store.transaction() as tx:
+        now = anywhere.store.now(tx)
+        stray = next_due(tx, "test", {"default"}, now)
+        assert stray is not None
+        adopt_expected(tx, stray, [], now)
+        assert next_due(tx, "test", {"default"}, now) is None
+        assert next_due(tx, "test", {"default"}, now + timedelta(minutes=1)) is not None
 
 
 def test_one_that_was_adopted_is_listed_until_an_alert_of_its_problem_comes(world: World) -> None:

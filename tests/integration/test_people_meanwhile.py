@@ -8,8 +8,9 @@ from itertools import product
 from typing import Any
 
 import pytest
+from intake_world import library_of
 from reconciler_world import CLOSES
-from sync_world import World, itsm
+from sync_world import PROBE, World, itsm
 
 from bridge.servicenow.table import TableApi
 from bridge.settings import Close, Target
@@ -218,6 +219,25 @@ def test_another_code_of_a_security_incident_that_we_closed_stands(world: World,
     world.watch(minutes=20)
     record = world.records()[0]
     assert (record["state"], record["close_code"], len(world.records())) == ("3", code, records)
+
+
+def test_a_return_that_opened_nothing_opens_nothing_when_a_person_closes_what_was_resolved_before(world: World) -> None:
+    world.library = library_of(
+        world.store, PROBE.replace("  close_when", "  reopen: {within: 1h, else: nothing}\n  close_when")
+    )
+    resolved(world)
+    world.clock.advance(hours=2)
+    world.fire(level="low")
+    world.idle()
+    assert world.row().last_decision == "nothing: not_reopened"
+    world.person(state="7")
+    world.watch(minutes=5)
+    assert len(world.log("ended_by_person")) == 1
+    world.watch(hours=2, step=300)
+    assert len(world.records()) == 1
+    world.fire(level="low")
+    world.idle()
+    assert len(world.records()) == 2
 
 
 def test_a_return_that_the_brake_holds_is_made_though_a_person_closes_what_was_resolved_before(world: World) -> None:
