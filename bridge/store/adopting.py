@@ -24,8 +24,6 @@ from bridge.store.tables import correlation_keys, correlations, episodes, incide
 from bridge.store.work import doubt_of, encode, plan
 
 EXPECTED_SAID = "It is taken by the next alert of its problem. Where none comes any more, close it in ServiceNow."
-
-
 EXPECTED_AGAIN = timedelta(minutes=1)
 
 
