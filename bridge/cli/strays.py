@@ -91,10 +91,9 @@ def _unsettled(many: int) -> str:
 
 def _places(settings: Settings, instance: str, table: str) -> list[Place]:
     from bridge.errors import Permanent
-    from bridge.store.adopting import Place
-    from bridge.sync.reading import FIRST_STATE
+    from bridge.sync.twins import places_of
 
     here = [t for t in settings.targets.values() if (t.instance, t.table) == (instance, table)]
     if not here:
         raise Permanent("no_target", f"no target of {settings.file} writes to {table} of {instance} any more")
-    return [Place(target=one.name, tenant=one.tenant, first_state=FIRST_STATE[table]) for one in here]
+    return places_of(here)

@@ -113,9 +113,8 @@ def _longest_due(which: Callable[[Any], ColumnElement[bool]], *, but_paused: boo
         opened_at = incident.with_only_columns(incidents.c.target).where(incidents.c.state != "planned")
         its_last = incident.join(intents, intents.c.incident == incidents.c.id).order_by(intents.c.id.desc()).limit(1)
         tried_at = its_last.with_only_columns(case((IN_DOUBT, intents.c.target))).where(incidents.c.state == "planned")
-        is_looked_up = and_(
-            ~due.c.open, due.c.episode > 0, tried_at.scalar_subquery().not_in(PAUSED)
-        )  # the cheap one first
+        is_plan = and_(~due.c.open, due.c.episode > 0)  # or nothing: the cheap question first
+        is_looked_up = and_(is_plan, tried_at.scalar_subquery().not_in(PAUSED))
         statement = statement.where(
             or_(func.coalesce(due.c.target, "").not_in(PAUSED), is_looked_up),
             func.coalesce(opened_at.scalar_subquery(), "").not_in(PAUSED),

@@ -246,8 +246,8 @@ def _known(tx: Connection, sys_ids: Sequence[str], elsewhere: Collection[str]) -
 
 def _is_news(listed: strays.Listed, row: Row[Any]) -> bool:
     seen = _seen(row)
-    known = {"known_version": seen.version, "known_end": seen.values} if seen is not None else {"known_version": None}
-    return is_news(listed.shown, known_open=row.state == "open", **known)
+    version, end = (seen.version, seen.values) if seen is not None else (None, {})
+    return is_news(listed.shown, known_open=row.state == "open", known_version=version, known_end=end)
 
 
 def _seen(row: Row[Any]) -> Seen | None:

@@ -107,9 +107,8 @@ class Twins:
             self._report(turn, stray, twin, f"{_two(stray, twin)} {error.message}")
 
     def _expected(self, tx: Connection, stray: Stray, here: Collection[Target], now: datetime) -> None:
-        places = [Place(target=one.name, tenant=one.tenant, first_state=FIRST_STATE[one.table]) for one in here]
         try:
-            adopt_expected(tx, stray, places, now)
+            adopt_expected(tx, stray, places_of(here), now)
         except Permanent as error:
             strays.settle(tx, stray, None, Outcome.ORPHAN, now, said=error.message)
 
@@ -188,6 +187,10 @@ class Twins:
             if refused is not None:
                 strays.called(tx, stray, twin, outcome_word(refused), refused, now)
             strays.settle(tx, stray, twin, Outcome.TWO, now, said=said)
+
+
+def places_of(targets: Collection[Target]) -> list[Place]:
+    return [Place(target=one.name, tenant=one.tenant, first_state=FIRST_STATE[one.table]) for one in targets]
 
 
 def _is_no_stray(tx: Connection, stray: Stray, targets: Collection[str]) -> bool:

@@ -498,23 +498,22 @@ def together(*functions: Any) -> None:
         thread.join()
 
 
-def test_what_waits_for_a_person_is_not_tried_at_each_poll_after_its_record_was_changed(world: World) -> None:
+def changed_and_waits_for_a_person(world: World) -> None:
     world.fire(level="low")
     world.idle()
     with world.store.transaction() as tx:
         tx.execute(update(deliveries).values(body=None, content=None))
     world.person(short_description="being looked at")
     world.watch(hours=1)
+
+
+def test_what_waits_for_a_person_is_not_tried_at_each_poll_after_its_record_was_changed(world: World) -> None:
+    changed_and_waits_for_a_person(world)
     assert 2 <= len(world.log("failed")) <= 13
 
 
 def test_nor_for_ever_where_nothing_else_changes_in_its_table(world: World) -> None:
-    world.fire(level="low")
-    world.idle()
-    with world.store.transaction() as tx:
-        tx.execute(update(deliveries).values(body=None, content=None))
-    world.person(short_description="being looked at")
-    world.watch(hours=1)
+    changed_and_waits_for_a_person(world)
     before = len(world.log("failed"))
     world.watch(hours=7, step=300)
     assert 1 <= len(world.log("failed")) - before <= 4
