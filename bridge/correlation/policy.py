@@ -114,6 +114,8 @@ class Episode:
 
 
 TAKEN_UNREAD = Episode(open=True, severity=Severity.INFO, taken=True)  # nothing is told yet: the next decision does
+# Later rounds and people's commands go by these, as the last decision: an alert that is late takes nothing of it away.
+STANDING = frozenset({Reason.BRAKE, Reason.WAITS_TO_JOIN, Reason.NOT_REOPENED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +156,7 @@ def decide(situation: Situation, policy: Policy, now: datetime) -> Decision:
         decision = _while_open(situation, episode, policy, now)
     else:
         decision = _while_none_open(situation, episode, policy, now)
-    if decision.kind is Kind.NOTHING and situation.stale:
+    if decision.kind is Kind.NOTHING and situation.stale and decision.reason not in STANDING:
         return replace(decision, reason=Reason.STALE)
     return decision
 

@@ -53,9 +53,11 @@ def adopt(tx: Connection, stray: Stray, places: Collection[Place], *, actor: str
         raise Permanent("has_incident", f"{said} `bridge incidents show '{row.correlation_id}'` names it.")
     mine = [place for place in places if place.tenant == row.tenant]
     place = next((one for one in mine if one.target == row.target), mine[0])
-    incident = _vacant(tx, row, place, now)
+    incident = _vacant(tx, stray, row, place, now)
     values: dict[str, Any] = {"state": "open", "target": place.target, "sys_id": stray.sys_id, "number": stray.number}
-    values |= {"episode": encode(TAKEN_UNREAD), "record_state": place.first_state, "created_at": now, "look_at": now}
+    values |= {"correlation_id": stray.correlation_id}  # as the record has it: an ID of a mapping before, perhaps
+    values |= {"record_state": place.first_state}
+    values |= {"episode": encode(TAKEN_UNREAD), "created_at": now, "look_at": now}
     tx.execute(update(incidents).where(incidents.c.id == incident).values(**values))
     due: dict[str, Any] = {"open": True, "target": place.target, "due_at": now, "last_decision": "adopted: by_person"}
     due |= {"failures": 0, "failure": None, "failure_text": None, "waits_for_person": False}
@@ -88,13 +90,18 @@ def _correlation(tx: Connection, stray: Stray, places: Collection[Place]) -> Row
     return rows[0] if rows and rows[0].status_changed_seq else None  # 0: all its alerts were suppressed
 
 
-def _vacant(tx: Connection, row: Row[Any], place: Place, now: datetime) -> int:
+def _vacant(tx: Connection, stray: Stray, row: Row[Any], place: Place, now: datetime) -> int:
     """The incident's row for it: the one that is planned, or a new one, of the next episode."""
     newest = (episodes.c.correlation == row.id, episodes.c.number == row.episode)
     query = select(incidents).join(episodes, episodes.c.incident == incidents.c.id).where(*newest).with_for_update()
     last = tx.execute(query).one_or_none()
     if last is not None:
-        if is_leased(last, now) or doubt_of(tx, last.id) is not None:
+        doubt = doubt_of(tx, last.id)
+        if doubt is not None and doubt.known:
+            said = f"The create of the problem {row.correlation_id} was refused: `bridge incidents show` says why."
+            remedy = f"`bridge incidents sync '{row.correlation_id}'` tries again, and takes what is at its target."
+            raise Permanent("create_refused", f"{stray.number} is not adopted. {said} {remedy}")
+        if is_leased(last, now) or doubt is not None:
             raise Transient("busy", f"The problem {row.correlation_id} is being worked: try again in a minute.")
         fence_off(tx, incidents.c.id == last.id)
         if last.state == "planned":

@@ -274,8 +274,11 @@ def settle(
     values |= {"incident": twin.incident if twin is not None else None, "sent_until": None}
     if outcome is Outcome.CLOSED:
         values["closed_at"] = now
-    tx.execute(update(strays).where(strays.c.id == stray.id).values(**values))
-    if outcome is Outcome.EXPECTED or (outcome.value, said or None) == (stray.outcome, stray.outcome_text):
+    mine = strays.c.id == stray.id
+    if outcome is not Outcome.EXPECTED:  # what a person has ordered since it was read stays ordered
+        mine &= strays.c.outcome.is_not_distinct_from(stray.outcome) & (strays.c.released == stray.released)
+    news = outcome is not Outcome.EXPECTED and (outcome.value, said or None) != (stray.outcome, stray.outcome_text)
+    if not tx.execute(update(strays).where(mine).values(**values)).rowcount or not news:
         return  # who adopts it tells that
     action = Action.ORPHAN if outcome is Outcome.ORPHAN else Action.TWIN
     append(tx, _entry(stray, twin, action, now, outcome=outcome.value, detail=dict(shows)), said=said)

@@ -61,7 +61,7 @@ def seen(
 def _end_of_ours(record: Record, target: Target, our_state: str | None, our_code: WrittenField | None) -> End:
     """Whose end it is by now, of what we had closed: ServiceNow closes by itself what was resolved long ago."""
     code = record.text("close_code")
-    recoded = our_code is not None and not our_code.is_own(code)
+    recoded = our_code is not None and "close_code" in record.fields and not our_code.is_own(code)
     if recoded and code in target.false_positive_codes:
         return End.FALSE_POSITIVE
     if record.state == CANCELLED_STATE[target.table]:

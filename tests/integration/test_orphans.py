@@ -13,7 +13,8 @@ from publishing_world import Command
 from reconciler_world import CLOSES, states, twin
 from sqlalchemy import update
 from storms import take_in
-from sync_world import DISPLAY, INSTALLATION, PROBE, World
+from sync_world import DISPLAY, INSTALLATION, PROBE, World, itsm
+from test_intake_formerly import edited
 
 from bridge.cli import main
 from bridge.errors import Permanent
@@ -22,7 +23,7 @@ from bridge.store import reconciling
 from bridge.store.adopting import Place, adopt, adopt_expected
 from bridge.store.held import LEASE
 from bridge.store.reconciler_tables import strays
-from bridge.store.strays import list_told, next_due, orphans
+from bridge.store.strays import Outcome, list_told, next_due, orphans, settle
 from bridge.store.tables import correlations, installation
 
 
@@ -111,6 +112,38 @@ def test_one_that_was_adopted_closes_where_the_next_word_of_its_problem_is_that_
     world.watch(minutes=3)
     assert (world.record()["number"], world.record()["state"]) == (number, "6")
     assert rows(world.store, strays) == []
+
+
+def test_one_closes_too_where_the_mapping_has_given_its_problem_another_id_since(world: World) -> None:
+    number = orphan_of(world, "r1")
+    assert adopted(world, number) == "expected"
+    world.library = library_of(world.store, edited(PROBE))
+    world.aim(itsm())
+    world.resolve("r1")
+    world.watch(minutes=5)
+    assert (world.row("rule/r1").failure, world.row("rule/r1").waits_for_person) == (None, False)
+    assert (world.record()["number"], world.record()["state"]) == (number, "6")
+
+
+def test_one_whose_problem_waits_at_another_table_is_told_and_not_asked_about_again_and_again(world: World) -> None:
+    number = orphan_of(world, "r1")
+    world.aim(itsm(table="sn_si_incident"))
+    world.fail(FaultKind.ACL, "POST")
+    world.fire()
+    world.idle()
+    assert world.row().waits_for_person
+    with pytest.raises(Permanent, match=f"{number} is not adopted.*bridge incidents sync 'r1'"):
+        adopted(world, number)
+
+
+def test_what_is_adopted_while_the_reconciler_looks_at_it_stays_so(anywhere: World) -> None:
+    number = orphan_of(anywhere, "r1")
+    with anywhere.store.reading() as tx:
+        (looked_at,) = orphans(tx, [number])
+    adopted(anywhere, number)
+    with anywhere.store.transaction() as tx:
+        settle(tx, looked_at, None, Outcome.ORPHAN, anywhere.store.now(tx), said="Nobody knows it.")
+        assert [(one.number, one.outcome) for one in list_told(tx, limit=10)] == [(number, "expected")]
 
 
 def test_one_that_was_adopted_waits_on_where_all_that_its_problem_says_is_suppressed(world: World) -> None:

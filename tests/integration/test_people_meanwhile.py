@@ -12,6 +12,8 @@ from intake_world import library_of
 from reconciler_world import CLOSES
 from sync_world import PROBE, World, itsm
 
+from bridge.servicenow import table
+from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import Close, Target
 from bridge.simulator.seed import fixed_id
@@ -221,10 +223,11 @@ def test_another_code_of_a_security_incident_that_we_closed_stands(world: World,
     assert (record["state"], record["close_code"], len(world.records())) == ("3", code, records)
 
 
+LEFT = PROBE.replace("  close_when", "  reopen: {within: 1h, else: nothing}\n  close_when")
+
+
 def test_a_return_that_opened_nothing_opens_nothing_when_a_person_closes_what_was_resolved_before(world: World) -> None:
-    world.library = library_of(
-        world.store, PROBE.replace("  close_when", "  reopen: {within: 1h, else: nothing}\n  close_when")
-    )
+    world.library = library_of(world.store, LEFT)
     resolved(world)
     world.clock.advance(hours=2)
     world.fire(level="low")
@@ -238,6 +241,20 @@ def test_a_return_that_opened_nothing_opens_nothing_when_a_person_closes_what_wa
     world.fire(level="low")
     world.idle()
     assert len(world.records()) == 2
+
+
+def test_nor_where_an_older_alert_came_late(world: World) -> None:
+    world.library = library_of(world.store, LEFT)
+    resolved(world)
+    world.clock.advance(hours=2)
+    world.fire(level="low")
+    world.idle()
+    world.fire(level="low", at="2026-03-10T11:59:00Z")  # before the resolve
+    world.idle()
+    world.person(state="7")
+    world.watch(minutes=5)
+    assert len(world.log("ended_by_person")) == 1
+    assert len(world.records()) == 1
 
 
 def test_a_return_that_the_brake_holds_is_made_though_a_person_closes_what_was_resolved_before(world: World) -> None:
@@ -317,3 +334,19 @@ def test_a_comment_on_what_we_resolved_costs_no_call(world: World) -> None:
     world.person(comments="Thanks.")
     world.watch(minutes=5)
     assert world.story().count("read") == reads
+
+
+def test_a_code_that_may_not_be_read_is_no_persons_word(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved(world)
+    monkeypatch.setattr(table, "_record", without_code(table._record))
+    world.person(comments="Thanks.")
+    world.watch(minutes=1)
+    world.fire(level="low")
+    world.watch(minutes=5)
+    assert world.log("ended_by_person") == []
+    assert world.record()["state"] == "1"  # one record, opened again
+
+
+def without_code(real: Callable[[Any], Record]) -> Callable[[Any], Record]:
+    """As a field's ACL hides it: ServiceNow leaves it out."""
+    return lambda row: real({name: value for name, value in row.items() if name != "close_code"})

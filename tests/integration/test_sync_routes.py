@@ -515,3 +515,24 @@ def test_what_is_being_made_takes_in_what_comes_meanwhile_though_its_next_alert_
     world.fire("r2", level="low", host="web-1")
     world.idle()
     assert world.row("r2").last_decision == "nothing: waits_to_join"
+
+
+def test_a_release_outlives_an_older_alert_that_comes_while_it_waits_to_join(world: World) -> None:
+    routed(world, itsm(max_creates_per_hour=0), major(), mapping=JOINED)
+    for rule in ("r1", "r2"):
+        world.fire(rule, level="low", host="web-1", at="2026-03-10T11:00:00Z")
+        world.idle()
+    world.resolve("r2", host="web-1", at="2026-03-10T11:10:00Z")
+    world.idle()
+    world.fire("r2", level="low", host="web-1", at="2026-03-10T11:20:00Z")
+    world.idle()
+    assert release(world, "itsm") == 2
+    world.fail(FaultKind.DROPPED, "POST")  # r1 may have been made: r2 waits to join it
+    world.idle()
+    assert world.row("r2").last_decision == brake.RELEASED_WAITS
+    world.fire("r2", level="low", host="web-1", at="2026-03-10T11:05:00Z")  # before the resolve
+    world.idle()
+    assert world.row("r2").last_decision == brake.RELEASED_WAITS
+    world.fail(FaultKind.ACL, "POST")  # what it waits to join comes to nothing
+    world.pass_time(minutes=10, step=10)
+    assert world.row("r2").open

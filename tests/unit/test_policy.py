@@ -137,6 +137,16 @@ STALE_ROWS = {
     "a pending alert as old as the last status change is not stale": nothing(
         FIRES, OPEN, Reason.IN_STEP, pending=replace(LATE, newest_time=FIRES.changed_time)
     ),
+    "a stale alert does not hide that the brake holds": nothing(
+        FIRES, None, Reason.BRAKE, BRAKE_RECHECK, pending=LATE, brake=True
+    ),
+    "a stale alert does not hide that a return opened nothing": nothing(
+        FIRES,
+        replace(BY_US, ended_at=NOW - 8 * DAY),
+        Reason.NOT_REOPENED,
+        policy=Policy(reopen_else_create=False),
+        pending=LATE,
+    ),
     "without a pending alert nothing is stale": nothing(FIRES, OPEN, Reason.IN_STEP),
 }
 
