@@ -152,6 +152,7 @@ class Ledger:
         lasting = {name: value for name, value in sent.items() if name not in JOURNAL_FIELDS}
         kept = settlement.kind == Kind.UPDATE.value  # an update writes no state: what it reads back may be a person's
         # What a later look-up shows may be a person's by now: then what we sent is what we know of our own write.
+        shown = record.state if record is not None else None
         read = dict(record.fields) if record is not None and found.left_state is None else {}
         written = settling.written_after(held.incident, lasting, read, anew=create, watched=found.watched)
         incident = replace(
@@ -159,7 +160,7 @@ class Ledger:
             seen=_seen(held, settlement, found, sent, written),
             sys_id=record.sys_id if record is not None else held.incident.sys_id,
             number=record.number if record is not None else held.incident.number,
-            record_state=held.incident.record_state if record is None or kept else found.left_state or record.state,
+            record_state=held.incident.record_state if kept else found.left_state or shown,
             written=written,
         )
         action = {"close": Action.CLOSED, "reopen": Action.REOPENED}.get(settlement.kind, Action.WRITTEN)

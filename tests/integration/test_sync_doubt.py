@@ -57,6 +57,38 @@ def test_what_a_lost_create_made_is_taken_though_a_person_has_closed_it_since(wo
     assert (states(world), world.row().last_decision) == (["7"], "nothing: closed_by_person")
 
 
+def only_its_note_is_read(world: World) -> None:
+    """Of the write that comes next the answer is lost; then its note is there, and its record may not be read."""
+    world.clock.advance(minutes=1)
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "PATCH")
+    world.idle()
+    world.fail(FaultKind.ACL, "GET", after=1)
+    world.pass_time(minutes=5, step=5)
+
+
+def test_the_state_of_a_reopen_that_only_its_note_tells_of_is_no_persons(world: World) -> None:
+    for told in (world.fire, world.resolve):
+        told()
+        world.idle()
+    world.fire()
+    only_its_note_is_read(world)
+    world.resolve()
+    world.pass_time(minutes=5, step=5)
+    assert (states(world), world.row().last_decision) == (["6"], "close: resolved")
+
+
+def test_the_state_of_a_close_that_only_its_note_tells_of_is_no_persons(world: World) -> None:
+    world.fire()
+    world.idle()
+    world.resolve()
+    only_its_note_is_read(world)
+    assert world.row().last_decision == "close: resolved"
+    world.person(comments="Thanks.")
+    world.fire()
+    world.pass_time(minutes=5, step=5)
+    assert (states(world), world.row().last_decision) == (["1"], "reopen: came_back")
+
+
 @pytest.mark.parametrize(
     ("first", "second", "level", "impact"),
     [
