@@ -28,7 +28,7 @@ from bridge.store.telling import AboutIntent
 from bridge.store.work import paused_targets
 from bridge.sync.doubt import Found
 from bridge.sync.outcomes import REFUSALS, again_at, made_by, outcome_word
-from bridge.sync.reading import JOURNAL_FIELDS, seen_after, seen_of
+from bridge.sync.reading import JOURNAL_FIELDS, seen_after, seen_as_sent, seen_of
 from bridge.sync.sight import Sight
 
 # What ends a wait of its own accord, by the code of the failure; else a person does.
@@ -280,10 +280,9 @@ def _seen(
     held: Held, settlement: Settlement, found: Found, sent: Mapping[str, str], written: Iterable[str]
 ) -> Seen | None:
     """What a later look-up shows may be a person's by now, and is read anew."""
-    record = found.record
+    record, before = found.record, held.incident.seen
     if record is None or found.left_state is not None:
-        return held.incident.seen
-    before = held.incident.seen
+        return seen_as_sent(before, sent)
     if settlement.kind == Kind.CREATE.value or before is None:
         return seen_of(record, written)
     update = settlement.kind == Kind.UPDATE.value

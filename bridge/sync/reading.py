@@ -121,6 +121,17 @@ def seen_after(before: Seen | None, record: Record, sent: Mapping[str, str], wri
     return Seen(version=before.version, values=now.values | {name: before.values[name] for name in news})
 
 
+def seen_as_sent(before: Seen | None, sent: Mapping[str, str]) -> Seen | None:
+    """The record as a write left it that nobody has read back: whatever else the next read shows is somebody else's.
+
+    The priority is left to ServiceNow, and not known until then.
+    """
+    if before is None or not sent:
+        return before
+    known = {name: value for name, value in before.values.items() if name != "priority"}
+    return replace(before, values=known | {name: value for name, value in sent.items() if name in known})
+
+
 def told_of(record: Record | None, *, over: bool) -> dict[str, Json]:
     """What the log says of a record that a person ended (`over`) or opened again, and who it was; of one gone, nothing.
 

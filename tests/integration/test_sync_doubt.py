@@ -8,6 +8,7 @@ from reconciler_world import CLOSES, states, twin
 from sync_world import PROBE, World, itsm
 
 from bridge.simulator.faults import FaultKind
+from bridge.simulator.seed import fixed_id
 
 
 @pytest.fixture
@@ -87,6 +88,43 @@ def test_the_state_of_a_close_that_only_its_note_tells_of_is_no_persons(world: W
     world.fire()
     world.pass_time(minutes=5, step=5)
     assert (states(world), world.row().last_decision) == (["1"], "reopen: came_back")
+
+
+def fires_worse(world: World) -> None:
+    world.fire(level="critical")
+
+
+WRITES = {"update": (fires_worse,), "close": (World.resolve,), "reopen": (World.resolve, fires_worse)}
+
+
+@pytest.fixture(params=WRITES)
+def looked_up(world: World, request: pytest.FixtureRequest) -> World:
+    """The answer of a write was lost, and the write was looked up."""
+    *before, last = (World.fire, *WRITES[request.param])
+    for told in before:
+        told(world)
+        world.watch(minutes=2)
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "PATCH")
+    last(world)
+    world.idle()
+    world.pass_time(minutes=5, step=5)
+    assert world.row().last_decision.startswith(f"{request.param}: ")
+    return world
+
+
+def test_our_write_whose_answer_was_lost_is_no_edit_of_somebody_elses(looked_up: World) -> None:
+    looked_up.watch(minutes=5)
+    looked_up.ask_sync()
+    looked_up.watch(minutes=5)
+    assert looked_up.log("edited") == []
+
+
+@pytest.mark.parametrize("looked_up", ["update", "reopen"], indirect=True)
+def test_what_somebody_else_has_changed_since_is_told_all_the_same(looked_up: World) -> None:
+    looked_up.person(assignment_group=fixed_id("sys_user_group", "SOC L2"))
+    looked_up.ask_sync()
+    looked_up.watch(minutes=5)
+    assert [entry["detail"]["fields"] for entry in looked_up.log("edited")] == [["assignment_group"]]
 
 
 @pytest.mark.parametrize(
