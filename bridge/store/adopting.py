@@ -97,7 +97,7 @@ def _vacant(tx: Connection, stray: Stray, row: Row[Any], place: Place, now: date
     last = tx.execute(query).one_or_none()
     if last is not None:
         doubt = doubt_of(tx, last.id)
-        if doubt is not None and doubt.known:
+        if doubt is not None and doubt.known and row.due_at is None:
             said = f"The create of the problem {row.correlation_id} was refused: `bridge incidents show` says why."
             remedy = f"`bridge incidents sync '{row.correlation_id}'` tries again, and takes what is at its target."
             raise Permanent("create_refused", f"{stray.number} is not adopted. {said} {remedy}")

@@ -24,6 +24,7 @@ WATCHED_FIELDS = (
     *("state", "assigned_to", "assignment_group", "priority", "impact", "urgency", "severity"),
     *("short_description", "close_code", "close_notes", "correlation_id", "correlation_display"),
 )
+RANKS = {"impact", "urgency", "severity"}  # what a priority is worked out from
 
 
 def seen(
@@ -124,12 +125,14 @@ def seen_after(before: Seen | None, record: Record, sent: Mapping[str, str], wri
 def seen_as_sent(before: Seen | None, sent: Mapping[str, str]) -> Seen | None:
     """The record as a write left it that nobody has read back: whatever else the next read shows is somebody else's.
 
-    The priority is left to ServiceNow, and not known until then.
+    The priority is not known until then where ServiceNow works it out from what we sent.
     """
-    if before is None or not sent:
-        return before
-    known = {name: value for name, value in before.values.items() if name != "priority"}
-    return replace(before, values=known | {name: value for name, value in sent.items() if name in known})
+    if before is None:
+        return None
+    values = before.values | {name: value for name, value in sent.items() if name in before.values}
+    if RANKS & sent.keys() and "priority" not in sent:
+        values.pop("priority", None)
+    return replace(before, values=values)
 
 
 def told_of(record: Record | None, *, over: bool) -> dict[str, Json]:

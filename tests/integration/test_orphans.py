@@ -17,7 +17,7 @@ from sync_world import DISPLAY, INSTALLATION, PROBE, World, itsm
 from test_intake_formerly import edited
 
 from bridge.cli import main
-from bridge.errors import Permanent
+from bridge.errors import Permanent, Transient
 from bridge.simulator.faults import FaultKind
 from bridge.store import reconciling
 from bridge.store.adopting import Place, adopt, adopt_expected
@@ -134,6 +134,22 @@ def test_one_whose_problem_waits_at_another_table_is_told_and_not_asked_about_ag
     assert world.row().waits_for_person
     with pytest.raises(Permanent, match=f"{number} is not adopted.*bridge incidents sync 'r1'"):
         adopted(world, number)
+
+
+def test_one_whose_problem_is_tried_again_soon_stays_expected(world: World) -> None:
+    number = orphan_of(world, "r1")
+    adopted(world, number)
+    world.aim(itsm(table="sn_si_incident"))
+    world.fail(FaultKind.RATE_LIMIT, "POST")
+    world.fire()
+    world.worker.work()
+    assert not world.row().waits_for_person
+    with world.store.transaction() as tx:
+        now = world.store.now(tx)
+        stray = next_due(tx, "test", {"default"}, now)
+        assert stray is not None
+        with pytest.raises(Transient, match="is being worked"):
+            adopt_expected(tx, stray, [Place(target="itsm", tenant="default", first_state="1")], now)
 
 
 def test_what_is_adopted_while_the_reconciler_looks_at_it_stays_so(anywhere: World) -> None:

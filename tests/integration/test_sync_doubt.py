@@ -119,6 +119,23 @@ def test_our_write_whose_answer_was_lost_is_no_edit_of_somebody_elses(looked_up:
     assert looked_up.log("edited") == []
 
 
+def test_what_somebody_changes_before_a_lost_note_is_looked_up_is_told_with_the_priority_that_follows(
+    world: World,
+) -> None:
+    world.fire()
+    world.watch(minutes=2)
+    world.clock.advance(minutes=20)
+    world.fail(FaultKind.RESET_AFTER_COMMIT, "PATCH")
+    world.fire()
+    world.idle()
+    world.person(impact="1")
+    world.pass_time(minutes=5, step=5)
+    assert world.row().last_decision == "update: repeats"
+    world.ask_sync()
+    world.watch(minutes=5)
+    assert [entry["detail"]["fields"] for entry in world.log("edited")] == [["impact", "priority"]]
+
+
 @pytest.mark.parametrize("looked_up", ["update", "reopen"], indirect=True)
 def test_what_somebody_else_has_changed_since_is_told_all_the_same(looked_up: World) -> None:
     looked_up.person(assignment_group=fixed_id("sys_user_group", "SOC L2"))
