@@ -55,8 +55,8 @@ def adopt(tx: Connection, stray: Stray, places: Collection[Place], *, actor: str
     place = next((one for one in mine if one.target == row.target), mine[0])
     incident = _vacant(tx, stray, row, place, now)
     values: dict[str, Any] = {"state": "open", "target": place.target, "sys_id": stray.sys_id, "number": stray.number}
-    values |= {"correlation_id": stray.correlation_id}  # as the record has it: an ID of a mapping before, perhaps
-    values |= {"record_state": place.first_state}
+    # The ID as the record has it: an earlier mapping's, perhaps.
+    values |= {"correlation_id": stray.correlation_id, "record_state": place.first_state}
     values |= {"episode": encode(TAKEN_UNREAD), "created_at": now, "look_at": now}
     tx.execute(update(incidents).where(incidents.c.id == incident).values(**values))
     due: dict[str, Any] = {"open": True, "target": place.target, "due_at": now, "last_decision": "adopted: by_person"}

@@ -269,7 +269,10 @@ def settle(
     said: str = "",
     shows: Mapping[str, Json] = NOTHING,
 ) -> None:
-    """Told in the log when it is news. `shows`: who changed the record last, and when, where it was read."""
+    """Told in the log when it is news; of one that is expected, by who adopts it.
+
+    `shows`: who changed the record last, and when, where it was read.
+    """
     values: dict[str, object] = {"outcome": outcome.value, "outcome_text": said or None, "due_at": None, "failures": 0}
     values |= {"incident": twin.incident if twin is not None else None, "sent_until": None}
     if outcome is Outcome.CLOSED:
@@ -279,7 +282,7 @@ def settle(
         mine &= strays.c.outcome.is_not_distinct_from(stray.outcome) & (strays.c.released == stray.released)
     news = outcome is not Outcome.EXPECTED and (outcome.value, said or None) != (stray.outcome, stray.outcome_text)
     if not tx.execute(update(strays).where(mine).values(**values)).rowcount or not news:
-        return  # who adopts it tells that
+        return
     action = Action.ORPHAN if outcome is Outcome.ORPHAN else Action.TWIN
     append(tx, _entry(stray, twin, action, now, outcome=outcome.value, detail=dict(shows)), said=said)
 

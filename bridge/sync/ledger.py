@@ -151,8 +151,8 @@ class Ledger:
         create = settlement.kind == Kind.CREATE.value
         lasting = {name: value for name, value in sent.items() if name not in JOURNAL_FIELDS}
         kept = settlement.kind == Kind.UPDATE.value  # an update writes no state: what it reads back may be a person's
-        # What a later look-up shows may be a person's by now: then what we sent is what we know of our own write.
         shown = record.state if record is not None else None
+        # What a later look-up shows may be a person's by now: then what we sent is what we know of our own write.
         read = dict(record.fields) if record is not None and found.left_state is None else {}
         written = settling.written_after(held.incident, lasting, read, anew=create, watched=found.watched)
         incident = replace(

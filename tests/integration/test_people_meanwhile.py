@@ -226,12 +226,17 @@ def test_another_code_of_a_security_incident_that_we_closed_stands(world: World,
 LEFT = PROBE.replace("  close_when", "  reopen: {within: 1h, else: nothing}\n  close_when")
 
 
-def test_a_return_that_opened_nothing_opens_nothing_when_a_person_closes_what_was_resolved_before(world: World) -> None:
+def returns_for_nothing(world: World) -> None:
+    """Too late to be reopened, by a mapping that opens nothing then."""
     world.library = library_of(world.store, LEFT)
     resolved(world)
     world.clock.advance(hours=2)
     world.fire(level="low")
     world.idle()
+
+
+def test_a_return_that_opened_nothing_opens_nothing_when_a_person_closes_what_was_resolved_before(world: World) -> None:
+    returns_for_nothing(world)
     assert world.row().last_decision == "nothing: not_reopened"
     world.person(state="7")
     world.watch(minutes=5)
@@ -243,12 +248,8 @@ def test_a_return_that_opened_nothing_opens_nothing_when_a_person_closes_what_wa
     assert len(world.records()) == 2
 
 
-def test_nor_where_an_older_alert_came_late(world: World) -> None:
-    world.library = library_of(world.store, LEFT)
-    resolved(world)
-    world.clock.advance(hours=2)
-    world.fire(level="low")
-    world.idle()
+def test_a_return_that_opened_nothing_opens_nothing_then_after_an_older_alert_came_late_either(world: World) -> None:
+    returns_for_nothing(world)
     world.fire(level="low", at="2026-03-10T11:59:00Z")  # before the resolve
     world.idle()
     world.person(state="7")
