@@ -194,15 +194,14 @@ class Soaked:
 
 def soak(engine: str, folder: Path, *, seconds: float, seed: int) -> Soaked:
     """Load for so long, and then rest and judgement."""
-    sizes, memory = [0], []
+    sizes, memory = [], []
     with fleet_of(engine, folder) as fleet:
         load = load_on(fleet, engine, pause=PAUSE_SECONDS)
         load.start(seed)
         began = time.monotonic()
         while (spent := time.monotonic() - began) < seconds:
             time.sleep(min(10.0, seconds / 20))
-            wal = folder / "bridge/var/bridge.db-wal"
-            sizes.append(wal.stat().st_size if wal.exists() else 0)
+            sizes.append(_wal_bytes(folder))
             memory.append((spent / 3600, sum(_memory(fleet.pid(name)) for name in PROCESSES[engine])))
         load.stop()
         problem = judged(fleet, fleet.store, load.accepted, load.sent)
@@ -216,6 +215,15 @@ def soak(engine: str, folder: Path, *, seconds: float, seed: int) -> Soaked:
         p99_first=_p99(load.waits[:quarter]),
         p99_last=_p99(load.waits[-quarter:]),
     )
+
+
+def _wal_bytes(folder: Path) -> int:
+    """On disk, on either engine: PostgreSQL keeps what it has no more need of, to write over it."""
+    size = 0
+    for file in (*folder.glob("bridge/var/bridge.db-wal"), *folder.glob("postgres/**/pg_wal/*")):
+        with contextlib.suppress(FileNotFoundError):  # written over meanwhile, under another name
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def _memory(master: int) -> float:
