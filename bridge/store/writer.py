@@ -1,6 +1,7 @@
 """The group commit: request threads hand deliveries to one writer thread, which stores all that wait at once.
 
-No timer: a batch is what queued while the last one was being made durable. One fsync serves them all.
+A batch is what queued while the last one was being made durable, and those whom that one answered, where they come
+again soon. One fsync serves them all.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ BATCH_DELIVERIES_MAX = 256
 BATCH_ALERTS_MAX = 2_000
 BATCH_BYTES_MAX = 8 << 20
 QUEUE_DELIVERIES_MAX = 1_024
+# Without the pause after a batch, threads that are never out of work fall into two halves that take turns, and each
+# delivery waits for two commits. `make bench` has it with and without (overload, switches).
+GATHER_SHARE, GATHER_SECONDS_MAX = 0.4, 0.04  # of what the batch took
 ANSWER_SECONDS_MAX = 1.5  # a sender is told 503 rather than kept waiting for a store that does not answer
 RETRY_AFTER_SECONDS = 2
 
@@ -59,6 +63,8 @@ class Writer:
         self._queue: deque[_Ticket] = deque()
         self._arrived = threading.Condition(threading.Lock())
         self._running = False
+        self._awaited = 1  # so many deliveries wake the writer
+        self._behind = 0  # so many waited when the last batch was durable, and nobody answered yet
         self._failing = False  # the last batch was refused by the store
         self._began: float | None = None  # when the commit that is under way began
         self._thread = threading.Thread(target=self._run, name="intake-writer", daemon=True)
@@ -104,7 +110,8 @@ class Writer:
             if len(self._queue) >= QUEUE_DELIVERIES_MAX:
                 raise _not_now("overloaded", "More deliveries wait than can be stored soon.")
             self._queue.append(ticket)
-            self._arrived.notify()
+            if len(self._queue) >= self._awaited:
+                self._arrived.notify()
         if not ticket.done.acquire(timeout=ANSWER_SECONDS_MAX):
             ticket.abandoned = True
             raise _not_now("store_slow", "The database has not confirmed the delivery in time.")
@@ -126,6 +133,18 @@ class Writer:
                 self._on_commit()
             except Exception:  # noqa: BLE001 (the loop's edge)
                 _log.exception("a batch was stored and could not be told of")
+            self._gather(len(tickets), time.monotonic() - began)
+
+    def _gather(self, answered: int, took: float) -> None:
+        """Waits until as many have come as were answered and stood behind them: a short time, for nothing says that
+        they will come again. Somebody who comes alone is not kept waiting.
+        """
+        with self._arrived:
+            self._awaited = awaited = min(answered + self._behind, BATCH_DELIVERIES_MAX)
+            self._arrived.wait_for(
+                lambda: len(self._queue) >= awaited or not self._running, min(GATHER_SHARE * took, GATHER_SECONDS_MAX)
+            )
+            self._awaited = 1
 
     def _next_batch(self) -> list[_Ticket] | None:
         """What waits, up to the bounds of a batch; None when stopped and drained."""
@@ -196,7 +215,7 @@ class Writer:
         try:
             return self._store.in_transaction(lambda tx: commit(tx, deliveries, self._store.now(tx)), "intake")
         finally:
-            self._began = None
+            self._began, self._behind = None, len(self._queue)
 
 
 def _refuse(ticket: _Ticket, error: Exception | None) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flood import Flooded, run_flood
-from loads import run_load
+from loads import run_load, shortest
 from row import Row, at_most, ratio_at_least, show
 from server import App, bridge_app, resident_bytes, served
 from sqlalchemy import select
@@ -48,28 +48,44 @@ TIMES_AIM, P99_MS_AIM, MEGABYTES_AIM = 3, 250, 300
 
 
 def slowed_app() -> Flask:
-    """The bridge, its commits slowed; each answer says how long it took here."""
-    from bridge.store import writer
+    """The bridge, its commits slowed; each answer says how long it took here, and its transaction."""
+    from bridge.store import engine, writer
 
-    real = writer.commit
+    real, transaction = writer.commit, engine.Store.in_transaction
+    storing = [0.0]  # seconds of the last transaction: the next one is not over when an answer goes out
 
     def slowed(tx: Any, deliveries: Any, now: Any) -> Any:
         answers = real(tx, deliveries, now)
         time.sleep(SLOWED_SECONDS)
         return answers
 
-    writer.commit = slowed
+    def measured(store: Any, work: Any, name: str = "") -> Any:
+        began = time.perf_counter()
+        done = transaction(store, work, name)
+        if name == "intake":
+            storing[0] = time.perf_counter() - began
+        return done
+
+    writer.commit, engine.Store.in_transaction = slowed, measured  # type: ignore[method-assign]
     app = bridge_app()
-    app.wsgi_app = timed(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = timed(app.wsgi_app, storing)  # type: ignore[method-assign]
     return app
 
 
-def timed(inner: WSGIApplication) -> WSGIApplication:
+def slowed_hasty_app() -> Flask:
+    from bridge.store import writer
+
+    writer.GATHER_SECONDS_MAX = 0
+    return slowed_app()
+
+
+def timed(inner: WSGIApplication, storing: list[float]) -> WSGIApplication:
     def outer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         began = time.perf_counter()
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            return start_response(status, [*headers, ("X-Seconds", f"{time.perf_counter() - began:.6f}")], *more)
+            took = ("X-Seconds", f"{time.perf_counter() - began:.6f}"), ("X-Storing", f"{storing[0]:.6f}")
+            return start_response(status, [*headers, *took], *more)
 
         return inner(environ, start)  # type: ignore[arg-type]
 
@@ -85,16 +101,33 @@ def parser() -> argparse.ArgumentParser:
 
 def rows(arguments: argparse.Namespace) -> Iterator[Row]:
     for engine in arguments.engine or PROCESSES:
+        many, threads = PROCESSES[engine], THREADS[engine]
         with (
-            stores(engine) as (database,),
-            served(*[App("bench_overload:slowed_app", database, THREADS[engine])] * PROCESSES[engine]) as apps,
+            stores(engine, 2) as (database, others),
+            served(
+                *[App("bench_overload:slowed_app", database, threads)] * many,
+                *[App("bench_overload:slowed_hasty_app", others, threads)] * many,
+            ) as served_apps,
         ):
-            ports = [app.port for app in apps]
-            accepted = run_load(ports, "unique", int(min(FOUND_BY, 100 * arguments.seconds)), "found").rate
+            apps, hasty = served_apps[:many], served_apps[many:]
+            ports, found_by = [app.port for app in apps], int(min(FOUND_BY, 100 * arguments.seconds))
+            without = run_load([app.port for app in hasty], "unique", found_by, "found")
+            found = run_load(ports, "unique", found_by, "found")
+            accepted = found.rate
             offered = TIMES * accepted
             flooded = run_flood(ports, int(offered * arguments.seconds), offered, "flood")
             stored = times_stored(database)
             resident = max(resident_bytes(app.pid, "VmHWM") for app in apps)
+        yield Row(
+            case=f"{NAMES[engine]}: accepted from a connection for each thread",
+            command=COMMAND,
+            measured=accepted,
+            unit="requests/s",
+            beside="without the pause after a batch",
+            beside_measured=without.rate,
+            ratio=accepted / without.rate,
+            shortest=shortest([found, without]),
+        )
         yield from told(NAMES[engine], flooded, stored, resident)
 
 
@@ -129,9 +162,19 @@ def told(case: str, flooded: Flooded, stored: dict[str, int], resident: int) -> 
         note=f"of {flooded.offered:,}: {excess}",
     )
     lost = sum(stored.get(delivery) != 1 for delivery in flooded.accepted)
+    for which, reached_by in ((50, None), (99, at_most(P99_MS_AIM))):
+        in_app, storing = quantile_ms(flooded.in_app, which), quantile_ms(flooded.storing, which)
+        yield Row(
+            case=f"{case}: an accepted one in the app, p{which}",
+            command=COMMAND,
+            measured=in_app,
+            unit="ms",
+            beside=f"its transaction alone, p{which}",
+            beside_measured=storing,
+            ratio=in_app / storing,
+            aim=reached_by,
+        )
     for what, measured, unit, aim, note in (
-        ("an accepted one in the app, p50", quantile_ms(flooded.in_app, 50), "ms", None, ""),
-        ("an accepted one in the app, p99", quantile_ms(flooded.in_app, 99), "ms", at_most(P99_MS_AIM), ""),
         ("an accepted one at the sender, p99", quantile_ms(flooded.took, 99), "ms", None, ""),
         ("lost, or stored twice", lost, "deliveries", at_most(0), f"of {accepted:,} accepted"),
         ("resident memory of a process, at most", resident / 1e6, "MB", at_most(MEGABYTES_AIM), ""),

@@ -51,6 +51,7 @@ SERVED = {
     AS_SERVED: ("bridge_app", THREADS),
     f"{FEW} threads": ("bridge_app", FEW),
     f"{MANY} threads": ("bridge_app", MANY),
+    "no pause after a batch": ("hasty_app", THREADS),
     "gc.freeze() after the start": ("bench_switches:frozen_app", THREADS),
     f"switch interval {SWITCH_SECONDS[0] * 1e3:.0f} ms": ("bench_switches:quick_app", THREADS),
     f"switch interval {SWITCH_SECONDS[1] * 1e3:.0f} ms": ("bench_switches:slow_app", THREADS),

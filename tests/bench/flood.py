@@ -20,10 +20,11 @@ from functools import partial
 from loads import WAIT_SECONDS_MAX, complete, single, told
 
 # More than come while a sender is patient: all that is offered is sent, also what waits in front of gunicorn's 1,000.
-CONNECTIONS_MAX = 9_000
+CONNECTIONS_MAX = 14_000
 FILES_BESIDE = 100  # open files that are none of them
 PATIENCE_SECONDS = 10.0  # of a sender
 SECONDS_HEADER = b"x-seconds:"  # in the app
+STORING_HEADER = b"x-storing:"  # of these, those of the transaction that stored it
 
 
 @dataclass(slots=True)
@@ -36,9 +37,10 @@ class Flooded:
     refused: int = 0  # 503
     broken: int = 0  # the connection was closed, or refused
     others: dict[str, int] = field(default_factory=dict)  # any other answer: its first line
-    # Of what was answered 200: ids of the deliveries; seconds in the app; and from when each was due.
+    # Of each that was answered 200: its id; seconds in the app, in its transaction, and from when it was due.
     accepted: list[str] = field(default_factory=list)
     in_app: list[float] = field(default_factory=list)
+    storing: list[float] = field(default_factory=list)
     took: list[float] = field(default_factory=list)
 
 
@@ -140,7 +142,8 @@ class Flood:
         first, head = head.partition(b"\r\n")[0].decode(), head.lower()
         if first.startswith("HTTP/1.1 200"):
             self._found.accepted.append(json.loads(body)["delivery"])
-            self._found.in_app.append(float(head.partition(SECONDS_HEADER)[2].partition(b"\r\n")[0]))
+            self._found.in_app.append(seconds(head, SECONDS_HEADER))
+            self._found.storing.append(seconds(head, STORING_HEADER))
             self._found.took.append(self._heard_at - line.due)
         elif first.startswith("HTTP/1.1 503"):
             self._found.refused += 1
@@ -165,6 +168,10 @@ class Flood:
         line.socket.close()
         del self._waiting[line]
         self._open -= 1
+
+
+def seconds(head: bytes, header: bytes) -> float:
+    return float(head.partition(header)[2].partition(b"\r\n")[0])
 
 
 if __name__ == "__main__":

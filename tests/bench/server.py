@@ -103,6 +103,14 @@ def bridge_app(beside: Callable[[Store], object] = lambda _store: None) -> Flask
     )
 
 
+def hasty_app() -> Flask:
+    """Its writer begins the next batch at once, and waits for nobody whom it just answered."""
+    from bridge.store import writer
+
+    writer.GATHER_SECONDS_MAX = 0
+    return bridge_app()
+
+
 # --- how it is served
 
 

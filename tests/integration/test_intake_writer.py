@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -22,6 +24,7 @@ from bridge.errors import Rejected, Transient
 from bridge.library import Library
 from bridge.store import writer as writer_module
 from bridge.store.engine import Store, open_store
+from bridge.store.intake import DeliveryAnswer
 from bridge.store.prepare import PreparedDelivery
 from bridge.store.tables import alerts, correlations, deliveries
 from bridge.store.writer import Writer
@@ -39,6 +42,23 @@ def poisonous(library: Library, text: str = "\ud800") -> PreparedDelivery:
     assert mapped is not None
     broken = structs.replace(healthy.alerts[0], mapped=structs.replace(mapped, correlation_text=text))
     return replace(healthy, alerts=(broken,))
+
+
+@contextlib.contextmanager
+def writer_of_one_batch(
+    store: Store, pool: Executor, batch: Sequence[PreparedDelivery]
+) -> Iterator[tuple[Writer, list[Future[DeliveryAnswer]]]]:
+    """Its first batch is all of these: they are accepted before its thread runs."""
+    writer = Writer(store, on_commit=lambda: None, observe_queue=lambda _: None, observe_commit=lambda _: None)
+    writer._running = True
+    futures = [pool.submit(writer.submit, one) for one in batch]
+    while len(writer._queue) < len(batch):
+        time.sleep(0.001)
+    writer.start()
+    try:
+        yield writer, futures
+    finally:
+        writer.stop()
 
 
 def test_the_same_delivery_in_parallel_threads_has_one_effect_and_one_first_answer(
@@ -82,15 +102,8 @@ def test_a_store_that_refuses_is_a_problem_until_a_write_succeeds(
 
 def test_a_poisonous_delivery_does_not_hurt_its_neighbours(store: Store, library: Library) -> None:
     batch = [delivery(library, alert(n=1)), poisonous(library), delivery(library, alert(n=2))]
-    writer = Writer(store, on_commit=lambda: None, observe_queue=lambda _: None, observe_commit=lambda _: None)
-    with ThreadPoolExecutor(3) as pool:
-        writer._running = True  # accept before the thread runs, so that the three are one batch
-        futures = [pool.submit(writer.submit, one) for one in batch]
-        while len(writer._queue) < 3:
-            time.sleep(0.001)
-        writer.start()
+    with ThreadPoolExecutor(3) as pool, writer_of_one_batch(store, pool, batch) as (_, futures):
         answers = [future.result() for future in futures]
-    writer.stop()
     assert [answer.alerts[0].outcome for answer in answers] == ["accepted", "quarantined", "accepted"]
     assert answers[1].alerts[0].reason.startswith("unstorable: ")
     assert [row.last_seq for row in rows(store, correlations)] == [2]
@@ -240,6 +253,63 @@ def test_a_store_that_hung_and_came_back_takes_deliveries_again(
         monkeypatch.setattr(writer_module, "ANSWER_SECONDS_MAX", 10)
         hanging.go.set()
         assert writer.submit(delivery(library, alert(n=2))).alerts[0].outcome == "accepted"
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that would wait an hour for those whom it answered."""
+    monkeypatch.setattr(writer_module, "GATHER_SHARE", 1e9)
+    monkeypatch.setattr(writer_module, "GATHER_SECONDS_MAX", 3_600)
+
+
+@pytest.mark.usefixtures("patient")
+def test_those_who_are_answered_together_and_come_again_are_one_batch(
+    store: Store, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sizes = writer_module.commit, list[int]()
+
+    def sized(tx, batch, now):  # type: ignore[no-untyped-def]
+        sizes.append(len(batch))
+        return real(tx, batch, now)
+
+    monkeypatch.setattr(writer_module, "commit", sized)
+    senders = 4
+    with ThreadPoolExecutor(senders) as pool:
+        first = [delivery(library, alert(n=n)) for n in range(senders)]
+        with writer_of_one_batch(store, pool, first) as (writer, futures):
+            for future in futures:
+                future.result()
+            for turn in (1, 2):
+                again = [delivery(library, alert(n=n, turn=turn)) for n in range(senders)]
+                assert len(list(pool.map(writer.submit, again))) == senders
+    assert sizes == [senders] * 3
+
+
+@pytest.mark.usefixtures("patient")
+def test_who_comes_alone_waits_for_nobody(store: Store, library: Library) -> None:
+    with running_writer(store) as writer:
+        for n in range(3):
+            assert writer.submit(delivery(library, alert(n=n))).alerts[0].outcome == "accepted"
+
+
+def test_those_who_do_not_come_again_are_waited_for_a_short_time_only(store: Store, library: Library) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        first = [delivery(library, alert(n=n)) for n in range(3)]
+        with writer_of_one_batch(store, pool, first) as (writer, futures):
+            for future in futures:
+                future.result()
+            assert writer.submit(delivery(library, alert(n=3))).alerts[0].outcome == "accepted"
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_writer_that_stops_waits_for_nobody_to_come_again(store: Store, library: Library) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        first = [delivery(library, alert(n=n)) for n in range(3)]
+        with writer_of_one_batch(store, pool, first) as (writer, futures):
+            for future in futures:
+                future.result()
+            writer.stop()
+    assert len(rows(store, deliveries)) == 3
 
 
 def test_a_full_queue_is_a_503(store: Store, library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
