@@ -23,7 +23,7 @@ BATCH_BYTES_MAX = 8 << 20
 QUEUE_DELIVERIES_MAX = 1_024
 # Without the pause after a batch, threads that are never out of work fall into two halves that take turns, and each
 # delivery waits for two commits. `make bench` has it with and without (overload, switches).
-GATHER_SHARE, GATHER_SECONDS_MAX = 0.4, 0.04  # of what the batch took
+GATHER_SHARE, GATHER_SECONDS_MAX = 0.4, 0.04  # a share of what the batch took
 ANSWER_SECONDS_MAX = 1.5  # a sender is told 503 rather than kept waiting for a store that does not answer
 RETRY_AFTER_SECONDS = 2
 
@@ -64,7 +64,7 @@ class Writer:
         self._arrived = threading.Condition(threading.Lock())
         self._running = False
         self._awaited = 1  # so many deliveries wake the writer
-        self._behind = 0  # so many waited when the last batch was durable, and nobody answered yet
+        self._most = BATCH_DELIVERIES_MAX  # deliveries that fill a batch, as far as the last one tells
         self._failing = False  # the last batch was refused by the store
         self._began: float | None = None  # when the commit that is under way began
         self._thread = threading.Thread(target=self._run, name="intake-writer", daemon=True)
@@ -126,24 +126,20 @@ class Writer:
     def _run(self) -> None:
         while (tickets := self._next_batch()) is not None:
             began = time.monotonic()
-            self._store_batch(tickets)
+            awaited = self._store_batch(tickets)
             # All of them are answered: what goes wrong from here must not end the thread on which every delivery waits.
             try:
                 self._observe(tickets, began)
                 self._on_commit()
             except Exception:  # noqa: BLE001 (the loop's edge)
                 _log.exception("a batch was stored and could not be told of")
-            self._gather(len(tickets), time.monotonic() - began)
+            self._gather(awaited, min(GATHER_SHARE * (time.monotonic() - began), GATHER_SECONDS_MAX))
 
-    def _gather(self, answered: int, took: float) -> None:
-        """Waits until as many have come as were answered and stood behind them: a short time, for nothing says that
-        they will come again. Somebody who comes alone is not kept waiting.
-        """
+    def _gather(self, awaited: int, seconds: float) -> None:
+        """Until so many wait or a batch is full, no longer: nothing says that who was answered comes again."""
         with self._arrived:
-            self._awaited = awaited = min(answered + self._behind, BATCH_DELIVERIES_MAX)
-            self._arrived.wait_for(
-                lambda: len(self._queue) >= awaited or not self._running, min(GATHER_SHARE * took, GATHER_SECONDS_MAX)
-            )
+            self._awaited = min(awaited, self._most)
+            self._arrived.wait_for(lambda: len(self._queue) >= self._awaited or not self._running, seconds)
             self._awaited = 1
 
     def _next_batch(self) -> list[_Ticket] | None:
@@ -161,6 +157,7 @@ class Writer:
                 if batch and (alerts > BATCH_ALERTS_MAX or size > BATCH_BYTES_MAX):
                     break
                 batch.append(self._queue.popleft())
+            self._most = len(batch) if self._queue else BATCH_DELIVERIES_MAX
             return batch
 
     def _observe(self, tickets: Sequence[_Ticket], began: float) -> None:
@@ -168,9 +165,12 @@ class Writer:
         for ticket in tickets:
             self._observe_queue(began - ticket.queued_at)
 
-    def _store_batch(self, tickets: list[_Ticket]) -> None:
-        """Every ticket is answered, whatever happens."""
+    def _store_batch(self, tickets: list[_Ticket]) -> int:
+        """Every ticket is answered, whatever happens. How many deliveries would wait if all who are answered came again
+        at once; 0 where that is not to be waited for."""
         tickets = [ticket for ticket in tickets if not ticket.abandoned]
+        if not tickets:
+            return 0
         try:
             answers = self._commit([ticket.delivery for ticket in tickets])
         except Transient as error:
@@ -187,9 +187,12 @@ class Writer:
             self._failing = False
             # The batch is durable and nobody has been told. If we die here, the senders get no answer and send again:
             # the fingerprint finds what is stored, and the answer is the first one, marked as a duplicate.
+            behind = len(self._queue)  # now: whoever is answered may be in it again a moment later
             for ticket, answer in zip(tickets, answers, strict=True):
                 ticket.answer = answer
                 ticket.done.release()
+            return len(tickets) + behind
+        return 0
 
     def _store_alone(self, ticket: _Ticket) -> None:
         """A poisonous delivery is kept whole, for a person to look at; its neighbours are stored as if it were not."""
@@ -209,13 +212,11 @@ class Writer:
             ticket.done.release()
 
     def _commit(self, deliveries: list[PreparedDelivery]) -> list[DeliveryAnswer]:
-        if not deliveries:
-            return []
         self._began = time.monotonic()
         try:
             return self._store.in_transaction(lambda tx: commit(tx, deliveries, self._store.now(tx)), "intake")
         finally:
-            self._began, self._behind = None, len(self._queue)
+            self._began = None
 
 
 def _refuse(ticket: _Ticket, error: Exception | None) -> None:

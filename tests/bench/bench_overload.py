@@ -6,6 +6,9 @@ Each commit takes so much longer (SLOWED_SECONDS), as if the disk did: so the br
 processors that the load takes too. First it is found how much is accepted, with a connection for each thread; then
 three times that comes at a fixed rate, whether answers come or not. 4 KB alerts, signed, each a problem of its own.
 
+Beside it is what the writer's pause after a batch does, at that rate and at half of it. A quantile beside another is of
+all by itself, and not of the same deliveries.
+
 What is too much waits, unread, for a thread: up to 1,000 connections of a process (gunicorn's limit), and then in the
 kernel's backlog. An alert's time in the app is from where the app is given it, its head read and its body not, to its
 answer; what it waited before stands in the sender's time.
@@ -15,17 +18,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import statistics
+import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flood import Flooded, run_flood
-from loads import run_load, shortest
+from loads import Loaded, run_load, shortest
 from row import Row, at_most, ratio_at_least, show
+from row import told as figure
 from server import App, bridge_app, resident_bytes, served
 from sqlalchemy import select
 from stores import stores
@@ -39,11 +46,12 @@ if TYPE_CHECKING:
 
 COMMAND = Path(__file__).name
 PROCESSES = {"sqlite": 1, "postgresql": 2}
-NAMES = {"sqlite": "SQLite, 3 times too much", "postgresql": "PostgreSQL, 2 processes of 16 threads, 3 times too much"}
+NAMES = {"sqlite": "SQLite, slow commits", "postgresql": "PostgreSQL, 2 processes of 16 threads, slow commits"}
 THREADS = {"sqlite": 32, "postgresql": 16}  # of each process: 32 of two would take all processors here
-SLOWED_SECONDS = 0.08
+AS_SERVED, HASTY = "as it is served", "without the pause after a batch"
+SLOWED_SECONDS, WRITE_EVERY_SECONDS = 0.08, 0.02
 FOUND_BY = 1_000  # deliveries
-TIMES = 3.5  # of what is accepted, so that it is three times also where more is accepted than before
+TIMES = 4  # of what is accepted, so that it is three times also where more is accepted than before
 TIMES_AIM, P99_MS_AIM, MEGABYTES_AIM = 3, 250, 300
 
 
@@ -109,26 +117,69 @@ def rows(arguments: argparse.Namespace) -> Iterator[Row]:
                 *[App("bench_overload:slowed_hasty_app", others, threads)] * many,
             ) as served_apps,
         ):
-            apps, hasty = served_apps[:many], served_apps[many:]
-            ports, found_by = [app.port for app in apps], int(min(FOUND_BY, 100 * arguments.seconds))
-            without = run_load([app.port for app in hasty], "unique", found_by, "found")
-            found = run_load(ports, "unique", found_by, "found")
-            accepted = found.rate
-            offered = TIMES * accepted
-            flooded = run_flood(ports, int(offered * arguments.seconds), offered, "flood")
+            ports = {
+                AS_SERVED: [app.port for app in served_apps[:many]],
+                HASTY: [app.port for app in served_apps[many:]],
+            }
+            found_by = int(min(FOUND_BY, 100 * arguments.seconds))
+            full = {way: run_load(ports[way], "unique", found_by, "found") for way in (HASTY, AS_SERVED)}
+            half_rate = full[HASTY].rate / 2
+            half = {way: run_flood(ports[way], int(found_by / 2), half_rate, "half") for way in (HASTY, AS_SERVED)}
+            offered = TIMES * full[AS_SERVED].rate
+            with written_meanwhile() as writes:
+                flooded = run_flood(ports[AS_SERVED], int(offered * arguments.seconds), offered, "flood")
             stored = times_stored(database)
-            resident = max(resident_bytes(app.pid, "VmHWM") for app in apps)
-        yield Row(
-            case=f"{NAMES[engine]}: accepted from a connection for each thread",
-            command=COMMAND,
-            measured=accepted,
-            unit="requests/s",
-            beside="without the pause after a batch",
-            beside_measured=without.rate,
-            ratio=accepted / without.rate,
-            shortest=shortest([found, without]),
-        )
-        yield from told(NAMES[engine], flooded, stored, resident)
+            resident = max(resident_bytes(app.pid, "VmHWM") for app in served_apps[:many])
+        yield from paused(NAMES[engine], full, half)
+        yield from told(f"{NAMES[engine]}, 3 times too much", flooded, stored, resident, writes)
+
+
+@contextlib.contextmanager
+def written_meanwhile() -> Iterator[list[float]]:
+    """Seconds of each 4 KB written and fsync, now and then, on the file system of the databases: what the disk does."""
+    took: list[float] = []
+    over = threading.Event()
+
+    def write(file: BinaryIO) -> None:
+        while not over.wait(WRITE_EVERY_SECONDS):
+            began = time.perf_counter()
+            file.write(bytes(4_096))
+            os.fsync(file.fileno())
+            took.append(time.perf_counter() - began)
+
+    with tempfile.TemporaryFile(dir=Path(__file__).parent, buffering=0) as file:
+        writing = threading.Thread(target=write, args=[file])
+        writing.start()
+        try:
+            yield took
+        finally:
+            over.set()
+            writing.join()
+
+
+def paused(case: str, full: dict[str, Loaded], half: dict[str, Flooded]) -> Iterator[Row]:
+    """What the writer's pause after a batch is for, and what it costs those who come one by one."""
+    rates = {way: loaded.rate for way, loaded in full.items()}
+    took = {way: quantile_ms(loaded.took, 50) for way, loaded in full.items()}
+    yield compared(f"{case}: accepted from a connection for each thread", "requests/s", rates, shortest(full.values()))
+    yield compared(f"{case}: the same, p50", "ms", took, shortest(full.values()))
+    for which in (50, 99):
+        in_app = {way: quantile_ms(flooded.in_app, which) for way, flooded in half.items()}
+        yield compared(f"{case}: half as much comes, whether answers come or not, in the app, p{which}", "ms", in_app)
+
+
+def compared(case: str, unit: str, figures: dict[str, float], seconds: float | None = None) -> Row:
+    measured, without = figures[AS_SERVED], figures[HASTY]
+    return Row(
+        case=case,
+        command=COMMAND,
+        measured=measured,
+        unit=unit,
+        beside=HASTY,
+        beside_measured=without,
+        ratio=measured / without,
+        shortest=seconds,
+    )
 
 
 def times_stored(database: str) -> dict[str, int]:
@@ -139,7 +190,7 @@ def times_stored(database: str) -> dict[str, int]:
     return {str(one.delivery_id): times[one.correlation] for one in found}
 
 
-def told(case: str, flooded: Flooded, stored: dict[str, int], resident: int) -> Iterator[Row]:
+def told(case: str, flooded: Flooded, stored: dict[str, int], resident: int, writes: list[float]) -> Iterator[Row]:
     if flooded.others:
         raise SystemExit(f"{case}: answered neither 200 nor 503: {flooded.others}")
     accepted = len(flooded.accepted)
@@ -160,6 +211,13 @@ def told(case: str, flooded: Flooded, stored: dict[str, int], resident: int) -> 
         ratio=offered / rate,
         aim=ratio_at_least(TIMES_AIM),
         note=f"of {flooded.offered:,}: {excess}",
+    )
+    yield Row(
+        case=f"{case}: 4 KB written and fsync meanwhile, at most",
+        command=COMMAND,
+        measured=max(writes) * 1e3,
+        unit="ms",
+        note=f"p50 {figure(quantile_ms(writes, 50))} ms, p99 {figure(quantile_ms(writes, 99))} ms",
     )
     lost = sum(stored.get(delivery) != 1 for delivery in flooded.accepted)
     for which, reached_by in ((50, None), (99, at_most(P99_MS_AIM))):

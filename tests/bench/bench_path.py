@@ -109,6 +109,7 @@ def bridge_steps() -> Flask:
         (writer.Writer, "_store_batch", "writer: transaction, COMMIT, answers handed back"),
         (writer, "commit", COMMIT),
         (writer.Writer, "_observe", "writer: metrics"),
+        (writer.Writer, "_gather", "writer: the next batch waited for"),
         (Metrics, "delivered", "metrics"),
         (Callers, "came", "callers"),
         (Callers, "wants_look", "callers"),

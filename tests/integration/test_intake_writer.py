@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from bridge.store.engine import Store, open_store
 from bridge.store.intake import DeliveryAnswer
 from bridge.store.prepare import PreparedDelivery
 from bridge.store.tables import alerts, correlations, deliveries
-from bridge.store.writer import Writer
+from bridge.store.writer import Writer, _Ticket
 
 
 @pytest.fixture
@@ -42,23 +41,6 @@ def poisonous(library: Library, text: str = "\ud800") -> PreparedDelivery:
     assert mapped is not None
     broken = structs.replace(healthy.alerts[0], mapped=structs.replace(mapped, correlation_text=text))
     return replace(healthy, alerts=(broken,))
-
-
-@contextlib.contextmanager
-def writer_of_one_batch(
-    store: Store, pool: Executor, batch: Sequence[PreparedDelivery]
-) -> Iterator[tuple[Writer, list[Future[DeliveryAnswer]]]]:
-    """Its first batch is all of these: they are accepted before its thread runs."""
-    writer = Writer(store, on_commit=lambda: None, observe_queue=lambda _: None, observe_commit=lambda _: None)
-    writer._running = True
-    futures = [pool.submit(writer.submit, one) for one in batch]
-    while len(writer._queue) < len(batch):
-        time.sleep(0.001)
-    writer.start()
-    try:
-        yield writer, futures
-    finally:
-        writer.stop()
 
 
 def test_the_same_delivery_in_parallel_threads_has_one_effect_and_one_first_answer(
@@ -102,8 +84,15 @@ def test_a_store_that_refuses_is_a_problem_until_a_write_succeeds(
 
 def test_a_poisonous_delivery_does_not_hurt_its_neighbours(store: Store, library: Library) -> None:
     batch = [delivery(library, alert(n=1)), poisonous(library), delivery(library, alert(n=2))]
-    with ThreadPoolExecutor(3) as pool, writer_of_one_batch(store, pool, batch) as (_, futures):
+    writer = Writer(store, on_commit=lambda: None, observe_queue=lambda _: None, observe_commit=lambda _: None)
+    with ThreadPoolExecutor(3) as pool:
+        writer._running = True  # accept before the thread runs, so that the three are one batch
+        futures = [pool.submit(writer.submit, one) for one in batch]
+        while len(writer._queue) < 3:
+            time.sleep(0.001)
+        writer.start()
         answers = [future.result() for future in futures]
+    writer.stop()
     assert [answer.alerts[0].outcome for answer in answers] == ["accepted", "quarantined", "accepted"]
     assert answers[1].alerts[0].reason.startswith("unstorable: ")
     assert [row.last_seq for row in rows(store, correlations)] == [2]
@@ -255,61 +244,171 @@ def test_a_store_that_hung_and_came_back_takes_deliveries_again(
         assert writer.submit(delivery(library, alert(n=2))).alerts[0].outcome == "accepted"
 
 
+@dataclass
+class Senders:
+    """Who sends through one writer, which would wait ten seconds for those whom it answered."""
+
+    writer: Writer
+    pool: Executor
+    library: Library
+    sizes: list[int]  # of the batches, in order
+    sent: int = 0
+
+    def send(self, many: int) -> list[Future[DeliveryAnswer]]:
+        """When these are answered, or wait."""
+        self.sent += many
+        new = range(self.sent - many, self.sent)
+        return [self.pool.submit(self.writer.submit, delivery(self.library, alert(n=n))) for n in new]
+
+    def wait_until(self, so: Callable[[], bool]) -> None:
+        until = time.monotonic() + 5
+        while not so():
+            assert time.monotonic() < until, (self.sizes, len(self.writer._queue), self.writer._awaited)
+            time.sleep(0.001)
+
+    def queue(self, many: int) -> list[Future[DeliveryAnswer]]:
+        before = len(self.writer._queue)
+        sent = self.send(many)
+        self.wait_until(lambda: len(self.writer._queue) >= before + many)
+        return sent
+
+    def begin(self, many: int) -> list[Future[DeliveryAnswer]]:
+        """Accepted before the writer runs, so that they are its first batch."""
+        self.writer._running = True
+        sent = self.queue(many)
+        self.writer.start()
+        return sent
+
+
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer that would wait an hour for those whom it answered."""
+def senders(store: Store, library: Library, monkeypatch: pytest.MonkeyPatch) -> Iterator[Senders]:
     monkeypatch.setattr(writer_module, "GATHER_SHARE", 1e9)
-    monkeypatch.setattr(writer_module, "GATHER_SECONDS_MAX", 3_600)
-
-
-@pytest.mark.usefixtures("patient")
-def test_those_who_are_answered_together_and_come_again_are_one_batch(
-    store: Store, library: Library, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    monkeypatch.setattr(writer_module, "GATHER_SECONDS_MAX", 10)
     real, sizes = writer_module.commit, list[int]()
 
-    def sized(tx, batch, now):  # type: ignore[no-untyped-def]
+    def sized(tx: Connection, batch: Sequence[PreparedDelivery], now: datetime) -> list[DeliveryAnswer]:
         sizes.append(len(batch))
         return real(tx, batch, now)
 
     monkeypatch.setattr(writer_module, "commit", sized)
-    senders = 4
-    with ThreadPoolExecutor(senders) as pool:
-        first = [delivery(library, alert(n=n)) for n in range(senders)]
-        with writer_of_one_batch(store, pool, first) as (writer, futures):
-            for future in futures:
-                future.result()
-            for turn in (1, 2):
-                again = [delivery(library, alert(n=n, turn=turn)) for n in range(senders)]
-                assert len(list(pool.map(writer.submit, again))) == senders
-    assert sizes == [senders] * 3
+    writer = Writer(store, on_commit=lambda: None, observe_queue=lambda _: None, observe_commit=lambda _: None)
+    with ThreadPoolExecutor(8) as pool:
+        yield Senders(writer, pool, library, sizes)
+        writer.stop()
 
 
-@pytest.mark.usefixtures("patient")
-def test_who_comes_alone_waits_for_nobody(store: Store, library: Library) -> None:
+def accepted(sent: Sequence[Future[DeliveryAnswer]]) -> bool:
+    return all(one.result().alerts[0].outcome == "accepted" for one in sent)
+
+
+def test_those_who_are_answered_together_and_come_again_are_one_batch(senders: Senders) -> None:
+    assert accepted(senders.begin(3))
+    senders.wait_until(lambda: senders.writer._awaited == 3)
+    two = senders.queue(2)
+    assert senders.sizes == [3]
+    assert accepted(two + senders.send(1))
+    assert senders.sizes == [3, 3]
+
+
+def test_who_stood_behind_a_batch_waits_for_those_whom_it_answered(
+    senders: Senders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = one_comes_during_a_commit(senders, monkeypatch)
+    assert accepted(senders.begin(2))
+    senders.wait_until(lambda: senders.writer._awaited == 3)
+    assert accepted(senders.send(2) + behind)
+    assert senders.sizes == [2, 3]
+
+
+def test_who_has_come_again_before_the_writer_waits_is_not_waited_for_twice(
+    senders: Senders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = one_comes_during_a_commit(senders, monkeypatch)
+
+    def they_come_again(_seconds: float) -> None:
+        if senders.sizes == [2]:
+            behind.extend(senders.queue(2))
+
+    senders.writer._observe_commit = they_come_again
+    assert accepted(senders.begin(2))
+    senders.wait_until(lambda: len(behind) == 3)
+    assert accepted(behind)
+
+
+def one_comes_during_a_commit(senders: Senders, monkeypatch: pytest.MonkeyPatch) -> list[Future[DeliveryAnswer]]:
+    """During the first one. It is in the list then."""
+    sized, came = writer_module.commit, list[Future[DeliveryAnswer]]()
+
+    def slow(tx: Connection, batch: Sequence[PreparedDelivery], now: datetime) -> list[DeliveryAnswer]:
+        if not came:
+            came.extend(senders.queue(1))
+        return sized(tx, batch, now)
+
+    monkeypatch.setattr(writer_module, "commit", slow)
+    return came
+
+
+def test_who_comes_after_somebody_alone_is_not_kept_waiting(senders: Senders) -> None:
+    senders.writer.start()
+    for _ in range(3):
+        assert accepted(senders.send(1))
+
+
+def test_nobody_is_waited_for_where_a_batch_is_full_without_them(
+    senders: Senders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "BATCH_ALERTS_MAX", 2)
+    assert accepted(senders.begin(5)[:4])
+    senders.wait_until(lambda: senders.writer._awaited == 2)
+    assert senders.sizes == [2, 2]
+
+
+def test_nobody_is_waited_for_who_was_refused(senders: Senders, monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = writer_module.commit
+
+    def refuses_once(*_: object) -> None:
+        monkeypatch.setattr(writer_module, "commit", stores)
+        raise Transient("store_unavailable", "the disk is full (free space)")
+
+    monkeypatch.setattr(writer_module, "commit", refuses_once)
+    assert all(one.exception() for one in senders.begin(3))
+    assert accepted(senders.send(1))
+
+
+def test_those_who_do_not_come_again_are_waited_for_a_short_time_only(
+    senders: Senders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "GATHER_SECONDS_MAX", 0.01)
+    assert accepted(senders.begin(3))
+    senders.wait_until(lambda: senders.writer._awaited == 1)
+    assert accepted(senders.send(1))
+
+
+def test_a_stop_waits_for_nobody_to_come_again_and_stores_who_did(senders: Senders) -> None:
+    assert accepted(senders.begin(3))
+    senders.wait_until(lambda: senders.writer._awaited == 3)
+    one = senders.queue(1)
+    senders.writer.stop()
+    assert accepted(one)
+
+
+def test_a_batch_that_nobody_waits_for_any_more_is_no_sign_that_the_store_answers(
+    store: Store, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise Transient("store_unavailable", "the disk is full (free space)")
+
+    stores = writer_module.commit
+    monkeypatch.setattr(writer_module, "commit", full)
+    monkeypatch.setattr(store, "probe", full)
     with running_writer(store) as writer:
-        for n in range(3):
-            assert writer.submit(delivery(library, alert(n=n))).alerts[0].outcome == "accepted"
-
-
-def test_those_who_do_not_come_again_are_waited_for_a_short_time_only(store: Store, library: Library) -> None:
-    with ThreadPoolExecutor(3) as pool:
-        first = [delivery(library, alert(n=n)) for n in range(3)]
-        with writer_of_one_batch(store, pool, first) as (writer, futures):
-            for future in futures:
-                future.result()
-            assert writer.submit(delivery(library, alert(n=3))).alerts[0].outcome == "accepted"
-
-
-@pytest.mark.usefixtures("patient")
-def test_a_writer_that_stops_waits_for_nobody_to_come_again(store: Store, library: Library) -> None:
-    with ThreadPoolExecutor(3) as pool:
-        first = [delivery(library, alert(n=n)) for n in range(3)]
-        with writer_of_one_batch(store, pool, first) as (writer, futures):
-            for future in futures:
-                future.result()
-            writer.stop()
-    assert len(rows(store, deliveries)) == 3
+        with pytest.raises(Rejected):
+            writer.submit(delivery(library, alert()))
+        monkeypatch.setattr(writer_module, "commit", stores)
+        given_up = _Ticket(delivery(library, alert(n=2)))
+        given_up.abandoned = True
+        writer._store_batch([given_up])
+        assert writer.problem() == "the disk is full (free space)"
 
 
 def test_a_full_queue_is_a_503(store: Store, library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
