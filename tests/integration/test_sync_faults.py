@@ -71,6 +71,19 @@ def test_a_read_that_went_wrong_is_tried_again(world: World, kind: FaultKind) ->
     assert world.record()["impact"] == "1"
 
 
+def test_a_create_that_is_not_there_is_looked_for_at_growing_intervals_until_its_window_is_over(world: World) -> None:
+    world.fail(FaultKind.RESET_BEFORE_COMMIT, "POST")
+    world.fire()
+    world.idle()
+    began, seen, seconds = world.clock(), world.reads(), list[int]()
+    while world.writes() == ["POST"]:
+        world.pass_time(seconds=1, step=1)
+        if world.reads() > seen:
+            seen = world.reads()
+            seconds.append(int((world.clock() - began).total_seconds()))
+    assert seconds == [1, 2, 4, 8, 16, 32, 64, 128, 256, LATE_COMMIT_SECONDS]
+
+
 def test_a_create_whose_answer_was_lost_is_looked_up_and_adopted(world: World) -> None:
     world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
     world.fire()
