@@ -9,12 +9,20 @@ from functools import cache
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from bridge.settings import AuthScheme
-from simulation.actors import WHEN_OPEN, WHEN_OVER, Persons, Senders
+from simulation import database
+from simulation.actors import HOSTS, WHEN_OPEN, WHEN_OVER, Persons, Senders
 from simulation.fake import WRITE_FAULTS, is_over
-from simulation.runner import come_to_rest
+from simulation.mappings import MAPPINGS
+from simulation.runner import LEVELS, come_to_rest
 from simulation.world import Engine, World, simulated
 
 RULES = ["r1", "r2"]
@@ -22,16 +30,19 @@ rules, states = st.sampled_from(RULES), st.sampled_from(["firing", "resolved"])
 
 
 @cache
-def engine() -> Engine:
+def on_sqlite() -> Engine:
     return Engine()
 
 
 class Bridge(RuleBasedStateMachine):
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine | None = None) -> None:
         super().__init__()
         logging.disable(logging.CRITICAL)
-        self.world = World(engine(), 0, "table", "quick", processes=2, scheme=AuthScheme.BASIC)
-        self.held = ExitStack()
+        self.engine, self.held = engine or on_sqlite(), ExitStack()
+
+    @initialize(level=st.sampled_from(sorted(set(LEVELS))), mapping=st.sampled_from(sorted(MAPPINGS)))
+    def begin(self, level: str, mapping: str) -> None:
+        self.world = World(self.engine, 0, level, mapping, processes=2, scheme=AuthScheme.BASIC)
         self.held.enter_context(simulated(self.world))
         self.senders, self.persons = Senders(self.world, RULES), Persons(self.world, RULES)
         self.world.start()
@@ -39,11 +50,19 @@ class Bridge(RuleBasedStateMachine):
     def pass_seconds(self, seconds: float) -> None:
         self.world.scheduler.run(self.world.timeline.seconds + seconds)
 
-    @rule(name=rules, state=states, level=st.sampled_from(["low", "critical"]), late=st.sampled_from([0, 60, 900]))
-    def deliver(self, name: str, state: str, level: str, late: int) -> None:
-        """`late`: seconds by which it is out of order."""
+    @rule(
+        name=rules,
+        state=states,
+        level=st.sampled_from(["low", "critical"]),
+        late=st.sampled_from([0, 60, 900]),
+        host=st.sampled_from([None, *HOSTS]),
+    )
+    def deliver(self, name: str, state: str, level: str, late: int, host: str | None) -> None:
+        """`late`: seconds by which it is out of order. `host`: what it may be joined by."""
         at = self.world.timeline.wall().timestamp() - late
         alert = {"rule": name, "state": state, "level": level} | ({"at": str(at)} if late else {})
+        if host is not None and self.world.mapping == "joining":
+            alert["host"] = host
         self.senders.deliver([self.senders.new((name,), [alert])])
 
     @precondition(lambda self: bool(self.world.sent))
@@ -91,11 +110,21 @@ class Bridge(RuleBasedStateMachine):
             come_to_rest(self.world, self.senders, self.persons, random.Random(0))
 
 
-Bridge.TestCase.settings = settings(
+SETTINGS = settings(
     max_examples=40,
     stateful_step_count=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+Bridge.TestCase.settings = SETTINGS
 TestBridge = Bridge.TestCase
+
+
+def test_the_same_holds_on_postgresql() -> None:
+    with database.postgresql() as url:
+        engine = Engine(url)
+        try:
+            run_state_machine_as_test(lambda: Bridge(engine), settings=settings(SETTINGS, max_examples=12))
+        finally:
+            engine.store.close()
