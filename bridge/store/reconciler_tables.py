@@ -17,7 +17,7 @@ reconcilers = Table(
     Column("due_at", Instant, nullable=False),  # of the next turn
     Column("sweep_at", Instant, nullable=False),  # of the next sweep for deletions
     Column("swept_to", Id, nullable=False),  # incidents.id that a sweep in progress has come to; 0: none is
-    Column("done_at", Instant),  # when a turn last saw all there was to see
+    Column("done_at", Instant),  # when the turn that was ended last had begun
     Column("failures", Integer, nullable=False),  # turns in a row that could not be ended
     Column("failure", Text),  # why, as a sentence; NULL: the last one was
 )

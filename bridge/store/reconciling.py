@@ -170,18 +170,18 @@ def end_turn(
     turn: Turn,
     due_at: datetime,
     *,
-    done_at: datetime | None,
     failure: str,
     everywhere: Collection[tuple[str, str]],
 ) -> None:
-    """`done_at`: all was seen that there was to see. `everywhere`: (instance, table) of all that is written to.
+    """`everywhere`: (instance, table) of all that is written to.
 
     Nothing is written when another process has the turn by now.
     """
     values: dict[str, object] = {"lease_until": None, "due_at": due_at, "failure": failure or None}
     values["failures"] = turn.failures + 1 if failure else 0
-    if done_at is not None:
-        values["done_at"] = done_at
+    values["done_at"] = (
+        turn.began_at
+    )  # also of one that failed: after a clock is set back only one turn is due for that
     mine = reconcilers.c.instance == turn.instance, reconcilers.c.epoch == turn.epoch
     if tx.execute(update(reconcilers).where(*mine).values(**values)).rowcount == 0:
         return

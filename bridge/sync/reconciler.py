@@ -90,14 +90,13 @@ class Reconciler:
             return False
         # The turn is durable, nothing was asked. If we die here it runs out, and the next begins where this would have.
         burst = Burst(self._monotonic, self._stopping)
-        steps: list[Callable[[], bool]] = [self._poll_step(turn, table, targets, burst) for table in tables]
+        steps: list[Callable[[], None]] = [self._poll_step(turn, table, targets, burst) for table in tables]
         steps.append(lambda: self._sweep_deleted(turn, targets, burst))
         steps.append(lambda: self._twins.work(turn, targets, burst))
         failures: list[str] = []
-        whole = True
         for step in steps:
             try:
-                whole = step() and whole
+                step()
             except TurnLost:
                 return True
             except BridgeError as error:
@@ -105,38 +104,37 @@ class Reconciler:
             except Exception as error:  # noqa: BLE001 (the loop's edge: one table must not keep the others from it)
                 _log.exception("reconciling %s", instance)
                 failures.append(f"{type(error).__name__}: see the service's log")
-        self._end(turn, burst, failures, whole=whole)
+        self._end(turn, burst, failures)
         return True
 
-    def _end(self, turn: Turn, burst: Burst, failures: list[str], *, whole: bool) -> None:
+    def _end(self, turn: Turn, burst: Burst, failures: list[str]) -> None:
         failure = " ".join(dict.fromkeys(failures))
         pause = pause_after(burst.calls, self._calls_per_hour[turn.instance])
         if failure:
             _log.warning("what people change at %s is not seen: %s", turn.instance, failure)
             pause = max(pause, backoff(turn.failures + 1, jitter=self._jitter()))
         with self._store.transaction("turn_over") as tx:
-            done_at = turn.began_at if whole and not failure else None
             everywhere = {(target.instance, target.table) for target in self._written()}
             due_at = turn.began_at + pause
-            reconciling.end_turn(tx, turn, due_at, done_at=done_at, failure=failure, everywhere=everywhere)
+            reconciling.end_turn(tx, turn, due_at, failure=failure, everywhere=everywhere)
 
     def _written(self) -> Iterable[Target]:
         return (target for target in self._targets.values() if target.mode is Mode.WRITE)
 
     # --- what has changed
 
-    def _poll_step(self, turn: Turn, table: str, targets: Mapping[str, Target], burst: Burst) -> Callable[[], bool]:
+    def _poll_step(self, turn: Turn, table: str, targets: Mapping[str, Target], burst: Burst) -> Callable[[], None]:
         return lambda: self._poll(turn, table, targets, burst)
 
-    def _poll(self, turn: Turn, table: str, targets: Mapping[str, Target], burst: Burst) -> bool:
-        """The pages that this burst has room for. True: nothing is left to be seen."""
+    def _poll(self, turn: Turn, table: str, targets: Mapping[str, Target], burst: Burst) -> None:
+        """The pages that this burst has room for."""
         api = self._tables[turn.instance]
         overlap = max(target.late_commit for target in targets.values() if target.table == table) + OVERLAP_MORE
         place = turn.places[table]
         elsewhere = [target.name for target in self._targets.values() if target.instance != turn.instance]
         for _ in range(PAGES_PER_TABLE):
             if not burst.left:
-                return False
+                return
             since = _earlier(place.seen_to, overlap)
             page = changed(api, table, self._installation, since=since, after=place.page, deadline=burst.call())
             if since and place.page is None and not page.records:  # not even the one that we saw last
@@ -147,8 +145,7 @@ class Reconciler:
                 reconciling.note_page(tx, turn, table, listed, place, elsewhere=elsewhere)
             # What this page tells is durable. If we die here the next turn asks for what comes after it.
             if not page.more:
-                return True
-        return False
+                return
 
     def _seen_to(self, api: TableApi, table: str, since: str, burst: Burst) -> str:
         """Nothing came back: the newest record was deleted, or the query's time was not understood as we meant it."""
@@ -159,28 +156,27 @@ class Reconciler:
 
     # --- what is gone
 
-    def _sweep_deleted(self, turn: Turn, targets: Mapping[str, Target], burst: Burst) -> bool:
+    def _sweep_deleted(self, turn: Turn, targets: Mapping[str, Target], burst: Burst) -> None:
         """Whether the open incidents are still there: the pages that this burst has room for.
 
         What may not be read keeps none of the others from being looked for, and is told in the end.
         """
         if not turn.sweep_due:
-            return True
+            return
         hiding: set[str] = set()
-        whole = self._sweep_pages(turn, targets, burst, hiding)
+        self._sweep_pages(turn, targets, burst, hiding)
         if hiding:
             tables = ", ".join(sorted(hiding))
             raise Transient("rows_hidden", f"{tables} has incidents of ours that may not be read any more.")
-        return whole
 
-    def _sweep_pages(self, turn: Turn, targets: Mapping[str, Target], burst: Burst, hiding: set[str]) -> bool:
+    def _sweep_pages(self, turn: Turn, targets: Mapping[str, Target], burst: Burst, hiding: set[str]) -> None:
         """`hiding`: takes the tables where something may not be read: what is missing there may be that, or deleted."""
         after = turn.swept_to
         for _ in range(SWEEP_PAGES):
             with self._store.reading() as tx:
                 asked = reconciling.to_sweep(tx, targets, after, SYS_IDS_MAX)
             if burst.left < len({targets[one.target].table for one in asked}):
-                return False
+                return
             there: list[Listed] = []
             unknown: set[str] = set()
             for table, ones in groupby(sorted(asked, key=lambda one: targets[one.target].table), key=_table(targets)):
@@ -196,9 +192,8 @@ class Reconciler:
             # Committed: these were looked for. If we die here the sweep goes on after them.
             if done:
                 self._sweep_strays(turn, burst)
-                return True
+                return
             after = asked[-1].id
-        return False
 
     def _sweep_strays(self, turn: Turn, burst: Burst) -> None:
         """What people deleted of the records that they were asked about; of more than a page, the oldest."""

@@ -56,16 +56,14 @@ class Twins:
         self._reading_of = reading_of
         self._installation = installation
 
-    def work(self, turn: Turn, targets: Mapping[str, Target], burst: Burst) -> bool:
-        """The strays that are due, as far as the burst has room. True: none is left. Raises TurnLost."""
+    def work(self, turn: Turn, targets: Mapping[str, Target], burst: Burst) -> None:
+        """The strays that are due, as far as the burst has room. Raises TurnLost."""
         tenants = {target.tenant for target in targets.values()}
         while True:
             with self._store.reading() as tx:
                 stray = strays.next_due(tx, turn.instance, tenants, turn.began_at)
-            if stray is None:
-                return True
-            if burst.left < CALLS_PER_STRAY:
-                return False
+            if stray is None or burst.left < CALLS_PER_STRAY:
+                return
             try:
                 self._work(turn, stray, targets, burst)
             except (Transient, Ambiguous) as error:

@@ -362,8 +362,7 @@ def test_a_turn_that_was_overtaken_does_not_say_that_all_was_seen(anywhere: Worl
         assert turn is not None
         seen = reconciling.Place(seen_to="2026-03-10 12:00:00")
         reconciling.note_page(tx, turn, "incident", [], seen, elsewhere=[])
-        over = {"done_at": now, "failure": "", "everywhere": {("test", "incident")}}
-        reconciling.end_turn(tx, overtaken, now, **over)
+        reconciling.end_turn(tx, overtaken, now, failure="", everywhere={("test", "incident")})
     assert rows(anywhere.store, installation)[0].restored_at is not None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from bridge.store.reconciler_tables import reconcilers, strays
 from bridge.store.strays import release
 from bridge.store.tables import correlations, deliveries
 from bridge.sync import reconciler
+from bridge.sync.burst import CALLS_MAX
 
 FRED = fixed_id("sys_user", "fred")
 
@@ -71,6 +73,41 @@ def test_what_a_person_does_is_seen_within_a_minute_though_the_clock_was_set_bac
     opened.person(**CLOSES)
     opened.watch(minutes=1)
     assert opened.row().open is False
+
+
+def test_nor_does_anybody_wait_for_the_clock_where_no_turn_has_ever_seen_its_table(world: World) -> None:
+    world.fire()
+    world.idle()
+    world.fail(FaultKind.ACL, "GET", times=None)
+    world.watch(minutes=1)
+    world.clock.advance(hours=-1)
+    world.simulator.faults.clear()
+    world.person(**CLOSES)
+    world.watch(minutes=1)
+    assert world.row().open is False
+
+
+def a_lasting_refusal(world: World, _: pytest.MonkeyPatch) -> None:
+    world.fail(FaultKind.ACL, "GET", times=None)
+
+
+def more_changes_than_it_may_ask_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "PAGE_ROWS", 1)
+    for number in range(60):
+        world.simulator.person_creates("incident", correlation_display=DISPLAY, short_description=f"{number}")
+
+
+@pytest.mark.parametrize("trouble", [a_lasting_refusal, more_changes_than_it_may_ask_for])
+def test_a_clock_that_was_set_back_does_not_widen_the_budget(
+    opened: World, trouble: Callable[[World, pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.reconciler = opened.another_reconciler(itsm(), calls_per_hour=600)
+    trouble(opened, monkeypatch)
+    opened.watch(minutes=1)
+    opened.clock.advance(hours=-1)
+    calls = len(opened.simulator.calls)
+    opened.watch(minutes=10, step=2)
+    assert 0 < len(opened.simulator.calls) - calls <= 600 / 10 / 6 + CALLS_MAX
 
 
 @pytest.mark.parametrize(
@@ -488,6 +525,18 @@ def test_twins_are_merged(anywhere: World) -> None:
     assert sorted(states(anywhere)) == ["1", "1", "1", "1", "6", "6"]
     assert by_id["r2", FRED] == "1"
     assert sorted(row.outcome for row in rows(anywhere.store, strays)) == ["closed", "closed", "orphan"]
+
+
+def test_after_the_clock_was_set_back_one_turn_is_due_though_it_fails(anywhere: World) -> None:
+    anywhere.fire()
+    anywhere.idle()
+    anywhere.turn()
+    hour = timedelta(hours=1)
+    with anywhere.store.transaction() as tx:
+        (turn,) = tx.execute(reconcilers.select()).all()
+        tx.execute(update(reconcilers).values(due_at=turn.due_at + hour, done_at=turn.done_at + hour))
+    anywhere.fail(FaultKind.ACL, "GET", times=None)
+    assert [anywhere.reconciler.sweep() for _ in range(3)] == [True, False, False]
 
 
 def together(*functions: Any) -> None:
