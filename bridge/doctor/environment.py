@@ -6,6 +6,7 @@ from bridge.correlation.reconcile import pause_after
 from bridge.doctor.causes import causes_of
 from bridge.doctor.finding import Cause, Finding, not_tested, ok, wrong
 from bridge.doctor.visit import Visit
+from bridge.sync.burst import CALLS_MAX
 
 SHOWN_CHARACTERS = 20  # of a header that cannot be read
 SEEN_SECONDS_MAX = 60.0
@@ -30,8 +31,10 @@ def rate_limits(visit: Visit, _part: str) -> Finding:
 
 def people(visit: Visit, _part: str) -> Finding:
     """How soon what people change is seen: it may cost a tenth of the instance's calls, and no more."""
-    seconds = pause_after(len(visit.tables), visit.instance.limits.calls_per_hour).total_seconds()
-    said = f"What people change in the incidents is seen within {seconds:.0f} s."
+    budget = visit.instance.limits.calls_per_hour
+    seconds, longest = (pause_after(calls, budget).total_seconds() for calls in (len(visit.tables), CALLS_MAX))
+    said = f"What people change in the incidents is seen within {seconds:.0f} s"
+    said += f", and after a turn with much to ask within {longest:.0f} s." if longest > seconds else "."
     if seconds <= SEEN_SECONDS_MAX:
         return ok(said) if visit.taken else not_tested("No call was taken: what people change is not seen.")
     what = "Looking for it may take a tenth of limits.calls_per_hour of the instance."

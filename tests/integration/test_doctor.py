@@ -327,7 +327,8 @@ def test_a_good_certificate_is_told_with_its_issuer(
 
 
 def test_how_soon_peoples_changes_are_seen_is_told(prod: Patient) -> None:
-    assert "within 45 s" in prod.findings(status=0)["people"]["said"]
+    said = prod.findings(status=0)["people"]["said"]
+    assert said == "What people change in the incidents is seen within 45 s."
 
 
 def test_where_nothing_answers_nothing_is_said_of_peoples_changes(prod: Patient, servicenow: SimulatorServer) -> None:
@@ -340,4 +341,15 @@ def test_a_budget_that_is_too_small_to_see_people_within_a_minute_is_wrong(
 ) -> None:
     patient.is_at(servicenow.url, more="limits: {calls_per_hour: 120}")
     found = patient.wrong()
-    assert (found["step"], found["said"]) == ("people", "What people change in the incidents is seen within 300 s.")
+    said = "What people change in the incidents is seen within 300 s, and after a turn with much to ask within 3600 s."
+    assert (found["step"], found["said"]) == ("people", said)
+
+
+def test_how_soon_peoples_changes_are_seen_is_told_with_what_it_is_after_a_full_burst(
+    patient: Patient, servicenow: SimulatorServer
+) -> None:
+    patient.is_at(servicenow.url, more="limits: {calls_per_hour: 1200}")
+    said = patient.findings(status=0)["people"]["said"]
+    assert said == (
+        "What people change in the incidents is seen within 45 s, and after a turn with much to ask within 360 s."
+    )
