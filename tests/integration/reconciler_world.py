@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sync_world import DISPLAY, World
 
+from bridge.servicenow.table import TableApi
+
 CLOSES = {"state": "7", "close_code": "Solution provided", "close_notes": "fixed"}
+
+
+class Hiding(TableApi):
+    """A rule hides one record from the integration user: lists leave it out, and count it."""
+
+    sys_id = ""
+
+    def page(self, *args: Any, **more: Any) -> Any:
+        records, total = super().page(*args, **more)
+        return [record for record in records if record.sys_id != self.sys_id], total
 
 
 def twin(world: World, rule: str = "r1", **fields: str) -> dict[str, str]:

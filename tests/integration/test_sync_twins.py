@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from crashing import Crash, at, die
 from intake_world import rows
-from reconciler_world import CLOSES, states, twin
+from reconciler_world import CLOSES, Hiding, states, twin
 from sqlalchemy import update
 from sync_world import World, itsm
 
@@ -50,16 +50,6 @@ def test_a_twin_that_cannot_be_asked_about_is_told_and_the_strays_after_it_are_w
     first, second = rows(opened.store, strays)
     assert (first.outcome, second.outcome, states(opened)) == ("two", "orphan", ["1", "1", "1"])
     assert "ServiceNow answered 403" in first.outcome_text
-
-
-class Hiding(TableApi):
-    """A rule hides one record from the integration user: lists leave it out, and count it."""
-
-    sys_id = ""
-
-    def page(self, *args: Any, **more: Any) -> Any:
-        records, total = super().page(*args, **more)
-        return [record for record in records if record.sys_id != self.sys_id], total
 
 
 def test_a_record_that_may_not_be_read_does_not_keep_the_deletion_of_another_from_being_seen(
