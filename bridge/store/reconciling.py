@@ -76,15 +76,17 @@ def anything_due(tx: Connection, instance: str, now: datetime) -> bool:
     return row is None or bool(row[0])
 
 
-def claim(tx: Connection, instance: str, tables: Collection[str], now: datetime) -> Turn | None:
-    """None: it is not due, or another process has it."""
+def claim(
+    tx: Connection, instance: str, tables: Collection[str], now: datetime, *, pause_max: timedelta
+) -> Turn | None:
+    """None: it is not due, or another process has it. `pause_max`: after it, should nobody live to end it."""
     begun = {"epoch": 0, "due_at": now, "sweep_at": now + SWEEP_EVERY, "swept_to": 0, "failures": 0}
     new = insert_into(tx, reconcilers).values(instance=instance, **begun)
     tx.execute(new.on_conflict_do_nothing())
     row = tx.execute(
         update(reconcilers)
         .where(reconcilers.c.instance == instance, _is_due(now))
-        .values(lease_until=now + LEASE, epoch=reconcilers.c.epoch + 1)
+        .values(lease_until=now + LEASE, epoch=reconcilers.c.epoch + 1, due_at=now + pause_max)
         .returning(reconcilers)
     ).one_or_none()
     if row is None:
@@ -179,9 +181,7 @@ def end_turn(
     """
     values: dict[str, object] = {"lease_until": None, "due_at": due_at, "failure": failure or None}
     values["failures"] = turn.failures + 1 if failure else 0
-    values["done_at"] = (
-        turn.began_at
-    )  # also of one that failed: after a clock is set back only one turn is due for that
+    values["done_at"] = turn.began_at  # of one that failed, too: a clock that is set back makes one turn due, not all
     mine = reconcilers.c.instance == turn.instance, reconcilers.c.epoch == turn.epoch
     if tx.execute(update(reconcilers).where(*mine).values(**values)).rowcount == 0:
         return

@@ -84,11 +84,13 @@ class Reconciler:
             if not reconciling.anything_due(tx, instance, self._store.now(tx)):
                 return False
         tables = list(dict.fromkeys(target.table for target in targets.values()))
+        pause_max = pause_after(CALLS_MAX, self._calls_per_hour[instance])
         with self._store.transaction("turn") as tx:
-            turn = reconciling.claim(tx, instance, tables, self._store.now(tx))
+            turn = reconciling.claim(tx, instance, tables, self._store.now(tx), pause_max=pause_max)
         if turn is None:
             return False
-        # The turn is durable, nothing was asked. If we die here it runs out, and the next begins where this would have.
+        # The turn is durable, nothing was asked. If we die here it runs out, and the next begins where this would have,
+        # as late as if all calls of a burst had been made.
         burst = Burst(self._monotonic, self._stopping)
         steps: list[Callable[[], None]] = [self._poll_step(turn, table, targets, burst) for table in tables]
         steps.append(lambda: self._sweep_deleted(turn, targets, burst))

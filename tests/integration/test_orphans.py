@@ -354,10 +354,10 @@ def test_a_turn_that_was_overtaken_does_not_say_that_all_was_seen(anywhere: Worl
     anywhere.turn()
     restore(anywhere)
     with anywhere.store.transaction() as tx:
-        overtaken = reconciling.claim(tx, "test", ["incident"], anywhere.store.now(tx))
+        overtaken = reconciling.claim(tx, "test", ["incident"], anywhere.store.now(tx), pause_max=timedelta(minutes=1))
     with anywhere.store.transaction() as tx:
         now = anywhere.store.now(tx) + timedelta(minutes=5)
-        turn = reconciling.claim(tx, "test", ["incident"], now)
+        turn = reconciling.claim(tx, "test", ["incident"], now, pause_max=timedelta(minutes=1))
         assert overtaken is not None
         assert turn is not None
         seen = reconciling.Place(seen_to="2026-03-10 12:00:00")

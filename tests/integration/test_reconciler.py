@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from crashing import Crash, at, die
 from intake_world import rows
 from reconciler_world import CLOSES, states, twin
 from sqlalchemy import update
@@ -61,7 +62,8 @@ def test_a_turn_that_was_never_ended_before_the_clock_was_set_back_binds_nobody(
     world.fire()
     world.idle()
     with world.store.transaction() as tx:
-        assert reconciling.claim(tx, "test", ["incident"], world.store.now(tx)) is not None
+        now = world.store.now(tx)
+        assert reconciling.claim(tx, "test", ["incident"], now, pause_max=timedelta(hours=1)) is not None
     world.clock.advance(hours=-1)
     world.person(**CLOSES)
     world.watch(minutes=1)
@@ -95,6 +97,17 @@ def more_changes_than_it_may_ask_for(world: World, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(changes, "PAGE_ROWS", 1)
     for number in range(60):
         world.simulator.person_creates("incident", correlation_display=DISPLAY, short_description=f"{number}")
+
+
+def test_a_turn_whose_process_died_costs_the_budget_what_a_full_one_costs(opened: World) -> None:
+    opened.reconciler = opened.another_reconciler(itsm(), calls_per_hour=600)
+    opened.watch(minutes=10)
+    with at("turn:committed", die), pytest.raises(Crash):
+        opened.watch(minutes=10)
+    died_at = opened.clock()
+    while not opened.reconciler.sweep():
+        opened.clock.advance(seconds=10)
+    assert opened.clock() - died_at == timedelta(hours=CALLS_MAX / (600 / 10))
 
 
 @pytest.mark.parametrize("trouble", [a_lasting_refusal, more_changes_than_it_may_ask_for])
