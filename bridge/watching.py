@@ -30,6 +30,8 @@ def watch(
     installation: str,
     clients: Mapping[str, Client],
     sources: Mapping[str, Source],
+    *,
+    monotonic: Callable[[], float],
 ) -> list[Watch]:
     """One thread for the reconciler, lamps and pruning, and one for the daily statement, which may take a minute.
     `sources` may change."""
@@ -41,6 +43,7 @@ def watch(
         calls_per_hour={name: instance.limits.calls_per_hour for name, instance in settings.instances.items()},
         reading_of=ReadingFiles({name: schema_path(settings, name) for name in settings.instances}),
         installation=installation,
+        monotonic=monotonic,
         held=targets_where(settings, clients, lambda client: client.held),
         stopping=stopping.is_set,
     )

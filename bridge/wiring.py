@@ -67,8 +67,15 @@ def steady_clock() -> Callable[[], datetime]:
     """The wall clock at this moment plus the time since then: it does not step when the machine's clock is set, and
     goes on while the machine is suspended.
     """
-    started, began = utc_now(), time.clock_gettime(time.CLOCK_BOOTTIME)
-    return lambda: started + timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME) - began)
+    started, began = utc_now(), since_boot()
+    return lambda: started + timedelta(seconds=since_boot() - began)
+
+
+def since_boot() -> float:
+    """Seconds by the clock of the deadlines of calls. It goes on while the machine is suspended, as leases do;
+    time.monotonic stands still, and a write that is long over would have seconds left.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def resolve(host: str) -> None:
@@ -105,7 +112,7 @@ def visit_to(
         instance=instance,
         targets=targets,
         clock=utc_now,
-        monotonic=time.monotonic,
+        monotonic=since_boot,
         write_probe=write_probe,
         say=say,
         outputs=outputs,
@@ -208,7 +215,11 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     loop = _sync_loop(settings, store, library, metrics, installation, clients) if role.syncs else None
     outside = Network(time.monotonic, get=partial(fetched, proxy=_proxy(settings)))
     doors = Doors(settings, outside)
-    watching = watch(settings, store, library, installation, clients, doors.sources) if role.syncs else []
+    watching = (
+        watch(settings, store, library, installation, clients, doors.sources, monotonic=since_boot)
+        if role.syncs
+        else []
+    )
     writer = _writer(store, metrics, loop.notify if loop else _nobody) if role.receives else None
     metrics.watch(Patient(lambda: backlog_of(store), seconds=CHECK_SECONDS_MAX))
     metrics.watch_mappings(lambda: bool(library.refused))
@@ -311,7 +322,12 @@ def _clients(settings: Settings, store: Store, metrics: Metrics, closing: contex
             return None
         limits = instance.limits
         return CallShare(
-            store, slots, instance.name, concurrent=limits.concurrent_calls, per_hour=limits.calls_per_hour
+            store,
+            slots,
+            instance.name,
+            concurrent=limits.concurrent_calls,
+            per_hour=limits.calls_per_hour,
+            monotonic=since_boot,
         )
 
     def counter(instance: str) -> Callable[[str, float], None]:
@@ -321,7 +337,7 @@ def _clients(settings: Settings, store: Store, metrics: Metrics, closing: contex
         metrics.watch_instance(name, lambda: HELD[client.breaker.state], lambda: client.held_apart)
 
     clients = {
-        name: Client(instance, clock=utc_now, on_call=counter(name), share=share(instance))
+        name: Client(instance, clock=utc_now, monotonic=since_boot, on_call=counter(name), share=share(instance))
         for name, instance in settings.instances.items()
     }
     for name, client in clients.items():
@@ -353,6 +369,7 @@ def _sync_loop(
         reading_of=ReadingFiles({name: schema_path(settings, name) for name in settings.instances}),
         installation=installation,
         metrics=metrics,
+        monotonic=since_boot,
         held=targets_where(settings, clients, lambda client: client.held or client.waits),
     )
     calls = sum(instance.limits.concurrent_calls for instance in settings.instances.values())

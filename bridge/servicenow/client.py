@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import copy
@@ -61,7 +60,7 @@ class Client:
         instance: Instance,
         *,
         clock: Callable[[], datetime],
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float],
         on_call: Callable[[str, float], None] = _uncounted,
         on_answer: Callable[[Raw], None] = _unseen,
         share: Share | None = None,

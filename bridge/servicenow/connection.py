@@ -78,11 +78,14 @@ class Call:
                 self._shut()
 
     def about_to_send(self) -> None:
-        """The last check before the first byte; after it a write may have been applied."""
-        if self.sent:
-            return
-        if self.remaining <= 0.0 or self.expired:
+        """The last check before the first byte; after it a write may have been applied. Nothing more goes out late:
+        the watchdog's timer stands still while the machine is suspended, between a head and its body too.
+        """
+        late = self.remaining <= 0.0 or self.expired
+        if late and not self.sent:
             raise deadline_passed()
+        if late:
+            self._expire()
         self.sent = True
 
     def _expire(self) -> None:

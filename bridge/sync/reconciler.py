@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -53,8 +52,8 @@ class Reconciler:
         calls_per_hour: Mapping[str, int],
         reading_of: Callable[[str], Reading],
         installation: str,
+        monotonic: Callable[[], float],
         held: Callable[[], frozenset[str]] = frozenset,
-        monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         stopping: Callable[[], bool] = bool,
     ) -> None:

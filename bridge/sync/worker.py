@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -69,8 +68,8 @@ class Worker:
         reading_of: Callable[[str], Reading],
         installation: str,
         metrics: Metrics,
+        monotonic: Callable[[], float],
         held: Callable[[], frozenset[str]] = frozenset,
-        monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._store = store

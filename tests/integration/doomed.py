@@ -52,6 +52,7 @@ from bridge.sync.lamps import Lamps
 from bridge.sync.reconciler import Reconciler
 from bridge.sync.stating import Stating
 from bridge.sync.worker import Worker
+from bridge.wiring import since_boot
 
 DIED = 77  # exit status
 INSTALLATION = "0a1b2c3d"
@@ -516,9 +517,14 @@ def _place(store: Store, servicenow: str, *, oauth: bool) -> Place:
     share = None
     if not store.is_sqlite:
         share = CallShare(
-            store, Slots(store), "test", concurrent=limits.concurrent_calls, per_hour=limits.calls_per_hour
+            store,
+            Slots(store),
+            "test",
+            concurrent=limits.concurrent_calls,
+            per_hour=limits.calls_per_hour,
+            monotonic=since_boot,
         )
-    client = Client(instance, clock=store.moment, share=share)
+    client = Client(instance, clock=store.moment, monotonic=since_boot, share=share)
     libraries = [_library(store, text) for text in (FIRST, LATER)]
     shared: dict[str, Any] = {
         "store": store,
@@ -526,6 +532,7 @@ def _place(store: Store, servicenow: str, *, oauth: bool) -> Place:
         "tables": {"test": TableApi(client)},
         "reading_of": lambda _name: Reading(),
         "installation": INSTALLATION,
+        "monotonic": since_boot,
         "jitter": lambda: 0.0,
     }
     workers = [Worker(alerts=Alerts(store, libraries[1]), metrics=Metrics(), **shared) for _ in range(2)]

@@ -113,7 +113,7 @@ def test_however_many_threads_of_two_processes_call_at_once_the_limit_holds(two:
 
     def call(process: Process) -> None:
         nonlocal under_way, most, made
-        share = CallShare(process.store, process.slots, "prod", concurrent=2, per_hour=20_000)  # on the real clock
+        share = CallShare(process.store, process.slots, "prod", concurrent=2, per_hour=20_000, monotonic=time.monotonic)
         for _ in range(15):
             slot = share.take(WAIT_SECONDS_MAX)
             assert slot is not None
@@ -152,7 +152,7 @@ def test_whether_a_call_waits_for_those_of_others_is_known(two: tuple[Process, P
 
 def test_one_instance_takes_nothing_from_another(two: tuple[Process, Process]) -> None:
     first, _ = two
-    other = CallShare(first.store, first.slots, "other", concurrent=1, per_hour=10)
+    other = CallShare(first.store, first.slots, "other", concurrent=1, per_hour=10, monotonic=time.monotonic)
     assert other.take(0) is not None
     assert first.share.take(0) is not None
 
@@ -164,7 +164,8 @@ def test_what_a_process_held_that_was_killed_is_free(stores: tuple[Store, Store]
         "from bridge.store.engine import open_store\n"
         "from bridge.wiring import utc_now\n"
         "store = open_store(sys.argv[1], utc_now)\n"
-        "assert CallShare(store, Slots(store), 'prod', concurrent=1, per_hour=10).take(0) is not None\n"
+        "share = CallShare(store, Slots(store), 'prod', concurrent=1, per_hour=10, monotonic=time.monotonic)\n"
+        "assert share.take(0) is not None\n"
         "print('held', flush=True)\n"
         "time.sleep(60)\n"
     )
@@ -174,7 +175,7 @@ def test_what_a_process_held_that_was_killed_is_free(stores: tuple[Store, Store]
         assert holder.stdout.readline() == b"held\n"
         assert mine.share.take(0) is None
         holder.kill()
-    share = CallShare(stores[0], mine.slots, "prod", concurrent=1, per_hour=10)  # on the real clock
+    share = CallShare(stores[0], mine.slots, "prod", concurrent=1, per_hour=10, monotonic=time.monotonic)
     assert share.take(WAIT_SECONDS_MAX) is not None
     mine.slots.close()
 
@@ -217,7 +218,9 @@ def client_of(share: CallShare, servicenow: SimulatorServer) -> Iterator[TableAp
     auth = InstanceAuth(
         scheme=AuthScheme.BASIC, username=servicenow.username, password=Secret(kind="env", name=PASSWORD_VARIABLE)
     )
-    client = Client(Instance(name="prod", url=servicenow.url, auth=auth), clock=lambda: NOW, share=share)
+    client = Client(
+        Instance(name="prod", url=servicenow.url, auth=auth), clock=lambda: NOW, monotonic=time.monotonic, share=share
+    )
     try:
         yield TableApi(client)
     finally:

@@ -26,6 +26,7 @@ from scripted_server import (
     reset,
     silence,
 )
+from urllib3.connection import HTTPConnection
 
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.servicenow.client import ANSWER_BYTES_MAX, Client
@@ -254,6 +255,25 @@ def test_the_deadline_is_checked_again_after_tls_and_nothing_is_sent(tls: ssl.SS
         with pytest.raises(Transient) as caught:
             create(api)
         assert (caught.value.code, server.requests) == ("deadline_passed", [])
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_of_a_write_whose_deadline_passes_after_its_head_no_body_is_sent(
+    scheme: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine was suspended there, and with it the watchdog's timer."""
+    clock = Clock()
+    send = HTTPConnection.send
+
+    def then_suspended(self: HTTPConnection, data: bytes) -> None:
+        send(self, data)
+        clock.ahead = 600.0
+
+    monkeypatch.setattr(HTTPConnection, "send", then_suspended)
+    with ScriptedServer(answer(201, ONE), tls=tls if scheme == "https" else None) as server:
+        with table_api(server.url, clock) as api, pytest.raises(Ambiguous) as caught:
+            create(api)
+        assert (caught.value.code, server.requests) == ("timed_out", [])
 
 
 def test_a_deadline_that_has_passed_opens_no_connection() -> None:

@@ -23,7 +23,7 @@ def refusal(folder: Path, scheme: str, *answers: bytes) -> str:
     steps = [answer(400, body, keep=True) for body in answers]
     with ScriptedServer(*steps) as server:
         instance = Instance(name="test", url=server.url, auth=auth_of(scheme, put_secrets(folder)))
-        client = Client(instance, clock=utc_now)
+        client = Client(instance, clock=utc_now, monotonic=time.monotonic)
         with pytest.raises(BridgeError) as caught:
             TableApi(client).find("incident", "x", deadline=time.monotonic() + 10)
         client.close()
@@ -64,7 +64,7 @@ def test_a_secret_is_hidden_as_it_stands_in_a_url_too(tmp_path: Path) -> None:
     (folder / "client").write_text("c/s &")
     body = b'{"error": "invalid_client", "error_description": "c%2Fs%20%26 or c%2Fs+%26"}'
     with ScriptedServer(answer(400, body)) as server:
-        client = Client(Instance(name="test", url=server.url, auth=auth), clock=utc_now)
+        client = Client(Instance(name="test", url=server.url, auth=auth), clock=utc_now, monotonic=time.monotonic)
         with pytest.raises(BridgeError) as caught:
             TableApi(client).find("incident", "x", deadline=time.monotonic() + 10)
         client.close()

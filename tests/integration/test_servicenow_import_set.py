@@ -35,7 +35,7 @@ def served(*steps: Step) -> Iterator[tuple[ImportSetWay, ScriptedServer]]:
     with ScriptedServer(*steps) as server:
         password = Secret(kind="env", name="UNUSED")
         auth = InstanceAuth(scheme=AuthScheme.BASIC, username="bridge", password=password)
-        client = Client(Instance(name="test", url=server.url, auth=auth), clock=lambda: NOW)
+        client = Client(Instance(name="test", url=server.url, auth=auth), clock=lambda: NOW, monotonic=time.monotonic)
         try:
             yield ImportSetWay(target, TableApi(client)), server
         finally:

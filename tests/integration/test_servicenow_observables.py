@@ -33,7 +33,7 @@ def _password(monkeypatch: pytest.MonkeyPatch) -> None:
 def process(url: str) -> Iterator[Observables]:
     """One process's view of the instance: a client and a lock of its own."""
     auth = InstanceAuth(scheme=AuthScheme.BASIC, username="bridge", password=Secret(kind="env", name="UNUSED"))
-    client = Client(Instance(name="test", url=url, auth=auth), clock=lambda: NOW)
+    client = Client(Instance(name="test", url=url, auth=auth), clock=lambda: NOW, monotonic=time.monotonic)
     try:
         yield Observables(TableApi(client))
     finally:

@@ -29,7 +29,7 @@ def api(servicenow: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setattr(Secret, "read", lambda _secret: servicenow.password.encode())
     password = Secret(kind="env", name="UNUSED")
     auth = InstanceAuth(scheme=AuthScheme.BASIC, username=servicenow.username, password=password)
-    client = Client(Instance(name="test", url=servicenow.url, auth=auth), clock=lambda: NOW)
+    client = Client(Instance(name="test", url=servicenow.url, auth=auth), clock=lambda: NOW, monotonic=time.monotonic)
     yield TableApi(client)
     client.close()
 

@@ -25,7 +25,7 @@ def served(*steps: Step) -> Iterator[tuple[TableApi, ScriptedServer]]:
     with ScriptedServer(*steps) as server:
         password = Secret(kind="env", name="UNUSED")
         auth = InstanceAuth(scheme=AuthScheme.BASIC, username="bridge", password=password)
-        client = Client(Instance(name="test", url=server.url, auth=auth), clock=lambda: NOW)
+        client = Client(Instance(name="test", url=server.url, auth=auth), clock=lambda: NOW, monotonic=time.monotonic)
         try:
             yield TableApi(client), server
         finally:

@@ -83,7 +83,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @contextmanager
 def table_api(url: str, transport: Transport) -> Iterator[TableApi]:
     auth = InstanceAuth(scheme=AuthScheme.BASIC, username="u", password=Secret(kind="env", name="TRANSPORT_TEST"))
-    client = Client(Instance(name="test", url=url, auth=auth, transport=transport), clock=lambda: NOW)
+    client = Client(
+        Instance(name="test", url=url, auth=auth, transport=transport), clock=lambda: NOW, monotonic=time.monotonic
+    )
     try:
         yield TableApi(client)
     finally:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from crashing import Crash
-from intake_world import library_of
+from crashing import Crash, at
+from intake_world import library_of, rows
 from sqlalchemy import select, update
 from sync_world import PROBE, World, itsm
 
@@ -399,3 +399,16 @@ def test_an_alert_that_arrives_during_a_write_leaves_the_correlation_due(
     assert row.due_at is not None
     anywhere.idle()
     assert anywhere.record()["impact"] == "1"
+
+
+def test_a_create_whose_deadline_passes_between_its_intent_and_its_send_is_not_sent(world: World) -> None:
+    """The machine was suspended."""
+    world.fire()
+    with at("intent:committed", lambda: world.clock.advance(minutes=10)):
+        assert world.worker.work()
+    assert world.writes() == []
+    (intent,) = rows(world.store, intents)
+    assert (intent.outcome, intent.outcome_code) == ("not_applied", "deadline_passed")
+    minutes_pass(world)
+    assert world.writes() == ["POST"]
+    assert world.row().open is True

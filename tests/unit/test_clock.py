@@ -23,3 +23,4 @@ def test_the_clock_goes_on_while_the_machine_is_suspended_and_heeds_no_step(monk
     since_boot["seconds"] += 3600.0
     monkeypatch.setattr(wiring, "utc_now", lambda: pytest.fail("the wall clock is read once"))
     assert clock() - before == timedelta(hours=1)
+    assert wiring.since_boot() == 3700.0  # the deadlines of calls go by it
