@@ -32,14 +32,14 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers
 bench: $(VENV)/.installed-dev ## speed, memory and growth beside floors and peers, into docs/performance.md, in an hour (QUICK=1: told only, in two minutes)
 	$(BIN)/python tests/bench
 
-simulate: $(VENV)/.installed-dev ## the engine against every fault, by chance (SEEDS=1000 ENGINE=sqlite; SEED=n tells a story)
+simulate: $(VENV)/.installed-dev ## the engine against every fault, by chance (SEEDS=1000 ENGINE=sqlite: what has not held at this commit, or FIRST=n: all from there; SEED=n tells a story)
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) \
 		$(if $(FIRST),--first $(FIRST)) --engine $(or $(ENGINE),sqlite)
 
 mutate: $(VENV)/.installed-dev ## each safeguard taken away in turn: how many seeds until that is seen
 	@PYTHONPATH=tests $(BIN)/python -m simulation.mutations
 
-chaos: $(VENV)/.installed-dev ## real processes killed at random under load (KILLS=1000 or MINUTES=5, ENGINE=sqlite|postgresql)
+chaos: $(VENV)/.installed-dev ## real processes killed at random under load (KILLS=1000: until so many held at this commit; or MINUTES=5; ENGINE=sqlite|postgresql)
 	@PYTHONPATH=tests:tests/acceptance $(BIN)/python tests/acceptance/chaos.py --engine $(or $(ENGINE),sqlite) \
 		$(if $(KILLS),--kills $(KILLS),--minutes $(or $(MINUTES),5))
 

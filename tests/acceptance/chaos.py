@@ -1,10 +1,11 @@
 """kill -9 at random under load: of the one process that serves SQLite, of two intakes and three workers of PostgreSQL.
 
-    make chaos KILLS=1000 ENGINE=postgresql    until docs/guarantees-runs.csv tells of so many on that engine
+    make chaos KILLS=1000 ENGINE=postgresql    until so many held at this commit, on that engine
     make chaos MINUTES=5                       for so long
 
-The kills come in runs, each on a database of its own, that end in rest and judgement and append a row each: what is
-broken off goes on where it was. The folder of a run in which something is wrong is kept.
+The kills come in runs, each on a database of its own, that end in rest and judgement and append a row each to
+docs/guarantees-runs.csv: what is broken off goes on where it was. What did not hold ends it, does not count, and its
+folder is kept.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import argparse
 import contextlib
 import os
 import random
-import re
 import shutil
 import signal
 import sys
@@ -27,7 +27,7 @@ from typing import Any
 from endurance import PROCESSES, fleet_of, judged, load_on
 from fleet import START_SECONDS_MAX, Fleet
 from machine import answers
-from simulation.runs import append, rows
+from simulation import runs
 from sqlalchemy import func, select
 
 from bridge.store.tables import intents
@@ -150,40 +150,37 @@ class Reaper:
             return tx.execute(select(asked).where(*where).limit(1)).scalar()
 
 
-def kills_of(engine: str) -> int:
-    """That the file tells of."""
-    told = [row["found"] for row in rows("chaos") if row["of"].startswith(engine)]
-    return sum(int(found[1]) for one in told if (found := re.search(r"(\d+) kills", one)))
-
-
-def run(engine: str, enough: Callable[[int], bool]) -> bool:
-    """Whether it held."""
+def run(engine: str, enough: Callable[[int], bool], revision: str) -> int | None:
+    """How many kills it survived; None: it did not hold."""
     folder = Path(tempfile.mkdtemp(prefix="chaos"))
     found = survive(engine, folder, seed=random.SystemRandom().randrange(1_000_000), enough=enough)
     print(found.told(), flush=True)
-    append("chaos", f"{engine}, {found.kills} kills", found.told(), bool(found.problem))
+    runs.append("chaos", f"{engine}, {found.kills} kills", found.told(), bool(found.problem), revision=revision)
     if found.problem:
         print(f"kept: {folder}")
-        return False
+        return None
     shutil.rmtree(folder)
-    return True
+    return found.kills
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--kills", type=int, help="in all, with those that the file tells of")
+    parser.add_argument("--kills", type=int, help="in all, with those of the runs that held at this commit")
     parser.add_argument("--engine", choices=PROCESSES, default="sqlite")
     given = parser.parse_args()
+    revision = runs.commit()
     if given.kills is None:
         until = time.monotonic() + 60 * given.minutes
-        held = run(given.engine, lambda _kills: time.monotonic() >= until)
-    else:
-        held = True
-        while held and (left := given.kills - kills_of(given.engine)) > 0:
-            held = run(given.engine, lambda kills, left=left: kills >= min(left, KILLS_PER_RUN))  # type: ignore[misc]
-    print(f"{given.engine}: {kills_of(given.engine)} kills so far")
-    return 0 if held else 1
+        return 0 if run(given.engine, lambda _kills: time.monotonic() >= until, revision) is not None else 1
+    done = runs.kills(runs.rows(), revision, given.engine)
+    while (left := given.kills - done) > 0:
+        survived = run(given.engine, lambda kills, left=left: kills >= min(left, KILLS_PER_RUN), revision)  # type: ignore[misc]
+        if survived is None:
+            return 1
+        done += survived
+    print(f"{given.engine}: {done} kills held at {revision}")
+    return 0
 
 
 if __name__ == "__main__":

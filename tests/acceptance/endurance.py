@@ -24,7 +24,7 @@ import requests
 from fleet import Fleet
 from machine import Machine, direct
 from simulation.invariants import Evidence, check_invariants
-from simulation.runs import append
+from simulation.runs import append, commit
 from sqlalchemy import select
 
 from bridge.store import tables
@@ -255,11 +255,11 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--engine", choices=PROCESSES, default="sqlite")
     given = parser.parse_args()
-    seed = random.SystemRandom().randrange(1_000_000)
+    seed, revision = random.SystemRandom().randrange(1_000_000), commit()
     with tempfile.TemporaryDirectory(prefix="soak") as name:
         found = soak(given.engine, Path(name), seconds=given.hours * 3600, seed=seed)
     print(found.told())
-    append("soak", f"{given.engine}, {given.hours * 60:g} min", found.told(), bool(found.problem))
+    append("soak", f"{given.engine}, {given.hours * 60:g} min", found.told(), bool(found.problem), revision=revision)
     return 1 if found.problem else 0
 
 

@@ -16,15 +16,17 @@ from simulation.runner import Outcome, run
 from simulation.world import Engine
 
 CHUNK = 10
-PART = 500  # seeds; a run that is broken off goes on after the last whole part
+PART = 500  # seeds, that are noted at once; the next run leaves out the parts that held
 _url = database.SQLITE
 _engine: Engine | None = None
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="simulate", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1000, help="how many, those run at this commit before included")
-    parser.add_argument("--first", type=int, help="begin with this one, whatever was run before")
+    parser.add_argument(
+        "--seeds", type=int, default=1000, help="how many, from 0 on; what held at this commit is not run again"
+    )
+    parser.add_argument("--first", type=int, help="so many from this one on, whatever was run before")
     parser.add_argument("--seed", type=int, help="this one alone, with its story")
     parser.add_argument("--engine", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--workers", type=int, default=2)
@@ -41,29 +43,26 @@ def _run(given: argparse.Namespace, url: str) -> int:
         print("\n".join(outcome.story))
         print(f"seed {outcome.seed}: {outcome.problem or 'all holds'} ({outcome.digest})")
         return 1 if outcome.problem else 0
-    if given.first is not None:
-        first, end = given.first, given.first + given.seeds
-    else:
-        first, end = runs.simulated_to(runs.commit(), given.engine), given.seeds
-        print(f"{first} seeds were run at this commit before", flush=True)
-    failed = 0
-    for begin in range(first, end, PART):
-        failed += _part(range(begin, min(begin + PART, end)), given.workers, given.engine, url)
+    first, revision = given.first or 0, runs.commit()
+    told = runs.rows() if given.first is None else []
+    left = runs.seeds_left(told, revision, given.engine, range(first, first + given.seeds), part=PART)
+    print(f"{sum(map(len, left))} of {given.seeds} seeds are left to run at {revision}", flush=True)
+    failed = sum(_part(seeds, given, url, revision) for seeds in left)
     return 1 if failed else 0
 
 
-def _part(seeds: range, workers: int, engine: str, url: str) -> int:
-    """Run and note them: what is noted need not be run again. How many failed."""
+def _part(seeds: range, given: argparse.Namespace, url: str, revision: str) -> int:
+    """Run and note them: what is noted and held need not be run again. How many failed."""
     began = time.monotonic()
     failed = 0
-    for outcome in many(seeds, workers=workers, url=url):
+    for outcome in many(seeds, workers=given.workers, url=url):
         if outcome.problem:
             failed += 1
             print(f"seed {outcome.seed} ({outcome.story[0]}):\n{outcome.problem}\n", flush=True)
     spent = time.monotonic() - began
     found = f"{len(seeds)} seeds, {failed} failed, {spent:.0f} s"
     print(f"{seeds[0]}-{seeds[-1]}: {found}", flush=True)
-    runs.append("simulate", f"{engine}, {seeds[0]}-{seeds[-1]}", found, bool(failed))
+    runs.append("simulate", f"{given.engine}, {seeds[0]}-{seeds[-1]}", found, bool(failed), revision=revision)
     return failed
 
 
