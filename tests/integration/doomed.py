@@ -1,7 +1,8 @@
 """A process that lives through a scenario and dies, for real, at the crash point that it is told. Started by tests.
 
 Steps are done in order, and which were done is kept in a file: the process that comes after goes on with the step in
-which the one before died, as senders and people go on who were not answered.
+which the one before died, as senders and people go on who were not answered. So is what senders were answered, which
+the store is judged by.
 """
 
 from __future__ import annotations
@@ -92,6 +93,28 @@ attach: true
 FIRST, LATER = MAPPING.format(rule=".rule"), MAPPING.format(rule=".rule ?? .name")
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What no process may forget: a line each, of steps that were done and of deliveries that were answered."""
+
+    file: Path
+
+    def steps(self) -> int:
+        return len(self._lines("step"))
+
+    def answered(self) -> dict[str, list[str]]:
+        """By what its sender calls a delivery, the ids of alerts that it was answered."""
+        return {line["delivery"]: line["alerts"] for line in self._lines("delivery")}
+
+    def note(self, **line: object) -> None:
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _lines(self, word: str) -> list[dict[str, Any]]:
+        lines = self.file.read_text("utf-8").splitlines() if self.file.exists() else []
+        return [line for line in map(json.loads, lines) if word in line]
+
+
 @dataclass(slots=True)
 class Place:
     """The bridge's halves in this process, and ServiceNow's admin routes at hand."""
@@ -106,6 +129,7 @@ class Place:
     second: Worker
     reconciler: Reconciler
     sealer: Sealer
+    progress: Progress
     meanwhile: dict[str, Callable[[], None]] = field(default_factory=dict)  # by point: done once when it is passed
 
     def deliver(self, sender_id: str, *alerts: dict[str, Any]) -> None:
@@ -123,7 +147,8 @@ class Place:
             fingerprint=prepare.fingerprint("probe", sender_id, body),
             alerts=prepare.map_content(published.mapping, body, now=self.store.moment()),
         )
-        self.writer.submit(one)
+        answer = self.writer.submit(one)
+        self.progress.note(delivery=sender_id, alerts=[f"{answer.delivery}-{one.position}" for one in answer.alerts])
 
     def fire(self, sender_id: str, rule: str = "r1", **more: str) -> None:
         self.deliver(sender_id, {"rule": rule, "level": "low"} | more)
@@ -486,17 +511,16 @@ def run(database: str, servicenow: str, life: str, point: str, nth: int, progres
     """Live through one of LIVES. `point`: where to die with DIED, when it is passed the nth time; "": nowhere."""
     os.environ[PASSWORD], os.environ[SECRET] = "bridge", "secret"
     with contextlib.closing(open_store(database, lambda: datetime.now(UTC))) as store:  # noqa: TID251 (a process of its own)
-        place = _place(store, servicenow, oauth=life == "token")
+        place = _place(store, servicenow, Progress(Path(progress)), oauth=life == "token")
         passings = itertools.count(1)
         crashpoint.listen(lambda name: _passed(place, name, dies=name == point and next(passings) == nth))
-        done_file = Path(progress)
-        done = int(done_file.read_text()) if done_file.exists() else 0
+        done = place.progress.steps()
         place.time_passes()
         place.writer.start()
         for number, step in enumerate(LIVES[life](place)):
             if number >= done:
                 step()
-                done_file.write_text(str(number + 1))
+                place.progress.note(step=number)
         place.until_rest()
         place.writer.stop()
 
@@ -508,7 +532,7 @@ def _passed(place: Place, name: str, *, dies: bool) -> None:
         what()
 
 
-def _place(store: Store, servicenow: str, *, oauth: bool) -> Place:
+def _place(store: Store, servicenow: str, progress: Progress, *, oauth: bool) -> Place:
     password, secret = Secret(kind="env", name=PASSWORD), Secret(kind="env", name=SECRET)
     basic = InstanceAuth(scheme=AuthScheme.BASIC, username="bridge", password=password)
     token = InstanceAuth(scheme=AuthScheme.OAUTH_CLIENT_CREDENTIALS, client_id=CLIENT_ID, client_secret=secret)
@@ -546,6 +570,7 @@ def _place(store: Store, servicenow: str, *, oauth: bool) -> Place:
         worker=workers[0],
         second=workers[1],
         sealer=Sealer(store, lambda: [Signer(f"incident-bridge/{INSTALLATION}", SIGNING_KEY)]),
+        progress=progress,
         reconciler=Reconciler(calls_per_hour={"test": limits.calls_per_hour}, **shared),
     )
 

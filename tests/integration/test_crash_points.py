@@ -11,7 +11,7 @@ from pathlib import Path
 import doomed
 import msgspec
 import pytest
-from doomed import DIED, INSTALLATION, LIVES, SCENARIOS
+from doomed import DIED, INSTALLATION, LIVES, SCENARIOS, Progress
 from intake_world import rows
 from simulation.invariants import Evidence, check_invariants
 from simulation.people import Facts, People
@@ -51,6 +51,18 @@ LATER = [
     ("failed", "not_applied:commit", 3, "close"),  # that is refused
     ("failed", "not_applied:committed", 3, "close"),
 ]
+# Correlation IDs of the records that a life leaves in ServiceNow, where it is not r1 alone.
+MADE = {
+    "failing": ["r1", "r2"],
+    "beside": ["r1", "r2"],
+    "counted": [],
+    "joined": ["r1", "r4"],
+    "let_go": ["r1", "r2"],
+    "twins": ["r1", "r1"],
+    "twin_taken": ["r1", "r1"],
+    "twin_kept": ["r1", "r1"],
+    "orphan": ["r9"],
+}
 processes = get_context("forkserver")
 
 
@@ -91,7 +103,7 @@ def test_a_process_that_dies_there_is_followed_by_one_that_goes_on(
     else:
         assert life(store_url, servicenow, commit, point, tmp_path / "done") == DIED, "it does not come to this point"
         assert life(store_url, servicenow, commit, "", tmp_path / "done") == 0
-    check_invariants(evidence(store, servicenow, twins="twin" in SCENARIOS[commit].__name__))
+    judge(store, servicenow, tmp_path / "done", commit)
 
 
 @pytest.mark.parametrize(("lived", "point", "nth", "operation"), LATER)
@@ -109,7 +121,7 @@ def test_so_is_one_that_dies_there_in_a_later_operation(
     begun = len(intended(store)) - (point != "intent:commit")
     assert life(store_url, servicenow, lived, "", tmp_path / "done") == 0
     assert intended(store)[begun] == operation
-    check_invariants(evidence(store, servicenow, twins="twin" in LIVES[lived].__name__))
+    judge(store, servicenow, tmp_path / "done", lived)
 
 
 def test_no_crash_point_is_left_out() -> None:
@@ -122,9 +134,17 @@ def intended(store: Store) -> list[str]:
     return [msgspec.json.decode(entry)["outcome"] for entry in entries]
 
 
-def evidence(store: Store, servicenow: SimulatorServer, *, twins: bool) -> Evidence:
+def judge(store: Store, servicenow: SimulatorServer, progress: Path, lived: str) -> None:
+    name = LIVES[lived].__name__
+    check_invariants(evidence(store, servicenow, Progress(progress), twins="twin" in name))
+    made = sorted(row["correlation_id"] for row in servicenow.simulator.records("incident"))
+    assert made == MADE.get(name, ["r1"])
+
+
+def evidence(store: Store, servicenow: SimulatorServer, progress: Progress, *, twins: bool) -> Evidence:
     """Whatever people did in a scenario, they did before the bridge decided: what is left is as it should be."""
     simulator = servicenow.simulator
+    answered = progress.answered()
     people = People(target=doomed.TARGET, installation=INSTALLATION)
     for row in simulator.records("incident"):
         by_person = row["sys_updated_by"] == "analyst" or row["closed_by"] == simulator.rows.user_id("analyst")
@@ -137,7 +157,8 @@ def evidence(store: Store, servicenow: SimulatorServer, *, twins: bool) -> Evide
         records=simulator.records("incident"),
         journal=simulator.journal,
         violations=simulator.violations,
-        accepted={f"{row.delivery_id}-{row.position}" for row in rows(store, tables.alerts)},
+        accepted={alert for alerts in answered.values() for alert in alerts},
+        deliveries=len(answered),
         people=people,
         twins=twins,
         attachments=simulator.records("sys_attachment"),
