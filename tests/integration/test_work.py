@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from intake_world import alert, delivery, library_of
-from sqlalchemy import event, insert, select, update
+from sqlalchemy import event, insert, select, text, update
 
 from bridge.alert import Severity, Status
 from bridge.correlation.policy import Episode, Kind, Reason
@@ -141,6 +141,17 @@ def test_what_is_claimed_is_not_claimed_again(store: Store, library: Library) ->
     put(store, library, "r1")
     assert take(store) is not None
     assert take(store) is None
+
+
+def test_who_claims_while_another_has_not_committed_yet_gets_another_problem_at_once(postgres: Store) -> None:
+    put(postgres, library_of(postgres), "r1", "r2")
+    with postgres.transaction() as first, postgres.transaction() as second:
+        one = claim(first, postgres.now(first), paused=())
+        second.execute(text("SET LOCAL lock_timeout = '1s'"))  # whoever waits for the first one waits for ever
+        other = claim(second, postgres.now(second), paused=())
+    assert one is not None
+    assert other is not None
+    assert one.correlation != other.correlation
 
 
 def test_who_stood_still_until_the_next_episode_was_planned_holds_nothing(store: Store, library: Library) -> None:
