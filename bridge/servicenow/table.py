@@ -7,7 +7,7 @@ what was asked for before anything is concluded from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -118,12 +118,16 @@ class TableApi:
         """The sys_id of the one record that `find` names, else its `otherwise`'s, else None."""
         return self._look_ups.look_up(find, now=self.client.monotonic(), deadline=deadline)
 
-    def has_open_children(self, table: str, sys_id: str, *, deadline: float) -> bool:
+    def has_open_children(self, table: str, sys_id: str, *, ended: Collection[str], deadline: float) -> bool:
+        """`ended`: states in which a record is over. One that is resolved is active for days."""
         parent = PARENT_FIELD[table]
-        query = f"{parent}={sys_id}^active=true"
-        for row in self.rows(table, query, ("sys_id", parent, "active"), 1, deadline):
-            if row.get(parent, "").lower() != sys_id.lower() or row.get("active") != "true":
-                raise _unusable(f"rows came back that were not asked for: let the integration user query {parent}")
+        query = f"{parent}={sys_id}^active=true^stateNOT IN{','.join(sorted(ended))}"
+        for row in self.rows(table, query, ("sys_id", parent, "active", "state"), 1, deadline):
+            others = row.get(parent, "").lower() != sys_id.lower() or row.get("active") != "true"
+            if others or row.get("state") in ended:
+                raise _unusable(
+                    f"rows came back that were not asked for: let the integration user query {parent} and state"
+                )
             return True
         return False
 

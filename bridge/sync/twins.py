@@ -121,7 +121,10 @@ class Twins:
         ours = _side(kept, target, twin.record_state)
         theirs = _side(other, target, FIRST_STATE[target.table] if _ever_changed(other) else None)
         decided = merge(ours, theirs)
-        if decided is Merge.CLOSE and table.has_open_children(target.table, stray.sys_id, deadline=burst.call()):
+        ended = ENDED_STATES[target.table]
+        if decided is Merge.CLOSE and table.has_open_children(
+            target.table, stray.sys_id, ended=ended, deadline=burst.call()
+        ):
             decided = merge(ours, replace(theirs, touched=True) if theirs is not None else None)
         if decided is Merge.CLOSE:
             self._close(turn, stray, twin, target, burst, here)

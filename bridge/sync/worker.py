@@ -43,7 +43,7 @@ from bridge.sync.ledger import LOOKED_UP, TAKEN, Ledger
 from bridge.sync.lookout import Lookout
 from bridge.sync.noticing import notice
 from bridge.sync.outcomes import window_end
-from bridge.sync.reading import FIRST_STATE, JOURNAL_FIELDS, left_state_of
+from bridge.sync.reading import ENDED_STATES, FIRST_STATE, JOURNAL_FIELDS, left_state_of
 from bridge.sync.refusing import no_longer_ours, refuse_another_key, refuse_if_there
 from bridge.sync.sight import Sight, taken
 
@@ -197,8 +197,8 @@ class Worker:
         return record
 
     def _children(self, sight: Sight) -> bool:
-        sys_id = sight.held.incident.sys_id or ""
-        return sight.table.has_open_children(sight.target.table, sys_id, deadline=self._deadline())
+        sys_id, table = sight.held.incident.sys_id or "", sight.target.table
+        return sight.table.has_open_children(table, sys_id, ended=ENDED_STATES[table], deadline=self._deadline())
 
     # --- a write whose outcome is not known
 

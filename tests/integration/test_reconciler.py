@@ -414,6 +414,15 @@ def test_a_twin_with_open_children_is_left_to_people(opened: World) -> None:
     assert states(opened)[1] == "1"
 
 
+def test_a_twin_that_was_closed_is_no_open_child_of_the_incident(opened: World) -> None:
+    """What is resolved stays active for days."""
+    twin(opened)
+    opened.watch(minutes=1)
+    opened.resolve()
+    opened.watch(minutes=5)
+    assert states(opened) == ["6", "6"]
+
+
 def test_a_twin_of_an_incident_that_has_ended_is_closed(opened: World) -> None:
     opened.resolve()
     opened.idle()

@@ -62,9 +62,12 @@ def test_a_note_is_seen_after_it_was_written(api: TableApi) -> None:
 
 def test_an_open_child_is_seen(api: TableApi) -> None:
     parent = api.create("incident", OURS, deadline=soon()).sys_id
-    assert not api.has_open_children("incident", parent, deadline=soon())
-    api.create("incident", {"short_description": "child", "parent_incident": parent}, deadline=soon())
-    assert api.has_open_children("incident", parent, deadline=soon())
+    assert not api.has_open_children("incident", parent, ended={"6"}, deadline=soon())
+    child = api.create("incident", {"short_description": "child", "parent_incident": parent}, deadline=soon())
+    assert api.has_open_children("incident", parent, ended={"6"}, deadline=soon())
+    resolved = {"state": "6", "close_code": "Solution provided", "close_notes": "Done."}
+    assert api.update("incident", child.sys_id, resolved, deadline=soon()).text("active") == "true"
+    assert not api.has_open_children("incident", parent, ended={"6"}, deadline=soon())
 
 
 def test_a_close_without_its_fields_names_them(api: TableApi) -> None:

@@ -144,20 +144,21 @@ def test_an_update_that_answers_with_another_record_is_ambiguous() -> None:
     ("table", "parent"), [("incident", "parent_incident"), ("sn_si_incident", "parent_security_incident")]
 )
 def test_open_children_are_asked_for_by_the_tables_parent_field(table: str, parent: str) -> None:
-    with served(result([{"sys_id": B, parent: A, "active": "true"}])) as (api, server):
-        assert api.has_open_children(table, A, deadline=soon())
-        assert asked(server)["sysparm_query"] == f"{parent}={A}^active=true"
+    with served(result([{"sys_id": B, parent: A, "active": "true", "state": "1"}])) as (api, server):
+        assert api.has_open_children(table, A, ended={"7", "6"}, deadline=soon())
+        assert asked(server)["sysparm_query"] == f"{parent}={A}^active=true^stateNOT IN6,7"
 
 
 def test_no_open_children_is_an_empty_list() -> None:
     with served(result([])) as (api, _):
-        assert not api.has_open_children("incident", A, deadline=soon())
+        assert not api.has_open_children("incident", A, ended={"6"}, deadline=soon())
 
 
-def test_a_child_of_another_record_shows_that_the_query_was_ignored() -> None:
-    other = result([{"sys_id": B, "parent_incident": "", "active": "true"}])
+@pytest.mark.parametrize("shown", [{"parent_incident": ""}, {"active": "false"}, {"state": "6"}])
+def test_a_child_that_was_not_asked_for_shows_that_the_query_was_ignored(shown: dict[str, str]) -> None:
+    other = result([{"sys_id": B, "parent_incident": A, "active": "true", "state": "1"} | shown])
     with served(other) as (api, _), pytest.raises(Permanent):
-        api.has_open_children("incident", A, deadline=soon())
+        api.has_open_children("incident", A, ended={"6"}, deadline=soon())
 
 
 @pytest.mark.parametrize(
