@@ -209,10 +209,11 @@ def wake(tx: Connection, twin: Twin, now: datetime) -> None:
     tx.execute(update(correlations).where(mine).values(due_at=due))
 
 
-def closes_since(tx: Connection, instance: str, since: datetime) -> int:
-    """Closes of twins that were made, or may have been; those that a person released are not counted."""
+def other_closes_since(tx: Connection, stray: Stray, since: datetime) -> int:
+    """Closes of other twins that were made, or may have been; those that a person released are not counted."""
     made = func.coalesce(strays.c.closed_at, strays.c.sent_until)
-    query = select(func.count()).where(strays.c.instance == instance, made > since, ~strays.c.released)
+    others = strays.c.instance == stray.instance, strays.c.id != stray.id  # a try of its own may be this close
+    query = select(func.count()).where(*others, made > since, ~strays.c.released)
     return int(tx.execute(query).scalar_one())
 
 

@@ -154,7 +154,7 @@ class Twins:
             now = self._store.now(tx)
             if _is_no_stray(tx, stray, here) or _waits_for_its_target(tx, stray, twin, now):
                 return
-            made = strays.closes_since(tx, stray.instance, now - HOUR)
+            made = strays.other_closes_since(tx, stray, now - HOUR)
             if not stray.released and (made >= CLOSES_PER_HOUR_MAX or strays.any_held(tx, stray.instance)):
                 strays.settle(tx, stray, twin, Outcome.HELD, now, said=_held(stray, twin))
                 return

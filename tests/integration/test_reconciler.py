@@ -481,6 +481,19 @@ def test_a_sixth_close_within_an_hour_asks_a_person(world: World) -> None:
     assert states(world).count("6") == 7
 
 
+def test_a_close_that_is_tried_again_counts_once(world: World) -> None:
+    for number in range(5):
+        world.fire(f"r{number}")
+    world.idle()
+    for number in range(4):
+        twin(world, f"r{number}")
+    world.watch(minutes=5)
+    twin(world, "r4")
+    world.fail(FaultKind.RESET_BEFORE_COMMIT, "PATCH")
+    world.watch(minutes=5)
+    assert states(world).count("6") == 5
+
+
 def test_the_record_of_a_create_under_way_is_no_twin(world: World) -> None:
     """The answer was lost, and the reconciler sees the record before the round looks it up."""
     world.fail(FaultKind.RESET_AFTER_COMMIT, "POST")
