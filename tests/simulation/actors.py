@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -155,9 +156,13 @@ class Persons:
         for _ in range(actions):
             self.world.scheduler.at(self.world.chance.uniform(0, span), self.something)
 
-    def something(self) -> None:
+    def something(self, *, twins: bool = False) -> None:
+        """`twins`: at a record of which there is another."""
         world, chance = self.world, self.world.chance
         rows = [row for row in world.fake.simulator.rows.rows(world.target.table) if world.people.is_ours(row)]
+        if twins:
+            made = Counter(row["correlation_id"] for row in rows if not is_over(row, world.target.table))
+            rows = [row for row in rows if made[row["correlation_id"]] > 1]
         if not rows:
             return
         row = chance.choice(rows)

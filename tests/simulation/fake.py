@@ -74,7 +74,8 @@ WRITE_FAULTS = {
     "business_rule": 2,
     "slow": 2,  # works, and takes almost until the deadline
 }
-LATE_SECONDS = (5.0, 300.0)
+LATE_SECONDS = (5.0, 300.0)  # within the window
+BEYOND_SECONDS = (5.0, 1400.0)  # mostly beyond it
 
 
 @dataclass(slots=True)
@@ -94,7 +95,8 @@ class Wire:
 
     reads: float = 0.0  # share of calls that a fault strikes
     writes: float = 0.0
-    stalls: float = 0.0  # share of writes before which the process stops, after the last look at the deadline
+    stalls: float = 0.0  # share of creates before which the process stops, after the last look at the deadline
+    beyond: float = 0.0  # share of creates that are applied later, mostly after their window
     down: bool = False
 
 
@@ -125,11 +127,14 @@ class Fake:
         writes = asked.method != "GET" and asked.place.api != "token"
         self._pass(0.001, 0.05)
         fault = self._strikes(writes=writes)
+        creates = asked.method == "POST" and asked.table == self.target.table
+        if creates and self.wire.beyond and not fault and self.chance.random() < self.wire.beyond:
+            fault = "late"
         if self.wire.down or fault == "refused":
             self.tell(f"{asked.method} {_short(asked)}: refused")
             raise requests.ConnectionError(NewConnectionError(None, "refused"))  # type: ignore[arg-type]
         call.about_to_send()
-        if asked.method == "POST" and asked.table == self.target.table and self.chance.random() < self.wire.stalls:
+        if creates and self.chance.random() < self.wire.stalls:
             self.tell("the process stops in the middle of a send")
             self.stalled = True
             self.scheduler.wake_parked()
@@ -210,7 +215,8 @@ class Fake:
         return requests.ReadTimeout("no answer")
 
     def _apply_late(self, asked: ApiRequest, began: float) -> None:
-        seconds = self.chance.uniform(*LATE_SECONDS)
+        creates = asked.method == "POST" and asked.table == self.target.table
+        seconds = self.chance.uniform(*(BEYOND_SECONDS if creates and self.wire.beyond else LATE_SECONDS))
         self.pending_late += 1
 
         def apply() -> None:

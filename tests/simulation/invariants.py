@@ -16,16 +16,19 @@ from sqlalchemy import Table, select
 
 from bridge.alert import OWN_SOURCE, key_of
 from bridge.correlation.policy import End, Episode
+from bridge.correlation.reconcile import CLOSES_PER_HOUR_MAX
 from bridge.log.entries import Entry
 from bridge.store import tables
 from bridge.store.engine import Store
 from bridge.store.held import GONE, Part
 from bridge.store.reconciler_tables import strays
+from bridge.store.strays import REPORTED
 from bridge.sync.reading import ENDED_STATES
 from bridge.typed import decode
 from simulation.join_invariants import Alike, join_wrongs
 from simulation.log_invariants import log_wrongs
 from simulation.people import Facts, People
+from simulation.twin_invariants import twin_wrongs
 
 Row = Mapping[str, str]
 UNTOLD = (Part.JOINING.value, Part.LEAVING.value)
@@ -55,6 +58,7 @@ class Evidence:
     twins: bool = (
         False  # some were made beyond what is promised: at most one of a problem may stand, or people were told
     )
+    closes_max: int = CLOSES_PER_HOUR_MAX  # of them
     alike: Alike = field(default_factory=dict)  # by what the problems join
     given_up: Collection[str] = field(default_factory=frozenset)  # correlation IDs that rightly wait for a person
     must_come_back: Collection[str] = field(
@@ -74,6 +78,8 @@ def check_invariants(evidence: Evidence) -> None:
     wrong += log_wrongs(evidence.store, evidence.installation, at_rest=evidence.at_rest)
     if evidence.at_rest:
         wrong += _sync(evidence)
+    if evidence.at_rest and evidence.twins:
+        wrong += _twins(evidence)
     assert not wrong, "\n".join(wrong)
 
 
@@ -114,16 +120,19 @@ def _standing(evidence: Evidence) -> list[str]:
         if lost := [sys_id for sys_id in its if sys_id not in {row["sys_id"] for row in marked}]:
             wrong.append(f"{one.correlation_id}: {lost} is open, and is no record of ours")
         strangers = [row["number"] for row in ours if _is_strange(row, one, known, asked_of)]
+        if evidence.twins:  # whether somebody has looked at each is asked at rest
+            strangers = []
         if strangers and one.failure is None:
             wrong.append(f"{one.correlation_id}: twins, or records that the store has lost: {strangers}")
     creates = [intent for intent in _rows(store, tables.intents) if intent.operation == "create"]
     gone = evidence.people.deleted if evidence.people is not None else ()
     made = [one for one in creates if one.sys_id and one.sys_id not in gone]
     made = [one for one in made if one.outcome != "permanent"]  # what that made was none of ours
-    if len({one.incident for one in made}) != len({one.sys_id for one in made}):
+    if len({one.incident for one in made}) != len({one.sys_id for one in made}) and not evidence.twins:
         wrong.append("an incident is two records, or a record two incidents")
     ids = {one.correlation_id for one in correlations}
-    many = sum(row["correlation_id"] in ids for row in ours)
+    seen_over = {row["sys_id"] for row in ours if evidence.twins and row["state"] in ENDED_STATES[evidence.table]}
+    many = sum(row["correlation_id"] in ids and row["sys_id"] not in seen_over - asked_of - {*known} for row in ours)
     if many > len({one.incident for one in creates}) + len(asked_of):
         wrong.append(f"{many} records, and fewer episodes")
     return wrong
@@ -234,7 +243,7 @@ def _correlation(
     if correlation.applied_seq != correlation.last_seq:
         wrong.append(f"alerts up to {correlation.last_seq} came, up to {correlation.applied_seq} are applied")
     latest = mine[-1] if mine else None
-    if _was_deleted(evidence, latest):
+    if evidence.twins or _was_deleted(evidence, latest):
         records = _not_asked_about(evidence.store, records)
     strangers = [row["number"] for row in records if row["sys_id"] not in known]
     if strangers and not evidence.twins:
@@ -258,7 +267,7 @@ def _told_of(store: Store, standing: list[Row]) -> bool:
 
 
 def _not_asked_about(store: Store, records: list[Row]) -> list[Row]:
-    asked = {row.sys_id for row in _rows(store, strays) if row.outcome is not None}
+    asked = {row.sys_id for row in _rows(store, strays) if row.outcome in REPORTED}
     return [row for row in records if row["sys_id"] not in asked]
 
 
@@ -315,6 +324,14 @@ def _newest(store: Store) -> dict[int, Any]:
     return found
 
 
+def _twins(evidence: Evidence) -> list[str]:
+    ids = {row.correlation_id for row in _rows(evidence.store, tables.correlations)}
+    records = [row for row in evidence.records if _is_ours(evidence, row) and row["correlation_id"] in ids]
+    deleted = evidence.people.deleted if evidence.people is not None else ()
+    entries, most = _entries(evidence.store), evidence.closes_max
+    return twin_wrongs(evidence.store, evidence.table, records, entries, closes_max=most, deleted=deleted)
+
+
 # --- what the store itself says of it
 
 
@@ -341,7 +358,10 @@ def _books(evidence: Evidence) -> list[str]:
     for intent in intents:
         if intent.operation == "create" and intent.sys_id is not None:
             made[intent.sys_id].add(intent.incident)
-    wrong += [f"record {sys_id[:6]} is two incidents" for sys_id, of in made.items() if len(of) > 1]
+    if not evidence.twins:  # one that was left for another may be taken by a later episode
+        wrong += [f"record {sys_id[:6]} is two incidents" for sys_id, of in made.items() if len(of) > 1]
+    owned = Counter(row.sys_id for row in _rows(store, tables.incidents) if row.sys_id is not None)
+    wrong += [f"record {sys_id[:6]} is {n} incidents' now" for sys_id, n in owned.items() if n > 1]
     for row in evidence.records:
         refs = Counter(ref for entry in evidence.journal(row["sys_id"]) for ref in _refs(entry["value"]))
         wrong += [f"{row['number']}: the note [{ref}] stands there {n} times" for ref, n in refs.items() if n > 1]

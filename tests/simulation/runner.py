@@ -11,10 +11,12 @@ from datetime import timedelta
 from sqlalchemy import func, select, update
 
 from bridge.alert import Status
+from bridge.correlation.reconcile import CLOSES_PER_HOUR_MAX
 from bridge.log.note import Signer
-from bridge.settings import AuthScheme
+from bridge.settings import AuthScheme, Write
 from bridge.store import tables
 from bridge.store.reconciler_tables import strays
+from bridge.store.strays import REPORTED
 from simulation import fake
 from simulation.actors import HOSTS, Persons, Senders
 from simulation.fake import Wire
@@ -23,12 +25,16 @@ from simulation.join_invariants import Alike
 from simulation.log_invariants import KEY, seal_all
 from simulation.mappings import IMPACT, JOINS_WITHIN, MAPPINGS
 from simulation.people import foreign_changed
+from simulation.targets import TARGETS
 from simulation.world import INSTALLATION, Engine, Trouble, World, simulated
 
+TWINS_SHARE = 0.2  # of the seeds that write by `table`, one in eight of all: they are not one story with the others
 LEVELS = ("table", "table", "security", "import_set", "unique")
 DAY = 86_400.0
 HOUR = timedelta(hours=1)
 REST_SECONDS_MAX = 3 * DAY
+SPAN_OF_TWINS = 1800.0  # at least: people and crashes are to meet what commits late
+LOOKS_MAX = 60  # of the reconciler, until nothing is left for it to do
 NOTICED_SECONDS = 150.0  # a close is due by then, and with it the record is read
 
 
@@ -50,6 +56,8 @@ def run(engine: Engine, seed: int) -> Outcome:
     if level == "security" and chance.random() < 0.5:
         mapping = "rich"  # nothing else has observables
     scheme = chance.choice((AuthScheme.BASIC, AuthScheme.OAUTH_CLIENT_CREDENTIALS))
+    twins = random.Random(f"twins {seed}")  # its own: other seeds are the stories that they were
+    made_twice = TARGETS[level].write is Write.TABLE and twins.random() < TWINS_SHARE
     world = World(
         engine,
         seed,
@@ -59,6 +67,7 @@ def run(engine: Engine, seed: int) -> Outcome:
         scheme=scheme,
         creates_max=1 if chance.random() < 0.1 else None,
         lit=chance.random() < 0.15,
+        closes_max=twins.choice((1, CLOSES_PER_HOUR_MAX)) if made_twice else None,
     )
     problem = ""
     with simulated(world):
@@ -74,6 +83,7 @@ def run(engine: Engine, seed: int) -> Outcome:
     if problem and (faults := [fault for fault in engine_faults(world.store) if fault not in problem]):
         problem += "\n" + "\n".join(faults)  # whatever else is wrong may come of them
     head = f"seed {seed}: {level}, mapping {mapping}, {scheme}, {world.size} processes"
+    head += f", twins, of which {world.closes_max} an hour are closed" if made_twice else ""
     return Outcome(seed, problem, (head, *world.story), _rounds(world))
 
 
@@ -82,6 +92,7 @@ def _live(world: World, chance: random.Random) -> None:
     many = chance.choice((2, 3)) if mapping == "joining" else chance.choice((1, 1, 2, 3))
     rules = [f"r{number}" for number in range(1, many + 1)]
     span = chance.choice((30.0, 300.0, 1800.0, 7200.0))
+    span = max(span, SPAN_OF_TWINS) if world.closes_max is not None else span
     senders, persons = Senders(world, rules), Persons(world, rules)
     world.news = senders.something
     senders.plan(chance.randint(2, 8), span)
@@ -106,11 +117,22 @@ def _live(world: World, chance: random.Random) -> None:
             world.scheduler.at(chance.uniform(span / 3, span), lambda rule=rule: persons.split(rule))  # type: ignore[misc]
     if world.target.max_creates_per_hour == 1 and chance.random() < 0.5:
         world.scheduler.at(chance.uniform(0, span), persons.release)
+    if world.closes_max is not None:
+        _meet_twins(world, persons, chance, span)
     signer = Signer(f"incident-bridge/{INSTALLATION}", KEY)
     world.scheduler.at(span / 2, lambda: seal_all(world.store, signer))
     world.start()
     world.scheduler.run(span)
     come_to_rest(world, senders, persons, chance)
+
+
+def _meet_twins(world: World, persons: Persons, chance: random.Random, span: float) -> None:
+    for minutes in range(5, int(span // 60), 5):
+        world.scheduler.at(minutes * 60.0 + chance.uniform(0.0, 200.0), world.look)
+    for _ in range(chance.choice((0, 0, 1, 2))):
+        world.scheduler.at(chance.uniform(span / 3, span), persons.release)
+    for _ in range(chance.choice((0, 5, 20))):
+        world.scheduler.at(chance.uniform(span / 10, span), lambda: persons.something(twins=True))
 
 
 def _trouble(world: World, chance: random.Random) -> None:
@@ -122,6 +144,8 @@ def _trouble(world: World, chance: random.Random) -> None:
     world.fake.wire = Wire(reads=some(0, 0, 0.05, 0.2), writes=some(0, 0.1, 0.3, 0.6))
     if world.level == "unique":
         world.fake.wire.stalls = some(0, 0.1, 0.3)
+    if world.closes_max is not None:
+        world.fake.wire.beyond, world.fake.wire.stalls = some(0.2, 0.4, 0.6), some(0, 0.1, 0.3)
     world.trouble = Trouble(
         dies=some(0, 0, 0.01, 0.04), pauses=some(0, 0, 0.01, 0.05), refuses=some(0, 0, 0.01), forgets=some(0, 0, 0.01)
     )
@@ -161,6 +185,8 @@ def come_to_rest(world: World, senders: Senders, persons: Persons, chance: rando
         persons.review()
     world.look()
     scheduler.run(world.timeline.seconds + max(900.0, _ahead(world)))
+    if world.closes_max is not None:
+        _merge(world)
     world.tell("each problem is reported once more")
     must_come_back, levels = set(), {}
     for rule in senders.rules:
@@ -186,6 +212,10 @@ def come_to_rest(world: World, senders: Senders, persons: Persons, chance: rando
         _rest(world)
     world.look()  # the hourly sweep is due by now, which finds what a person has deleted
     _rest(world)
+    if world.closes_max is not None:
+        if chance.random() < 0.5:
+            persons.release()
+        _merge(world)
     check_invariants(_evidence(world, must_come_back))
     if chance.random() < 0.3:
         _wake(world)
@@ -224,6 +254,20 @@ def _rest(world: World) -> None:
     assert due == 0, f"{due} correlations are still due after {REST_SECONDS_MAX / DAY:.0f} quiet days"
 
 
+def _merge(world: World) -> None:
+    """The reconciler has its time, with the rounds that it wakes."""
+    for _ in range(LOOKS_MAX):
+        world.look()
+        world.scheduler.run(world.timeline.seconds + 70.0)
+        with world.store.reading() as tx:
+            due = select(func.count()).where(strays.c.due_at.is_not(None))
+            if tx.execute(due).scalar_one() == 0 and not world.looks:
+                break
+    else:
+        raise AssertionError(f"some strays are still to be worked after {LOOKS_MAX} looks")
+    _rest(world)
+
+
 def _wake(world: World) -> None:
     """At rest nothing is left to say: looked at again, nothing is written."""
     writes = world.fake.writes
@@ -239,7 +283,7 @@ def _wake(world: World) -> None:
 def _shown(world: World, levels: dict[str, str]) -> None:
     """An open incident shows at least the severity of what was reported last; not a record that people are asked of."""
     with world.store.reading() as tx:
-        asked = set(tx.execute(select(strays.c.sys_id).where(strays.c.outcome.is_not(None))).scalars())
+        asked = set(tx.execute(select(strays.c.sys_id).where(strays.c.outcome.in_(REPORTED))).scalars())
     for row in world.fake.simulator.records(world.target.table):
         level = levels.get(row["correlation_id"])
         if level is None or not world.people.is_ours(row) or fake.is_over(row, world.target.table):
@@ -287,6 +331,8 @@ def _evidence(world: World, must_come_back: set[str]) -> Evidence:
         links=simulator.records("sn_ti_m2m_task_observable"),
         events=simulator.records("em_event"),
         wrongs=wrongs,
+        twins=world.closes_max is not None,
+        closes_max=world.closes_max or 0,
         must_come_back=must_come_back,
         alike=_alike(world) if world.mapping == "joining" else {},
     )
@@ -303,11 +349,11 @@ def _alike(world: World) -> Alike:
 
 
 def _too_many_creates(world: World) -> list[str]:
-    """The brake holds exactly, unless somebody let go what it held, the clock was set, or a process stopped in the
-    middle of a send: its window is over, it counts as not made, and then it is made.
+    """The brake holds exactly, unless somebody let go what it held, the clock was set, a process stopped in the
+    middle of a send, or what was sent commits late: its window is over, it counts as not made, and then it is made.
     """
     most = world.target.max_creates_per_hour
-    if world.released or world.timeline.offset or world.fake.stalled:
+    if world.released or world.timeline.offset or world.fake.stalled or world.closes_max is not None:
         return []
     intents, incidents = tables.intents, tables.incidents
     made = select(func.max(intents.c.started_at)).join(incidents, incidents.c.id == intents.c.incident)

@@ -37,7 +37,7 @@ from bridge.store.engine import Store
 from bridge.store.revisions import register
 from bridge.store.start import void_leases
 from bridge.store.writer import Writer
-from bridge.sync import speech
+from bridge.sync import speech, twins
 from bridge.sync.alert import Alerts
 from bridge.sync.lamps import Lamps
 from bridge.sync.reconciler import Reconciler
@@ -126,6 +126,7 @@ class World:
         scheme: AuthScheme,
         creates_max: int | None = None,  # an hour
         lit: bool = False,  # the bridge tells of its own troubles
+        closes_max: int | None = None,  # of twins, an hour; None: what is promised is kept, and there are none
     ) -> None:
         self.chance = random.Random(seed)
         self.timeline = Timeline()
@@ -136,7 +137,7 @@ class World:
         self.target = TARGETS[level]
         if creates_max is not None:
             self.target = replace(self.target, max_creates_per_hour=creates_max)
-        self.lit, self.released = lit, False
+        self.lit, self.released, self.closes_max = lit, False, closes_max
         self.story: list[str] = []
         self.trouble = Trouble()
         self.wrongs: list[str] = []
@@ -296,7 +297,7 @@ class World:
         if name == "write:answered" and self.chance.random() < self.trouble.lags:
             self._lag()
         trouble, roll = self.trouble, self.chance.random()
-        if name == "claim:committed":
+        if name in ("claim:committed", "stray:committed"):
             task.round_began = self.timeline.seconds
         if roll < trouble.dies:
             self.tell(f"dies at {name}")
@@ -379,16 +380,18 @@ class NoTimer:
 def simulated(world: World) -> Iterator[None]:
     """Chance, time and crash points are the world's while this lasts."""
     ids = world._ids
-    kept = (connection.threading, simulated_records.uuid4, speech.new_ref)
+    kept = (connection.threading, simulated_records.uuid4, speech.new_ref, twins.CLOSES_PER_HOUR_MAX)
     real = connection.threading
     os.environ[PASSWORD_VARIABLE], os.environ[SECRET_VARIABLE] = fake.PASSWORD, "secret"
     connection.threading = SimpleNamespace(Timer=NoTimer, Lock=real.Lock)  # type: ignore[assignment]
     simulated_records.uuid4 = lambda: SimpleNamespace(hex=f"{ids.getrandbits(128):032x}")  # type: ignore[assignment, return-value]
     speech.new_ref = lambda: f"{ids.getrandbits(32):08x}"
+    if world.closes_max is not None:
+        twins.CLOSES_PER_HOUR_MAX = world.closes_max  # type: ignore[misc]
     crashpoint.listen(world.at_point)
     try:
         yield
     finally:
         crashpoint.listen(None)
         world.scheduler.kill_all()
-        connection.threading, simulated_records.uuid4, speech.new_ref = kept
+        connection.threading, simulated_records.uuid4, speech.new_ref, twins.CLOSES_PER_HOUR_MAX = kept  # type: ignore[misc]
