@@ -313,7 +313,7 @@ def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime, *,
     tx.execute(mine.values(**given))
     wake(tx, twin, now)
     left = {"sys_id": twin.sys_id, "number": twin.number or "", "due_at": now, "version": "", "failures": 0}
-    left |= {"sent_until": None, "released": False}  # they were said of the other record
+    left |= {"sent_until": None, "closed_at": None, "released": False}  # they were said of the other record
     tx.execute(update(strays).where(strays.c.id == stray.id).values(**left, incident=twin.incident, outcome=None))
     append(tx, _entry(stray, twin, Action.TWIN, now, outcome="taken"))
     return True

@@ -378,6 +378,16 @@ def test_a_twin_that_a_person_works_on_stays_and_the_other_is_closed(opened: Wor
     assert (opened.records()[0]["impact"], opened.records()[1]["impact"]) == ("3", "1")
 
 
+def test_the_close_of_a_twin_that_a_person_opened_again_is_not_that_of_the_other(opened: World) -> None:
+    """The other has it as an open child by our own link: it is left to people."""
+    other = twin(opened)
+    opened.watch(minutes=1)
+    opened.simulator.edit_as_person("incident", other["sys_id"], {"state": "2", "assigned_to": FRED}, user="analyst")
+    opened.watch(minutes=5)
+    (stray,) = rows(opened.store, strays)
+    assert (states(opened), stray.outcome, stray.closed_at) == (["1", "2"], "two", None)
+
+
 def test_people_are_told_what_a_twin_that_became_the_incident_does_not_show(world: World) -> None:
     world.fire(level="critical")
     world.idle()
