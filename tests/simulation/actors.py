@@ -157,7 +157,7 @@ class Persons:
             self.world.scheduler.at(self.world.chance.uniform(0, span), self.something)
 
     def something(self, *, twins: bool = False) -> None:
-        """`twins`: at a record of which there is another."""
+        """`twins`: at a record of which there is another, mostly at the one that came last."""
         world, chance = self.world, self.world.chance
         rows = [row for row in world.fake.simulator.rows.rows(world.target.table) if world.people.is_ours(row)]
         if twins:
@@ -165,7 +165,7 @@ class Persons:
             rows = [row for row in rows if made[row["correlation_id"]] > 1]
         if not rows:
             return
-        row = chance.choice(rows)
+        row = rows[-1] if twins and chance.random() < 0.7 else chance.choice(rows)
         over = is_over(row, world.target.table)
         what = chance.choice(WHEN_OVER if over else WHEN_OPEN)
         if what == "delete" and world.level == "import_set":

@@ -114,6 +114,7 @@ class Fake:
     refusals: dict[str, int] = field(default_factory=dict)  # by correlation ID: writes that can never succeed
     pending_late: int = 0
     stalled: bool = False  # some process stopped in the middle of a send
+    came_late: Callable[[], None] = lambda: None  # told of each write that is applied later
     next_writes: list[str] = field(default_factory=list)  # faults that the next writes meet, whatever the chances
 
     def session(self) -> Session:
@@ -223,6 +224,7 @@ class Fake:
             self.pending_late -= 1
             self.tell(f"{asked.method} {_short(asked)}: applied after {seconds:.0f} s")
             self._served(asked, began)
+            self.came_late()
 
         self.scheduler.after(seconds, apply)
 

@@ -33,7 +33,7 @@ LEVELS = ("table", "table", "security", "import_set", "unique")
 DAY = 86_400.0
 HOUR = timedelta(hours=1)
 REST_SECONDS_MAX = 3 * DAY
-SPAN_OF_TWINS = 1800.0  # at least: people and crashes are to meet what commits late
+SPAN_OF_TWINS = 3600.0  # at least: people and crashes are to meet what commits late
 LOOKS_MAX = 60  # of the reconciler, until nothing is left for it to do
 NOTICED_SECONDS = 150.0  # a close is due by then, and with it the record is read
 
@@ -131,8 +131,14 @@ def _meet_twins(world: World, persons: Persons, chance: random.Random, span: flo
         world.scheduler.at(minutes * 60.0 + chance.uniform(0.0, 200.0), world.look)
     for _ in range(chance.choice((0, 0, 1, 2))):
         world.scheduler.at(chance.uniform(span / 3, span), persons.release)
-    for _ in range(chance.choice((0, 5, 20))):
-        world.scheduler.at(chance.uniform(span / 10, span), lambda: persons.something(twins=True))
+    often = chance.choice((0.0, 0.5, 0.9))
+
+    def came_late() -> None:
+        """Somebody may be at it before the reconciler is."""
+        if world.timeline.seconds < span and chance.random() < often:
+            world.scheduler.after(chance.uniform(1.0, 60.0), lambda: persons.something(twins=True))
+
+    world.fake.came_late = came_late
 
 
 def _trouble(world: World, chance: random.Random) -> None:
