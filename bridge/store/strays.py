@@ -211,9 +211,9 @@ def wake(tx: Connection, twin: Twin, now: datetime) -> None:
 
 def other_closes_since(tx: Connection, stray: Stray, since: datetime) -> int:
     """Closes of other twins that were made, or may have been; those that a person released are not counted."""
-    made = func.coalesce(strays.c.closed_at, strays.c.sent_until)
+    made_at = func.coalesce(strays.c.closed_at, strays.c.sent_until)
     others = strays.c.instance == stray.instance, strays.c.id != stray.id  # a try of its own may be this close
-    query = select(func.count()).where(*others, made > since, ~strays.c.released)
+    query = select(func.count()).where(*others, made_at > since, ~strays.c.released)
     return int(tx.execute(query).scalar_one())
 
 
@@ -308,9 +308,8 @@ def swap(tx: Connection, stray: Stray, twin: Twin, state: str, now: datetime, *,
     episode = encode(replace(told, taken=True, told_resolved=False, close_refused_for=None))
     given: dict[str, object] = {"sys_id": stray.sys_id, "number": stray.number, "record_state": state}
     given |= {"episode": episode, "seen": None, "look_at": now}
-    mine = update(incidents).where(incidents.c.id == twin.incident)
     fence_off(tx, incidents.c.id == twin.incident)
-    tx.execute(mine.values(**given))
+    tx.execute(update(incidents).where(incidents.c.id == twin.incident).values(**given))
     wake(tx, twin, now)
     left = {"sys_id": twin.sys_id, "number": twin.number or "", "due_at": now, "version": "", "failures": 0}
     left |= {"sent_until": None, "closed_at": None, "released": False}  # they were said of the other record
