@@ -152,7 +152,7 @@ def prepare(settings: Settings, role: Role) -> Prepared:
         contextlib.closing(open_store(settings.database, utc_now, pool_size=2)) as store,
         contextlib.ExitStack() as undo,
     ):
-        lock = undo.enter_context(lock_sqlite(store.engine)) if store.is_sqlite else None
+        lock = undo.enter_context(lock_sqlite(store.file)) if store.is_sqlite else None
         upgrade_store(store)
         store.probe()  # a disk that is full is told here, in one line
         compare_before_start(settings, store, actor=_actor(role))

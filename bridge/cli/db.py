@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bridge.cli.opening import actor, opened
 from bridge.cli.options import config_option, example, json_option
-from bridge.cli.output import show_json, show_table
+from bridge.cli.output import show_json, show_table, time_text
+from bridge.cli.output_file import output_path
+
+if TYPE_CHECKING:
+    from bridge.settings import Settings
 
 WHAT = {  # as `Pruned` names them
     "bodies": "bodies of deliveries",
@@ -44,6 +51,58 @@ def upgrade_command(config: Path) -> None:
     click.echo("The schema is up to date.")
 
 
+@db.command("backup", epilog=example("bridge db backup /var/backups/bridge-2026-03-10.db"))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--replace", is_flag=True, help="Write over a file that is there.")
+@config_option
+def backup_command(file: Path, config: Path, *, replace: bool) -> None:
+    """Copy the database into FILE, whole or not at all, while the bridge serves.
+
+    It holds what the database holds: alerts, and the names of API tokens. Keep it as you keep that, and with it
+    bridge.yaml, the mappings, the log's key and its anchors, which are not in it.
+
+    SQLite only: PostgreSQL has pg_dump, base backups and replication.
+    """
+    from bridge.store.backup import back_up, newest_delivery
+
+    with opened(config) as (settings, store), output_path(file, replace=replace) as unfinished:
+        _refuse_postgresql(settings, f"pg_dump --format=custom --file {file}")
+        back_up(Path(store.file), unfinished)
+        with store.reading() as tx:
+            received = newest_delivery(tx)
+    megabytes = file.stat().st_size / 1e6
+    click.echo(f"{file}: {megabytes:.1f} MB. The newest delivery that the database holds: {_time(received)}.")
+
+
+@db.command(
+    "restore", epilog=example("bridge db restore /var/backups/bridge-2026-03-10.db --replace", "bridge db restore")
+)
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--replace", is_flag=True, help="Write over the database that is there.")
+@config_option
+def restore_command(file: Path | None, config: Path, *, replace: bool) -> None:
+    """Bring a backup back, and mark the database as restored.
+
+    Stop the bridge first. What was received after the backup is lost: have the senders send it again.
+
+    While the mark is there, each incident is looked for in ServiceNow before it is made, for the database may not know
+    that it was; it goes once every table has been read anew. Records that the database does not know are told by
+    `bridge incidents strays`.
+
+    Without FILE: the database has been brought back by other means (pg_restore, a base backup, a snapshot of the
+    disk), and is only marked.
+    """
+    from bridge.store.backup import mark, newest_delivery
+
+    if file is not None:
+        _bring_back(file, config, replace=replace)
+    with opened(config) as (_, store), store.transaction() as tx:
+        if file is None:
+            mark(tx, store.now(tx), actor=actor())
+        received = newest_delivery(tx)
+    click.echo(f"Restored. The newest delivery that the database holds: {_time(received)}.")
+
+
 @db.command("prune", epilog=example("bridge db prune --dry-run", "bridge db prune --json"))
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @config_option
@@ -69,3 +128,31 @@ def prune_command(config: Path, *, dry_run: bool, as_json: bool) -> None:
     heading = "WOULD BE REMOVED" if dry_run else "REMOVED"
     rows = [(WHAT[name], count) for name, count in total.counts.items()]
     show_table((heading, "COUNT"), rows, empty="Nothing is older than `retention` says, or all of it is still needed.")
+
+
+def _bring_back(backup: Path, config: Path, *, replace: bool) -> None:
+    from sqlalchemy import make_url
+
+    from bridge.settings import load_settings
+    from bridge.store.backup import bring_back
+    from bridge.wiring import utc_now
+
+    settings = load_settings(config)
+    _refuse_postgresql(settings, "bring it back with pg_restore, then run `bridge db restore` without a file")
+    database = Path(make_url(settings.database).database or "")
+    if database.exists() and not replace:
+        raise click.UsageError(
+            f"{database} is there: say --replace, and what it holds is lost (`bridge db backup FILE` keeps it)"
+        )
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=database.parent, prefix=f".{database.name}.") as between:
+        bring_back(backup, database, Path(between), clock=utc_now, actor=actor())
+
+
+def _refuse_postgresql(settings: Settings, remedy: str) -> None:
+    if not settings.database.startswith("sqlite"):
+        raise click.UsageError(f"the database is a PostgreSQL: {remedy}")
+
+
+def _time(received: datetime | None) -> str:
+    return time_text(received) if received is not None else "none"

@@ -36,7 +36,7 @@ class OutputFile:
             _pour(self._file, self._path)
             return
         os.fsync(self._file.fileno())
-        self._temporary.replace(self._path)
+        _put(self._temporary, self._path)
 
 
 @contextlib.contextmanager
@@ -45,8 +45,7 @@ def output_file(path: Path, *, replace: bool) -> Iterator[OutputFile]:
 
     Raises click.UsageError for a file that is there, unless `replace`; Permanent when it cannot be written.
     """
-    if path.is_file() and not replace:
-        raise click.UsageError(f"{path} is there already: name another file, or say --replace")
+    _refuse_present(path, replace=replace)
     path = path if path == STDOUT else path.resolve()  # a link stays one
     through = path == STDOUT or (path.exists() and not path.is_file())
     try:
@@ -60,6 +59,36 @@ def output_file(path: Path, *, replace: bool) -> Iterator[OutputFile]:
         raise
     except OSError as error:
         raise Permanent("output_failed", f"{_shown(path)} cannot be written: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def output_path(path: Path, *, replace: bool) -> Iterator[Path]:
+    """As `output_file`, for what writes to a name, and durably: to that of an empty file beside `path`, which takes its
+    place when the block ends well.
+    """
+    _refuse_present(path, replace=replace)
+    path = path.resolve()
+    try:
+        with contextlib.ExitStack() as stack:
+            temporary, _ = _beside(path, stack)
+            yield temporary
+            _put(temporary, path)
+    except OSError as error:
+        raise Permanent("output_failed", f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _refuse_present(path: Path, *, replace: bool) -> None:
+    if path.is_file() and not replace:
+        raise click.UsageError(f"{path} is there already: name another file, or say --replace")
+
+
+def _put(temporary: Path, path: Path) -> None:
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # else a power cut may take the name away again
+    finally:
+        os.close(folder)
 
 
 def _beside(path: Path, stack: contextlib.ExitStack) -> tuple[Path, IO[bytes]]:

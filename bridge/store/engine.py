@@ -27,7 +27,7 @@ SQLITE_REMEDIES = {  # by the start of SQLite's name for the error
     "SQLITE_READONLY": "the file, or where it lies, cannot be written: look at its owner, mode and file system",
     "SQLITE_CANTOPEN": "look at the path of `database`, and at the owner and mode of its folder",
     "SQLITE_NOTADB": "the file is there and is no database of SQLite: look at the path of `database`",
-    "SQLITE_CORRUPT": "the file is damaged: stop the bridge, and bring a backup back",
+    "SQLITE_CORRUPT": "the file is damaged: stop the bridge, move it away, and `bridge db restore` a backup",
     "SQLITE_IOERR": "look at the disk, and at the system's log",
 }
 # That a connection keeps compiled: intake has six, others for each number of rows, and to compile one of 14 rows takes
@@ -73,6 +73,7 @@ class Store:
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self.file = engine.url.database or ""  # SQLite's; of PostgreSQL it is the database's name
         self._clock = clock
         self._writer = threading.RLock()
         self._glancing = engine.execution_options(isolation_level="AUTOCOMMIT") if not self.is_sqlite else engine
@@ -268,7 +269,7 @@ def open_store(url: str, clock: Callable[[], datetime], *, pool_size: int = 16) 
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             with contextlib.suppress(OSError):  # the opening that follows says what is wrong
-                _make_private(Path(parsed.database))
+                make_private(Path(parsed.database))
         engine = create_engine(
             parsed, connect_args={"check_same_thread": False, "cached_statements": SQLITE_STATEMENTS}, **common
         )
@@ -291,7 +292,7 @@ def open_store(url: str, clock: Callable[[], datetime], *, pool_size: int = 16) 
     return store
 
 
-def _make_private(path: Path) -> None:
+def make_private(path: Path) -> None:
     """A new database is its owner's alone: it holds alerts. SQLite gives the files beside it the same mode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
-from sqlalchemy import Connection, Engine, select, true, update
+from sqlalchemy import Connection, select, true, update
 
 from bridge.errors import Misconfigured, Problem
 from bridge.store.few import IS_LEASED, IS_OBSERVED
@@ -57,12 +57,12 @@ def wake_observed(tx: Connection, targets: list[str], now: datetime) -> None:
     tx.execute(update(correlations).where(correlations.c.target.in_(targets), IS_OBSERVED).values(due_at=now))
 
 
-def lock_sqlite(engine: Engine, *, seconds_max: float = LOCK_SECONDS_MAX) -> IO[str]:
+def lock_sqlite(database: str, *, seconds_max: float = LOCK_SECONDS_MAX) -> IO[str]:
     """Hold `<db>.lock` while the file returned stays open. Raises Misconfigured when another serves this database.
 
     The file names the process that holds it, for whoever waits.
     """
-    path = Path(f"{os.path.realpath(engine.url.database or '')}.lock")
+    path = Path(f"{os.path.realpath(database)}.lock")
     file = path.open("a")
     until, told = time.monotonic() + seconds_max, False
     while True:

@@ -67,8 +67,8 @@ def test_a_source_without_a_secret_is_not_served_to_the_network(folder: Path) ->
 
 def test_two_bridges_do_not_serve_one_database(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'bridge.db'}", utc_now)
-    with lock_sqlite(store.engine), pytest.raises(Misconfigured, match="another bridge serves this database"):
-        lock_sqlite(store.engine, seconds_max=0)
+    with lock_sqlite(store.file), pytest.raises(Misconfigured, match="another bridge serves this database"):
+        lock_sqlite(store.file, seconds_max=0)
     store.close()
 
 

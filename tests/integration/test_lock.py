@@ -24,14 +24,14 @@ def sqlite(tmp_path: Path) -> Iterator[Store]:
 
 def test_the_process_that_serves_the_database_is_named(sqlite: Store) -> None:
     held_by = rf"another bridge serves this database \(process {os.getpid()}\)"
-    with lock_sqlite(sqlite.engine), pytest.raises(Misconfigured, match=held_by):
-        lock_sqlite(sqlite.engine, seconds_max=0)
+    with lock_sqlite(sqlite.file), pytest.raises(Misconfigured, match=held_by):
+        lock_sqlite(sqlite.file, seconds_max=0)
 
 
 def test_whoever_waits_for_the_database_says_so_once(
     sqlite: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    holder, waits = lock_sqlite(sqlite.engine), []
+    holder, waits = lock_sqlite(sqlite.file), []
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
@@ -39,20 +39,20 @@ def test_whoever_waits_for_the_database_says_so_once(
             holder.close()
 
     monkeypatch.setattr("time.sleep", sleep)
-    with caplog.at_level(logging.WARNING), lock_sqlite(sqlite.engine):
+    with caplog.at_level(logging.WARNING), lock_sqlite(sqlite.file):
         assert caplog.messages == [
             f"another bridge serves this database (process {os.getpid()}): waiting 10 s for it to stop"
         ]
 
 
 def test_a_lock_that_was_let_go_is_taken(sqlite: Store) -> None:
-    lock_sqlite(sqlite.engine).close()
-    lock_sqlite(sqlite.engine, seconds_max=0).close()
+    lock_sqlite(sqlite.file).close()
+    lock_sqlite(sqlite.file, seconds_max=0).close()
 
 
 def test_another_name_of_the_database_is_no_way_around_its_lock(sqlite: Store, tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to(tmp_path / "bridge.db")
     other = open_store(f"sqlite:///{tmp_path / 'link.db'}", lambda: NOW)
-    with lock_sqlite(sqlite.engine), pytest.raises(Misconfigured):
-        lock_sqlite(other.engine, seconds_max=0)
+    with lock_sqlite(sqlite.file), pytest.raises(Misconfigured):
+        lock_sqlite(other.file, seconds_max=0)
     other.close()

@@ -22,6 +22,7 @@ EXEMPT = {
     "store/callers.py": "when each source was last heard of, and what was turned away: the next delivery says so again",
     "store/signins.py": "entries of sign-ins that were refused, which had no effect",
     "web/api.py": "an entry before an answer, and nothing besides",
+    "store/backup.py": "of a copy, in the command of a person; what is served changes in one transaction of SQLite",
     "store/schema.py": "one transaction; the next start does it anew",
     "store/engine.py": "where the names are passed on, and the probe, which changes nothing",
 }
