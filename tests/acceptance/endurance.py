@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
-from fleet import Fleet
+from fleet import HEADERS, SECRET, Fleet
 from machine import Machine, direct
 from simulation.invariants import Evidence, check_invariants
 from simulation.runs import append, commit
@@ -84,7 +84,7 @@ class Load:
         began = time.monotonic()
         for url in urls:
             with contextlib.suppress(requests.RequestException):
-                answer = http.post(f"{url}/hooks/try", body, timeout=10, headers={"Connection": "close"})
+                answer = http.post(f"{url}/hooks/try", body, timeout=10, headers={**HEADERS, "Connection": "close"})
                 if answer.status_code == 200:
                     self.waits.append(time.monotonic() - began)
                     self.accepted += [one["alert"] for one in answer.json()["alerts"]]
@@ -141,6 +141,8 @@ def judged(bridge: Machine, store: Store, accepted: Collection[str], deliveries:
         violations=state["violations"],
         accepted=frozenset(accepted),
         deliveries=deliveries,
+        secrets=(SECRET,),
+        said=sorted(bridge.folder.glob("*.log")),
     )
     try:
         check_invariants(evidence)

@@ -19,7 +19,9 @@ from bridge.store.engine import open_store
 from bridge.store.tables import correlations, incidents
 from bridge.wiring import utc_now
 
-SOURCES = "  try: {mapping: try, envelope: cloudevents, auth: {scheme: none}}\n"
+SOURCES = "  try: {mapping: try, envelope: cloudevents, auth: {scheme: bearer, secret: {file: var/try.secret}}}\n"
+SECRET = "canary-of-the-senders"
+HEADERS = {"Authorization": f"Bearer {SECRET}"}
 SENDERS = 4
 PAUSE_SECONDS = 0.05
 START_SECONDS_MAX = 300.0  # on a machine that has much else to do
@@ -30,6 +32,8 @@ class Fleet(Machine):
 
     def __init__(self, folder: Path, database: str) -> None:
         super().__init__(folder, SOURCES, database=database)
+        (secret := folder / "var/try.secret").touch(mode=0o600)
+        secret.write_text(SECRET)
         self._urls: dict[str, str] = {}
         self.store = open_store(database, utc_now, pool_size=2)
 
@@ -118,7 +122,7 @@ class Sender(threading.Thread):
 
     def _sent(self, http: requests.Session, body: bytes) -> bool:
         try:
-            answer = http.post(f"{self._url}/hooks/try", body, timeout=10, headers={"Connection": "close"})
+            answer = http.post(f"{self._url}/hooks/try", body, timeout=10, headers={**HEADERS, "Connection": "close"})
         except requests.ConnectionError:
             self._url = next(self._urls)
             return False

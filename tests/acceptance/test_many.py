@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 from endurance import judged
-from fleet import Fleet, Load
+from fleet import HEADERS, Fleet, Load
 from machine import WAIT_SECONDS_MAX, direct
 from postgres import Postgres, postgres
 from sqlalchemy import func, select
@@ -134,7 +134,9 @@ def away(
 def post(fleet: Fleet, rule: str, *, timeout: float) -> requests.Response:
     text = {"rule": rule, "host": "web-01", "severity": "high", "status": "firing", "message": str(time.monotonic())}
     with direct() as http:
-        return http.post(f"{fleet.url_of('intake-1')}/hooks/try", json.dumps(text).encode(), timeout=timeout)
+        return http.post(
+            f"{fleet.url_of('intake-1')}/hooks/try", json.dumps(text).encode(), headers=HEADERS, timeout=timeout
+        )
 
 
 def alert_of(answer: requests.Response) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from endurance import Load, judged
-from fleet import Fleet
+from fleet import HEADERS, Fleet
 from machine import WAIT_SECONDS_MAX, direct
 from postgres import Postgres, postgres, standby
 
@@ -59,4 +59,4 @@ def answered(fleet: Fleet) -> int:
     text |= {"source": "load", "id": "same"}
     url = f"{fleet.url_of(INTAKES[0])}/hooks/try"
     with direct() as http:
-        return http.post(url, json.dumps(text).encode(), timeout=WAIT_SECONDS_MAX).status_code
+        return http.post(url, json.dumps(text).encode(), headers=HEADERS, timeout=WAIT_SECONDS_MAX).status_code

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from endurance import database_of
-from fleet import Fleet
+from fleet import HEADERS, Fleet
 from machine import direct
 from sqlalchemy import select
 
@@ -35,7 +35,7 @@ def fleet(engine: str, tmp_path: Path) -> Iterator[Fleet]:
 def fire(url: str) -> None:
     alert = {"rule": "Slow", "host": "web-01", "severity": "high", "status": "firing", "message": "x"}
     with direct() as http:
-        assert http.post(f"{url}/hooks/try", json.dumps(alert).encode(), timeout=10).status_code == 200
+        assert http.post(f"{url}/hooks/try", json.dumps(alert).encode(), headers=HEADERS, timeout=10).status_code == 200
 
 
 def creates(fleet: Fleet) -> int:

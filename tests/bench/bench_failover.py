@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
 import requests
-from fleet import Fleet
+from fleet import HEADERS, Fleet
 from machine import direct
 from postgres import Postgres, postgres, standby
 from row import Row, at_most, show
@@ -68,7 +68,7 @@ class Sender:
                 began = time.monotonic()
                 status = 0
                 with contextlib.suppress(requests.RequestException):
-                    answer = http.post(f"{self.url}/hooks/try", json.dumps(text).encode(), timeout=30)
+                    answer = http.post(f"{self.url}/hooks/try", json.dumps(text).encode(), headers=HEADERS, timeout=30)
                     status = answer.status_code
                     if status == 200:
                         self.accepted += [one["alert"] for one in answer.json()["alerts"]]

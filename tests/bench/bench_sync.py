@@ -30,7 +30,7 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "acceptance"))
 
-from fleet import Fleet
+from fleet import HEADERS, Fleet
 from machine import BRIDGE, direct
 from postgres import postgres
 from row import Row, at_most, ratio_at_least, show
@@ -82,7 +82,7 @@ def running(engine: str) -> Iterator[tuple[Fleet, int | None]]:
 def deliver(http: requests.Session, fleet: Fleet, engine: str, rule: str) -> None:
     alert = {"rule": rule, "host": "web-01", "severity": "high", "status": "firing", "message": "A benchmark."}
     url = f"{fleet.url_of(PROCESSES[engine][0])}/hooks/try"
-    http.post(url, json.dumps(alert).encode(), timeout=30).raise_for_status()
+    http.post(url, json.dumps(alert).encode(), headers=HEADERS, timeout=30).raise_for_status()
 
 
 def incidents(fleet: Fleet, http: requests.Session) -> int:

@@ -33,8 +33,8 @@ from simulation.people import People
 from simulation.scheduler import Scheduler
 
 URL = "https://instance.invalid"
-USER, PASSWORD = "bridge", "bridge"
-CLIENT_ID = "bridge-client"
+USER, PASSWORD = "bridge", "canary-of-the-account"
+CLIENT_ID, CLIENT_SECRET = "bridge-client", "canary-of-the-client"
 STAGING = "u_bridge_incident"
 KEY = "u_bridge_key"  # a column of the administrator's own
 
@@ -304,7 +304,7 @@ def instance(simulator: Simulator, target: Target) -> None:
     simulator.add_staging(Staging(name=STAGING, maps=(each,)))
     if target.write.value == "unique":
         simulator.rows.unique[target.table] = (target.key_field,)
-    simulator.access.clients[CLIENT_ID] = OAuthClient(secret="secret", user=USER)
+    simulator.access.clients[CLIENT_ID] = OAuthClient(secret=CLIENT_SECRET, user=USER)
 
 
 def is_over(row: Mapping[str, str], table: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ from bridge.store.strays import REPORTED
 from bridge.sync.reading import ENDED_STATES
 from bridge.typed import decode
 from simulation.join_invariants import Alike, join_wrongs
-from simulation.log_invariants import log_wrongs
+from simulation.log_invariants import log_wrongs, record_wrongs, secret_wrongs
 from simulation.people import Facts, People
 from simulation.twin_invariants import twin_wrongs
 
@@ -60,6 +61,8 @@ class Evidence:
     )
     closes_max: int = CLOSES_PER_HOUR_MAX  # of them
     alike: Alike = field(default_factory=dict)  # by what the problems join
+    secrets: Collection[str] = ()  # of accounts, clients and senders: canaries
+    said: Collection[Path] = ()  # the logs of processes
     given_up: Collection[str] = field(default_factory=frozenset)  # correlation IDs that rightly wait for a person
     must_come_back: Collection[str] = field(
         default_factory=frozenset
@@ -76,7 +79,9 @@ def check_invariants(evidence: Evidence) -> None:
         wrong += join_wrongs(_entries(evidence.store), evidence.alike)
     wrong += _beside(evidence)
     wrong += log_wrongs(evidence.store, evidence.installation, at_rest=evidence.at_rest)
+    wrong += secret_wrongs(evidence.store, evidence.secrets, evidence.said)
     if evidence.at_rest:
+        wrong += record_wrongs(evidence.store)
         wrong += _sync(evidence)
     if evidence.at_rest and evidence.twins:
         wrong += _twins(evidence)

@@ -1,10 +1,14 @@
-"""What must hold of the correlation log: each entry sealed once, no index left out, all as its checkpoints say."""
+"""What must hold of the correlation log: each entry sealed once, no index left out, all as its checkpoints say; nothing
+that happened is missing in it, and no secret is in it, nor anywhere else.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from tree_judge import Frontier
 
+from bridge.audit import audit
 from bridge.log.note import BadNote, Checkpoint, Signer, opened, verifier
 from bridge.log.tree import leaf_hash, root_of
 from bridge.store import pruning, tables
@@ -21,6 +26,7 @@ from bridge.store.sealing import seal, unpacked, waiting
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 BATCH = 1_000
+EVER = datetime(2000, 1, 1, tzinfo=UTC)
 TRIES = 500  # while a process that serves holds the head
 Ids = Sequence[int]
 
@@ -53,6 +59,26 @@ def log_wrongs(store: Store, installation: str, *, at_rest: bool) -> list[str]:
     ]
     keys = [verifier(one) for one in {signer.vkey, *head.keys.split("\n"), *_former_keys(entries.values())} if one]
     return [*wrong, *_seals(seals, leaves, signer.name, keys), *_tiles(tiles, leaves)]
+
+
+def record_wrongs(store: Store) -> list[str]:
+    """At rest: the log tells of all that the store holds, and of nothing else."""
+    ahead = store.moment() + timedelta(days=1)  # clocks may have been
+    stated = audit(store, since=EVER, until=ahead, expected={}, kept_from=None)
+    return [f"the record and the store differ: {one.code}: {one.about}" for one in stated.differences]
+
+
+def secret_wrongs(store: Store, secrets: Collection[str], said: Collection[Path]) -> list[str]:
+    """In which rows and which processes' logs a secret stands."""
+    wrong = []
+    with store.reading() as tx:
+        for table in tables.metadata.sorted_tables if secrets else ():
+            rows = tx.execution_options(stream_results=True).execute(select(table))
+            wrong += [f"a secret is in {table.name}: {row}" for row in rows if any(one in repr(row) for one in secrets)]
+    for file in said:
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            wrong += [f"a secret is in {file.name}: {line}" for line in lines if any(one in line for one in secrets)]
+    return wrong
 
 
 def _hash_of_pruned(tiles: dict[tuple[int, int], bytes], index: int) -> bytes:

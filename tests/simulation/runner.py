@@ -341,6 +341,7 @@ def _evidence(world: World, must_come_back: set[str]) -> Evidence:
         closes_max=world.closes_max or 0,
         must_come_back=must_come_back,
         alike=_alike(world) if world.mapping == "joining" else {},
+        secrets=(fake.PASSWORD, fake.CLIENT_SECRET),
     )
 
 

@@ -382,7 +382,7 @@ def simulated(world: World) -> Iterator[None]:
     ids = world._ids
     kept = (connection.threading, simulated_records.uuid4, speech.new_ref, twins.CLOSES_PER_HOUR_MAX)
     real = connection.threading
-    os.environ[PASSWORD_VARIABLE], os.environ[SECRET_VARIABLE] = fake.PASSWORD, "secret"
+    os.environ[PASSWORD_VARIABLE], os.environ[SECRET_VARIABLE] = fake.PASSWORD, fake.CLIENT_SECRET
     connection.threading = SimpleNamespace(Timer=NoTimer, Lock=real.Lock)  # type: ignore[assignment]
     simulated_records.uuid4 = lambda: SimpleNamespace(hex=f"{ids.getrandbits(128):032x}")  # type: ignore[assignment, return-value]
     speech.new_ref = lambda: f"{ids.getrandbits(32):08x}"
