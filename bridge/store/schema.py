@@ -12,11 +12,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 from bridge.errors import Misconfigured, Problem, Transient
 from bridge.log.entries import Action, Entry, append
 from bridge.store.engine import Conflict, Store, open_store
+from bridge.store.tables import deliveries, metadata
 from bridge.version import version
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -63,12 +64,27 @@ def _upgrade(store: Store, actor: str) -> None:
             return
         if found not in _known():
             raise Misconfigured([Problem(str(store.engine.url), 0, 0, _from_newer(found))])
+        if not store.is_sqlite:
+            _take_tables(tx)
         config = _config()
         config.attributes["connection"] = tx
         command.upgrade(config, "head")
         if found is not None:  # else it was made
             detail = {"from": found, "to": _newest(), "version": version()}
             append(tx, Entry(at=store.now(tx), action=Action.SCHEMA_UPGRADED, actor=actor, detail=detail))
+
+
+def _take_tables(tx: Connection) -> None:
+    """All of them before anything is done. Who serves holds one table and waits for the next: a migration that has had
+    that one for long, and then needs the other, would never get it, and lose its work at each try.
+
+    In the order of who serves: intake begins with its deliveries, and what is referred to comes before what refers.
+    """
+    there = set(inspect(tx).get_table_names())
+    names = dict.fromkeys(table.name for table in (deliveries, *metadata.sorted_tables) if table.name in there)
+    if names:  # else the database is to be made
+        listed = ", ".join(f'"{name}"' for name in names)
+        tx.exec_driver_sql(f"LOCK TABLE {listed} IN ACCESS EXCLUSIVE MODE")
 
 
 def problem(tx: Connection) -> str:

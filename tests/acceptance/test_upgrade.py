@@ -23,14 +23,14 @@ import pytest
 import requests
 from alembic.script import ScriptDirectory
 from endurance import judged
-from fleet import Fleet
+from fleet import HEADERS, Fleet
 from machine import WAIT_SECONDS_MAX, direct
 from postgres import Postgres, postgres
 
 from bridge.store.schema import MIGRATIONS
 
-SENDERS = 4
-PAUSE_SECONDS = 0.2  # of each: together, a delivery every 50 ms
+SENDERS = 8
+PAUSE_SECONDS = 0.4  # of each: together, a delivery every 50 ms
 ALERTS_PER_PROBLEM = 5  # then another comes up
 REFUSED_SECONDS_MAX = 2.0  # what is promised to a sender
 KEY = 1  # of an advisory lock: while the test has it, the migration does not end
@@ -44,6 +44,7 @@ down_revision = "{head}"
 
 def upgrade():
     op.add_column("alerts", sa.Column("newer", sa.Text()))
+    op.execute("SELECT pg_sleep(3)")  # as an index of a large table
     op.create_index("correlations_newer", "correlations", ["first_seen"])
     op.execute("DO $$BEGIN WHILE NOT pg_try_advisory_xact_lock({key}) LOOP PERFORM pg_sleep(0.02); END LOOP; END$$")
 """
@@ -102,7 +103,7 @@ class Load:
     def _refused(self, http: requests.Session, body: bytes) -> Refusal | None:
         began = time.monotonic()
         try:
-            answer = http.post(f"{self._url}/hooks/try", body, timeout=10, headers={"Connection": "close"})
+            answer = http.post(f"{self._url}/hooks/try", body, timeout=10, headers={**HEADERS, "Connection": "close"})
         except requests.ConnectionError:
             return Refusal(0, None, time.monotonic() - began)
         if answer.status_code != 200:
