@@ -71,7 +71,7 @@ WRITE_FAULTS = {
     "no_result": 1,
     "rate_limited": 2,
     "unauthenticated": 1,
-    "business_rule": 2,
+    "against_a_rule": 2,  # a business rule's, or a data policy's
     "slow": 2,  # works, and takes almost until the deadline
 }
 LATE_SECONDS = (5.0, 300.0)  # within the window
@@ -202,7 +202,8 @@ class Fake:
         if fault == "hidden":
             return _reply((answers.no_record() if asked.sys_id else answers.unreadable_field()).answer())
         self._count_refusal(asked)
-        return _reply(answers.business_rule(asked.table, "Refuse what integrations write").answer())
+        rule = answers.business_rule(asked.table, "Refuse what integrations write")
+        return _reply((answers.data_policy(["Business service"]) if self.writes % 2 else rule).answer())
 
     def _lost(self, asked: ApiRequest, fault: str) -> Exception:
         self.tell(f"{asked.method} {_short(asked)}: {fault}")
