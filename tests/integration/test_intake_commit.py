@@ -195,6 +195,27 @@ def test_no_statement_that_sqlite_keeps_holds_more_than_a_few_bodies(store: Stor
     assert [row.body for row in rows(store, deliveries)] == [one.body for one in batch]
 
 
+def test_thirty_deliveries_take_no_more_statements_than_two(store: Store, library: Library) -> None:
+    """Of problems that are new, that are known, and of one that was sent before. On SQLite large bodies would be more."""
+
+    def statements(many: int, first: int) -> int:
+        said: list[str] = []
+        known = [delivery(library, alert(rule=f"r{first + n}")) for n in range(many)]
+        take(store, *known)
+        batch = [
+            delivery(library, alert(rule=f"r{first + n}", n="2"), alert(rule=f"new {first + n}")) for n in range(many)
+        ]
+        event.listen(store.engine, "before_cursor_execute", listen := lambda *call: said.append(call[2]))
+        answers = take(store, *batch, known[0])
+        event.remove(store.engine, "before_cursor_execute", listen)
+        assert [answer.duplicate for answer in answers] == [*[False] * many, True]
+        return len(said)
+
+    few = statements(2, first=0)
+    assert few < 20
+    assert statements(30, first=100) == few
+
+
 def test_the_log_lists_every_alert_of_a_delivery(store: Store, library: Library) -> None:
     at = "2026-03-10T11:00:00Z"
     take(store, delivery(library, alert(at=at), alert(rule="r2", kind="unwanted", at=at)))

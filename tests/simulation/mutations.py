@@ -11,7 +11,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from multiprocessing import get_context
 from typing import Any
@@ -20,16 +20,18 @@ from sqlalchemy import delete, insert, select, update
 
 from bridge.correlation.policy import End
 from bridge.servicenow.connection import Call
-from bridge.store import additions, joins, prepare, tables, writer
+from bridge.store import additions, joins, prepare, strays, tables, writer
 from bridge.store import settle as settling
 from bridge.store.writer import Writer
-from bridge.sync import fields, noticing, reading, worker
+from bridge.sync import fields, noticing, reading, twins, worker
 from bridge.sync.worker import Worker
 from simulation.__main__ import one
 
 SEEDS_MAX = 2_000
 OF_THE_PATCH = ("TypeError", "AttributeError")  # by which a patch fails that does not fit any more
-PATCHED: tuple[Any, ...] = (Call, Worker, Writer, additions, joins, prepare, reading, settling, fields, worker)
+PATCHED: tuple[Any, ...] = (
+    *(Call, Worker, Writer, additions, fields, joins, prepare, reading, settling, strays, twins, worker),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,21 @@ def settled_by_hope() -> None:
     worker.look_again = lambda *_given, **_more: worker.Found(record=None)  # type: ignore[assignment]
 
 
+def twins_of_nobody() -> None:
+    """Of two records the younger is closed, whoever works on it."""
+    real = twins.merge
+
+    def merge(kept: Any, twin: Any) -> Any:
+        return real(kept, replace(twin, touched=False) if twin is not None else None)
+
+    twins.merge = merge
+
+
+def closes_without_end() -> None:
+    """However many twins were closed within the hour, the next one is."""
+    strays.other_closes_since = lambda *_given: 0  # type: ignore[assignment]
+
+
 MUTATIONS: dict[str, Callable[[], None]] = {
     "intent before the write": no_intent,
     "deadline checked before the first byte": no_deadline,
@@ -198,6 +215,8 @@ MUTATIONS: dict[str, Callable[[], None]] = {
     "mark before what goes with an incident": no_mark,
     "join key": no_join_key,
     "ambiguous is not applied": settled_by_hope,
+    "a twin that a person works on": twins_of_nobody,
+    "closes of twins in an hour": closes_without_end,
 }
 
 
