@@ -196,7 +196,7 @@ def test_no_statement_that_sqlite_keeps_holds_more_than_a_few_bodies(store: Stor
 
 
 def test_thirty_deliveries_take_no_more_statements_than_two(store: Store, library: Library) -> None:
-    """Of problems that are new, that are known, and of one that was sent before. On SQLite large bodies would be more."""
+    """Of problems that are new, that are known, and of one that was sent before. (Large bodies are more, on SQLite.)"""
 
     def statements(many: int, first: int) -> int:
         said: list[str] = []
