@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from intake_world import library_of
+from people_world import DEEDS, FALSE, FRED
 from reconciler_world import CLOSES
 from sync_world import PROBE, World, itsm
 
@@ -16,35 +17,8 @@ from bridge.servicenow import table
 from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import Close, Target
-from bridge.simulator.seed import fixed_id
 
-FRED = fixed_id("sys_user", "fred")
-FALSE = "Known error"
 TARGET = itsm(false_positive_codes=(FALSE,))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deed:
-    """What a person does, and what the log calls it."""
-
-    fields: dict[str, str]
-    seen_as: str
-    why: str = ""
-
-
-DEEDS = {
-    "resolves": Deed(fields={**CLOSES, "state": "6"}, seen_as="ended_by_person", why="by_person"),
-    "closes": Deed(fields=CLOSES, seen_as="ended_by_person", why="by_person"),
-    "false positive": Deed(fields={**CLOSES, "close_code": FALSE}, seen_as="ended_by_person", why="false_positive"),
-    "cancels": Deed(fields={"state": "8"}, seen_as="ended_by_person", why="by_person"),
-    "duplicate": Deed(fields={**CLOSES, "close_code": "Duplicate"}, seen_as="ended_by_person", why="by_person"),
-    "takes": Deed(fields={"assigned_to": FRED}, seen_as="edited"),
-    "moves on": Deed(fields={"state": "2"}, seen_as="edited"),
-    "reassigns": Deed(fields={"assignment_group": fixed_id("sys_user_group", "SOC L2")}, seen_as="edited"),
-    "reprioritises": Deed(fields={"impact": "1", "urgency": "1"}, seen_as="edited"),  # no round here sends these
-    "makes it urgent": Deed(fields={"urgency": "1"}, seen_as="edited"),
-    "edits what we wrote": Deed(fields={"description": "what I found"}, seen_as="edited"),
-}
 
 
 def before_the_round(world: World, deed: Callable[[], None], _patch: pytest.MonkeyPatch) -> None:
