@@ -143,7 +143,7 @@ class _Probe:
             if self._finds_no_record:
                 after = self._visit.table.update(table, record.sys_id, change, deadline=self._visit.deadline())
             else:
-                after = self._way.update(record.sys_id, sent, key=key, deadline=self._visit.deadline())
+                after = self._way.update(record, sent, key=key, deadline=self._visit.deadline())
             return _Done(lost=_lost(after, change), beside=tuple(map(str, after.beside)))
         except BridgeError as error:
             self._finds_no_record |= error.code == NOT_COALESCED

@@ -19,7 +19,7 @@ from bridge.mapping.model import JOURNALS
 from bridge.servicenow import outcome
 from bridge.servicenow.identity import not_carried
 from bridge.servicenow.ownership import same_owner
-from bridge.servicenow.record import Beside, Created, Record
+from bridge.servicenow.record import Beside, Created, Record, changed_after_ours
 from bridge.servicenow.table import SYS_ID, TableApi
 from bridge.settings import Staging, Target
 
@@ -96,7 +96,8 @@ class ImportSetWay:
         record = replace(record, beside=sent.beside, http_status=sent.http_status)
         return Created(record, there=sent.there)
 
-    def update(self, sys_id: str, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record:
+    def update(self, before: Record, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record:
+        sys_id = before.sys_id
         if not self._staging.coalesces:
             return self._api.update(self._table, sys_id, fields, deadline=deadline)
         column = self._staging.record_column
@@ -117,7 +118,7 @@ class ImportSetWay:
                 f"The transform map of {self._staging.table} ignored the row, and {record.number} is as it was: look "
                 f"at its onBefore scripts and conditions. It said: {sent.said}",
             )
-        if fields.get("state", record.state) != record.state:
+        if fields.get("state", record.state) != record.state and not changed_after_ours(before, record):
             raise Permanent(
                 "state_not_carried",
                 f"{record.number} kept its state: let the transform map of {self._staging.table} carry the state.",

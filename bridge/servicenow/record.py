@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+NOBODY = frozenset({"system", ""})  # who ServiceNow says it is when it changes a record by itself
+
 
 @dataclass(frozen=True, slots=True)
 class Beside:
@@ -31,6 +33,27 @@ class Record:
 
     def text(self, field: str) -> str:
         return self.fields.get(field, "")
+
+
+def changed_by_another(record: Record) -> bool:
+    """Somebody who did not make it was the last to change it."""
+    return is_another(record, record.text("sys_updated_by"))
+
+
+def is_another(record: Record, user: str) -> bool:
+    return user not in NOBODY | {record.text("sys_created_by")}
+
+
+def changed_after_ours(before: Record, after: Record) -> bool:
+    """Whether somebody has changed it after a write of ours that was sent once `before` was read: a record counts how
+    often it was saved, and ours is one.
+    """
+    return changed_by_another(after) and _saves(after) != _saves(before) + 1
+
+
+def _saves(record: Record) -> int:
+    text = record.text("sys_mod_count")
+    return int(text) if text.isdecimal() else 0
 
 
 @dataclass(frozen=True, slots=True)

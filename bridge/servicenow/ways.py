@@ -29,7 +29,8 @@ class Way(Protocol):
 
     def create(self, fields: Mapping[str, str], *, also: Iterable[str] = (), deadline: float) -> Created: ...
 
-    def update(self, sys_id: str, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record: ...
+    def update(self, before: Record, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record:
+        """`before`: as it was read."""
 
 
 class TableWay:
@@ -53,9 +54,9 @@ class TableWay:
             )
         return Created(record)
 
-    def update(self, sys_id: str, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record:
+    def update(self, before: Record, fields: Mapping[str, str], *, key: Mapping[str, str], deadline: float) -> Record:
         del key  # the address has the sys_id
-        return self._api.update(self._table, sys_id, fields, deadline=deadline)
+        return self._api.update(self._table, before.sys_id, fields, deadline=deadline)
 
 
 class UniqueWay(TableWay):

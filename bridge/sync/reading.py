@@ -9,7 +9,7 @@ from datetime import datetime
 from bridge.alert import Json
 from bridge.correlation.policy import End, Episode, Kind
 from bridge.correlation.progress import Progress
-from bridge.servicenow.record import Record
+from bridge.servicenow.record import Record, changed_after_ours, changed_by_another, is_another
 from bridge.settings import Target
 from bridge.store.held import Seen, WrittenField
 
@@ -18,7 +18,6 @@ ENDED_STATES = {"incident": frozenset({"6", "7", "8"}), "sn_si_incident": frozen
 CANCELLED_STATE = {"incident": "8", "sn_si_incident": "7"}
 FIRST_STATE = {"incident": "1", "sn_si_incident": "10"}
 JOURNAL_FIELDS = frozenset({"work_notes", "comments"})
-NOBODY = frozenset({"system", ""})  # who ServiceNow says it is when it changes a record by itself
 # What people change in an incident, whoever wrote it first; what we wrote is watched as well.
 WATCHED_FIELDS = (
     *("state", "assigned_to", "assignment_group", "priority", "impact", "urgency", "severity"),
@@ -68,27 +67,26 @@ def _end_of_ours(record: Record, target: Target, our_state: str | None, our_code
     if record.state == CANCELLED_STATE[target.table]:
         return End.BY_PERSON
     closer = record.text("closed_by.user_name")
-    moved = our_state is not None and record.state != our_state and (not closer or _is_another(record, closer))
+    moved = our_state is not None and record.state != our_state and (not closer or is_another(record, closer))
     return End.BY_PERSON if changed_by_another(record) and (moved or recoded) else End.BY_US
 
 
-def changed_by_another(record: Record) -> bool:
-    """Somebody who did not make it was the last to change it."""
-    return _is_another(record, record.text("sys_updated_by"))
+def left_state_of(
+    before: Record | None, record: Record, kind: Kind, sent: Mapping[str, str], target: Target
+) -> str | None:
+    """The state in which our write left the record, where what came back is somebody else's; else None.
 
-
-def left_state_of(record: Record, kind: Kind, sent: Mapping[str, str], table: str) -> str | None:
-    """The state in which our create or close left the record, where what came back is somebody else's; else None."""
+    What an import has done is read by a call of its own: before that anybody may have changed more.
+    """
     if not changed_by_another(record):
         return None
-    if kind is Kind.CREATE:
-        return FIRST_STATE[table]
+    if kind is Kind.CREATE or before is None:
+        return FIRST_STATE[target.table]
     as_sent = all(record.text(name) == sent.get(name) for name in ("state", "close_code"))
-    return sent["state"] if kind is Kind.CLOSE and not as_sent else None
-
-
-def _is_another(record: Record, user: str) -> bool:
-    return user not in NOBODY | {record.text("sys_created_by")}
+    if kind is Kind.CLOSE and not as_sent:
+        return sent["state"]
+    others = target.staging is not None and changed_after_ours(before, record)
+    return sent.get("state", before.state) if others else None
 
 
 def version_of(record: Record) -> str:

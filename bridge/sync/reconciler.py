@@ -21,7 +21,7 @@ from bridge.correlation.retry import backoff
 from bridge.dictionary.reading import Reading
 from bridge.errors import BridgeError, Transient
 from bridge.servicenow.changes import SYS_IDS_MAX, changed, newest, other_times, standing
-from bridge.servicenow.record import Record
+from bridge.servicenow.record import Record, changed_by_another
 from bridge.servicenow.table import TableApi
 from bridge.settings import Mode, Target
 from bridge.store import reconciling, strays
@@ -29,7 +29,7 @@ from bridge.store.engine import Store
 from bridge.store.reconciling import LEASE, Place, Turn, TurnLost
 from bridge.store.strays import Listed
 from bridge.sync.burst import CALLS_MAX, Burst
-from bridge.sync.reading import CANCELLED_STATE, ENDED_STATES, changed_by_another, version_of
+from bridge.sync.reading import CANCELLED_STATE, ENDED_STATES, version_of
 from bridge.sync.twins import Twins
 
 PAGES_PER_TABLE = 4  # of one burst

@@ -22,7 +22,7 @@ from bridge.correlation.retry import backoff
 from bridge.dictionary.reading import Reading
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.servicenow.ownership import is_ours
-from bridge.servicenow.record import Record
+from bridge.servicenow.record import Record, changed_by_another
 from bridge.servicenow.table import PARENT_FIELD, TableApi
 from bridge.settings import Target
 from bridge.store import reconciling, strays, work
@@ -33,7 +33,7 @@ from bridge.store.strays import Outcome, Stray, Twin
 from bridge.sync.burst import Burst
 from bridge.sync.fit import closes
 from bridge.sync.outcomes import outcome_word
-from bridge.sync.reading import ENDED_STATES, FIRST_STATE, changed_by_another, told_of
+from bridge.sync.reading import ENDED_STATES, FIRST_STATE, told_of
 
 CALLS_PER_STRAY = 4  # both records, the twin's children, and its close
 AGAIN = timedelta(minutes=1)  # for what another part of the bridge must do first

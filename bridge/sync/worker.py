@@ -292,7 +292,7 @@ class Worker:
         # The intent is durable, nothing was sent. If we die here the next holder finds an intent without an outcome and
         # cannot know that: it looks the record up until the late-commit window has passed, and only then sends again.
         try:
-            made = self._send(held, sight, decision, writing, deadline)
+            made = self._send(held, sight, writing, record, deadline)
         except BridgeError as error:
             self._ledger.not_applied(held, sight, decision, about, error)
             return
@@ -305,7 +305,7 @@ class Worker:
         state_before = record.state if decision.kind is Kind.CLOSE and record else held.incident.state_before_close
         held = replace(held, incident=replace(held.incident, state_before_close=state_before))
         # What was read back after an import may be as people have made it since.
-        left_state = left_state_of(made.record, decision.kind, writing.fields, sight.target.table)
+        left_state = left_state_of(record, made.record, decision.kind, writing.fields, sight.target)
         found = Found(record=made.record, watched=writing.watched, left_state=left_state)
         self._ledger.applied(held, about, settlement, found, sent=writing.fields)
 
@@ -314,12 +314,11 @@ class Worker:
         settlement = taken(held, reason=reason, wake_at=self._store.moment())
         self._ledger.applied(held, about, settlement, found, sent=sent, how=TAKEN)
 
-    def _send(self, held: Held, sight: Sight, decision: Decision, writing: Writing, deadline: float) -> Created:
-        """The record as ServiceNow has it, and of a create whether it was there already."""
+    def _send(self, held: Held, sight: Sight, writing: Writing, before: Record | None, deadline: float) -> Created:
+        """The record as ServiceNow has it, and of a create whether it was there already. `before`: None is a create."""
         target = sight.target
-        if decision.kind is not Kind.CREATE:
-            sys_id = held.incident.sys_id or ""
-            return Created(sight.way.update(sys_id, writing.fields, key=writing.key, deadline=deadline))
+        if before is not None:
+            return Created(sight.way.update(before, writing.fields, key=writing.key, deadline=deadline))
 
         def ours(record: Record) -> bool:
             return self._is_ours(target, record, held)

@@ -12,6 +12,7 @@ from scripted_server import ScriptedServer, Step, answer
 from bridge.errors import Ambiguous, BridgeError, Permanent, Transient
 from bridge.servicenow.client import Client
 from bridge.servicenow.import_set import ImportSetWay
+from bridge.servicenow.record import Record
 from bridge.servicenow.table import TableApi
 from bridge.settings import AuthScheme, Instance, InstanceAuth, Secret, Staging, Target, Write
 
@@ -20,6 +21,7 @@ A, B = "a" * 32, "b" * 32
 FIELDS = {"correlation_id": "id-1", "correlation_display": "Probe · 0a1b", "u_extra": "x", "state": "2"}
 OURS = {"sys_id": A, "number": "INC1", "state": "2"} | {name: FIELDS[name] for name in list(FIELDS)[:2]}
 KEY = {"correlation_id": "id-1"}
+BEFORE = Record(sys_id=A, number="INC1", state="1", fields={"sys_created_by": "bridge", "sys_mod_count": "1"})
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +161,7 @@ def test_one_map_that_fails_beside_one_that_wrote_is_none_of_ours() -> None:
 
 def test_an_update_carries_the_key_and_must_come_back_with_the_same_record() -> None:
     with served(imported(one("updated")), record()) as (way, server):
-        assert way.update(A, {"state": "2"}, key=KEY, deadline=soon()).sys_id == A
+        assert way.update(BEFORE, {"state": "2"}, key=KEY, deadline=soon()).sys_id == A
         assert msgspec.json.decode(server.requests[0].split(b"\r\n\r\n")[1]) == {
             "u_state": "2",
             "u_correlation_id": "id-1",
@@ -169,19 +171,33 @@ def test_an_update_carries_the_key_and_must_come_back_with_the_same_record() -> 
 def test_an_update_that_made_another_record_is_told() -> None:
     made = imported(one("inserted", sys_id=B)), record(sys_id=B, number="INC2")
     with served(*made) as (way, _), pytest.raises(Permanent, match="made INC2 instead") as caught:
-        way.update(A, {"state": "2"}, key=KEY, deadline=soon())
+        way.update(BEFORE, {"state": "2"}, key=KEY, deadline=soon())
     assert caught.value.code == "not_coalesced"
 
 
 def test_an_update_whose_state_did_not_arrive_is_told() -> None:
     with served(imported(one("updated")), record(state="1")) as (way, _), pytest.raises(Permanent) as caught:
-        way.update(A, {"state": "6"}, key=KEY, deadline=soon())
+        way.update(BEFORE, {"state": "6"}, key=KEY, deadline=soon())
     assert caught.value.code == "state_not_carried"
+
+
+@pytest.mark.parametrize(
+    ("saves", "code"), [("2", "state_not_carried"), ("3", None)], ids=["ours alone", "another after"]
+)
+def test_a_state_that_somebody_changed_before_it_was_read_back_had_arrived(saves: str, code: str | None) -> None:
+    shown = record(state="1", sys_created_by="bridge", sys_updated_by="fred", sys_mod_count=saves)
+    with served(imported(one("updated")), shown) as (way, _):
+        try:
+            way.update(BEFORE, {"state": "6"}, key=KEY, deadline=soon())
+            told = None
+        except Permanent as error:
+            told = error.code
+    assert told == code
 
 
 def test_an_update_that_was_left_because_all_is_so_already_is_done() -> None:
     with served(imported(one("ignored", sys_id="")), record()) as (way, _):
-        assert way.update(A, {"state": "2"}, key=KEY, deadline=soon()).sys_id == A
+        assert way.update(BEFORE, {"state": "2"}, key=KEY, deadline=soon()).sys_id == A
 
 
 @pytest.mark.parametrize(("notes", "code"), [("x [ref1]", None), ("x", "import_left")], ids=["there", "missing"])
@@ -189,7 +205,7 @@ def test_a_note_of_a_row_that_was_left_is_looked_for(notes: str, code: str | Non
     shown = answer(200, msgspec.json.encode({"result": {"sys_id": A, "work_notes": notes}}))
     with served(imported(one("ignored", sys_id="")), record(), shown) as (way, _):
         try:
-            way.update(A, {"work_notes": "Again.\n[ref1]"}, key=KEY, deadline=soon())
+            way.update(BEFORE, {"work_notes": "Again.\n[ref1]"}, key=KEY, deadline=soon())
             told = None
         except Permanent as error:
             told = error.code
