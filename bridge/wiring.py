@@ -213,7 +213,7 @@ def run(settings: Settings, prepared: Prepared, role: Role) -> Running:
     installation = begin(settings, store, taken.current, actor=_actor(role), role=role.value)
     clients = _clients(settings, store, metrics, closing) if role.syncs else {}
     loop = _sync_loop(settings, store, library, metrics, installation, clients) if role.syncs else None
-    outside = Network(time.monotonic, get=partial(fetched, proxy=_proxy(settings)))
+    outside = Network(since_boot, get=partial(fetched, proxy=_proxy(settings)))
     doors = Doors(settings, outside)
     watching = (
         watch(settings, store, library, installation, clients, doors.sources, monotonic=since_boot)
