@@ -28,7 +28,7 @@ from bridge.correlation.policy import Kind
 from bridge.log.entries import Action, Entry
 from bridge.log.statement import Difference, Told, compared
 from bridge.store.figures import Part
-from bridge.store.held import GONE
+from bridge.store.held import GONE, WINDOW_OVER
 from bridge.store.tables import alerts, correlations, deliveries, episodes, incidents, intents, log_entries
 from bridge.typed import decode
 
@@ -39,6 +39,8 @@ OUTCOMES = (Action.WRITTEN, Action.CLOSED, Action.REOPENED)  # entries of a writ
 NOT_APPLIED = (Action.CALLED, Action.LOOKED_UP)  # and of one that was not, or of which it is not known
 OF_INTENTS = [action.value for action in (Action.INTENDED, *OUTCOMES, *NOT_APPLIED)]
 TELLS = (Kind.CREATE, Kind.JOIN, Kind.UPDATE, Kind.REOPEN)  # decisions after which what fires has an open incident
+# Looked for until it no longer could be applied. Where the log says that it was applied, too, what it made was deleted.
+_IS_GIVEN_UP = (func.coalesce(intents.c.outcome_code, "") == WINDOW_OVER).label("is_given_up")
 INTENT = "intent"  # of an entry's detail: the intent's row
 
 
@@ -126,7 +128,7 @@ def newest_told(tx: Connection) -> int:
 
 def intents_differ(tx: Connection, part: Part, after: int) -> tuple[list[Difference], int | None]:
     """What was intended then, without its entries: of one page, and its last row (None: there is none)."""
-    query = select(intents.c.id, intents.c.incident, intents.c.operation, intents.c.outcome).where(
+    query = select(intents.c.id, intents.c.incident, intents.c.operation, intents.c.outcome, _IS_GIVEN_UP).where(
         intents.c.started_at >= part.since, intents.c.started_at < part.until, intents.c.id > after
     )
     rows = tx.execute(query.order_by(intents.c.id).limit(PAGE)).all()
@@ -139,7 +141,9 @@ def intents_differ(tx: Connection, part: Part, after: int) -> tuple[list[Differe
         if Action.INTENDED not in told.get(row.id, ()):
             text = f"The store has this {row.operation}; the log does not say that it was intended."
             found.append(Difference(code="intent_not_logged", about=about, text=text))
-        wanted = OUTCOMES if row.outcome == "applied" else (*OUTCOMES, *NOT_APPLIED)
+        wanted: tuple[Action, ...] = OUTCOMES if row.outcome == "applied" else (*OUTCOMES, *NOT_APPLIED)
+        if row.is_given_up:
+            wanted = (Action.LOOKED_UP,)
         if row.outcome is not None and not told.get(row.id, set()).intersection(wanted):
             text = f"The store says of this {row.operation}: {row.outcome}; the log does not."
             found.append(Difference(code="outcome_not_logged", about=about, text=text))
@@ -159,16 +163,16 @@ def entries_differ(tx: Connection, part: Part, after: int) -> tuple[list[Differe
     if not rows:
         return [], None
     told = [(entry, intent) for row in rows if (intent := _intent_of(entry := decode(row.entry, Entry))) is not None]
-    known = select(intents.c.id, intents.c.outcome).where(intents.c.id.in_(sorted({intent for _, intent in told})))
-    outcomes = {row.id: row.outcome for row in tx.execute(known)}
+    these = intents.c.id.in_(sorted({intent for _, intent in told}))
+    outcomes = {row.id: row for row in tx.execute(select(intents.c.id, intents.c.outcome, _IS_GIVEN_UP).where(these))}
     found = []
     for entry, intent in told:
         about = f"intent {intent}"
         if intent not in outcomes:
             text = f"The log says that this was {entry.action.value}; the store does not have it."
             found.append(Difference(code="intent_missing", about=about, text=text))
-        elif entry.action in OUTCOMES and outcomes[intent] != "applied":
-            text = f"The log says that this was applied; the store says {outcomes[intent] or 'nothing of it'}."
+        elif entry.action in OUTCOMES and (row := outcomes[intent]).outcome != "applied" and not row.is_given_up:
+            text = f"The log says that this was applied; the store says {row.outcome or 'nothing of it'}."
             found.append(Difference(code="outcome_changed", about=about, text=text))
     return found, rows[-1].id
 

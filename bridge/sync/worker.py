@@ -29,7 +29,7 @@ from bridge.settings import Mode, Target
 from bridge.store import additions, brake, coalescing, joins, orders, telling, work
 from bridge.store import settle as settling
 from bridge.store.engine import Store
-from bridge.store.held import LEASE, WINDOW_OVER, Doubt, Held, Lease, Part, Settlement
+from bridge.store.held import LEASE, UNSETTLED, WINDOW_OVER, Doubt, Held, Lease, Part, Settlement
 from bridge.store.reconciling import looks_first
 from bridge.store.settle import LeaseLost
 from bridge.store.telling import AboutIntent
@@ -246,7 +246,9 @@ class Worker:
         with self._store.transaction("window_over") as tx:
             settling.record_outcome(tx, doubt.id, "not_applied", now, code=WINDOW_OVER)
             detail = {"intent": doubt.id, "operation": doubt.operation}
-            append(tx, telling.entry(held, Action.LOOKED_UP, now, outcome="not_applied", detail=detail))
+            # Applied, said who lost the lease meanwhile: it is gone, and what is due now is done anew.
+            outcome = "gone" if doubt.code == UNSETTLED else "not_applied"
+            append(tx, telling.entry(held, Action.LOOKED_UP, now, outcome=outcome, detail=detail))
         return False
 
     def _is_known(self, target: Target, record: Record, held: Held) -> bool:

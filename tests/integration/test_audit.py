@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from crashing import at
 from intake_world import PROBE, alert, body_of, delivery, delivery_of, library_of
 from sqlalchemy import Table, delete, insert, select, update
 from sync_world import OBSERVE, Clock, World, itsm
@@ -349,6 +350,33 @@ def test_an_outcome_that_was_taken_back_in_the_store_is_named(spoilt: World) -> 
     assert codes(audited(spoilt.store)) == [("outcome_changed", "intent 1")]
 
 
+@pytest.fixture
+def gone(world: World) -> World:
+    """Who made the record lost the lease meanwhile, and a person deleted it before anybody settled that."""
+
+    def meanwhile() -> None:
+        with world.store.transaction() as tx:
+            tx.execute(update(incidents).values(epoch=incidents.c.epoch + 1, lease_until=world.clock.now))
+        world.simulator.person_deletes("incident", world.record()["sys_id"])
+
+    world.fire()
+    with at("write:answered", meanwhile):
+        world.worker.work()
+    world.pass_time(minutes=10)
+    return world
+
+
+def test_a_record_that_was_deleted_before_anybody_settled_it_is_no_difference(gone: World) -> None:
+    assert [entry["outcome"] for entry in gone.log("looked_up")] == ["gone"]
+    assert codes(audited(gone.store)) == []
+
+
+def test_that_it_is_gone_without_an_entry_of_it_is_named(gone: World) -> None:
+    with gone.store.transaction() as tx:
+        tx.execute(delete(log_entries).where(log_entries.c.action == "looked_up"))
+    assert codes(audited(gone.store)) == [("outcome_not_logged", "intent 1")]
+
+
 def test_a_write_that_failed_without_an_entry_of_it_is_named(spoilt: World) -> None:
     spoilt.fail(FaultKind.LOGIN, "POST", times=None)
     spoilt.fire()
@@ -475,8 +503,8 @@ def test_a_source_is_not_silent_before_there_was_a_bridge(store: Store) -> None:
 
 def test_a_moment_belongs_to_the_day_that_begins_with_it(taken: Intake) -> None:
     midnight = datetime(2026, 3, 8, tzinfo=UTC)
-    for at in (midnight - timedelta(microseconds=1), midnight, midnight + DAY):
-        taken.take(alert("r1"), at=at)
+    for moment in (midnight - timedelta(microseconds=1), midnight, midnight + DAY):
+        taken.take(alert("r1"), at=moment)
     found = of(audited(taken.store, since=midnight, until=midnight + DAY))
     assert (found.received, found.alerts) == (1, 1)
 
