@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +12,12 @@ from bridge.cli.opening import actor, opened
 from bridge.cli.options import config_option, example, json_option
 from bridge.cli.output import show_json, show_table, time_text
 from bridge.cli.output_file import output_path
+from bridge.errors import Permanent
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
 
+BESIDE = ("-wal", "-shm", "-journal", ".lock")  # what lies beside an SQLite database
 WHAT = {  # as `Pruned` names them
     "bodies": "bodies of deliveries",
     "deliveries": "rows of deliveries",
@@ -65,13 +66,15 @@ def backup_command(file: Path, config: Path, *, replace: bool) -> None:
     """
     from bridge.store.backup import back_up, newest_delivery
 
-    with opened(config) as (settings, store), output_path(file, replace=replace) as unfinished:
+    with opened(config) as (settings, store):
         _refuse_postgresql(settings, f"pg_dump --format=custom --file {file}")
-        back_up(Path(store.file), unfinished)
+        _refuse_served(file, Path(store.file))
         with store.reading() as tx:
-            received = newest_delivery(tx)
+            received = newest_delivery(tx)  # before the copy: what is told is in it
+        with output_path(file, replace=replace) as unfinished:
+            back_up(Path(store.file), unfinished)
     megabytes = file.stat().st_size / 1e6
-    click.echo(f"{file}: {megabytes:.1f} MB. The newest delivery that the database holds: {_time(received)}.")
+    click.echo(f"{file}: {megabytes:.1f} MB. The newest delivery in it: {_time(received)}, or later.")
 
 
 @db.command(
@@ -144,9 +147,19 @@ def _bring_back(backup: Path, config: Path, *, replace: bool) -> None:
         raise click.UsageError(
             f"{database} is there: say --replace, and what it holds is lost (`bridge db backup FILE` keeps it)"
         )
-    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=database.parent, prefix=f".{database.name}.") as between:
-        bring_back(backup, database, Path(between), clock=utc_now, actor=actor())
+    try:
+        database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        bring_back(backup, database, clock=utc_now, actor=actor())
+    except OSError as error:
+        what = f"{error.filename or database.parent} cannot be written: {error.strerror or error}"
+        raise Permanent("backup_failed", f"{what} (be the user that the bridge runs as)") from error
+
+
+def _refuse_served(file: Path, database: Path) -> None:
+    """Whoever has a file open that is replaced goes on with the old one: all that is committed then would be lost."""
+    served = database.resolve()
+    if file.resolve() in {served, *(served.with_name(served.name + end) for end in BESIDE)}:
+        raise click.UsageError(f"{file} is the database that is to be copied, or belongs to it: name another file")
 
 
 def _refuse_postgresql(settings: Settings, remedy: str) -> None:

@@ -63,11 +63,13 @@ def output_file(path: Path, *, replace: bool) -> Iterator[OutputFile]:
 
 @contextlib.contextmanager
 def output_path(path: Path, *, replace: bool) -> Iterator[Path]:
-    """As `output_file`, for what writes to a name, and durably: to that of an empty file beside `path`, which takes its
-    place when the block ends well.
+    """For what writes to a name, and durably: to that of an empty file beside `path`, which takes its place when the
+    block ends well. A pipe or a device is refused. Else as `output_file`.
     """
     _refuse_present(path, replace=replace)
     path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise click.UsageError(f"{path} is no regular file: name another one")
     try:
         with contextlib.ExitStack() as stack:
             temporary, _ = _beside(path, stack)
@@ -84,11 +86,12 @@ def _refuse_present(path: Path, *, replace: bool) -> None:
 
 def _put(temporary: Path, path: Path) -> None:
     temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # else a power cut may take the name away again
-    finally:
-        os.close(folder)
+    with contextlib.suppress(OSError):  # it is there; and not every file system can make a name durable
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # else a power cut may take the name away again
+        finally:
+            os.close(folder)
 
 
 def _beside(path: Path, stack: contextlib.ExitStack) -> tuple[Path, IO[bytes]]:

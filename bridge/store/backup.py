@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import URL, Connection, func, select
 
 from bridge.errors import Permanent
 from bridge.log.entries import Action, Entry, append
@@ -27,35 +28,37 @@ def back_up(database: Path, into: Path) -> None:
     Raises Permanent("backup_failed"), after which `into` is worth nothing.
     """
     with _explained(f"{database} cannot be copied"), _opened(database, "ro") as served, _opened(into) as copy:
-        served.backup(copy)
+        served.backup(copy, progress=_refuse_held)
         copy.execute("PRAGMA journal_mode=DELETE")  # in WAL mode it could not be read where nothing can be written
         _refuse_damaged(copy)
     with into.open("rb") as file:
         os.fsync(file.fileno())
 
 
-def bring_back(backup: Path, database: Path, between: Path, *, clock: Callable[[], datetime], actor: str) -> None:
+def bring_back(backup: Path, database: Path, *, clock: Callable[[], datetime], actor: str) -> None:
     """The database is what the backup is, at this version's schema and marked as restored; after a crash, what it was.
 
-    `between`: an empty folder, for a copy, which is upgraded and marked before anybody could serve it.
+    A copy beside it is upgraded and marked before anybody could serve it.
 
     Raises Misconfigured where a process serves the database, or the backup is from a newer version; else Permanent.
     """
-    copied = between / database.name
-    with contextlib.closing(lock_sqlite(str(database), seconds_max=0.0)):
+    with contextlib.closing(lock_sqlite(str(database), seconds_max=0.0)), _folder_beside(database) as between:
+        copied = between / database.name
         with _explained(f"{backup} is not the backup of a bridge"), _opened(backup, "ro") as kept:
             _refuse_damaged(kept)
             kept.execute("SELECT id FROM installation")
-            with _opened(copied) as copy:
-                kept.backup(copy)
-        with contextlib.closing(open_store(f"sqlite:///{copied}", clock)) as store:
+        what = f"{backup} cannot be copied to {between}"
+        with _explained(what), _opened(backup, "ro") as kept, _opened(copied) as copy:
+            kept.backup(copy, progress=_refuse_held)
+        url = URL.create("sqlite", database=str(copied))  # what has a meaning in a URL may be in a path
+        with contextlib.closing(open_store(url.render_as_string(), clock)) as store:
             upgrade_store(store, actor=actor)
             with store.transaction() as tx:
                 mark(tx, store.now(tx), actor=actor)
         make_private(database)
-        away = f"{database} cannot be written over: move it away, with what lies beside it (-wal, -shm)"
-        with _explained(away), _opened(copied, "ro") as copy, _opened(database) as served:
-            copy.backup(served)  # one transaction of SQLite's
+        what, away = f"{database} cannot be written over", "move it away, with what lies beside it (-wal, -shm)"
+        with _explained(what, damaged=away), _opened(copied, "ro") as copy, _opened(database) as served:
+            copy.backup(served, progress=_refuse_held)  # one transaction of SQLite's
 
 
 def mark(tx: Connection, now: datetime, *, actor: str) -> None:
@@ -75,6 +78,18 @@ def newest_delivery(tx: Connection) -> datetime | None:
 
 
 @contextlib.contextmanager
+def _folder_beside(database: Path) -> Iterator[Path]:
+    """Always the same one, while the lock is held: what a restore that was killed has left is removed by the next."""
+    folder = database.with_name(f".{database.name}.restoring")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
 def _opened(path: Path, mode: str = "rwc") -> Iterator[sqlite3.Connection]:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
@@ -88,9 +103,17 @@ def _refuse_damaged(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"it is damaged: {found}")
 
 
+def _refuse_held(status: int, _left: int, _pages: int) -> None:
+    """Python's own `backup` would try again for ever, and not hear Ctrl-C."""
+    if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        raise sqlite3.OperationalError("another program is writing to it: end that one")
+
+
 @contextlib.contextmanager
-def _explained(what: str) -> Iterator[None]:
+def _explained(what: str, *, damaged: str = "") -> Iterator[None]:
+    """`damaged`: what is to be done where the file itself is at fault, not the disk, its rights or who holds it."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise Permanent("backup_failed", f"{what}: {error}") from error
+        remedy = damaged if not isinstance(error, (sqlite3.OperationalError, OSError)) else ""
+        raise Permanent("backup_failed", f"{what}: {error}{f' ({remedy})' if remedy else ''}") from error

@@ -73,7 +73,7 @@ class Store:
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
-        self.file = engine.url.database or ""  # SQLite's; of PostgreSQL it is the database's name
+        self.file = (engine.url.database or "") if self.is_sqlite else ""
         self._clock = clock
         self._writer = threading.RLock()
         self._glancing = engine.execution_options(isolation_level="AUTOCOMMIT") if not self.is_sqlite else engine
@@ -295,8 +295,19 @@ def open_store(url: str, clock: Callable[[], datetime], *, pool_size: int = 16) 
 def make_private(path: Path) -> None:
     """A new database is its owner's alone: it holds alerts. SQLite gives the files beside it the same mode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_file(path, 0o600)
+
+
+def make_file(path: Path, mode: int) -> None:
+    """Nothing where it is there. What root makes is its folder's owner's, for the bridge may be another user."""
     with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        file = os.open(path, os.O_CREAT | os.O_EXCL, mode)
+        try:
+            if os.geteuid() == 0:
+                owner = path.parent.stat()
+                os.fchown(file, owner.st_uid, owner.st_gid)
+        finally:
+            os.close(file)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

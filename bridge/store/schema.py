@@ -17,13 +17,15 @@ from sqlalchemy import Connection, inspect
 from bridge.errors import Misconfigured, Problem, Transient
 from bridge.log.entries import Action, Entry, append
 from bridge.store.engine import Conflict, Store, open_store
-from bridge.store.tables import deliveries, metadata
+from bridge.store.log_tables import log_head
+from bridge.store.tables import deliveries, metadata, target_states
 from bridge.version import version
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 LOCK_KEY = 0x6272696467  # "bridg": the advisory lock of a PostgreSQL database during a migration
 # While a migration waits for a table, all that comes after waits behind it: so it waits shortly, and often.
-LOCK_TIMEOUT = "300ms"
+# But PostgreSQL ends an autovacuum only for who has waited for a second (deadlock_timeout): some tries wait longer.
+LOCK_TIMEOUTS = ("300ms", "300ms", "1300ms")
 ATTEMPTS_MAX = 30
 PAUSE_SECONDS = 0.7
 
@@ -43,22 +45,24 @@ def upgrade_store(store: Store, *, actor: str = "start") -> None:
 
     Raises Misconfigured when the database is from a newer version, Transient when a table could not be had.
     """
-    for _ in range(ATTEMPTS_MAX):
+    for attempt in range(ATTEMPTS_MAX):
         try:
-            _upgrade(store, actor)
+            _upgrade(store, actor, LOCK_TIMEOUTS[attempt % len(LOCK_TIMEOUTS)])
         except Conflict:
             time.sleep(PAUSE_SECONDS)
         else:
             return
-    told = "the schema could not be upgraded: a long transaction holds a table (a backup?); start again when it is over"
-    raise Transient("schema_busy", told)
+    told = (
+        "the schema could not be upgraded: a long transaction holds a table (a backup, or a vacuum against wraparound?)"
+    )
+    raise Transient("schema_busy", f"{told}; start again when it is over")
 
 
-def _upgrade(store: Store, actor: str) -> None:
+def _upgrade(store: Store, actor: str, lock_timeout: str) -> None:
     with store.transaction() as tx:
         if not store.is_sqlite:  # on SQLite the transaction's own write lock serves
             tx.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
-            tx.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            tx.exec_driver_sql(f"SET LOCAL lock_timeout = '{lock_timeout}'")
         found = _version(tx)
         if found == _newest():
             return
@@ -78,10 +82,11 @@ def _take_tables(tx: Connection) -> None:
     """All of them before anything is done. Who serves holds one table and waits for the next: a migration that has had
     that one for long, and then needs the other, would never get it, and lose its work at each try.
 
-    In the order of who serves: intake begins with its deliveries, and what is referred to comes before what refers.
+    First those with which intake, the sealer and a claim begin; else two would wait for each other more often.
     """
     there = set(inspect(tx).get_table_names())
-    names = dict.fromkeys(table.name for table in (deliveries, *metadata.sorted_tables) if table.name in there)
+    ordered = (deliveries, log_head, target_states, *metadata.sorted_tables)
+    names = dict.fromkeys(table.name for table in ordered if table.name in there)
     if names:  # else the database is to be made
         listed = ", ".join(f'"{name}"' for name in names)
         tx.exec_driver_sql(f"LOCK TABLE {listed} IN ACCESS EXCLUSIVE MODE")

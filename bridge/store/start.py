@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy import Connection, select, true, update
 
 from bridge.errors import Misconfigured, Problem
+from bridge.store.engine import make_file
 from bridge.store.few import IS_LEASED, IS_OBSERVED
 from bridge.store.reconciler_tables import reconcilers
 from bridge.store.tables import additions, correlations, incidents, installation
@@ -63,6 +64,7 @@ def lock_sqlite(database: str, *, seconds_max: float = LOCK_SECONDS_MAX) -> IO[s
     The file names the process that holds it, for whoever waits.
     """
     path = Path(f"{os.path.realpath(database)}.lock")
+    make_file(path, 0o644)
     file = path.open("a")
     until, told = time.monotonic() + seconds_max, False
     while True:

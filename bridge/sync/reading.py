@@ -74,18 +74,20 @@ def _end_of_ours(record: Record, target: Target, our_state: str | None, our_code
 def left_state_of(
     before: Record | None, record: Record, kind: Kind, sent: Mapping[str, str], target: Target
 ) -> str | None:
-    """The state in which our write left the record, where what came back is somebody else's; else None.
+    """The state in which our write left the record, where what came back is somebody else's; else None. `before`: None
+    is a create.
 
     What an import has done is read by a call of its own: before that anybody may have changed more.
     """
     if not changed_by_another(record):
         return None
-    if kind is Kind.CREATE or before is None:
+    if before is None:
         return FIRST_STATE[target.table]
     as_sent = all(record.text(name) == sent.get(name) for name in ("state", "close_code"))
     if kind is Kind.CLOSE and not as_sent:
         return sent["state"]
-    others = target.staging is not None and changed_after_ours(before, record)
+    imported = target.staging is not None and target.staging.coalesces
+    others = imported and changed_after_ours(before, record)
     return sent.get("state", before.state) if others else None
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from sync_world import INSTALLATION
 
 from bridge.cli import main
 from bridge.library import Library
+from bridge.store import backup
 from bridge.store.engine import Store, open_store
 from bridge.store.intake import commit
 from bridge.store.schema import MIGRATIONS, upgrade_store
@@ -82,7 +85,7 @@ def test_a_backup_waits_for_nobody_and_holds_what_was_committed(served: Served, 
         status, told = bridge("backup", "kept.db")
     assert (status, told) == (
         0,
-        f"kept.db: {told.split()[1]} MB. The newest delivery that the database holds: {shown()}.\n",
+        f"kept.db: {told.split()[1]} MB. The newest delivery in it: {shown()}, or later.\n",
     )
     with closing(sqlite3.connect("file:kept.db?immutable=1", uri=True)) as kept:
         assert kept.execute("SELECT sender_id FROM deliveries").fetchall() == [("first",)]
@@ -244,6 +247,93 @@ def test_a_database_that_is_damaged_is_to_be_moved_away(served: Served, bridge: 
     (tmp_path / "bridge.db").write_text("no database" * 1000)
     status, told = bridge("restore", "kept.db", "--replace")
     assert (status, "move it away" in told) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["bridge.db", "bridge.db-wal", "bridge.db-shm", "bridge.db.lock", "link.db", "pipe"])
+def test_a_backup_takes_the_place_of_nothing_that_is_in_use(
+    served: Served, bridge: Bridge, tmp_path: Path, name: str
+) -> None:
+    """Whoever has a database open that is replaced goes on with the old one, and all that is committed then is lost."""
+    (tmp_path / "bridge.db.lock").touch()
+    (tmp_path / "link.db").symlink_to("bridge.db")
+    os.mkfifo(tmp_path / "pipe")
+    before = (tmp_path / name).stat().st_ino
+    status, told = bridge("backup", name, "--replace")
+    assert (status, "name another" in told) == (2, True)
+    assert (tmp_path / name).stat().st_ino == before
+
+
+def test_a_database_that_another_program_writes_to_is_told(
+    served: Served, bridge: Bridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge("backup", "kept.db")
+    monkeypatch.setattr("bridge.store.backup.sqlite3.connect", partial(sqlite3.connect, timeout=0))
+    with closing(sqlite3.connect(tmp_path / "bridge.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        status, told = bridge("restore", "kept.db", "--replace")
+    assert (status, told) == (
+        1,
+        f"{tmp_path}/bridge.db cannot be written over: another program is writing to it: end that one\n",
+    )
+    assert bridge("restore", "kept.db", "--replace")[0] == 0
+
+
+def test_a_disk_that_is_full_is_not_blamed_on_the_backup(
+    served: Served, bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge("backup", "kept.db")
+    opened = backup._opened
+
+    @contextmanager
+    def small(path: Path, mode: str = "rwc") -> Iterator[sqlite3.Connection]:
+        with opened(path, mode) as connection:
+            if path.parent.name == ".bridge.db.restoring":
+                connection.execute("PRAGMA max_page_count=5")
+            yield connection
+
+    monkeypatch.setattr(backup, "_opened", small)
+    status, told = bridge("restore", "kept.db", "--replace")
+    assert (status, told.partition(": ")[0].startswith("kept.db cannot be copied to ")) == (1, True)
+
+
+def test_what_a_killed_restore_has_left_is_removed_by_the_next(served: Served, bridge: Bridge, tmp_path: Path) -> None:
+    bridge("backup", "kept.db")
+    (tmp_path / ".bridge.db.restoring").mkdir()
+    (tmp_path / ".bridge.db.restoring/bridge.db").write_text("half of it")
+    assert bridge("restore", "kept.db", "--replace")[0] == 0
+    assert not (tmp_path / ".bridge.db.restoring").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_who_should_restore(
+    served: Served, bridge: Bridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge("backup", "kept.db")
+    place = tmp_path / ".bridge.db.restoring"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    status, told = bridge("restore", "kept.db", "--replace")
+    assert (status, told) == (
+        1,
+        f"{place} cannot be written: Permission denied (be the user that the bridge runs as)\n",
+    )
+
+
+def test_what_root_brings_back_is_its_folders_owners(
+    served: Served, bridge: Bridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge("backup", "kept.db")
+    served.store.close()
+    for file in tmp_path.glob("bridge.db*"):
+        file.unlink()
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", lambda _file, user, group: given.append((user, group)))
+    assert bridge("restore", "kept.db")[0] == 0
+    owner = tmp_path.stat()
+    assert given.count((owner.st_uid, owner.st_gid)) == len(given) >= 2  # the database and its lock
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-"""What must hold of the correlation log: each entry sealed once, no index left out, all as its checkpoints say; nothing
-that happened is missing in it, and no secret is in it, nor anywhere else.
+"""What must hold of the correlation log: each entry sealed once, no index left out, all as its checkpoints say; it
+and the store tell the same, and no secret is in either.
 """
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -62,14 +63,15 @@ def log_wrongs(store: Store, installation: str, *, at_rest: bool) -> list[str]:
 
 
 def record_wrongs(store: Store) -> list[str]:
-    """At rest: the log tells of all that the store holds, and of nothing else."""
+    """At rest: log and store tell the same, as `bridge log audit` compares them. Of a store that nobody pruned."""
     ahead = store.moment() + timedelta(days=1)  # clocks may have been
     stated = audit(store, since=EVER, until=ahead, expected={}, kept_from=None)
     return [f"the record and the store differ: {one.code}: {one.about}" for one in stated.differences]
 
 
 def secret_wrongs(store: Store, secrets: Collection[str], said: Collection[Path]) -> list[str]:
-    """In which rows and which processes' logs a secret stands."""
+    """In which rows and which processes' logs one stands, also within what Basic authentication makes of it."""
+    secrets = [*secrets, *(_basic(one) for one in secrets)]
     wrong = []
     with store.reading() as tx:
         for table in tables.metadata.sorted_tables if secrets else ():
@@ -79,6 +81,11 @@ def secret_wrongs(store: Store, secrets: Collection[str], said: Collection[Path]
         with file.open(encoding="utf-8", errors="replace") as lines:
             wrong += [f"a secret is in {file.name}: {line}" for line in lines if any(one in line for one in secrets)]
     return wrong
+
+
+def _basic(secret: str) -> str:
+    """As the end of a name of the simulator's account, a colon and the secret, in base64."""
+    return base64.b64encode(f"bridge:{secret}".encode()).decode()
 
 
 def _hash_of_pruned(tiles: dict[tuple[int, int], bytes], index: int) -> bytes:
