@@ -99,10 +99,12 @@ def restore_command(file: Path | None, config: Path, *, replace: bool) -> None:
 
     if file is not None:
         _bring_back(file, config, replace=replace)
-    with opened(config) as (_, store), store.transaction() as tx:
+    with opened(config) as (_, store):
         if file is None:
-            mark(tx, store.now(tx), actor=actor())
-        received = newest_delivery(tx)
+            with store.transaction() as tx:
+                mark(tx, store.now(tx), actor=actor())
+        with store.reading() as tx:
+            received = newest_delivery(tx)
     click.echo(f"Restored. The newest delivery that the database holds: {_time(received)}.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sys
@@ -16,6 +17,8 @@ import click
 from bridge.errors import Permanent
 
 STDOUT = Path("-")
+# A folder that one may write to and not read, and file systems that cannot be told to keep a name.
+NAMES_NOT_KEPT = {errno.EACCES, errno.EINVAL, errno.ENOTSUP}
 
 
 class OutputFile:
@@ -85,13 +88,17 @@ def _refuse_present(path: Path, *, replace: bool) -> None:
 
 
 def _put(temporary: Path, path: Path) -> None:
+    """Durably: else a power cut may take the name away again."""
     temporary.replace(path)
-    with contextlib.suppress(OSError):  # it is there; and not every file system can make a name durable
+    try:
         folder = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)  # else a power cut may take the name away again
+            os.fsync(folder)
         finally:
             os.close(folder)
+    except OSError as error:
+        if error.errno not in NAMES_NOT_KEPT:
+            raise
 
 
 def _beside(path: Path, stack: contextlib.ExitStack) -> tuple[Path, IO[bytes]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -261,6 +263,22 @@ def test_a_backup_takes_the_place_of_nothing_that_is_in_use(
     status, told = bridge("backup", name, "--replace")
     assert (status, "name another" in told) == (2, True)
     assert (tmp_path / name).stat().st_ino == before
+
+
+@pytest.mark.parametrize(("error", "status"), [(errno.EIO, 1), (errno.EINVAL, 0)], ids=["fails", "cannot be told"])
+def test_a_backup_whose_name_may_not_be_kept_is_no_backup(
+    served: Served, bridge: Bridge, monkeypatch: pytest.MonkeyPatch, error: int, status: int
+) -> None:
+    """Where a disk fails; a file system that knows of no such thing is another matter."""
+    real = os.fsync
+
+    def fsync(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(error, os.strerror(error))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert bridge("backup", "kept.db")[0] == status
 
 
 def test_a_database_that_another_program_writes_to_is_told(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -85,6 +87,42 @@ def test_a_migration_that_finds_a_table_in_use_steps_back_and_lets_those_behind_
     metadata.drop_all(store.engine)
     store.close()
     assert len(wrote) == 2
+
+
+def test_a_migration_gets_past_what_gives_way_only_to_who_has_waited_for_a_second(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An autovacuum does: PostgreSQL ends it after deadlock_timeout."""
+    upgrade(postgres_url, utc_now, actor="test")
+    store, done = open_store(postgres_url, utc_now), []
+    with store.transaction() as tx:
+        tx.exec_driver_sql("update alembic_version set version_num = '0001'")
+    waited = "SELECT count(*) FROM pg_locks WHERE NOT granted AND clock_timestamp() - waitstart > interval '1 second'"
+
+    def vacuum(began: threading.Event, ended: threading.Event) -> None:
+        with store.transaction() as tx:
+            tx.exec_driver_sql("LOCK TABLE log_tiles IN SHARE UPDATE EXCLUSIVE MODE")
+            began.set()
+            while not ended.wait(0.02) and not tx.exec_driver_sql(waited).scalar():
+                pass
+
+    monkeypatch.setattr(schema.command, "upgrade", lambda *_given: done.append(1))
+    monkeypatch.setattr(schema.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(schema, "ATTEMPTS_MAX", len(schema.LOCK_TIMEOUTS))
+    began, ended = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(1) as other:
+        vacuuming = other.submit(vacuum, began, ended)
+        assert began.wait(30)
+        try:
+            upgrade_store(store)
+        finally:
+            ended.set()
+        vacuuming.result(30)
+    with store.transaction() as tx:
+        tx.exec_driver_sql("drop table alembic_version")
+    metadata.drop_all(store.engine)
+    store.close()
+    assert done == [1]
 
 
 class Issued:

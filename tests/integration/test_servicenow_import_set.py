@@ -48,6 +48,15 @@ def soon() -> float:
     return time.monotonic() + 10
 
 
+def refusal_of(way: ImportSetWay, fields: dict[str, str]) -> str | None:
+    """The code of an update that was refused."""
+    try:
+        way.update(BEFORE, fields, key=KEY, deadline=soon())
+    except Permanent as error:
+        return error.code
+    return None
+
+
 def record(**fields: str) -> Step:
     return answer(200, msgspec.json.encode({"result": OURS | fields}))
 
@@ -187,12 +196,7 @@ def test_an_update_whose_state_did_not_arrive_is_told() -> None:
 def test_a_state_that_somebody_changed_before_it_was_read_back_had_arrived(saves: str, code: str | None) -> None:
     shown = record(state="1", sys_created_by="bridge", sys_updated_by="fred", sys_mod_count=saves)
     with served(imported(one("updated")), shown) as (way, _):
-        try:
-            way.update(BEFORE, {"state": "6"}, key=KEY, deadline=soon())
-            told = None
-        except Permanent as error:
-            told = error.code
-    assert told == code
+        assert refusal_of(way, {"state": "6"}) == code
 
 
 def test_an_update_that_was_left_because_all_is_so_already_is_done() -> None:
@@ -204,9 +208,4 @@ def test_an_update_that_was_left_because_all_is_so_already_is_done() -> None:
 def test_a_note_of_a_row_that_was_left_is_looked_for(notes: str, code: str | None) -> None:
     shown = answer(200, msgspec.json.encode({"result": {"sys_id": A, "work_notes": notes}}))
     with served(imported(one("ignored", sys_id="")), record(), shown) as (way, _):
-        try:
-            way.update(BEFORE, {"work_notes": "Again.\n[ref1]"}, key=KEY, deadline=soon())
-            told = None
-        except Permanent as error:
-            told = error.code
-    assert told == code
+        assert refusal_of(way, {"work_notes": "Again.\n[ref1]"}) == code
